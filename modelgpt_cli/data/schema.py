@@ -1,0 +1,72 @@
+"""The schema of a table: what every later step knows about the columns. First plain dataclass on the way of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "identifier", "constant"]
+TaskType = Literal["classification", "regression"]
+
+COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
+TASK_TYPES: tuple[str, ...] = get_args(TaskType)
+USED_TYPES = frozenset({"numeric", "boolean", "categorical", "datetime"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column.
+
+    A *typed frame* holds numeric and datetime columns as float64 (NaN = missing; datetimes as days since 1970-01-01,
+    fractions for the time of day) and all others as object columns of `str` (None = missing).
+    """
+
+    name: str
+    type: ColumnType
+    description: str = ""
+    levels: tuple[str, ...] = ()
+    """Boolean and categorical: the levels seen, most frequent first, at most `MAX_LEVELS`."""
+    n_levels: int = 0
+    """Boolean and categorical: how many different levels the scan saw."""
+    mean: float | None = None
+    """Numeric and datetime: mean over the sample's present values."""
+    std: float | None = None
+    """Numeric and datetime: standard deviation over the sample's present values."""
+    missing: float = 0.0
+    """Share of missing cells, 0 to 1."""
+    note: str = ""
+    """Why the column is dropped, or what was noticed about it."""
+
+    @property
+    def used(self) -> bool:
+        """Whether the column becomes an input of the model."""
+        return self.type in USED_TYPES
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its cells are numbers (float32 in the graph) rather than strings."""
+        return self.type in ("numeric", "datetime")
+
+
+MAX_LEVELS = 64
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The input columns, in the file's order, and the target."""
+
+    columns: tuple[Column, ...]
+    target: str
+    task: TaskType
+    classes: tuple[str, ...] = ()
+    """Classification: the class names, sorted (numerically where all are numbers). Empty for regression."""
+
+    @property
+    def used(self) -> tuple[Column, ...]:
+        """The columns that become inputs of the model."""
+        return tuple(c for c in self.columns if c.used)
+
+    @property
+    def dropped(self) -> tuple[Column, ...]:
+        """The columns left out, each with its `note`."""
+        return tuple(c for c in self.columns if not c.used)
