@@ -1,4 +1,4 @@
-"""The schema of a table: what every later step knows about the columns. First plain dataclass on the way of the data."""
+"""The schema of a table: what every later step knows about the columns. First dataclass on the way of the data."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ class Column:
     """Share of missing cells, 0 to 1."""
     note: str = ""
     """Why the column is dropped, or what was noticed about it."""
+    format: str = ""
+    """Datetime: the strptime format of its cells, or "ISO8601"; guessed from the cells where empty."""
 
     @property
     def used(self) -> bool:

@@ -1,0 +1,1 @@
+"""The requirement generator: a profile becomes one checked sentence, and the requirement file."""

@@ -1,0 +1,89 @@
+"""A small writer of ONNX graphs: names, nodes and constants. What `artifact.onnx_file` builds with.
+
+`onnx.helper` and not spox: the initializers keep the names of the model's state, and 1,000 columns build at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ML_DOMAIN = "ai.onnx.ml"
+
+
+class GraphWriter:
+    """Collects the nodes and constants of one graph.
+
+    Parameters
+    ----------
+    state : mapping of str to ndarray
+        The model's tensors; `tensor` writes one under its own name when it is first asked for.
+    names : iterable of str
+        Names of inputs and outputs, which no inner value may take.
+    """
+
+    def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str]) -> None:
+        self.state = state
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self._taken = {*state, *names}
+        self._literals: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._count: dict[str, int] = {}
+
+    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node; returns the name of its output."""
+        output = output or self._fresh(kind.lower())
+        domain = ML_DOMAIN if kind == "LabelEncoder" else ""
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), [output], name=f"node.{len(self.nodes)}", domain=domain, **attributes)
+        )
+        return output
+
+    def tensor(self, name: str) -> str:
+        """A tensor of the state, under its own name."""
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(self.state[name]), name)
+        return name
+
+    def const(self, value: Any, dtype: Any = np.float32) -> str:
+        """A constant that is not of the state; equal ones are written once."""
+        array = np.asarray(value, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._literals:
+            name = self._literals[key] = self._fresh("const")
+            self.constants[name] = numpy_helper.from_array(array, name)
+        return self._literals[key]
+
+    def strings(self, values: Iterable[str]) -> str:
+        """A constant list of strings."""
+        cells = [value.encode() for value in values]
+        name = self._fresh("const")
+        self.constants[name] = helper.make_tensor(name, TensorProto.STRING, [len(cells)], cells)
+        return name
+
+    def index(self, *values: int) -> str:
+        """Constant int64 indices, axes or a shape, 1-D."""
+        return self.const(values, np.int64)
+
+    def take(self, x: str, columns: str) -> str:
+        """Columns of a matrix."""
+        return self.op("Gather", x, columns, axis=1)
+
+    def join(self, parts: list[str], axis: int = 1) -> str:
+        """Parts side by side."""
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
+
+    def clip(self, x: str, low: float, high: float) -> str:
+        """Numbers, kept between two bounds."""
+        return self.op("Clip", x, self.const(low), self.const(high))
+
+    def _fresh(self, stem: str) -> str:
+        while True:
+            self._count[stem] = self._count.get(stem, -1) + 1
+            name = f"{stem}.{self._count[stem]}"
+            if name not in self._taken:
+                return name

@@ -1,0 +1,101 @@
+"""The ``modelgpt`` command: the one place where errors become words and exit codes. Everything else is imported inside.
+
+Exit codes: 0 done, 1 error, 2 usage, 3 a limit or a verification failed, 4 an LLM or hub out of reach, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        The words after ``modelgpt``; those of the process by default.
+    """
+    # The imports stand inside the net, so that Ctrl-C while they load is a word and not a traceback.
+    try:
+        from modelgpt_cli.commands.options import Settings
+
+        settings = Settings()
+        try:
+            return _run(args, settings)
+        except BrokenPipeError:
+            return _reader_gone()
+        except Exception as error:
+            if settings.debug:
+                import traceback
+
+                traceback.print_exc()
+            return _report(error)
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _run(args: Sequence[str] | None, settings: object) -> int:
+    """Let Click read the words and run the command; anything that goes wrong is raised."""
+    import click
+
+    from modelgpt_cli.commands.group import cli
+
+    try:
+        code = cli.main(args=args, prog_name="modelgpt", standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except click.Abort:
+        return _interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong on stderr, once, and return the exit code that goes with it."""
+    import click
+
+    from modelgpt_cli.errors import ModelGPTError
+
+    if isinstance(error, ModelGPTError):
+        _say_error(error.problem, error.cause, error.hint)
+        return error.exit_code
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "modelgpt"
+        _say_error(error.format_message(), "", f"'{where} -h' shows the options and an example.")
+        return 2
+    if isinstance(error, click.ClickException):
+        _say_error(error.format_message())
+        return error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        _say_error(f"{error.strerror}: {error.filename}" if error.filename else error.strerror)
+        return 1
+    detail = " ".join(str(error).split())
+    kind = type(error).__name__
+    _say_error(f"unexpected {kind}{': ' + detail[:300] if detail else ''} (run again with --debug to see where)")
+    return 1
+
+
+def _say_error(problem: str, cause: str = "", hint: str = "") -> None:
+    """Write one error to stderr: the problem, with the cause and the next command indented below it."""
+    from modelgpt_cli.commands.output import paint
+
+    lines = [paint("Error:", "red", stream=sys.stderr) + " " + problem]
+    lines += ["  " + line for part in (cause, hint) for line in part.splitlines()]
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _interrupted() -> int:
+    """Ctrl-C is no error: one word, and the exit code that shells expect."""
+    print("Interrupted.", file=sys.stderr)
+    return 130
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has left (``| head``): be quiet, also when Python flushes stdout at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

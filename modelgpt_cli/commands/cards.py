@@ -1,0 +1,106 @@
+"""Results with some structure, laid out for a person: a model's card, an evaluation, the doctor's checks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelgpt_cli.commands.output import metrics_table, number, paint, size, table
+
+if TYPE_CHECKING:
+    from modelgpt_cli.runtime.doctor import Check
+    from modelgpt_cli.runtime.evaluate import Evaluation
+
+_MAX_CONFUSION = 12
+_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1": "F1 (macro)",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R2",
+}
+
+
+def evaluation_text(done: Evaluation) -> str:
+    """Lay out the metrics and, for few classes, the confusion matrix."""
+    rows = [[_NAMES.get(name, name), value] for name, value in done.metrics.items()]
+    for row in rows:
+        if row[0] == "ROC AUC" and done.roc_auc_kind != "binary":
+            row[0] += f" ({done.roc_auc_kind})"
+    lines = [f"{done.rows:,} rows, target '{done.target}'", "", table(["", "value"], rows)]
+    if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
+        matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
+        lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
+    elif done.confusion:
+        lines += ["", f"The confusion matrix of {len(done.true_labels)} classes is in --json."]
+    return "\n".join(lines)
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Lay out a model's card."""
+    about = card["file"]
+    parts = [card.get("requirement") or "(no requirement)"]
+    facts = [["file", f"{about['path']} ({about['kind']}, {size(about['size_bytes'])})"]]
+    facts.append(["task", f"{card['task']} of '{card['target']}'"])
+    if card.get("labels"):
+        facts.append(["labels", _listed([str(label) for label in card["labels"]])])
+    facts += [[name, _flat(card[name])] for name in ("limits", "provenance") if card.get(name)]
+    parts.append("\n".join(f"{name + ':':<12}{value}" for name, value in facts))
+    inputs = [[i["name"], i["type"], _input_note(i)] for i in card["inputs"]]
+    parts.append(f"{len(inputs)} inputs:\n{_left(inputs)}")
+    if card.get("dropped"):
+        parts.append("Not used:\n" + _left([[d["name"], d["type"], d.get("note", "")] for d in card["dropped"]]))
+    if card.get("metrics"):
+        parts.append("Cross-validated when it was built:\n" + metrics_table(card["metrics"]))
+    if card.get("notes"):
+        parts.append("\n".join(f"* {note}" for note in card["notes"]))
+    return "\n\n".join(parts)
+
+
+def checks_text(checks: Sequence[Check]) -> str:
+    """Lay out the doctor's checks, one a line, a hint below what is broken."""
+    colours = {"broken": "red", "warning": "yellow"}
+    width = max(len(c.name) for c in checks)
+    lines = []
+    for check in checks:
+        word = f"{check.status:<8}"
+        if check.status in colours:
+            word = paint(word, colours[check.status], stream=sys.stdout)
+        lines.append(f"{word}  {check.name:<{width}}  {check.detail}".rstrip())
+        if check.hint:
+            lines.append(f"{'':<8}  {'':<{width}}  {check.hint}")
+    return "\n".join(lines)
+
+
+def _input_note(i: Mapping[str, Any]) -> str:
+    levels = _listed([str(level) for level in i.get("levels") or ()], most=6)
+    return "; ".join(part for part in (i.get("description") or "", levels) if part)
+
+
+def _listed(words: Sequence[str], most: int = 20) -> str:
+    more = f", ... ({len(words)} in all)" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
+
+
+def _left(rows: Sequence[Sequence[str]]) -> str:
+    """Lay out rows of words, all columns left."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _flat(value: Any) -> str:
+    """Lay out nested data on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{key} ({_flat(item)})" if isinstance(item, Mapping) else f"{key} {_flat(item)}"
+            for key, item in value.items()
+            if item is not None
+        )
+    text = number(value) if isinstance(value, float) else str(value)
+    # Checksums are in --json; here their beginning tells two of them apart.
+    return text[:12] + "…" if len(text) >= 64 and " " not in text else text

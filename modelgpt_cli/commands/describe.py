@@ -1,0 +1,80 @@
+"""``modelgpt describe``: data in, the requirement out."""
+
+from __future__ import annotations
+
+import click
+
+from modelgpt_cli.commands import options as o
+
+
+@o.command(
+    "describe",
+    """
+modelgpt describe data.csv --target species -o req.txt
+modelgpt describe ./data --llm gpt-4o-mini --dry-run
+cat data.csv | modelgpt describe - --offline > req.txt""",
+)
+@click.argument("path")
+@o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="guessed")
+@o.option("-d", "--description", metavar="TEXT|@FILE", help="Your own words about the data, or @FILE holding them.")
+@o.option("--llm", metavar="MODEL", shared=True, help="The LLM that writes the sentence (needs OPENAI_API_KEY).")
+@o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM: write from the profile alone.")
+@o.option("--base-url", metavar="URL", shared=True, help="Any server that speaks the Chat Completions API.")
+@o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
+@o.types_option
+@o.merge_labels_option
+@o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
+@o.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds to wait for the LLM.")
+@o.option("--retries", type=click.IntRange(min=0), default=3, help="How often a failed call is tried again.")
+@o.seed_option
+@o.force_option
+def describe(
+    path: str,
+    target: str | None,
+    description: str | None,
+    llm: str | None,
+    offline: bool,
+    base_url: str | None,
+    output: str,
+    types: str | None,
+    merge_labels: bool,
+    dry_run: bool,
+    timeout: float,
+    retries: int,
+    seed: int,
+    force: bool,
+) -> None:
+    """Look at the data and write the requirement.
+
+    PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin) or a folder of them. Of the data, an LLM sees
+    the column names, a profile and a few rows; --dry-run shows exactly what.
+    """
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.output import result, say
+
+    done = api.describe(
+        path,
+        target=target,
+        description=description,
+        llm=llm,
+        offline=offline,
+        base_url=base_url,
+        output=None if output == "-" or dry_run else output,
+        types=types,
+        merge_labels=merge_labels,
+        dry_run=dry_run,
+        force=force,
+        timeout=timeout,
+        retries=retries,
+        seed=seed,
+    )
+    if dry_run:
+        if done.prompt is None:
+            say("Nothing would be sent: the sentence is written offline.")
+        else:
+            result(done.prompt)
+    elif done.path is not None:
+        say(done.requirement.sentence)
+        result(done.path)
+    else:
+        result(done.text.rstrip("\n"))

@@ -1,0 +1,44 @@
+"""``modelgpt evaluate``: a model.onnx and labelled rows in, metrics out."""
+
+from __future__ import annotations
+
+import click
+
+from modelgpt_cli.commands import options as o
+
+
+@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png")
+@click.argument("model")
+@click.argument("data")
+@o.option("-t", "--target", metavar="COLUMN", help="The column of true values.", show_default="the model's target")
+@o.option("--plot", metavar="FILE", help="Draw a picture too (PNG, SVG or PDF).")
+@o.option("--chunk-rows", type=click.IntRange(min=1), default=16_384, help="Rows held in memory at a time.")
+@o.threads_option
+@o.force_option
+@o.json_option
+def evaluate(
+    model: str,
+    data: str,
+    target: str | None,
+    plot: str | None,
+    chunk_rows: int,
+    threads: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Measure MODEL (a model.onnx) on DATA, a table with the true values in it.
+
+    Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
+    the confusion matrix. Regression: RMSE, MAE and R2.
+    """
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.cards import evaluation_text
+    from modelgpt_cli.commands.output import result, result_json, say
+
+    done = api.evaluate(model, data, target=target, plot=plot, chunk_rows=chunk_rows, threads=threads, force=force)
+    if as_json:
+        result_json(done.to_dict())
+    else:
+        result(evaluation_text(done))
+    if done.plot is not None:
+        say(f"The picture is in {done.plot}.")

@@ -1,0 +1,35 @@
+"""``modelgpt predict``: a model.onnx and rows in, predictions out."""
+
+from __future__ import annotations
+
+import click
+
+from modelgpt_cli.commands import options as o
+
+
+@o.command(
+    "predict",
+    """
+modelgpt predict model.onnx new.csv -o preds.csv
+cat new.csv | modelgpt predict model.onnx - --proba""",
+)
+@click.argument("model")
+@click.argument("data")
+@o.option("-o", "--output", metavar="FILE", default="-", help="The CSV file to write.", show_default="stdout")
+@o.option("-p", "--proba", is_flag=True, show_default=False, help="Add a column probability_<label> for each class.")
+@o.option("--chunk-rows", type=click.IntRange(min=1), default=16_384, help="Rows held in memory at a time.")
+@o.threads_option
+@o.force_option
+def predict(model: str, data: str, output: str, proba: bool, chunk_rows: int, threads: int | None, force: bool) -> None:
+    """Score DATA (any table describe can read; '-' for stdin) with MODEL (a model.onnx).
+
+    Writes CSV with a column 'label' (or 'prediction', for regression), rows in the order of the input. Works on files
+    larger than memory. Missing columns count as empty cells, further columns are ignored.
+    """
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.output import result, say
+
+    done = api.predict(model, data, output=output, proba=proba, chunk_rows=chunk_rows, threads=threads, force=force)
+    if done.path is not None:
+        say(f"Scored {done.rows:,} rows.")
+        result(done.path)

@@ -1,0 +1,15 @@
+"""The commands and their one-line help, known without importing any of them."""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, str] = {
+    "describe": "Look at the data and write the requirement: one sentence, and the schema.",
+    "build": "Turn a requirement, and data if there is any, into a model.",
+    "tune": "Finetune all parameters of a model for an epoch; keep the better one.",
+    "export": "Turn a model.safetensors into a model.onnx.",
+    "predict": "Score a table with a model.onnx.",
+    "evaluate": "Measure a model.onnx on a labelled table.",
+    "inspect": "Show a model's card: inputs, labels, metrics, provenance.",
+    "doctor": "Check this installation.",
+    "meta-train": "Train the generator itself.",
+}

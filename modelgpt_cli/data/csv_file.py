@@ -1,0 +1,273 @@
+"""CSV and its relatives: encoding, delimiter and decimal sign are found, then rows stream out as text cells.
+
+First step on the way of the data, for text tables: bytes → frames of raw cells.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import logging
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from modelgpt_cli.data.cells import MISSING_MARKERS
+from modelgpt_cli.errors import ModelGPTError
+
+log = logging.getLogger("modelgpt")
+
+DELIMITERS = (",", ";", "\t", "|")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD_CHARS = 4 << 20
+_BLOCK_BYTES = 8 << 20
+_SNIFF_RECORDS = 50
+_DECIMAL_RECORDS = 1000
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
+_COMMA_DECIMAL = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),(\d{1,2}|\d{4,})$")
+_POINT_DECIMAL = re.compile(r"[+-]?\d*\.(\d{1,2}|\d{4,})$")
+_COMMA_NUMBER = r"^\s*[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?\s*$"
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, unpacked where it is gzip."""
+    if is_gzip(path):
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file starts as gzip does, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def find_encoding(path: Path, name: str) -> str:
+    """The text encoding of a whole file: by its mark, as UTF-8 where every byte fits, else latin-1 with a note.
+
+    Raises
+    ------
+    ModelGPTError
+        The file is binary, or its compressed stream is damaged.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open_bytes(path) as file:
+            block = file.read(1 << 20)
+            for mark, encoding in _BOMS:
+                if block.startswith(mark):
+                    return encoding
+            if b"\0" in block:
+                return _utf16_without_mark(block, name)
+            while block:
+                if not (block.isascii() and not decoder.getstate()[0]):
+                    decoder.decode(block)
+                block = file.read(1 << 20)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        log.info("%s is not UTF-8: read as latin-1. If letters look wrong, save it as UTF-8.", name)
+        return "latin-1"
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(name, error) from error
+    return "utf-8"
+
+
+def damaged(name: str, error: Exception) -> ModelGPTError:
+    """The error for a file that breaks off or fails its own checks."""
+    return ModelGPTError(f"{name} is damaged or cut short.", str(error), "Copy or download the file again.")
+
+
+def unknown_type(name: str) -> ModelGPTError:
+    """The error for a file that is no table."""
+    return ModelGPTError(
+        f"{name} is not a table that ModelGPT can read.",
+        "Its content is binary and of no known type.",
+        "Give a CSV or TSV (also .gz), JSON lines, Parquet or Excel (.xlsx) file.",
+    )
+
+
+def _utf16_without_mark(block: bytes, name: str) -> str:
+    """UTF-16 text of mostly Latin letters has a zero in every second byte; anything else with zeros is binary."""
+    half = max(1, len(block) // 2)
+    for encoding, high in (("utf-16-le", block[1::2]), ("utf-16-be", block[0::2])):
+        text = block[: 2 * half].decode(encoding, "replace")
+        if high.count(0) > 0.5 * half and not _CONTROL.search(text):
+            return encoding
+    raise unknown_type(name)
+
+
+def _records(text: str, delimiter: str, limit: int) -> list[list[str]]:
+    """The first records of a piece of CSV text, blank lines left out."""
+    rows: list[list[str]] = []
+    try:
+        for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit):
+            if row:
+                rows.append(row)
+    except csv.Error:  # a cell beyond the csv module's size limit: what was read so far must do
+        pass
+    return rows
+
+
+def find_delimiter(text: str) -> str:
+    """The delimiter under which the first records agree best with the header, more columns winning a tie."""
+    best, best_score = ",", (0.0, 0)
+    for delimiter in DELIMITERS:
+        rows = _records(text, delimiter, _SNIFF_RECORDS)
+        if not rows or len(rows[0]) < 2:
+            continue
+        width = len(rows[0])
+        score = (sum(len(row) == width for row in rows) / len(rows), width)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _uses_comma_decimals(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers such as 1,5 or 1.234,50 outweigh those written with a point."""
+    cells = [cell.strip() for row in rows for cell in row]
+    commas = sum(bool(_COMMA_DECIMAL.match(cell)) for cell in cells)
+    return commas > sum(bool(_POINT_DECIMAL.match(cell)) for cell in cells)
+
+
+class CsvSource:
+    """A delimited text file, read as text cells (null where a cell is empty or a missing marker).
+
+    Parameters
+    ----------
+    path : Path
+        The file, plain or gzip.
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.encoding = find_encoding(path, name)
+        text = self._head()
+        if not text.strip():
+            raise ModelGPTError(f"{name} is empty.", "", "Give a file with a header line and at least two rows.")
+        self.delimiter = find_delimiter(text)
+        header = _records(text, self.delimiter, 1 + text.count("\n"))[0]
+        self.columns = [cell.strip() or f"unnamed_{i + 1}" for i, cell in enumerate(header)]
+        self.comma_decimals = self.delimiter != "," and _uses_comma_decimals(
+            _records(text, self.delimiter, _DECIMAL_RECORDS)[1:]
+        )
+
+    def _head(self) -> str:
+        try:
+            with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
+                return file.read(_HEAD_CHARS)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise damaged(self.name, error) from error
+
+    def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        """The rows as frames of at most `rows` rows, header left out, the named columns in the given order."""
+        place = {name: i for i, name in enumerate(self.columns)}
+        keys = [f"f{place[name]}" for name in columns]
+        held: list[pa.RecordBatch] = []
+        count, first = 0, True
+        for batch in self._batches(keys):
+            held.append(batch.slice(1) if first else batch)
+            first = False
+            count += held[-1].num_rows
+            while count >= rows:
+                table = pa.Table.from_batches(held)
+                yield self._frame(table.slice(0, rows), columns)
+                held, count = table.slice(rows).to_batches(), count - rows
+        if count:
+            yield self._frame(pa.Table.from_batches(held), columns)
+
+    def _batches(self, keys: list[str]) -> Iterator[pa.RecordBatch]:
+        encoding = "utf8" if self.encoding in ("utf-8", "utf-8-sig") else self.encoding
+        read = pacsv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK_BYTES, encoding=encoding)
+        # in a file of one column an empty line is a missing cell
+        parse = pacsv.ParseOptions(
+            delimiter=self.delimiter, newlines_in_values=True, ignore_empty_lines=len(self.columns) > 1
+        )
+        convert = pacsv.ConvertOptions(
+            column_types=dict.fromkeys(keys, pa.string()),
+            include_columns=keys,
+            strings_can_be_null=True,
+            null_values=list(MISSING_MARKERS),
+        )
+        try:
+            stream = pa.input_stream(str(self.path), compression="gzip" if is_gzip(self.path) else None)
+            with stream, pacsv.open_csv(stream, read, parse, convert) as reader:
+                last: pa.RecordBatch | None = None
+                for batch in reader:
+                    last = batch if batch.num_rows else last
+                    yield batch
+            if last is not None:
+                self._check_quotes(last.slice(last.num_rows - 1))
+        except pa.ArrowInvalid as error:
+            raise self._explain(error) from error
+        except OSError as error:
+            raise damaged(self.name, error) from error
+
+    def _frame(self, table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+        if self.comma_decimals:
+            for i, array in enumerate(table.columns):
+                table = table.set_column(i, table.field(i), _point_decimals(array))
+        return table.rename_columns(list(columns)).to_pandas()
+
+    def _check_quotes(self, last_row: pa.RecordBatch) -> None:
+        """A quote that is never closed swallows the rest of the file into one cell without any complaint."""
+        if not any("\n" in (column[0].as_py() or "") for column in last_row.columns):
+            return
+        with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
+            quotes = sum(block.count('"') for block in iter(lambda: file.read(_HEAD_CHARS), ""))
+        if quotes % 2:
+            text = next(cell for column in last_row.columns if "\n" in (cell := column[0].as_py() or ""))
+            raise ModelGPTError(
+                f"{self.name}: a quote is opened and never closed, so the rest of the file is one cell.",
+                f"The cell begins: {text[:60].splitlines()[0]}",
+                "Close the quote or remove it.",
+            )
+
+    def _explain(self, error: Exception) -> ModelGPTError:
+        """Arrow's parse error as the line that a person has to look at."""
+        width = len(self.columns)
+        with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
+            reader = csv.reader(file, delimiter=self.delimiter)
+            try:
+                start = 1
+                for row in reader:
+                    if row and len(row) != width:
+                        cells = self.delimiter.join(row)
+                        return ModelGPTError(
+                            f"{self.name}: line {start} has {len(row)} cells where the header has {width}.",
+                            f"It reads: {cells[:80]}{'…' if len(cells) > 80 else ''}",
+                            'Mend or remove the line. A cell that holds the delimiter goes in quotes: "a, b".',
+                        )
+                    start = reader.line_num + 1
+            except csv.Error:  # a cell beyond the csv module's limit; Arrow's own words have to do
+                pass
+        return ModelGPTError(
+            f"{self.name} can't be read as a table.",
+            str(error)[:300],
+            "Look for a quote that is opened and never closed.",
+        )
+
+
+def _point_decimals(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cells such as 1.234,5 as 1234.5; all other cells unchanged."""
+    number = pc.match_substring_regex(array, _COMMA_NUMBER)
+    plain = pc.replace_substring(pc.replace_substring(array, ".", ""), ",", ".")
+    return pc.if_else(number, plain, array)

@@ -1,0 +1,234 @@
+"""The dataset: a table with its schema, counts and sample. What `data` hands on to every later step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from modelgpt_cli.data.infer import infer_column
+from modelgpt_cli.data.readers import Table, no_such_column, open_table
+from modelgpt_cli.data.scan import Scan, scan_table
+from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
+from modelgpt_cli.data.target import Target, choose_target, plan_target
+from modelgpt_cli.data.typing import read_types, typed
+from modelgpt_cli.errors import ModelGPTError, UsageError
+
+log = logging.getLogger("modelgpt")
+
+_SHOWN = 12
+_TARGET_TASKS: dict[str, TaskType] = {
+    "numeric": "regression",
+    "categorical": "classification",
+    "boolean": "classification",
+}
+
+
+@dataclass
+class Dataset:
+    """A table that is ready to learn from."""
+
+    name: str
+    path: Path | None
+    """The file; None for stdin."""
+    schema: Schema
+    n_rows: int
+    """Rows with a target."""
+    class_counts: dict[str, int]
+    """Classification: rows per class, in the order of the classes."""
+    sample: pd.DataFrame
+    """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample."""
+    warnings: list[str]
+    """What the user must know; each has been logged once."""
+    fingerprint: str
+    """"sha256:" and 64 hex digits, over the file's bytes."""
+    description: str = ""
+    test_path: Path | None = None
+    _table: Table | None = field(default=None, repr=False)
+    _target: Target | None = field(default=None, repr=False)
+
+    def frames(self, rows: int = 65536) -> Iterator[pd.DataFrame]:
+        """All rows that have a target, typed as `sample` is, at constant memory, from the first row at each call."""
+        if self._table is None or self._target is None:
+            yield self.sample
+            return
+        names = [*(column.name for column in self.schema.used), self.schema.target]
+        for raw in self._table.frames(rows, names):
+            frame = _typed_rows(raw, self.schema.used, self._target)
+            if len(frame):
+                yield frame
+
+
+def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target) -> pd.DataFrame:
+    """Typed columns and target, rows without a target left out."""
+    values = target.read(raw[target.name])
+    present = values.notna().to_numpy()
+    frame = typed(raw, columns)
+    frame = pd.concat([frame, values.rename(target.name)], axis=1)
+    return frame if present.all() else frame[present].reset_index(drop=True)
+
+
+def load_dataset(
+    path: str | Path,
+    *,
+    target: str | None = None,
+    task: TaskType | None = None,
+    columns: Sequence[Column] | None = None,
+    classes: Sequence[str] | None = None,
+    types: str | Path | None = None,
+    merge_labels: bool = False,
+    sample_rows: int = 20_000,
+    seed: int = 0,
+) -> Dataset:
+    """Read a table once and find out what is in it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, a folder, or "-" for stdin.
+    target : str, optional
+        The column to predict; found by its name, else the last.
+    task : {"classification", "regression"}, optional
+        Found from the target where omitted.
+    columns : sequence of Column, optional
+        The input columns with their types, as a requirement file fixes them; other columns are left out.
+    classes : sequence of str, optional
+        The classes, as a requirement file fixes them; the data must hold these and no others.
+    types : str or Path, optional
+        A YAML file of ``column: type``.
+    merge_labels : bool
+        Make one class of labels that differ only in case, blanks or final punctuation.
+    sample_rows : int
+        So many rows are held in `sample` at most (fewer in very wide tables).
+    seed : int
+        For the sample.
+
+    Raises
+    ------
+    ModelGPTError
+        The table can't be read, or there is nothing in it to learn.
+    UsageError
+        The data contradict what was asked for.
+    """
+    if task is not None and task not in TASK_TYPES:
+        raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
+    table = open_table(path)
+    warnings: list[str] = []
+    if len(table.columns) < 2:
+        raise ModelGPTError(
+            f"{table.name} has one column only: {table.columns[0][:80] if table.columns else ''!r}.",
+            "A table needs a target and at least one input column, separated by a comma, semicolon, tab or |.",
+            "Check the delimiter.",
+        )
+    target = choose_target(table, target)
+    overrides = _overrides(table, types)
+    if target in overrides:
+        task = task or _TARGET_TASKS.get(overrides[target])
+    names, fixed = _inputs(table, target, columns, overrides)
+    scan = scan_table(table, names, target, sample_rows, seed)
+    plan = plan_target(scan, target, table.name, task, classes, merge_labels)
+    raw = scan.sampler.result(stratified=plan.task == "classification")
+    inferred = [
+        infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), warnings.append) for name in names
+    ]
+    schema = Schema(tuple(inferred), target, plan.task, plan.classes)
+    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *_few(warnings)]
+    _tell(schema, warnings, table)
+    return Dataset(
+        name=_short_name(table),
+        path=table.path,
+        schema=schema,
+        n_rows=plan.n_rows,
+        class_counts=plan.counts,
+        sample=_typed_rows(raw, schema.used, plan),
+        warnings=warnings,
+        fingerprint=table.fingerprint(),
+        description=table.description,
+        test_path=table.test_path,
+        _table=table,
+        _target=plan,
+    )
+
+
+def _short_name(table: Table) -> str:
+    """The file's name without its endings; the folder's where the file is called train or data."""
+    if table.path is None:
+        return table.name
+    stem = table.path.name.removesuffix(".gz")
+    stem = stem.rsplit(".", 1)[0] if "." in stem[1:] else stem
+    if stem.lower() in ("train", "training", "data", "dataset"):
+        return table.path.resolve().parent.name or stem
+    return stem
+
+
+def _overrides(table: Table, types: str | Path | None) -> dict[str, ColumnType]:
+    overrides = read_types(types) if types is not None else {}
+    for name in overrides:
+        if name not in table.columns:
+            raise no_such_column(name, table)
+    return overrides
+
+
+def _inputs(
+    table: Table, target: str, columns: Sequence[Column] | None, overrides: dict[str, ColumnType]
+) -> tuple[list[str], dict[str, Column]]:
+    """The input columns to read, in the file's order, and the types that are fixed beforehand."""
+    present = set(table.columns)
+    fixed = {column.name: column for column in columns or () if column.name != target}
+    absent = [column.name for column in fixed.values() if column.used and column.name not in present]
+    if absent:
+        raise UsageError(
+            f"{table.name} lacks columns that the requirement names: {', '.join(absent[:_SHOWN])}.",
+            f"Its columns: {', '.join(table.columns[:30])}{', …' if len(table.columns) > 30 else ''}.",
+            "Give data that fit the requirement, or run modelgpt describe on these.",
+        )
+    names = [name for name in table.columns if name != target and (not fixed or name in fixed)]
+    extra = len(table.columns) - 1 - len(names)
+    if extra:
+        log.info("Left out %d columns of %s that the requirement does not name.", extra, table.name)
+    for name, kind in overrides.items():
+        if name in names:
+            description = fixed[name].description if name in fixed else ""
+            fixed[name] = Column(name, kind, description, note="" if name not in fixed else fixed[name].note)
+    return names, fixed
+
+
+def _header_warning(table: Table) -> list[str]:
+    """A header of numbers with decimals is a row of data, in all likelihood."""
+    decimals = sum(name.replace(".", "", 1).lstrip("-").isdigit() and "." in name for name in table.columns)
+    if decimals < 0.3 * len(table.columns):
+        return []
+    shown = ", ".join(table.columns[:4])
+    return [f"{table.name}: the first line ({shown}, …) looks like data, not like column names. Put a header line in."]
+
+
+def _skipped_warning(scan: Scan, plan: Target) -> list[str]:
+    if not plan.skipped:
+        return []
+    return [f"Skipped {plan.skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target."]
+
+
+def _few(warnings: list[str]) -> list[str]:
+    """The first warnings and how many more there are: a wide table must not flood the screen."""
+    if len(warnings) <= _SHOWN:
+        return warnings
+    return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
+
+
+def _tell(schema: Schema, warnings: list[str], table: Table) -> None:
+    """Log what was found; a table without any usable column is an error."""
+    dropped = [f"{column.name} ({column.note})" for column in schema.dropped]
+    shown = ", ".join(dropped[:_SHOWN]) + (f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else "")
+    if not schema.used:
+        raise ModelGPTError(
+            f"{table.name} has no column to predict {schema.target!r} from.",
+            f"Left out: {shown}.",
+            "Say what they are with --types FILE (lines like: age: numeric), or give a table with more columns.",
+        )
+    if dropped:
+        log.info("Left out: %s.", shown)
+    for warning in warnings:
+        log.warning("%s", warning)

@@ -1,0 +1,96 @@
+"""The profile of a table: what the requirement generator is shown of the data, and nothing more."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from modelgpt_cli.data.schema import Column, TaskType
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.dataset import Dataset
+
+CELL_CHARS = 60
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A small, printable summary of a `Dataset`; its cells are the only data an LLM ever sees."""
+
+    name: str
+    n_rows: int
+    task: TaskType
+    target: str
+    columns: tuple[Column, ...]
+    class_counts: dict[str, int] = field(default_factory=dict)
+    """Classification: rows per class, most frequent first."""
+    target_range: tuple[float, float, float] | None = None
+    """Regression: minimum, median, maximum."""
+    sample: tuple[dict[str, str], ...] = ()
+    """A few rows, stratified by class; cells as text, cut at 60 characters."""
+    description: str = ""
+    """The user's own words about the data (``--description``, or a README in the folder)."""
+
+
+def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int = 0) -> Profile:
+    """Summarise a dataset for the requirement generator.
+
+    Parameters
+    ----------
+    description : str
+        The user's words; a README beside the data serves where they are empty.
+    rows : int
+        Rows to show at most, drawn in turn from each class (regression: spread over the target's range).
+    seed : int
+        For the draw.
+    """
+    schema = dataset.schema
+    target = dataset.sample[schema.target]
+    span = None
+    if schema.task == "regression":
+        span = (float(target.min()), float(target.median()), float(target.max()))
+    shown = dataset.sample.iloc[_pick(target, schema.task, rows, seed)]
+    days = {column.name for column in schema.used if column.type == "datetime"}
+    cells = tuple(
+        {str(name): _show(value, name in days) for name, value in row.items()} for row in shown.to_dict("records")
+    )
+    return Profile(
+        name=dataset.name,
+        n_rows=dataset.n_rows,
+        task=schema.task,
+        target=schema.target,
+        columns=schema.columns,
+        class_counts=dict(sorted(dataset.class_counts.items(), key=lambda pair: (-pair[1], pair[0]))),
+        target_range=span,
+        sample=cells,
+        description=description or dataset.description,
+    )
+
+
+def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray:
+    """Positions of the rows to show."""
+    order = np.random.default_rng(seed).permutation(len(target))
+    if task == "regression":
+        by_value = order[np.argsort(target.to_numpy()[order], kind="stable")]
+        return by_value[np.linspace(0, len(by_value) - 1, min(rows, len(by_value))).round().astype(int)]
+    labels = target.iloc[order]
+    turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
+    # classes take turns, the frequent ones first
+    frequency = labels.map(labels.value_counts()).to_numpy()
+    return order[np.lexsort((labels.to_numpy().astype(str), -frequency, turn))[:rows]]
+
+
+def _show(value: object, is_day: bool) -> str:
+    """A typed cell as a person would write it, cut at `CELL_CHARS`; "" where missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        if is_day:
+            return str(np.datetime64(round(value * 86_400), "s")).removesuffix("T00:00:00")
+        return f"{value:.6g}"
+    text = " ".join(str(value).split())
+    return text if len(text) <= CELL_CHARS else text[: CELL_CHARS - 1] + "…"

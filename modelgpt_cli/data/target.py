@@ -1,0 +1,246 @@
+"""The target column: which it is, what the task is, what the classes are called. Between `scan` and `dataset`."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from modelgpt_cli.data.cells import FLOAT_LIMIT, format_number, numbers, texts, to_arrow
+from modelgpt_cli.data.readers import Table, no_such_column
+from modelgpt_cli.data.scan import ColumnFacts, Scan
+from modelgpt_cli.data.schema import TaskType
+from modelgpt_cli.errors import ModelGPTError, UsageError
+
+log = logging.getLogger("modelgpt")
+
+TARGET_NAMES = ("target", "label", "class", "y", "outcome")
+MAX_NUMBER_CLASSES = 20
+_BAD_SHARE = 0.05
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Target:
+    """How target cells become classes or numbers."""
+
+    name: str
+    task: TaskType
+    classes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    mapping: dict[str, str] = field(default_factory=dict)
+    """Classification: the cell's text → the class."""
+    n_rows: int = 0
+    skipped: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def read(self, raw: pd.Series) -> pd.Series:
+        """A raw target column as class labels (object, None = missing) or float64 (NaN = missing)."""
+        array = to_arrow(raw)
+        if self.task == "regression":
+            values = numbers(array)
+            return pd.Series(np.where(np.abs(values) <= FLOAT_LIMIT, values, np.nan), index=raw.index)
+        coded = texts(array).dictionary_encode()
+        names = np.array([*(self.mapping.get(cell) for cell in coded.dictionary.to_pylist()), None], dtype=object)
+        codes = coded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+        return pd.Series(names[codes], index=raw.index, dtype=object)
+
+
+def choose_target(table: Table, target: str | None) -> str:
+    """The name of the target column: as asked for, else a telling name, else the last column."""
+    if target is not None:
+        if target not in table.columns:
+            raise no_such_column(target, table, "target column")
+        return target
+    lower = {name.lower(): name for name in reversed(table.columns)}
+    for name in TARGET_NAMES:
+        if name in lower:
+            log.info("Target: %s, by its name (another with --target).", lower[name])
+            return lower[name]
+    log.info("Target: %s, the last column (another with --target).", table.columns[-1])
+    return table.columns[-1]
+
+
+def plan_target(
+    scan: Scan, name: str, where: str, task: TaskType | None, classes: Sequence[str] | None, merge_labels: bool
+) -> Target:
+    """Decide the task and the classes from the counts of a scan.
+
+    Raises
+    ------
+    ModelGPTError
+        No target values, one class, one value, fewer than two rows.
+    UsageError
+        The data contradict the task or the classes asked for.
+    """
+    facts = scan.facts[name]
+    if scan.n_rows == 0:
+        if scan.skipped == 0:
+            raise ModelGPTError(f"{where} has a header but no rows.", "", "Give a file with at least two rows.")
+        raise ModelGPTError(
+            f"The target column {name!r} is empty in all {scan.skipped} rows.", "", "Choose another with --target."
+        )
+    if scan.n_rows < 2:
+        raise ModelGPTError(f"{where} has one row with a target.", "", "Give at least two rows.")
+    if task is None:
+        task = "classification" if classes else _infer_task(scan, facts)
+    if task == "regression":
+        return _regression(scan, name, facts)
+    return _classification(scan, name, facts, classes, merge_labels)
+
+
+def _is_number_column(facts: ColumnFacts) -> bool:
+    return not facts.mostly_text and facts.bad <= _BAD_SHARE * (facts.good + facts.bad)
+
+
+def _infer_task(scan: Scan, facts: ColumnFacts) -> TaskType:
+    if not _is_number_column(facts):
+        return "classification"
+    if scan.many_labels or not facts.whole:
+        return "regression"
+    distinct = {_canonical_number(label) for label in scan.labels}
+    return "regression" if len(distinct) > MAX_NUMBER_CLASSES else "classification"
+
+
+def _canonical_number(label: str) -> str:
+    """A label of a numeric column: "1.0" is 1; zero-padded codes ("007") and what is no number stay."""
+    if label.startswith("0") and label[1:2].isdigit():
+        return label
+    try:
+        value = float(label.replace(",", ""))
+    except ValueError:
+        return label
+    return format_number(value) if math.isfinite(value) and abs(value) < 1e15 else label
+
+
+def _regression(scan: Scan, name: str, facts: ColumnFacts) -> Target:
+    if facts.mostly_text or facts.bad > facts.good:
+        some = ", ".join(repr(label) for label in list(scan.labels)[:3])
+        raise UsageError(
+            f"The target {name!r} holds text, so there is nothing to regress.",
+            f"Values such as {some}.",
+            "Use --task classification, or choose another column with --target.",
+        )
+    left_out = facts.bad + facts.clipped
+    n_rows = scan.n_rows - left_out
+    if n_rows < 2:
+        raise ModelGPTError(f"The target {name!r} has fewer than two numbers.", "", "Give at least two such rows.")
+    if facts.low == facts.high:
+        raise ModelGPTError(
+            f"The target {name!r} is {format_number(facts.low)} in every row.",
+            "There is nothing to predict.",
+            "Choose another column with --target.",
+        )
+    warnings: tuple[str, ...] = ()
+    if left_out:
+        warnings = (f"Left out {left_out:,} rows whose target {name!r} is no finite number.",)
+    return Target(name, "regression", n_rows=n_rows, skipped=scan.skipped, warnings=warnings)
+
+
+def _merge_key(label: str) -> str:
+    """What labels that differ only in case, blanks or final punctuation have in common."""
+    return " ".join(label.casefold().split()).rstrip(".,;:!? ") or label
+
+
+def _variants(counts: Counter[str]) -> list[list[str]]:
+    """Groups of labels with the same merge key, the most frequent form first."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for label, _ in counts.most_common():
+        groups[_merge_key(label)].append(label)
+    return [labels for labels in groups.values() if len(labels) > 1]
+
+
+def _classification(
+    scan: Scan, name: str, facts: ColumnFacts, wanted: Sequence[str] | None, merge_labels: bool
+) -> Target:
+    if scan.many_labels:
+        raise UsageError(
+            f"The target {name!r} has more than {len(scan.labels) - 1:,} different values: too many for classes.",
+            "",
+            "Choose another column with --target, or use --task regression where it holds numbers.",
+        )
+    all_numbers = facts.bad == 0 and not facts.mostly_text
+    mapping = {label: _canonical_number(label) if all_numbers else label for label in scan.labels}
+    counts: Counter[str] = Counter()
+    for label, count in scan.labels.items():
+        counts[mapping[label]] += count
+    warnings: list[str] = []
+    groups = _variants(counts)
+    if groups and merge_labels:
+        forms = {form: _preferred(group, wanted) for group in groups for form in group}
+        mapping = {label: forms.get(form, form) for label, form in mapping.items()}
+        merged: Counter[str] = Counter()
+        for form, count in counts.items():
+            merged[forms.get(form, form)] += count
+        counts = merged
+        log.info("Merged labels: %s.", _show_groups(groups))
+    elif groups:
+        warnings.append(f"Labels that differ only in writing: {_show_groups(groups)}. --merge-labels makes them one.")
+    _check_classes(counts, name, scan.n_rows, wanted)
+    single = sorted(label for label, count in counts.items() if count == 1)
+    if single:
+        warnings.append(f"{_list(single)}: one row only, too little to learn this class or to test it.")
+    ordered = _ordered(counts)
+    return Target(
+        name,
+        "classification",
+        classes=ordered,
+        counts={label: counts[label] for label in ordered},
+        mapping=mapping,
+        n_rows=scan.n_rows,
+        skipped=scan.skipped,
+        warnings=tuple(warnings),
+    )
+
+
+def _preferred(group: list[str], wanted: Sequence[str] | None) -> str:
+    """The form that the requirement names, else the most frequent one."""
+    return next((form for form in group if wanted and form in wanted), group[0])
+
+
+def _list(labels: Sequence[str]) -> str:
+    rest = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return ", ".join(repr(label) for label in labels[:_SHOWN]) + rest
+
+
+def _show_groups(groups: list[list[str]]) -> str:
+    return "; ".join(" = ".join(repr(form) for form in group) for group in groups[:_SHOWN])
+
+
+def _ordered(counts: Counter[str]) -> tuple[str, ...]:
+    """Labels sorted, by value where all are numbers."""
+    try:
+        return tuple(sorted(counts, key=lambda label: (float(label), label)))
+    except ValueError:
+        return tuple(sorted(counts))
+
+
+def _check_classes(counts: Counter[str], name: str, n_rows: int, wanted: Sequence[str] | None) -> None:
+    if len(counts) == 1:
+        only = next(iter(counts))
+        raise ModelGPTError(
+            f"The target {name!r} has one class only: {only!r}.",
+            "There is nothing to tell apart.",
+            "Give rows of at least two classes, or choose another column with --target.",
+        )
+    if wanted is not None and set(wanted) != set(counts):
+        new, gone = sorted(set(counts) - set(wanted)), sorted(set(wanted) - set(counts))
+        parts = [f"The data hold classes it does not name: {_list(new)}."] if new else []
+        parts += [f"It names classes that the data lack: {_list(gone)}."] if gone else []
+        raise UsageError(
+            f"The requirement and the target {name!r} disagree on the classes.",
+            "\n".join(parts),
+            "Change the classes in the requirement file, use --merge-labels where only the writing differs, "
+            "or run modelgpt describe again.",
+        )
+    if len(counts) == n_rows and n_rows > MAX_NUMBER_CLASSES:
+        raise UsageError(
+            f"The target {name!r} has a different value in each of the {n_rows} rows.",
+            "It looks like an identifier or free text, not like classes.",
+            "Choose another column with --target.",
+        )

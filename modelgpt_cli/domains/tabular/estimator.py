@@ -1,0 +1,120 @@
+"""Tables without files: a scikit-learn-like estimator over the same steps that `modelgpt build` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from modelgpt_cli.assets import asset
+from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.crossval import cross_validate
+from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, HeadChoice, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
+from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.parameter_generator.checkpoint import load_generator
+from modelgpt_cli.parameter_generator.generator import Generator
+
+
+def make_model(
+    blueprint: Blueprint,
+    codec: TableCodec,
+    generator: Generator,
+    table: TableArrays,
+    choice: HeadChoice,
+    *,
+    seed: int,
+    texts: TaskTexts | None = None,
+    device: str = "cpu",
+) -> TabularModel:
+    """Generate, solve and merge: the target model of a blueprint, whose columns get the codec's levels."""
+    fitted = fit_table(
+        generator, table, members=blueprint.architecture.members, seed=seed, texts=texts, device=device
+    )
+    heads = fitted.heads(choice, table)
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), fitted.state(heads))
+
+
+def with_levels(columns: Sequence[Column], codec: TableCodec) -> tuple[Column, ...]:
+    """The columns, the categorical ones holding the vocabulary that the codec encodes with."""
+    vocabulary = {codec.columns[i].name: levels for i, levels in zip(codec.categorical, codec.levels, strict=True)}
+    return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
+
+
+class TabularModelGPT:
+    """Generate a model for a typed frame; no gradient step unless `tune_epochs` asks for it.
+
+    Parameters
+    ----------
+    members : int, optional
+        M; 1 is a single pass. By default 4, with the head chosen by cross-validation.
+    validate : bool, optional
+        Choose the head by cross-validation; by default only for more than one member.
+    tune_epochs : int
+        Epochs of all-parameter finetuning (ModelGPT-F) afterwards.
+    generator : str, optional
+        A checkpoint; the shipped one by default.
+
+    Attributes
+    ----------
+    classes_ : ndarray (C,)
+    n_bytes_ : int
+        Bytes of the fp32 model.
+    """
+
+    def __init__(
+        self,
+        members: int | None = None,
+        tune_epochs: int = 0,
+        seed: int = 0,
+        device: str = "cpu",
+        validate: bool | None = None,
+        generator: str | None = None,
+    ) -> None:
+        self.members = members or DEFAULT_MEMBERS
+        self.validate = self.members > 1 if validate is None else validate
+        self.tune_epochs, self.seed, self.device = tune_epochs, seed, device
+        path = generator or asset("weights", "tabular", "generator.safetensors")
+        self.generator, _ = load_generator(path, device)
+
+    def fit(
+        self, frame: pd.DataFrame, y: np.ndarray, columns: Sequence[Column], task: TaskType = "classification"
+    ) -> TabularModelGPT:
+        """Make the model from a typed frame (see `Column`) and its targets."""
+        used = [c for c in columns if c.used]
+        codec = make_codec(used, frame)
+        x, codes = codec.arrays(frame)
+        self.classes_ = np.unique(y) if task == "classification" else np.zeros(0)
+        labels = np.searchsorted(self.classes_, y) if len(self.classes_) else np.asarray(y, dtype=np.float32)
+        levels = tuple(len(names) for names in codec.levels)
+        table = TableArrays(x, codes, labels, len(self.classes_), levels)
+        choice = HeadChoice()
+        if self.validate:
+            checked = cross_validate(self.generator, table, members=self.members, seed=self.seed, device=self.device)
+            choice = checked.choice if checked else choice
+        blueprint = Blueprint(
+            task=task,
+            target="target",
+            labels=tuple(str(c) for c in self.classes_),
+            columns=tuple(used),
+            requirement="",
+            architecture=Architecture(members=self.members),
+        )
+        self.model_ = make_model(
+            blueprint, codec, self.generator, table, choice, seed=self.seed, device=self.device
+        )
+        if self.tune_epochs:
+            from modelgpt_cli.training.tune import tune_arrays
+
+            tune_arrays(self.model_, table, epochs=self.tune_epochs, seed=self.seed)
+        state = self.model_.state()
+        self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
+        return self
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probabilities (N, C), or predictions (N, 1) for regression."""
+        return self.model_.predict(frame)

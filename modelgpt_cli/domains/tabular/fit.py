@@ -1,0 +1,195 @@
+"""From arrays of a table to a merged target model: encode, generate, solve the head, refine where that helps.
+
+Shapes: N rows, s numeric sources, c categorical columns, f full and b flat features, d = f + b, K channels, M members,
+p head inputs, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
+from modelgpt_cli.domains.tabular.features import channels
+from modelgpt_cli.domains.tabular.head import HeadSums, refine
+from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
+from modelgpt_cli.domains.tabular.model import CONSTANTS
+from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
+from modelgpt_cli.parameter_generator.generator import Generator
+
+DEFAULT_MEMBERS = 4
+REFINE_FLOATS = 100_000_000
+"""Head inputs that the refinement may hold; beyond, it sees as many rows as fit."""
+CURVATURE = 0.15
+"""Typical p (1 - p) of a class, which turns a ridge precision into one for the cross-entropy."""
+
+RowStream = Callable[[], Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """How the head is fitted, once the members' bodies are there.
+
+    Attributes
+    ----------
+    strength : float or None
+        None: the closed form alone. Else the refinement's prior precision, as a multiple of the generator's.
+    temperature : float
+        Logits are divided by it.
+    """
+
+    strength: float | None = None
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class TableArrays:
+    """Labelled rows of a table.
+
+    Attributes
+    ----------
+    x : float32 (N, s); codes : int64 (N, c)
+    y : int64 (N,) class indices, or float32 (N,) targets in their own unit
+    n_classes : int
+        0 for regression.
+    levels : tuple of int (c,)
+    stream : callable, optional
+        Where the table has more rows than these: gives (x, codes, y) chunks of every row, each time it is called.
+    """
+
+    x: np.ndarray
+    codes: np.ndarray
+    y: np.ndarray
+    n_classes: int
+    levels: tuple[int, ...]
+    stream: RowStream | None = None
+
+    def take(self, rows: np.ndarray) -> TableArrays:
+        """Some of the rows, without the stream."""
+        return TableArrays(self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels)
+
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Every row, in chunks."""
+        if self.stream is not None:
+            yield from self.stream()
+        else:
+            yield self.x, self.codes, self.y
+
+
+@dataclass
+class Fitted:
+    """Bodies with their ridge heads; `heads` turns them into logits by a `HeadChoice`.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+    members : Members
+    ridge : (M, p, C)
+        Posterior heads, in scores.
+    target_mean, target_std : float
+        Of a regression target; 0 and 1 otherwise.
+    """
+
+    encoder: TableEncoder
+    members: Members
+    ridge: Tensor
+    target_mean: float = 0.0
+    target_std: float = 1.0
+
+    def heads(self, choice: HeadChoice, table: TableArrays) -> Tensor:
+        """Heads in logits (M, p, C); the refinement runs on the rows of `table`."""
+        scale = self.members.scale
+        logits = self.ridge * scale
+        if choice.strength is not None and table.n_classes:
+            M, p, _ = self.ridge.shape
+            rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
+            picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
+            first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
+            with torch.inference_mode():
+                phi = self.members.phi(first, linear)
+            precision = self.members.precision * CURVATURE * choice.strength * (rows / max(len(table.y), 1))
+            labels = torch.from_numpy(table.y[picked])
+            logits = refine(phi.clone(), labels, logits, self.members.prior * scale, precision)
+        return logits / choice.temperature
+
+    def logits(self, heads: Tensor, x: np.ndarray, codes: np.ndarray, chunk: int = 8192) -> Tensor:
+        """Mean over members of the heads' outputs, (N, C); regression: the standardised target."""
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(x), chunk):
+                first, linear = encode_rows(self.encoder, x[start : start + chunk], codes[start : start + chunk])
+                parts.append((self.members.phi(first, linear) @ heads).mean(0))
+        return torch.cat(parts)
+
+    def state(self, heads: Tensor) -> dict[str, Tensor]:
+        """The state of the merged `TabularModel`."""
+        constants = {CONSTANTS + k: v for k, v in self.encoder.state().items()}
+        constants[CONSTANTS + "target"] = torch.tensor([self.target_mean, self.target_std])
+        return constants | self.members.merged(heads)
+
+
+def encode_rows(encoder: TableEncoder, x: np.ndarray, codes: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Raw rows to first-layer inputs (N, f K + b) and linear inputs (N, d)."""
+    z, u, flat = encoder.apply(x, codes)
+    full = channels(z, u)  # (N, f, K)
+    return torch.cat([full.flatten(1), flat], 1), torch.cat([full[..., 0], flat], 1)
+
+
+def fit_table(
+    generator: Generator,
+    table: TableArrays,
+    *,
+    members: int = DEFAULT_MEMBERS,
+    seed: int = 0,
+    texts: TaskTexts | None = None,
+    device: str = "cpu",
+    max_support: int = MAX_SUPPORT,
+) -> Fitted:
+    """One pass of the generator, and the closed-form head over every row.
+
+    Parameters
+    ----------
+    table : TableArrays
+        Preprocessing is fitted on its rows; the support is drawn from them; the head sees `table.chunks()`.
+    members : int
+        M.
+    texts : TaskTexts, optional
+        Embedded words of the task.
+    """
+    encoder = fit_encoder(table.x, table.codes, table.levels)
+    mean, std = 0.0, 1.0
+    if not table.n_classes:
+        mean, std = float(table.y.mean()), float(max(table.y.std(), 1e-30))
+    n_outputs = max(table.n_classes, 1)
+    written = generate_members(
+        generator,
+        encoder,
+        table.x,
+        table.codes,
+        _standard(table.y, mean, std, table.n_classes),
+        n_classes=table.n_classes,
+        members=members,
+        seed=seed,
+        texts=texts,
+        device=device,
+        max_support=max_support,
+    )
+    sums = HeadSums(written, n_outputs)
+    for x, codes, y in table.chunks():
+        for start in range(0, len(y), sums.chunk):
+            part = slice(start, start + sums.chunk)
+            first, linear = encode_rows(encoder, x[part], codes[part])
+            labels = torch.from_numpy(_standard(y[part], mean, std, table.n_classes))
+            sums.add(first, linear, targets(labels, n_outputs, not table.n_classes))
+    return Fitted(encoder, written, sums.solve(), mean, std)
+
+
+def _standard(y: np.ndarray, mean: float, std: float, n_classes: int) -> np.ndarray:
+    """The standardised target of regression, within what single rows may weigh; class indices as they are."""
+    if n_classes:
+        return y
+    return np.clip((y - mean) / std, -20, 20).astype(np.float32)

@@ -1,0 +1,103 @@
+"""Fitting the members' heads to labelled rows: the closed form over every row, and the logistic refinement.
+
+Shapes: M members, N rows, p head inputs, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelgpt_cli.domains.tabular.members import Members
+from modelgpt_cli.parameter_generator.posterior import solve_head
+
+REFINE_STEPS = 15
+CHUNK_FLOATS = 16_000_000
+"""Head inputs held at once while sums are taken: bounds the memory, whatever the number of rows."""
+
+
+class HeadSums:
+    """Φᵀ Φ and Φᵀ Y over rows that are shown once and forgotten."""
+
+    def __init__(self, members: Members, n_outputs: int) -> None:
+        M, p, _ = members.prior.shape
+        self.members = members
+        self.gram = torch.zeros(M, p, p, dtype=torch.float64)
+        self.moment = torch.zeros(M, p, n_outputs, dtype=torch.float64)
+        self.chunk = max(256, CHUNK_FLOATS // (M * p))
+
+    @torch.inference_mode()
+    def add(self, first: Tensor, linear: Tensor, target: Tensor) -> None:
+        """Add rows: `first` (N, f K + b), `linear` (N, d), `target` (N, C)."""
+        for start in range(0, len(first), self.chunk):
+            part = slice(start, start + self.chunk)
+            phi = self.members.phi(first[part], linear[part])  # (M, N, p)
+            turned = phi.transpose(1, 2)
+            self.gram += turned @ phi
+            self.moment += turned @ target[part]
+
+    def solve(self) -> Tensor:
+        """The posterior heads in scores, (M, p, C) float32."""
+        return solve_head(self.gram, self.moment, self.members.prior, self.members.precision)
+
+
+def refine(
+    phi: Tensor, labels: Tensor, start: Tensor, prior: Tensor, precision: Tensor, steps: int = REFINE_STEPS
+) -> Tensor:
+    """Logistic refinement: from the ridge heads, minimise the cross-entropy around the prior by L-BFGS.
+
+    Parameters
+    ----------
+    phi : (M, N, p)
+    labels : int64 (N,)
+    start, prior : (M, p, C)
+        In logits.
+    precision : (M, p)
+        Prior precision of the logits' weights.
+
+    Returns
+    -------
+    Tensor (M, p, C)
+        `start` where the minimiser gives something that is not finite.
+    """
+    # Whitening by the root mean square of each input makes one curvature fit all directions.
+    spread = phi.square().mean(1).sqrt().clamp(min=1e-3)[..., None]  # (M, p, 1)
+    scaled = phi / spread.transpose(1, 2)
+    weight = (start * spread).clone().requires_grad_()
+    centre, strength = prior * spread, precision[..., None] / spread**2
+    optimizer = torch.optim.LBFGS([weight], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = scaled @ weight  # (M, N, C)
+        fit = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(phi)), reduction="sum")
+        loss = (fit + 0.5 * (strength * (weight - centre) ** 2).sum()) / phi.shape[1]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    result = weight.detach() / spread
+    return result if bool(torch.isfinite(result).all()) else start
+
+
+def temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number that logits are divided with so that their log-loss is least; 0.2 to 5.
+
+    Parameters
+    ----------
+    logits : (N, C)
+        Of rows that the model was not fitted on.
+    labels : int64 (N,)
+    """
+    grid = torch.logspace(-0.7, 0.7, 57)
+    losses = torch.stack([F.cross_entropy(logits / t, labels) for t in grid])
+    return float(grid[int(losses.argmin())])
+
+
+def batches(*arrays: Tensor, size: int) -> Iterable[tuple[Tensor, ...]]:
+    """Slices of the same rows of several tensors."""
+    for start in range(0, len(arrays[0]), size):
+        yield tuple(a[start : start + size] for a in arrays)

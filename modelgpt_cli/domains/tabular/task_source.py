@@ -1,0 +1,97 @@
+"""Where meta-training's batches come from: batch t is a function of (seed, t) alone, so that a run can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from modelgpt_cli.domains.tabular.prior import draw_task
+from modelgpt_cli.domains.tabular.real_tasks import RealTask
+from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes, collate, encode_task
+from modelgpt_cli.parameter_generator.text_encoder import EMBEDDING
+from modelgpt_cli.training.config import MetaTrainConfig
+
+VALIDATION_STREAM = 1_000_003
+
+
+class TaskSource(IterableDataset):
+    """An endless stream of (step, TaskBatch), from step `start` on.
+
+    Parameters
+    ----------
+    config : MetaTrainConfig
+    real : sequence of RealTask
+        Mixed in with the share `config.real`; may be empty.
+    start : int
+        First step.
+    """
+
+    def __init__(self, config: MetaTrainConfig, real: Sequence[RealTask] = (), start: int = 0) -> None:
+        self.config, self.real, self.start = config, list(real), start
+        rows = np.array([len(t.table.y) for t in self.real], dtype=np.float64)
+        self.proportions = rows**config.temperature / (rows**config.temperature).sum() if len(rows) else rows
+
+    def __iter__(self) -> Iterator[tuple[int, TaskBatch]]:
+        step = self.start
+        while True:
+            yield step, self.draw(step)
+            step += 1
+
+    def draw(self, step: int, stream: int = 0) -> TaskBatch:
+        """The batch of one step; `stream` keeps training and validation apart."""
+        rng = np.random.default_rng([self.config.seed, stream, step])
+        if self.real and rng.random() < self.config.real:
+            task = self.real[rng.choice(len(self.real), p=self.proportions)]
+            return draw_real_batch(task, rng, self.config, self.config.batch)
+        return draw_synthetic_batch(rng, self.config)
+
+
+def draw_synthetic_batch(rng: np.random.Generator, config: MetaTrainConfig) -> TaskBatch:
+    """A batch of tasks from the prior, all with the same numbers of rows and classes."""
+    n_support = _draw_support(rng, config)
+    n_classes = _draw_classes(rng, config)
+    while n_support < 3 * n_classes:  # a class needs a few rows on both sides
+        n_support *= 2
+    tasks = [
+        draw_task(rng, n_rows=n_support + config.query, n_classes=n_classes, max_features=config.max_features)
+        for _ in range(config.batch)
+    ]
+    encoded = [encode_task(t, n_support) for t in tasks]
+    return collate(encoded, n_support, _codes(rng, config.batch, n_classes), embedding=EMBEDDING)
+
+
+def draw_real_batch(task: RealTask, rng: np.random.Generator, config: MetaTrainConfig, batch: int) -> TaskBatch:
+    """A batch of samples of one real table, sometimes without its words, sometimes without support rows."""
+    n_rows = len(task.table.y)
+    n_support = min(_draw_support(rng, config), int(n_rows * 0.7))
+    n_query = min(config.query, n_rows - n_support)
+    words = rng.random() >= config.text_dropout
+    text_only = words and rng.random() < config.text_only
+    encoded = []
+    for _ in range(batch):
+        drawn, texts = task.draw(rng, n_support + n_query, config.max_features)
+        encoded.append(encode_task(drawn, n_support, texts if words else None))
+    codes = _codes(rng, batch, task.table.n_classes)
+    return collate(encoded, 0 if text_only else n_support, codes, embedding=EMBEDDING)
+
+
+def _draw_support(rng: np.random.Generator, config: MetaTrainConfig) -> int:
+    low, high = np.log(config.min_support), np.log(config.max_support + 1)
+    return int(np.exp(rng.uniform(low, high)))
+
+
+def _draw_classes(rng: np.random.Generator, config: MetaTrainConfig) -> int:
+    """0 (regression), or a number of classes: half of them two, the rest falling off to `max_classes`."""
+    if rng.random() < config.regression:
+        return 0
+    if rng.random() < 0.5 or config.max_classes < 3:
+        return 2
+    return int(np.exp(rng.uniform(np.log(3), np.log(config.max_classes + 1))))
+
+
+def _codes(rng: np.random.Generator, batch: int, n_classes: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    return class_codes(batch, n_classes, generator)

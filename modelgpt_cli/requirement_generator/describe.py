@@ -1,0 +1,219 @@
+"""From data to a requirement: profile → prompt → LLM, or the offline writer → checked sentence → requirement file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.requirement_generator.answer import BadAnswerError, read_answer
+from modelgpt_cli.requirement_generator.llm import LLM
+from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.prompt import Prompt, load_prompt
+from modelgpt_cli.requirement_generator.requirement import Requirement, format_requirement
+
+logger = logging.getLogger("modelgpt")
+
+MAX_DESCRIPTION_BYTES = 1_000_000
+_SHOWN = 500
+
+
+@dataclass
+class Description:
+    """What `describe` made."""
+
+    requirement: Requirement
+    text: str
+    """The requirement file's text."""
+    path: Path | None = None
+    """The file written, if any."""
+    prompt: str | None = None
+    """JSON of the request that was sent, or would be; None if no LLM has a part in it."""
+    notes: list[str] = field(default_factory=list)
+    """Words for the user; they were logged as well."""
+
+
+def describe(
+    path: str | Path,
+    *,
+    target: str | None = None,
+    description: str | None = None,
+    llm: str | None = None,
+    offline: bool = False,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    output: str | Path | None = None,
+    types: str | Path | None = None,
+    merge_labels: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    timeout: float = 60.0,
+    retries: int = 3,
+    seed: int = 0,
+) -> Description:
+    """Write the requirement for a table.
+
+    Parameters
+    ----------
+    path : path-like
+        A file or folder of data; ``-`` for stdin.
+    target : str, optional
+        Column to predict; found if not given.
+    description : str, optional
+        What the data is about; ``@FILE`` reads it from a file.
+    llm : str, optional
+        Model to ask; else ``MODELGPT_LLM``, else gpt-4o-mini.
+    offline : bool
+        Write the sentence without an LLM. So it is, too, where there is neither a key nor a base URL.
+    base_url, api_key : str, optional
+        Server and key; else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
+    output : path-like, optional
+        The requirement file to write; nothing is written if absent or ``-``.
+    types, merge_labels
+        Passed on to `load_dataset`.
+    dry_run : bool
+        Send nothing and write nothing; `Description.prompt` is what would be sent.
+    force : bool
+        Whether an existing `output` may be replaced.
+    timeout : float
+        Seconds to wait for the LLM, at each try.
+    retries : int
+        Tries after the first one.
+    seed : int
+        Seed of the sample of rows.
+
+    Returns
+    -------
+    Description
+
+    Raises
+    ------
+    UnreachableError
+        If the LLM is out of reach, or twice gives no usable sentence.
+    UsageError, ModelGPTError
+        If the data can't be read, or the file not be written.
+    """
+    from modelgpt_cli.data.dataset import load_dataset
+    from modelgpt_cli.data.profile import profile
+
+    destination = None if output is None or str(output) == "-" else Path(output)
+    if destination and not dry_run:
+        check_destination(destination, force)
+    asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
+    words = _read_description(description)
+    dataset = load_dataset(path, target=target, types=types, merge_labels=merge_labels, seed=seed)
+    shown = profile(dataset, description=words) if words else profile(dataset)
+    sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
+    requirement = Requirement(
+        sentence=sentence,
+        task=dataset.schema.task,
+        target=dataset.schema.target,
+        classes=dataset.schema.classes,
+        columns=dataset.schema.columns,
+        data=_data_path(path, destination),
+        fingerprint=dataset.fingerprint,
+        author=author,
+    )
+    text = format_requirement(requirement)
+    if destination and not dry_run:
+        with atomic_write(destination, force=force) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return Description(requirement, text, None if dry_run else destination, prompt, notes)
+
+
+def write_sentence(
+    profile: Profile, llm: LLM, *, offline: bool = False, dry_run: bool = False
+) -> tuple[str, str, str | None, list[str]]:
+    """Write the sentence for a profile.
+
+    Returns
+    -------
+    tuple
+        The sentence; its author; the request as JSON (None if offline by choice, or without a key); notes.
+
+    Raises
+    ------
+    UnreachableError
+        As `describe` does.
+    """
+    notes: list[str] = []
+    if offline or (not llm.configured and not dry_run):
+        why = "as asked" if offline else "as there is no OPENAI_API_KEY and no base URL"
+        _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
+        return write_offline(profile), "offline", None, notes
+    template = load_prompt()
+    request = llm.request(template.messages(profile), template.response_format())
+    shown = json.dumps(request, ensure_ascii=False, indent=2)
+    if dry_run:
+        _say(notes, f"This would be sent to {llm.model} at {llm.host}; nothing was sent, nothing was written.")
+        if not llm.configured:
+            _say(notes, "As there is no OPENAI_API_KEY and no base URL, the sentence would be written offline.")
+        return write_offline(profile), "offline", shown, notes
+    _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent.")
+    return _ask(profile, llm, template, request), llm.model, shown, notes
+
+
+def _ask(profile: Profile, llm: LLM, template: Prompt, request: Mapping[str, Any]) -> str:
+    """Ask, and once more if the answer can't be used."""
+    answer = llm.ask(dict(request))
+    try:
+        return read_answer(answer, template.key, profile)
+    except BadAnswerError as error:
+        logger.info("The answer can't be used: %s Asking once more.", error)
+        messages = template.again(request["messages"], answer, str(error))
+    answer = llm.ask({**request, "messages": messages})
+    try:
+        return read_answer(answer, template.key, profile)
+    except BadAnswerError as error:
+        raise UnreachableError(
+            f"{llm.model} gave no usable sentence, asked twice.",
+            f"The last time, {error} It answered: {_printable(llm.scrub(answer))}",
+            "Try another model with --llm, or write the sentence without one: --offline.",
+        ) from None
+
+
+def _say(notes: list[str], note: str, quiet: bool = True) -> None:
+    logger.log(logging.INFO if quiet else logging.WARNING, note)
+    notes.append(note)
+
+
+def _printable(answer: str) -> str:
+    """Show an answer without its power over a terminal."""
+    text = "".join(
+        char if char.isprintable() else "\\n" if char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in answer
+    )
+    return (text[:_SHOWN] + "…" if len(text) > _SHOWN else text) or "(nothing)"
+
+
+def _read_description(description: str | None) -> str:
+    """Give the description's text, from its file if it names one."""
+    if description is None or not description.startswith("@"):
+        return (description or "").strip()
+    name = description[1:]
+    try:
+        with open(name, "rb") as file:
+            return file.read(MAX_DESCRIPTION_BYTES).decode("utf-8-sig", errors="replace").strip()
+    except FileNotFoundError:
+        raise UsageError(f"There is no description file {name}.", hint="Give --description TEXT or @FILE.") from None
+    except OSError as error:
+        raise ModelGPTError(f"Can't read the description file {name}.", error.strerror or "") from None
+
+
+def _data_path(path: str | Path, destination: Path | None) -> str | None:
+    """Give the data's path relative to the requirement file; in full if that is not known, or on another drive."""
+    if str(path) == "-":
+        return None
+    full = Path(path).resolve()
+    if destination is None:
+        return str(full)
+    try:
+        return Path(os.path.relpath(full, destination.resolve().parent)).as_posix()
+    except ValueError:
+        return str(full)

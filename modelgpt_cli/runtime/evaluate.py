@@ -1,0 +1,171 @@
+"""`evaluate`: labelled rows in, metrics out. Rows stream; only labels, probabilities or numbers are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.files import check_destination
+from modelgpt_cli.runtime import metrics as m
+from modelgpt_cli.runtime.labels import LabelReader
+from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.runtime.table import Rows, logger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Evaluation:
+    """What `evaluate` hands back; ``evaluation["accuracy"]`` reads one metric."""
+
+    task: str
+    target: str
+    rows: int
+    """Rows measured."""
+    skipped: int
+    """Rows without a true value, left out."""
+    metrics: dict[str, float | None]
+    roc_auc_kind: str = ""
+    true_labels: tuple[str, ...] = ()
+    """The confusion matrix's rows: the model's labels, then those it doesn't know."""
+    predicted_labels: tuple[str, ...] = ()
+    """The confusion matrix's columns: the model's labels."""
+    confusion: list[list[int]] = field(default_factory=list)
+    plot: Path | None = None
+
+    def __getitem__(self, name: str) -> float | None:
+        return self.metrics[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data, for JSON."""
+        values: dict[str, Any] = {
+            "task": self.task,
+            "target": self.target,
+            "rows": self.rows,
+            "skipped": self.skipped,
+            "metrics": dict(self.metrics),
+        }
+        if self.task == "classification":
+            values["roc_auc_kind"] = self.roc_auc_kind
+            values["confusion"] = {
+                "true": list(self.true_labels),
+                "predicted": list(self.predicted_labels),
+                "matrix": self.confusion,
+            }
+        if self.plot is not None:
+            values["plot"] = str(self.plot)
+        return values
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path | pd.DataFrame,
+    *,
+    target: str | None = None,
+    plot: str | Path | None = None,
+    chunk_rows: int = 16_384,
+    threads: int | None = None,
+    force: bool = False,
+) -> Evaluation:
+    """Measure a model on a labelled table; see `modelgpt_cli.api.evaluate`."""
+    if plot is not None:
+        from modelgpt_cli.runtime.plot import need_matplotlib
+
+        check_destination(plot, force)
+        need_matplotlib()
+    loaded = Model(model, threads=threads)
+    rows = Rows(loaded, data, prefer_test=True)
+    column = target or loaded.target
+    rows.need(column, "Name the column of true values with --target.")
+    if column in {i.column for i in loaded.inputs}:
+        raise UsageError(f"'{column}' is one of the model's inputs.", "Its true values are in another column.")
+    measure = _regression if loaded.task == "regression" else _classification
+    return measure(loaded, rows, column, chunk_rows, None if plot is None else Path(plot), force)
+
+
+def _classification(
+    model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool
+) -> Evaluation:
+    reader = LabelReader(model.labels)
+    index = {label: k for k, label in enumerate(model.labels)}
+    true_parts, predicted_parts, probability_parts = [], [], []
+    skipped = 0
+    for cells, outputs in _scored(model, rows, column, chunk_rows):
+        codes = reader.codes(cells)
+        kept = codes >= 0
+        skipped += int((~kept).sum())
+        true_parts.append(codes[kept])
+        predicted = np.array([index[str(label)] for label in outputs["label"].tolist()], dtype=np.int64)
+        predicted_parts.append(predicted[kept])
+        probability_parts.append(outputs["probabilities"][kept])
+    true = _joined(true_parts, rows, column, skipped)
+    predicted, probabilities = np.concatenate(predicted_parts), np.concatenate(probability_parts)
+    reader.report()
+    values, kind = m.classification_metrics(true, predicted, probabilities)
+    matrix = m.confusion(true, predicted, len(reader.labels), len(model.labels))
+    done = Evaluation(
+        task=model.task,
+        target=column,
+        rows=len(true),
+        skipped=skipped,
+        metrics=values,
+        roc_auc_kind=kind,
+        true_labels=reader.labels,
+        predicted_labels=model.labels,
+        confusion=matrix.tolist(),
+        plot=plot,
+    )
+    if plot is not None:
+        from modelgpt_cli.runtime.plot import plot_classification
+
+        plot_classification(done, true == predicted, probabilities.max(axis=1), plot, force=force)
+    return done
+
+
+def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+    true_parts, predicted_parts = [], []
+    skipped = 0
+    for cells, outputs in _scored(model, rows, column, chunk_rows):
+        kept = np.isfinite(cells)
+        skipped += int((~kept).sum())
+        true_parts.append(cells[kept])
+        predicted_parts.append(outputs["prediction"].reshape(-1)[kept].astype(np.float64))
+    true = _joined(true_parts, rows, column, skipped)
+    predicted = np.concatenate(predicted_parts)
+    done = Evaluation(model.task, column, len(true), skipped, m.regression_metrics(true, predicted), plot=plot)
+    if plot is not None:
+        from modelgpt_cli.runtime.plot import plot_regression
+
+        plot_regression(done, true, predicted, plot, force=force)
+    return done
+
+
+def _scored(
+    model: Model, rows: Rows, column: str, chunk_rows: int
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield the true values and the model's outputs of each chunk."""
+    from modelgpt_cli.data.schema import Column
+
+    extra = Column(column, "numeric" if model.task == "regression" else "categorical")
+    for n, columns in rows.chunks(chunk_rows, extra=[extra]):
+        if n:
+            yield columns[column], model.run(columns)
+
+
+def _joined(parts: list[np.ndarray], rows: Rows, column: str, skipped: int) -> np.ndarray:
+    """Join the true values; say how many rows had none."""
+    total = sum(len(part) for part in parts)
+    if not total:
+        cause = f"All {skipped:,} rows have an empty cell there." if skipped else "There are no rows."
+        raise ModelGPTError(f"{rows.name} has no true value in column '{column}'.", cause)
+    if skipped:
+        logger.warning(
+            "%s of %s rows have no usable '%s' and are left out.", f"{skipped:,}", f"{total + skipped:,}", column
+        )
+    return np.concatenate(parts)

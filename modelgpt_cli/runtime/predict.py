@@ -1,0 +1,127 @@
+"""`predict`: rows in, a CSV of labels or numbers out, at constant memory and in the input's order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.runtime.table import Rows, logger
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `predict` hands back. The arrays are there unless the predictions went to a file or to stdout."""
+
+    rows: int
+    seconds: float
+    """From the first row to the last, after loading."""
+    classes: tuple[str, ...] = ()
+    path: Path | None = None
+    label: np.ndarray | None = None
+    """(N,) str: the most likely class."""
+    probabilities: np.ndarray | None = None
+    """(N, C) float32."""
+    prediction: np.ndarray | None = None
+    """(N,) float32, for regression."""
+
+
+def predict(
+    model: str | Path,
+    data: str | Path | pd.DataFrame,
+    *,
+    output: str | Path | None = None,
+    proba: bool = False,
+    chunk_rows: int = 16_384,
+    threads: int | None = None,
+    force: bool = False,
+) -> Prediction:
+    """Score a table; see `modelgpt_cli.api.predict`."""
+    path = None if output is None or str(output) == "-" else Path(output)
+    if path is not None:
+        check_destination(path, force)
+    loaded = Model(model, threads=threads)
+    rows = Rows(loaded, data)
+    start = time.perf_counter()
+    if output is None:
+        return _collect(loaded, rows, chunk_rows, start)
+    with _sink(path, force) as stream:
+        n_rows = _write(loaded, rows, stream, proba=proba, chunk_rows=chunk_rows)
+    seconds = time.perf_counter() - start
+    logger.debug("%d rows in %.2f s, %.0f rows/s", n_rows, seconds, n_rows / max(seconds, 1e-9))
+    return Prediction(n_rows, seconds, loaded.labels, path)
+
+
+def _collect(model: Model, rows: Rows, chunk_rows: int, start: float) -> Prediction:
+    """Keep all predictions in memory."""
+    parts = [model.run(columns) for n, columns in rows.chunks(chunk_rows) if n]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    n_rows = sum(len(part[next(iter(part))]) for part in parts)
+    seconds = time.perf_counter() - start
+    if model.task == "regression":
+        return Prediction(n_rows, seconds, prediction=joined.get("prediction", np.empty((0, 1), np.float32))[:, 0])
+    label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
+    probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
+    return Prediction(n_rows, seconds, model.labels, label=label, probabilities=probabilities)
+
+
+@contextmanager
+def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
+    """Open the destination: stdout, or a file that appears only when it is whole."""
+    if path is None:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with atomic_write(path, force=force) as temporary, open(temporary, "wb") as stream:
+        yield stream
+
+
+def _write(model: Model, rows: Rows, stream: BinaryIO, *, proba: bool, chunk_rows: int) -> int:
+    """Write the CSV: the header, then each chunk as it is scored."""
+    names = ["prediction"] if model.task == "regression" else ["label"]
+    if proba and model.task == "regression":
+        logger.warning("--proba has no meaning for a regression; only 'prediction' is written.")
+    elif proba:
+        names += [f"probability_{label}" for label in model.labels]
+    stream.write((",".join(_quoted(name) for name in names) + "\n").encode())
+    cells = {label: _quoted(label) for label in model.labels}
+    total = 0
+    for n, columns in rows.chunks(chunk_rows):
+        if not n:
+            continue
+        total += n
+        stream.write("\n".join([*_lines(model.run(columns), cells, proba), ""]).encode())
+    return total
+
+
+def _lines(outputs: dict[str, np.ndarray], cells: dict[str, str], proba: bool) -> list[str]:
+    """Format one chunk. Labels are quoted once, not once a row; numbers have float32's digits."""
+    if "prediction" in outputs:
+        # As str, a float32 takes the fewest digits that give it back exactly.
+        lines: list[str] = outputs["prediction"].reshape(-1).astype(str).tolist()
+        return lines
+    labels = [cells.get(str(label), str(label)) for label in outputs["label"].tolist()]
+    if not proba:
+        return labels
+    probabilities = outputs["probabilities"]
+    row = ",%.7g" * probabilities.shape[1]
+    return [label + row % tuple(p) for label, p in zip(labels, probabilities.tolist(), strict=True)]
+
+
+def _quoted(cell: str) -> str:
+    """Quote a CSV cell where it needs it; a lone empty cell would read back as a blank line."""
+    if cell and not any(c in cell for c in ',"\r\n') and cell == cell.strip():
+        return cell
+    return '"' + cell.replace('"', '""') + '"'

@@ -1,0 +1,208 @@
+"""A `model.onnx`, loaded: columns in, arrays out, with numpy and onnxruntime alone. Last on the way of the data.
+
+Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from modelgpt_cli.errors import ModelGPTError, UsageError
+
+FORMAT = 1
+_CELLS_PER_RUN = 400_000
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of the graph: the column it takes, its name there, its type."""
+
+    column: str
+    name: str
+    type: str
+    format: str = ""
+    """Datetime: how its cells are written; guessed from the cells where empty."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it takes float32 (numbers, days since 1970-01-01) rather than strings."""
+        return self.type in ("numeric", "datetime")
+
+
+class Model:
+    """A model file, ready to run.
+
+    Parameters
+    ----------
+    path : path-like
+        The ``model.onnx``.
+    threads : int, optional
+        CPU threads; all cores by default.
+
+    Raises
+    ------
+    ModelGPTError
+        No such file, not an ONNX file, or not one that modelgpt has made.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
+        self.path = Path(path)
+        self._session = _open(self.path, threads)
+        self.metadata: dict[str, Any] = parse_metadata(
+            self._session.get_modelmeta().custom_metadata_map.get("modelgpt"), self.path
+        )
+        try:
+            self.task: str = self.metadata["task"]
+            self.target: str = self.metadata["target"]
+            self.labels: tuple[str, ...] = tuple(str(label) for label in self.metadata.get("labels") or ())
+            self.inputs = tuple(
+                Input(i["name"], i.get("input", i["name"]), i["type"], i.get("format", ""))
+                for i in self.metadata["inputs"]
+            )
+        except (KeyError, TypeError) as error:
+            raise _damaged(self.path, f"Its card lacks {error}.") from error
+        self._check_graph()
+
+    def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Score rows.
+
+        Parameters
+        ----------
+        columns : mapping of str to array-like, (N,) or (N, 1)
+            By column name. Numbers (datetimes as days since 1970-01-01, NaN = missing) or strings (``""`` or None =
+            missing). A column that is absent counts as missing, further ones are ignored.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``label`` (N,) and ``probabilities`` (N, C) float32, or ``prediction`` (N, 1) float32.
+
+        Raises
+        ------
+        UsageError
+            The columns differ in length, none of the model's columns is there, or a number is none.
+        """
+        arrays = {i.name: _column(columns[i.column], i) for i in self.inputs if i.column in columns}
+        lengths = {len(array) for array in arrays.values()}
+        if len(lengths) != 1:
+            problem = "The columns differ in length." if lengths else "None of the model's columns is there."
+            raise UsageError(problem, f"The model takes: {', '.join(i.column for i in self.inputs)}.")
+        n_rows = lengths.pop()
+        for i in self.inputs:
+            if i.name not in arrays:
+                fill = np.full((n_rows, 1), np.nan, np.float32) if i.is_float else np.full((n_rows, 1), "", object)
+                arrays[i.name] = fill
+        # The graph holds several numbers per cell at once: a bounded number of cells a run bounds the memory, and one
+        # that stays in the processor's cache is faster too.
+        step = max(256, _CELLS_PER_RUN // len(self.inputs))
+        parts = [
+            self._session.run(None, {name: array[start : start + step] for name, array in arrays.items()})
+            for start in range(0, max(n_rows, 1), step)
+        ]
+        return {
+            output.name: np.concatenate([part[k] for part in parts]) if len(parts) > 1 else parts[0][k]
+            for k, output in enumerate(self._session.get_outputs())
+        }
+
+    def _check_graph(self) -> None:
+        """Hold the graph against its card, so that a mismatch is one clear error and not a riddle at the first run."""
+        graph = {i.name: i.type for i in self._session.get_inputs()}
+        expected = {i.name: "tensor(float)" if i.is_float else "tensor(string)" for i in self.inputs}
+        if not expected or graph != expected:
+            raise _damaged(self.path, "Its inputs are not those that its card names.")
+        wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
+        if not wanted <= {output.name for output in self._session.get_outputs()}:
+            raise _damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
+
+
+def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
+    """Parse the ``modelgpt`` entry of a model file.
+
+    Raises
+    ------
+    ModelGPTError
+        There is none, it is damaged, or a later modelgpt has written it.
+    """
+    if text is None:
+        raise ModelGPTError(
+            f"{path} was not made by modelgpt.",
+            "It is a valid file, but has no 'modelgpt' entry in its metadata.",
+            "Build one: modelgpt build --req req.txt -o model.onnx",
+        )
+    try:
+        metadata = json.loads(text)
+        version = metadata["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "The 'modelgpt' entry in its metadata can't be read.") from error
+    if version != FORMAT:
+        raise ModelGPTError(
+            f"{path} has format {version}; this modelgpt reads format {FORMAT}.",
+            "Another version of modelgpt has written it.",
+            "Upgrade, or build the model again: pip install --upgrade modelgpt-cli",
+        )
+    assert isinstance(metadata, dict)
+    return metadata
+
+
+def check_file(path: Path) -> None:
+    """Make sure that `path` is a file with something in it."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "A model file is needed.")
+    if not path.exists():
+        raise ModelGPTError(f"No such file: {path}.", "", "Build one: modelgpt build --req req.txt -o model.onnx")
+    if path.stat().st_size == 0:
+        raise ModelGPTError(f"{path} is empty.", "", "Build the model again.")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file starts as safetensors files do: the header's length, then a JSON object."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    return len(head) == 9 and head[8:] == b"{" and 2 <= int.from_bytes(head[:8], "little") < 100_000_000
+
+
+def _open(path: Path, threads: int | None) -> ort.InferenceSession:
+    check_file(path)
+    if is_safetensors(path):
+        raise UsageError(
+            f"{path} is a safetensors file; a model.onnx is needed.",
+            "",
+            f"Export it first: modelgpt export {path} -o {path.with_suffix('.onnx')}",
+        )
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        detail = " ".join(str(error).split())
+        raise ModelGPTError(f"{path} is not a model that onnxruntime can load.", detail[:300], "") from error
+
+
+def _column(values: Any, i: Input) -> np.ndarray:
+    """Bring one column into the graph's form: (N, 1), float32 or object of str."""
+    if i.is_float:
+        try:
+            with np.errstate(over="ignore"):
+                return np.asarray(values, dtype=np.float32).reshape(-1, 1)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"Column '{i.column}' must hold numbers.", str(error)) from error
+    array = np.asarray(values)
+    if array.dtype.kind == "U":
+        return array.astype(object).reshape(-1, 1)
+    cells = array.reshape(-1).tolist()
+    # None and NaN (which differs from itself) are how frames say that a cell is missing.
+    return np.array(["" if c is None or c != c else c if type(c) is str else str(c) for c in cells], object)[:, None]
+
+
+def _damaged(path: Path, cause: str) -> ModelGPTError:
+    return ModelGPTError(f"{path} is damaged.", cause, "Build or export the model again.")

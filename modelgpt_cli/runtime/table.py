@@ -1,0 +1,107 @@
+"""The rows to be scored, chunk by chunk, as the model's columns: what `predict` and `evaluate` share."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.runtime.session import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from modelgpt_cli.data.schema import Column
+
+logger = logging.getLogger("modelgpt")
+
+
+class Rows:
+    """A table as a model sees it, for one pass after another at constant memory.
+
+    Parameters
+    ----------
+    model : Model
+        Names the columns that are wanted.
+    data : str, Path or DataFrame
+        Anything that `open_table` reads, or a frame of raw cells.
+    prefer_test : bool
+        Of a folder, take its test file where it has one.
+    """
+
+    def __init__(self, model: Model, data: str | Path | pd.DataFrame, *, prefer_test: bool = False) -> None:
+        from modelgpt_cli.data.schema import Column
+
+        self._frame: pd.DataFrame | None = None
+        self._table: Any = None
+        if isinstance(data, (str, Path)):
+            from modelgpt_cli.data.readers import open_table
+
+            self._table = open_table(data)
+            if prefer_test and self._table.test_path is not None:
+                logger.info("Measured on %s.", self._table.test_path)
+                self._table = open_table(self._table.test_path)
+            self.name: str = self._table.name
+            self.columns: list[str] = list(self._table.columns)
+        else:
+            self._frame, self.name, self.columns = data, "the table", [str(name) for name in data.columns]
+        self._inputs: list[Column] = [
+            Column(i.column, i.type, format=i.format)  # type: ignore[arg-type]
+            for i in model.inputs
+            if i.column in set(self.columns)
+        ]
+        self._check_inputs(model)
+
+    def chunks(self, rows: int, extra: Sequence[Column] = ()) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield the number of rows and the typed columns of each chunk; `extra` columns come too.
+
+        The next chunk is read in a second thread while the caller works on this one.
+        """
+        frames = self._frames(rows, [*self._inputs, *extra])
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            upcoming = pool.submit(next, frames, None)
+            while (chunk := upcoming.result()) is not None:
+                upcoming = pool.submit(next, frames, None)
+                yield chunk
+
+    def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        from modelgpt_cli.data.typing import typed
+
+        if self._frame is None:
+            frames = self._table.frames(rows, [column.name for column in columns])
+        else:
+            frames = (self._frame.iloc[start : start + rows] for start in range(0, len(self._frame), rows))
+        for frame in frames:
+            cells = typed(frame, columns)
+            yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}
+
+    def _check_inputs(self, model: Model) -> None:
+        present = {column.name for column in self._inputs}
+        missing = [i.column for i in model.inputs if i.column not in present]
+        if not missing:
+            return
+        names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        if 2 * len(missing) > len(model.inputs):
+            raise ModelGPTError(
+                f"{self.name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
+                f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
+                f"See the model's inputs: modelgpt inspect {model.path}",
+            )
+        logger.warning("%s lacks the column%s %s: read as empty cells.", self.name, "s"[len(missing) == 1 :], names)
+
+    def need(self, column: str, hint: str) -> None:
+        """Make sure that `column` is there."""
+        if column in self.columns:
+            return
+        near = difflib.get_close_matches(column, self.columns, n=1)
+        raise UsageError(
+            f"{self.name} has no column '{column}'.",
+            f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
+            (f"Did you mean '{near[0]}'? " if near else "") + hint,
+        )

@@ -1,0 +1,122 @@
+"""Configuration of a meta-training run; kept in the run directory and in the checkpoint's card."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelgpt_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class MetaTrainConfig:
+    """Everything that decides a meta-training run.
+
+    Raises
+    ------
+    UsageError
+        For a value out of range; the message names the flag or the configuration key.
+    """
+
+    domain: str = "tabular"
+    """Which domain's generator; only ``tabular`` so far."""
+    steps: int | None = None
+    """Stop after this many optimiser steps (flag --steps)."""
+    minutes: float | None = None
+    """Stop after this many minutes of training, resumes added up (flag --minutes)."""
+    seed: int = 0
+    """Seed of the tasks, the class codes and the initial weights (flag --seed)."""
+    update: str = "backprop"
+    """``backprop`` or ``delta`` (Algorithm 1) (flag --update)."""
+    batch: int = 8
+    """Tasks per step."""
+    lr: float = 7e-4
+    """AdamW learning rate of the generator after the warm-up."""
+    weight_decay: float = 1e-2
+    """AdamW weight decay."""
+    warmup: int = 300
+    """Steps of linear warm-up."""
+    decay_from: float = 0.55
+    """Share of the run after which the learning rate falls to zero along a cosine."""
+    clip: float = 1.0
+    """Gradient norm clip; ``delta`` clips at 0.25 as the paper does."""
+    target_lr: float = 2e-2
+    """Learning rate of θ_t's own Adam (``delta``)."""
+    min_support: int = 24
+    """Fewest support rows of a task."""
+    max_support: int = 512
+    """Most support rows of a task."""
+    query: int = 96
+    """Query rows of a task."""
+    max_features: int = 28
+    """Most columns (after one-hot) of a synthetic task."""
+    max_classes: int = 20
+    """Most classes of a synthetic task."""
+    regression: float = 0.2
+    """Share of regression among synthetic batches."""
+    real: float = 0.2
+    """Share of batches drawn from real tasks, where ``--tasks`` gives some."""
+    text_only: float = 0.25
+    """Share of real batches without support rows (requirement-only)."""
+    text_dropout: float = 0.5
+    """Share of real batches without any words."""
+    temperature: float = 0.5
+    """Real tasks are drawn in proportion to rows ** temperature."""
+    exclude_families: tuple[str, ...] = ()
+    """Families (see the cards) that are left out altogether, as their tables are kept for measuring."""
+    holdout: float = 0.2
+    """Share of real tasks, by hash of the name, kept for validation."""
+    validate_every: int = 1000
+    """Steps between validations; each also writes a checkpoint."""
+    validation_batches: int = 12
+    """Synthetic batches of a validation."""
+    width: int = 128
+    """Token width of the generator."""
+    blocks: int = 4
+    """Rounds of exchange."""
+
+    def __post_init__(self) -> None:
+        if self.domain != "tabular":
+            raise UsageError(f"--domain {self.domain!r} can't be meta-trained.", "Known: tabular.")
+        if self.update not in ("backprop", "delta"):
+            raise UsageError(f"--update {self.update!r} is not known.", "Known: backprop, delta.")
+        if self.steps is None and self.minutes is None:
+            raise UsageError("How long to train?", hint="Give --steps N or --minutes M.")
+        for name in ("steps", "minutes", "batch", "lr", "query", "min_support", "validate_every", "width", "blocks"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} must be above 0, not {value}.")
+        for name in ("regression", "real", "text_only", "text_dropout", "holdout", "decay_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
+        if self.max_support < self.min_support:
+            raise UsageError(f"max_support ({self.max_support}) is below min_support ({self.min_support}).")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for YAML and JSON."""
+        return asdict(self) | {"exclude_families": list(self.exclude_families)}
+
+
+def read_config(path: str | Path | None, **overrides: Any) -> MetaTrainConfig:
+    """A configuration from a YAML file and the command line, which wins.
+
+    Raises
+    ------
+    UsageError
+        For an unreadable file or an unknown key (the known ones are listed).
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise UsageError(f"The configuration {path} can't be read.", str(error)) from error
+    known = {f.name for f in fields(MetaTrainConfig)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise UsageError(f"Unknown key {unknown[0]!r} in {path}.", f"Known: {', '.join(sorted(known))}.")
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    return MetaTrainConfig(**values)

@@ -1,0 +1,229 @@
+"""The whole way in wall-clock and memory: CSV to verified ONNX, prediction's start and speed, a 5-million-row build.
+
+    python scripts/benchmark_pipeline.py --data ../shared/data/tabular/paper10 \\
+        --out docs/results/pipeline.json --report docs/benchmarks.md
+
+Everything runs through the installed `modelgpt` command in fresh processes, so imports count. Peak memory is the
+kernel's own figure for each process (`wait4`; Linux and macOS). This process imports nothing large: a child's figure
+starts at its parent's size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark_common import provenance, table, write_section
+
+BLOCK = 100_000
+ADULT_COPIES = 10
+REPEATS = 3
+TITLES = {"tables": "The whole way: iris and Adult", "large": "The whole way: a large CSV"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished command."""
+
+    seconds: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of the report."""
+
+    name: str
+    value: float
+    unit: str
+    target: float
+    better: str
+    """Whether the value must stay ``under`` the target or reach ``at least`` it."""
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return self.value < self.target if self.better == "under" else self.value >= self.target
+
+
+def modelgpt(*args: str | Path) -> Run:
+    """Run the installed command to its end; leave with its words when it fails."""
+    beside = Path(sys.executable).with_name("modelgpt")
+    command = [str(beside if beside.exists() else "modelgpt"), *map(str, args)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MODELGPT_"))}
+    print("$ modelgpt " + " ".join(map(str, args)), file=sys.stderr, flush=True)
+    with tempfile.TemporaryFile() as errors:
+        started = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        errors.seek(0)
+        words = errors.read().decode(errors="replace")
+    if child.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} left with {child.returncode}:\n{words}")
+    per_mb = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # ru_maxrss: bytes there, KiB elsewhere
+    run = Run(seconds, usage.ru_maxrss / per_mb)
+    print(f"  {run.seconds:.2f} s, {run.peak_mb:,.0f} MB", file=sys.stderr, flush=True)
+    return run
+
+
+def to_onnx(table_path: Path, model: Path) -> Run:
+    """Go from a CSV to a verified ONNX file: describe, then build."""
+    requirement = model.with_suffix(".txt")
+    described = modelgpt("describe", table_path, "--target", "target", "--offline", "-o", requirement, "--force")
+    built = modelgpt("build", "--req", requirement, "-o", model, "--force")
+    return Run(described.seconds + built.seconds, max(described.peak_mb, built.peak_mb))
+
+
+def plain_csv(folder: Path, name: str, work: Path) -> Path:
+    """Copy a shared table into the work folder, unpacked."""
+    target = work / f"{name}.csv"
+    packed = folder / f"{name}.csv.gz"
+    if not packed.exists():
+        return Path(shutil.copy(folder / f"{name}.csv", target))
+    with gzip.open(packed) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+    return target
+
+
+def repeat_rows(source: Path, destination: Path, copies: int, rows: int | None = None) -> int:
+    """Write the header once and the first `rows` rows `copies` times; return the number of rows written."""
+    header, *body = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    body = body[:rows]
+    with destination.open("w", encoding="utf-8") as file:
+        file.write(header)
+        for _ in range(copies):
+            file.writelines(body)
+    return copies * len(body)
+
+
+def large_csv(path: Path, rows: int, seed: int) -> None:
+    """Write a table of 8 numbers, 2 categories and a noisy binary target, block by block."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=8)
+    cities, plans = np.array(["Leeds", "York", "Bath", "Ely", "Ripon"]), np.array(["basic", "plus", "none"])
+    for start in range(0, rows, BLOCK):
+        n = min(BLOCK, rows - start)
+        numbers = rng.normal(size=(n, 8)).round(4)
+        plan = rng.integers(3, size=n)
+        score = numbers @ weights + plan - 1 + rng.normal(size=n)
+        frame = pd.DataFrame(numbers, columns=[f"measure {i}" for i in range(1, 9)])
+        frame["city"], frame["plan"] = cities[rng.integers(5, size=n)], plans[plan]
+        frame["target"] = np.where(score > 0, "leaves", "stays")
+        frame.to_csv(path, index=False, mode="w" if start == 0 else "a", header=start == 0)
+
+
+def measure_tables(data: Path, work: Path) -> list[Measurement]:
+    """Iris and Adult from CSV to ONNX, then prediction on Adult."""
+    iris = to_onnx(plain_csv(data, "iris", work), work / "iris.onnx")
+    adult_csv = plain_csv(data, "adult", work)
+    adult = to_onnx(adult_csv, work / "adult.onnx")
+
+    one, many = work / "one_row.csv", work / "adult_many.csv"
+    repeat_rows(adult_csv, one, copies=1, rows=1)
+    n_rows = repeat_rows(adult_csv, many, copies=ADULT_COPIES)
+
+    def predict(rows: Path) -> float:
+        command = ("predict", work / "adult.onnx", rows, "-o", work / "predictions.csv", "--force")
+        return statistics.median(modelgpt(*command).seconds for _ in range(REPEATS))
+
+    start = predict(one)
+    rate = n_rows / (predict(many) - start)
+    return [
+        Measurement("iris, CSV to verified ONNX (describe + build)", iris.seconds, "s", 6, "under"),
+        Measurement("Adult, CSV to verified ONNX (describe + build)", adult.seconds, "s", 20, "under"),
+        Measurement("predict, one Adult row, whole command", start, "s", 1, "under"),
+        Measurement(f"predict, {n_rows:,} Adult rows, after loading", rate, "rows/s", 100_000, "at least"),
+    ]
+
+
+def measure_large(rows: int, work: Path, seed: int) -> list[Measurement]:
+    """Peak memory and time of describe and build on a generated CSV."""
+    path = work / "large.csv"
+    print(f"writing {rows:,} rows", file=sys.stderr, flush=True)
+    writer = multiprocessing.get_context("spawn").Process(target=large_csv, args=(path, rows, seed))
+    writer.start()
+    writer.join()
+    if writer.exitcode != 0:
+        raise SystemExit("could not write the large CSV")
+    size = path.stat().st_size / 1e6
+    run = to_onnx(path, work / "large.onnx")
+    name = f"{rows:,}-row CSV ({size:,.0f} MB)"
+    print(f"{name}: {run.seconds:.0f} s", file=sys.stderr, flush=True)
+    return [Measurement(f"{name}, peak memory of describe and build", run.peak_mb, "MB", 2000, "under")]
+
+
+def report(measurements: list[Measurement]) -> str:
+    """Lay the measurements out as Markdown."""
+    rows = []
+    for m in measurements:
+        value = f"{m.value:,.2f}" if m.value < 100 else f"{m.value:,.0f}"
+        rows.append([m.name, f"{value} {m.unit}", f"{m.better} {m.target:,.0f} {m.unit}", "yes" if m.met else "**no**"])
+    return table(["what", "measured", "target", "met"], rows)
+
+
+def write_json(path: Path, measured: dict[str, list[Measurement]], origin: str) -> None:
+    """Write the measured parts; a part that was not measured this time stays as it is in the file."""
+    parts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for name, lines in measured.items():
+        parts[name] = {"origin": origin, "measurements": [{**asdict(m), "met": m.met} for m in lines]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with iris.csv and adult.csv.gz")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the large CSV (default: 5,000,000)")
+    parser.add_argument("--only", choices=["tables", "large"], help="measure one part")
+    parser.add_argument("--work", type=Path, help="folder for what is written on the way (default: a temporary one)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file for the measurements")
+    parser.add_argument("--report", type=Path, help="Markdown file whose section is rewritten")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, print, write."""
+    args = parse_arguments()
+    parts: dict[str, Callable[[Path], list[Measurement]]] = {
+        "tables": lambda work: measure_tables(args.data, work),
+        "large": lambda work: measure_large(args.rows, work, args.seed),
+    }
+    measured: dict[str, list[Measurement]] = {}
+    with tempfile.TemporaryDirectory(prefix="modelgpt-benchmark-") as temporary:
+        work = args.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        for name, part in parts.items():
+            if args.only in (None, name):
+                measured[name] = part(work)
+    print(report([m for lines in measured.values() for m in lines]))
+    origin = provenance("modelgpt-cli", "torch", "onnxruntime", "pandas", "pyarrow")
+    if args.out:
+        write_json(args.out, measured, origin)
+    if args.report:
+        for name, lines in measured.items():
+            text = f"## {TITLES[name]}\n\n{origin}\n\n{report(lines)}"
+            write_section(args.report, f"pipeline {name}", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Shared fixtures: small real tables, the installed command in a subprocess, the shared data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Cli(Protocol):
+    """Runs ``modelgpt`` and returns what it did."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        stdin: str | bytes | None = None,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Copy the environment without a user's keys and settings, so that no test talks to a real LLM."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MODELGPT_"))}
+    return {**kept, **extra}
+
+
+@pytest.fixture(scope="session")
+def modelgpt_path() -> str:
+    """The installed ``modelgpt`` executable, the one beside this Python where there is one."""
+    beside = Path(sys.executable).with_name("modelgpt")
+    found = str(beside) if beside.exists() else shutil.which("modelgpt")
+    assert found, "modelgpt is not installed: run scripts/test.sh"
+    return found
+
+
+@pytest.fixture
+def cli(modelgpt_path: str, tmp_path: Path) -> Cli:
+    """Run the installed command in a fresh process, text in and out: ``cli("describe", path, env={...})``."""
+
+    def run(
+        *args: str | Path,
+        stdin: str | bytes | None = None,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [modelgpt_path, *map(str, args)],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            env=clean_environment(**(env or {})),
+            cwd=cwd or tmp_path,
+            timeout=timeout,
+            check=False,
+        )
+        out, err = (stream.decode("utf-8", errors="replace") for stream in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of shared data sets (``MODELGPT_DATA``, else ``../shared/data``); the test is skipped without it."""
+    folder = Path(os.environ.get("MODELGPT_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}: set MODELGPT_DATA to the folder that holds tabular/")
+    return folder
+
+
+@pytest.fixture
+def iris_csv(tmp_path: Path) -> Path:
+    """150 rows, 4 numeric columns, target ``species`` (3 classes), in random order."""
+    from sklearn.datasets import load_iris
+
+    iris = load_iris(as_frame=True)
+    table = iris.data.assign(species=iris.target.map(dict(enumerate(iris.target_names))))
+    return _write(table, tmp_path / "iris.csv")
+
+
+@pytest.fixture
+def breast_cancer_csv(tmp_path: Path) -> Path:
+    """569 rows, 30 numeric columns, target ``diagnosis`` (malignant, benign), in random order."""
+    from sklearn.datasets import load_breast_cancer
+
+    cancer = load_breast_cancer(as_frame=True)
+    table = cancer.data.assign(diagnosis=cancer.target.map(dict(enumerate(cancer.target_names))))
+    return _write(table, tmp_path / "breast_cancer.csv")
+
+
+@pytest.fixture
+def diabetes_csv(tmp_path: Path) -> Path:
+    """442 rows, 10 numeric columns, target ``progression`` (regression, 25 to 346)."""
+    from sklearn.datasets import load_diabetes
+
+    table = load_diabetes(as_frame=True, scaled=False).frame.rename(columns={"target": "progression"})
+    return _write(table, tmp_path / "diabetes.csv")
+
+
+def _write(table: pd.DataFrame, path: Path) -> Path:
+    table.sample(frac=1, random_state=0).to_csv(path, index=False)
+    return path

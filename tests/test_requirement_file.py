@@ -1,0 +1,178 @@
+"""The requirement file: what is written is read back, and what is wrong is named."""
+
+from __future__ import annotations
+
+import io
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.requirement_generator.limits import Limits, parse_parameters, parse_size
+from modelgpt_cli.requirement_generator.requirement import (
+    Requirement,
+    format_requirement,
+    parse_requirement,
+    read_requirement,
+)
+
+FULL = Requirement(
+    sentence="Classify loans as yes or no.",
+    task="classification",
+    target="granted",
+    classes=("no", "yes", "2024", "", "null", "<=50K", "a: b", " x "),
+    columns=(
+        Column("age", "numeric", "years", mean=38.5816, std=13.6404, missing=0.25),
+        Column("since", "datetime", mean=1.5e-7, std=0.0, format="%d.%m.%Y: %H"),
+        Column("job", "categorical", levels=("no", "1.0", "~"), n_levels=70),
+        Column("on", "boolean", levels=("true", "false"), n_levels=2),
+        Column("id: #1", "identifier", note='all "different"\nlines'),
+        Column("", "constant"),
+    ),
+    data="../my data.csv",
+    fingerprint="sha256:00",
+    limits=Limits(500_000, 2_000_000, 5.5, 8, 2, 0.9, 17, "int8"),
+    author="gpt-4o-mini",
+)
+
+
+def test_round_trip() -> None:
+    text = format_requirement(FULL)
+    assert parse_requirement(text) == FULL
+    assert format_requirement(parse_requirement(text)) == text
+
+
+def test_a_column_is_one_line_and_defaults_are_left_out() -> None:
+    bare = Requirement("Do it.", columns=(Column("a", "numeric", mean=1 / 3, std=float("nan")),))
+    assert format_requirement(bare) == "Do it.\n---\ncolumns:\n- {name: a, type: numeric, mean: 0.333333}\n"
+    assert format_requirement(Requirement("Do it.")) == "Do it.\n"
+
+
+def test_any_text_survives() -> None:
+    rng = random.Random(0)
+    alphabet = "ab1 :,#-[]{}'\"\\\n\t\r\x85\u2028\ufeff~!%&*|>@`?é😀.\x00\x1b"
+    names = tuple({"".join(rng.choices(alphabet, k=rng.randint(1, 6))) for _ in range(500)})
+    full = Requirement("S.", classes=names, columns=tuple(Column(n, "categorical", n, (n,), 1) for n in names))
+    assert parse_requirement(format_requirement(full)) == full
+
+
+@pytest.mark.parametrize("text", ["Classify irises.", "\ufeffClassify\r\n  irises.\r\n", "Classify irises.\n---\n"])
+def test_a_bare_sentence_is_a_requirement(text: str) -> None:
+    assert parse_requirement(text) == Requirement("Classify irises.")
+
+
+def test_the_short_forms_of_a_hand_written_file() -> None:
+    found = parse_requirement(
+        "Grant loans?\r\n---\r\nclasses: [yes, no]\r\ncolumns: {age: numeric, on: boolean}\r\n"
+        "limits: {size: 500 kB, parameters: 2M, accuracy: 90%, latency_ms: 5 ms}\r\n"
+    )
+    assert (found.task, found.classes) == ("classification", ("yes", "no"))
+    assert found.columns == (Column("age", "numeric"), Column("on", "boolean"))
+    assert found.limits == Limits(size=500_000, parameters=2_000_000, accuracy=0.9, latency_ms=5.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no sentence"),
+        ("---\ntask: regression", "no sentence"),
+        ("S.\n---\nfoo: 1", "'foo'.*task, target, classes, columns, data, fingerprint, limits, author"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, mode: 2}]", "a: .*'mode'.*levels, n_levels"),
+        ("S.\n---\nlimits: {weight: 2}", "limits: .*'weight'.*size, parameters, latency_ms"),
+        ("S.\n---\ntask: clustering", "task can't be 'clustering'.*classification, regression"),
+        ("S.\n---\nclasses: a", "classes must be a list"),
+        ("S.\n---\nclasses: [[a], b]", "classes must be a list"),
+        ("S.\n---\nclasses: [a]", "one class"),
+        ("S.\n---\nclasses: [a, b, a]", "classes: 'a' is there twice"),
+        ("S.\n---\ntask: regression\nclasses: [a, b]", "classes: a regression has none"),
+        ("S.\n---\ncolumns: {a: number}", "a: type can't be 'number'.*numeric, boolean"),
+        ("S.\n---\ncolumns: [{type: numeric}]", "has no name"),
+        ("S.\n---\ncolumns: [{name: a}]", "a: type can't be None"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric}, {name: a, type: text}]", "columns: 'a' is there twice"),
+        ("S.\n---\ncolumns: [a, b]", "columns must be a list of columns"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, mean: x}]", "a: mean can't be 'x'"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, mean: .nan}]", "a: mean can't be '.nan'"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, std: -1}]", "a: std can't be '-1'"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, missing: 2}]", "a: missing can't be '2'.*between 0 and 1"),
+        ("S.\n---\ncolumns: [{name: a, type: categorical, n_levels: 1.5}]", "a: n_levels can't be '1.5'"),
+        ("S.\n---\ntarget: a\ncolumns: {a: numeric}", "'a' is the target"),
+        ("S.\n---\ntarget: [a]", "target must be one value"),
+        ("S.\n---\nlimits: small", "limits must be"),
+        ("S.\n---\ntask: regression\ntask: classification", "'task' is there twice"),
+        ("S.\n---\na: b: c", "not YAML.*line 1 after the ---"),
+        ("S.\n---\n- a", "not YAML with keys"),
+        ("S.\n---\n" + "[" * 5000, "not YAML"),
+        ("S.\n---\nx: !!python/object/apply:os.getcwd []", "'x'"),
+        ("word " * 1000, "not a requirement file"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"(?s){words}"):
+        parse_requirement(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1MB", 10**6), ("500 kB", 500_000), ("1.5 MiB", 1_572_864), (7, 7), ("1e6", 10**6)],
+)
+def test_sizes(text: object, size: int) -> None:
+    assert parse_size(text) == size
+
+
+def test_numbers_of_parameters() -> None:
+    assert [parse_parameters(text) for text in ("2M", "1.5k", 12, "1B")] == [2_000_000, 1500, 12, 10**9]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"size": "big"},
+        {"size": "-1"},
+        {"size": 0},
+        {"size": True},
+        {"size": "1 MW"},
+        {"size": "nan"},
+        {"parameters": "2 MB"},
+        {"latency_ms": "0"},
+        {"latency_ms": "1e999"},
+        {"batch_size": 1.5},
+        {"threads": "2k"},
+        {"accuracy": 90},
+        {"accuracy": "0"},
+        {"accuracy": "high"},
+        {"opset": 25},
+        {"quantize": "int4"},
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_named(bad: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=f"limits: {next(iter(bad))} can't be"):
+        Limits.from_mapping(bad)
+
+
+def test_data_is_found_from_the_file_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "req.txt").write_text("S.\n---\ndata: ../d.csv\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_requirement("sub/req.txt").data == str(tmp_path.resolve() / "d.csv")
+
+
+def test_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"S.\n---\ndata: d.csv\n")))
+    assert read_requirement("-") == Requirement("S.", data=str(tmp_path.resolve() / "d.csv"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00a", b"\x08\x0aonnx\x00\x00", b"a,b\n" + b"1,2\n" * 900, b""])
+def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"model\.onnx"):
+        read_requirement(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="modelgpt describe"):
+        read_requirement(tmp_path / "req.txt")
