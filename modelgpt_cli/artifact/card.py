@@ -1,4 +1,4 @@
-"""The card: what a model file says about itself, as JSON. Written into ``model.onnx`` and ``model.safetensors`` alike."""
+"""The card: what a model file says about itself, as JSON; the same in ``model.onnx`` and ``model.safetensors``."""
 
 from __future__ import annotations
 

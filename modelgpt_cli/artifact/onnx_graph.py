@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 ML_DOMAIN = "ai.onnx.ml"
 
@@ -60,9 +60,9 @@ class GraphWriter:
 
     def strings(self, values: Iterable[str]) -> str:
         """A constant list of strings."""
-        cells = [value.encode() for value in values]
         name = self._fresh("const")
-        self.constants[name] = helper.make_tensor(name, TensorProto.STRING, [len(cells)], cells)
+        cells = np.array(list(values), dtype=object)
+        self.constants[name] = numpy_helper.from_array(cells, name)
         return name
 
     def index(self, *values: int) -> str:

@@ -29,11 +29,23 @@ def solve_head(gram: Tensor, moment: Tensor, prior: Tensor, precision: Tensor) -
     Returns
     -------
     Tensor (B, p, C)
-        Float32; the solve runs in float64 with a jitter relative to the Gram matrix's trace.
+        Float32; the solve runs in float64.
     """
     g = gram.double()
-    jitter = 1e-9 * g.diagonal(dim1=1, dim2=2).mean(1) + 1e-9  # (B,)
-    system = g + torch.diag_embed(precision.double() + jitter[:, None])
     residual = moment.double() - g @ prior.double()  # what the prior mean leaves to explain
-    factor = torch.linalg.cholesky(system)
+    factor = _factor(g, precision.double())
     return prior + torch.cholesky_solve(residual, factor).to(prior.dtype)
+
+
+def _factor(g: Tensor, precision: Tensor) -> Tensor:
+    """Cholesky factor of Φᵀ Φ + Λ.
+
+    Φᵀ Φ was summed in float32, whose rounding (about 1e-7 of the trace) can outweigh a small Λ: a jitter of that size
+    makes up for it, and a larger one follows where it doesn't.
+    """
+    trace = g.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)  # (B, 1)
+    for jitter in (1e-7, 1e-5, 1e-3):
+        factor, info = torch.linalg.cholesky_ex(g + torch.diag_embed(precision + jitter * trace + 1e-9))
+        if not info.any():
+            return factor
+    raise ArithmeticError("the head's system is not positive definite; are there inputs that are not finite?")

@@ -107,7 +107,7 @@ def describe(
     if destination and not dry_run:
         check_destination(destination, force)
     asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
-    words = _read_description(description)
+    words = read_description(description)
     dataset = load_dataset(path, target=target, types=types, merge_labels=merge_labels, seed=seed)
     shown = profile(dataset, description=words) if words else profile(dataset)
     sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
@@ -192,7 +192,7 @@ def _printable(answer: str) -> str:
     return (text[:_SHOWN] + "…" if len(text) > _SHOWN else text) or "(nothing)"
 
 
-def _read_description(description: str | None) -> str:
+def read_description(description: str | None) -> str:
     """Give the description's text, from its file if it names one."""
     if description is None or not description.startswith("@"):
         return (description or "").strip()

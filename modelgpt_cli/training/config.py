@@ -33,7 +33,7 @@ class MetaTrainConfig:
     """``backprop`` or ``delta`` (Algorithm 1) (flag --update)."""
     batch: int = 8
     """Tasks per step."""
-    lr: float = 7e-4
+    lr: float = 5e-4
     """AdamW learning rate of the generator after the warm-up."""
     weight_decay: float = 1e-2
     """AdamW weight decay."""
@@ -53,7 +53,7 @@ class MetaTrainConfig:
     """Query rows of a task."""
     max_features: int = 28
     """Most columns (after one-hot) of a synthetic task."""
-    max_classes: int = 20
+    max_classes: int = 12
     """Most classes of a synthetic task."""
     regression: float = 0.2
     """Share of regression among synthetic batches."""

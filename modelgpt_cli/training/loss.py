@@ -5,6 +5,7 @@ Shapes: B batch of tasks, n support rows, q query rows, d features, p head input
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -29,7 +30,8 @@ PRIOR_WEIGHT = 0.1
 def query_losses(parameters: dict[str, Tensor], batch: TaskBatch) -> tuple[Tensor, Tensor]:
     """Query loss per task, (B,), of the posterior head and of the generated head alone.
 
-    Cross-entropy in nats, or for regression the Huber loss of the standardised target.
+    Cross-entropy as a share of log C, so that tasks of many classes don't drown the others, or for regression the Huber
+    loss of the standardised target; about 1 for a model that knows nothing, 0 for a perfect one.
     Without support rows (requirement-only) both are the generated head's.
     """
     inputs = batch.inputs
@@ -47,8 +49,9 @@ def query_losses(parameters: dict[str, Tensor], batch: TaskBatch) -> tuple[Tenso
 def _score(logits: Tensor, batch: TaskBatch) -> Tensor:
     """Mean loss over query rows, (B,), from logits (B, q, C)."""
     if batch.inputs.regression:
-        return F.huber_loss(logits[..., 0], batch.query_target.float(), delta=2.0, reduction="none").mean(1)
-    return F.cross_entropy(logits.transpose(1, 2), batch.query_target, reduction="none").mean(1)
+        return 2 * F.huber_loss(logits[..., 0], batch.query_target.float(), delta=2.0, reduction="none").mean(1)
+    loss = F.cross_entropy(logits.transpose(1, 2), batch.query_target, reduction="none").mean(1)
+    return loss / math.log(logits.shape[-1])
 
 
 def batch_loss(parameters: dict[str, Tensor], batch: TaskBatch) -> tuple[Tensor, Tensor]:

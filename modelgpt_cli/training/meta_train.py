@@ -220,9 +220,10 @@ class MetaTraining:
         result = {"synthetic": self._mean_loss(batches)}
         if self.validation_tasks:
             rng = np.random.default_rng([self.config.seed, VALIDATION_STREAM])
-            real = [draw_real_batch(t, rng, self.config, 2) for t in self.validation_tasks]
-            result["real"] = self._mean_loss(real)
-        result["mean"] = float(np.mean(list(result.values())))
+            for name, support in (("real", True), ("words_alone", False)):
+                real = [draw_real_batch(t, rng, self.config, 2, support) for t in self.validation_tasks]
+                result[name] = self._mean_loss(real)
+        result["mean"] = float(np.mean([result[k] for k in ("synthetic", "real") if k in result]))
         return result
 
     def _mean_loss(self, batches: list[TaskBatch]) -> float:

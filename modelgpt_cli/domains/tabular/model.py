@@ -53,7 +53,8 @@ class TabularModel(nn.Module):
         self.blueprint = blueprint
         self.codec: TableCodec = make_codec(blueprint.columns)
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
-        self.parameters_ = nn.ParameterDict({k.replace(".", "_"): nn.Parameter(state[k].float()) for k in PARAMETERS})
+        owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
+        self.parameters_ = nn.ParameterDict(owned)
 
     def state(self) -> dict[str, Tensor]:
         """Constants and parameters, as `__init__` takes them."""

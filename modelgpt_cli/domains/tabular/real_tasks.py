@@ -16,6 +16,7 @@ from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.codec import make_codec
 from modelgpt_cli.domains.tabular.prior import SyntheticTask
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -117,24 +118,5 @@ def _load(path: Path, card: dict[str, Any], encoder: TextEncoder) -> RealTask | 
         log.debug("%s is too small for meta-training", card["name"])
         return None
     table = SyntheticTask(x, codes, levels, y, len(classes), card["name"])
-    names = [codec.columns[s.column] for s in codec.sources] + [codec.columns[i] for i in codec.categorical]
-    texts = TaskTexts(
-        requirement=encoder([f"{card['title']}: {card['description']}"])[0],
-        columns=encoder([column_text(c) for c in names]),
-        levels=[
-            encoder([level_text(codec.columns[i], v) for v in values])
-            for i, values in zip(codec.categorical, codec.levels, strict=True)
-        ],
-        classes=encoder(classes),
-    )
+    texts = embed_words(encoder, codec, f"{card['title']}: {card['description']}", tuple(classes))
     return RealTask(card["name"], card.get("family") or card["name"], table, texts)
-
-
-def column_text(column: Column) -> str:
-    """What the text encoder reads of a column."""
-    return f"{column.name}: {column.description}" if column.description else column.name
-
-
-def level_text(column: Column, level: str) -> str:
-    """What the text encoder reads of a level."""
-    return f"{column.name} is {level}"

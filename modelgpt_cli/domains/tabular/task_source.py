@@ -63,13 +63,18 @@ def draw_synthetic_batch(rng: np.random.Generator, config: MetaTrainConfig) -> T
     return collate(encoded, n_support, _codes(rng, config.batch, n_classes), embedding=EMBEDDING)
 
 
-def draw_real_batch(task: RealTask, rng: np.random.Generator, config: MetaTrainConfig, batch: int) -> TaskBatch:
-    """A batch of samples of one real table, sometimes without its words, sometimes without support rows."""
+def draw_real_batch(
+    task: RealTask, rng: np.random.Generator, config: MetaTrainConfig, batch: int, support: bool | None = None
+) -> TaskBatch:
+    """A batch of samples of one real table, sometimes without its words, sometimes without support rows.
+
+    `support` decides the latter: True always gives support rows, False gives words alone, None draws.
+    """
     n_rows = len(task.table.y)
     n_support = min(_draw_support(rng, config), int(n_rows * 0.7))
     n_query = min(config.query, n_rows - n_support)
-    words = rng.random() >= config.text_dropout
-    text_only = words and rng.random() < config.text_only
+    words = support is False or rng.random() >= config.text_dropout
+    text_only = words and rng.random() < config.text_only if support is None else not support
     encoded = []
     for _ in range(batch):
         drawn, texts = task.draw(rng, n_support + n_query, config.max_features)

@@ -1,0 +1,159 @@
+"""The proof before a file appears: the ONNX checker, then onnxruntime against torch on rows that could go wrong.
+
+Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pandas as pd
+import torch
+
+from modelgpt_cli.artifact.card import input_names
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.errors import VerificationError
+
+TOLERANCE = 1e-4
+BATCHES = (1, 2, 7)
+_FLOATS = (np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e6, -1e6, 1e30, 1e37, -1e37, 1e308, -1e308, np.inf, -np.inf)
+_TYPICAL = 24
+_GIVEN = 32
+
+
+def verify(
+    model: TabularModel,
+    proto: onnx.ModelProto | bytes,
+    rows: pd.DataFrame | None = None,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Hold an exported model against the original.
+
+    Parameters
+    ----------
+    model : TabularModel
+        The original.
+    proto : onnx.ModelProto or bytes
+        The export.
+    rows : DataFrame, optional
+        Typed rows of the real data, to be compared as well; the first few are taken.
+    tolerance : float
+        The largest difference of a probability, or of a prediction in standard deviations of the target (steps that
+        float32 can't tell apart don't count), that passes.
+
+    Returns
+    -------
+    float
+        The largest difference found.
+
+    Raises
+    ------
+    VerificationError
+        The checker or onnxruntime refuses the graph, or a difference is above the tolerance.
+    """
+    raw = proto if isinstance(proto, bytes) else proto.SerializeToString(deterministic=True)
+    session = _session(raw)
+    frame = edge_rows(model)
+    if rows is not None and len(rows):
+        given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
+        frame = pd.concat([frame, given.astype(frame.dtypes)], ignore_index=True)
+    x, codes = model.codec.arrays(frame)
+    with torch.inference_mode():
+        out = model(torch.from_numpy(x), torch.from_numpy(codes))
+        expected = (out.softmax(1) if model.blueprint.task == "classification" else out).numpy()
+
+    feed = _feed(model, frame)
+    worst = 0.0
+    for size in BATCHES:
+        parts = [
+            session.run(None, {name: cells[start : start + size] for name, cells in feed.items()})
+            for start in range(0, len(frame), size)
+        ]
+        outputs = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        worst = max(worst, _difference(model, expected, outputs))
+    if not worst <= tolerance:
+        raise VerificationError(
+            "The exported model failed its verification; nothing was written.",
+            f"It differs from the original by {worst:.2g}; {tolerance:.2g} is allowed.",
+            "Try another --opset or --quantize none; if it still fails, please report it.",
+        )
+    return worst
+
+
+def edge_rows(model: TabularModel) -> pd.DataFrame:
+    """Typed rows that try a model's edges: missing, unseen, huge and odd cells, each level, and typical rows."""
+    columns = model.codec.columns
+    levels = dict(zip(model.codec.categorical, model.codec.levels, strict=True))
+    strings = max((len(names) for names in levels.values()), default=0)
+    n_rows = max(len(_FLOATS), strings + 2) + _TYPICAL
+    rng = np.random.default_rng(0)
+    cells: dict[str, Any] = {}
+    for i, column in enumerate(columns):
+        if column.is_float:
+            cells[column.name] = _float_cells(column, n_rows, rng)
+        else:
+            cells[column.name] = pd.Series(_string_cells(levels[i], n_rows, rng), dtype=object)
+    return pd.DataFrame(cells)
+
+
+def _float_cells(column: Column, n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """The odd numbers in the first rows, alike in all columns; then numbers like the column's own, some missing."""
+    mean, std = column.mean or 0.0, column.std or 1.0
+    cells = mean + std * rng.standard_normal(n_rows)
+    cells[rng.random(n_rows) < 0.1] = np.nan
+    cells[: len(_FLOATS)] = _FLOATS
+    return cells
+
+
+def _string_cells(levels: tuple[str, ...], n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Missing, unseen, then every level in turn; then random ones."""
+    unseen = "unseen"
+    while unseen in levels:
+        unseen += "?"
+    names = np.array([None, unseen, *levels], dtype=object)
+    cells = names[rng.integers(0, len(names), n_rows)]
+    cells[: len(names)] = names
+    return cells
+
+
+def _session(raw: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        onnx.checker.check_model(raw)
+        return ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        detail = " ".join(str(error).split())
+        raise VerificationError("The exported model can't be loaded; nothing was written.", detail[:300]) from error
+
+
+def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Typed rows as the graph takes them, (N, 1) each."""
+    columns = model.codec.columns
+    feed = {}
+    with np.errstate(over="ignore"):
+        for column, name in zip(columns, input_names([c.name for c in columns]), strict=True):
+            cells = frame[column.name]
+            array = cells.to_numpy(np.float32) if column.is_float else cells.where(cells.notna(), "").to_numpy(object)
+            feed[name] = array[:, None]
+    return feed
+
+
+def _difference(model: TabularModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
+    """The largest difference; infinite where an output is no number, or the label is not the likeliest one."""
+    got = outputs[-1]
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return float("inf")
+    gap = np.abs(got.astype(np.float64) - expected)
+    if model.blueprint.task == "regression":
+        steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
+        return float(np.maximum(gap - steps, 0).max() / (float(model.constants["target"][1]) or 1.0))
+    labels = np.array(model.blueprint.labels, dtype=object)[got.argmax(1)]
+    if not np.array_equal(outputs[0].astype(str).astype(object), labels):
+        return float("inf")
+    return float(gap.max())

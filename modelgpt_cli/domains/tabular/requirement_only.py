@@ -1,0 +1,98 @@
+"""Requirement-only builds: the generator sees no row, and the head is the one it wrote (the paper's own setting)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.tabular.codec import TableCodec
+from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
+from modelgpt_cli.domains.tabular.estimator import with_levels
+from modelgpt_cli.domains.tabular.fit import Fitted
+from modelgpt_cli.domains.tabular.members import generate_members
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.model_generator.blueprint import Blueprint
+from modelgpt_cli.parameter_generator.generator import Generator
+from modelgpt_cli.requirement_generator.requirement import Requirement
+
+GRID = 256
+"""Rows of the grid that stands in for the data when preprocessing is fitted to the requirement's column statistics."""
+
+
+def requirement_only_columns(requirement: Requirement) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Columns and classes of a requirement that has to do without data.
+
+    Raises
+    ------
+    UsageError
+        If it names no usable columns or no classes, or asks for regression.
+    """
+    hint = "Give --data PATH, or name them in the requirement file (modelgpt describe writes them)."
+    if requirement.task == "regression":
+        raise UsageError(
+            "A regression can't be built without data.", "Words don't tell the target's scale.", "Give --data PATH."
+        )
+    if not any(c.used for c in requirement.columns):
+        raise UsageError("There is no data, and the requirement names no columns.", hint=hint)
+    if not requirement.classes:
+        raise UsageError("There is no data, and the requirement names no classes.", hint=hint)
+    bare = [c.name for c in requirement.columns if c.used and not c.is_float and not c.levels]
+    if bare:
+        raise UsageError(f"The column {bare[0]!r} is categorical, but the requirement names no levels of it.", hint=hint)
+    return requirement.columns, requirement.classes
+
+
+def make_requirement_only_model(
+    blueprint: Blueprint,
+    codec: TableCodec,
+    generator: Generator,
+    texts: TaskTexts,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> TabularModel:
+    """The model that the words alone give."""
+    encoder = _encoder_from_statistics(codec)
+    empty = np.zeros(0, dtype=np.int64)
+    members = generate_members(
+        generator,
+        encoder,
+        np.zeros((0, len(codec.sources)), dtype=np.float32),
+        np.zeros((0, len(codec.levels)), dtype=np.int64),
+        empty,
+        n_classes=blueprint.n_outputs,
+        members=blueprint.architecture.members,
+        seed=seed,
+        texts=texts,
+        device=device,
+    )
+    fitted = Fitted(encoder, members, members.prior)
+    state = fitted.state(members.prior * members.scale)
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
+
+
+def _encoder_from_statistics(codec: TableCodec) -> TableEncoder:
+    """Preprocessing for normal columns of the stated mean and standard deviation (0 and 1 where none are stated)."""
+    at = (np.arange(GRID) + 0.5) / GRID
+    normal = np.sqrt(2) * _inverse_erf(2 * at - 1)
+    x = np.zeros((GRID, len(codec.sources)), dtype=np.float32)
+    for j, source in enumerate(codec.sources):
+        column = codec.columns[source.column]
+        if source.part in ("value", "days"):
+            x[:, j] = (column.mean or 0.0) + (1.0 if column.std is None else column.std) * normal
+        else:
+            x[:, j] = at * {"year": 365.2425, "week": 7.0, "day": 1.0}[source.part]
+    codes = np.stack([np.arange(GRID) % max(len(names), 1) for names in codec.levels], 1) if codec.levels else None
+    levels = tuple(len(names) for names in codec.levels)
+    return fit_encoder(x, np.zeros((GRID, 0), dtype=np.int64) if codes is None else codes, levels, coded=False)
+
+
+def _inverse_erf(x: np.ndarray) -> np.ndarray:
+    """Inverse error function."""
+    import torch
+
+    return torch.erfinv(torch.from_numpy(x)).numpy()

@@ -1,0 +1,219 @@
+"""ModelGPT-F: all-parameter finetuning of a generated model, kept only where it helps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.devices import pick_device
+from modelgpt_cli.domains.tabular.codec import level_codes
+from modelgpt_cli.domains.tabular.crossval import class_scores, fold_of, regression_scores
+from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.files import check_destination
+
+log = logging.getLogger("modelgpt")
+DEFAULT_LR = 1e-3
+WEIGHT_DECAY = 1e-4
+VALIDATION_SHARE = 0.2
+MAX_VALIDATION = 20_000
+SAMPLE_ROWS = 200_000
+"""Rows of a table that tuning uses; a larger one is sampled, which is said."""
+
+
+@dataclass
+class TuneReport:
+    """What tuning did: `before` and `after` are measured on the same held-out rows."""
+
+    path: Path
+    kept: Literal["before", "after"]
+    before: dict[str, float]
+    after: dict[str, float]
+    rows: int
+    seconds: float
+    size_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def tune(
+    model: str | Path,
+    *,
+    data: str | Path,
+    output: str | Path,
+    epochs: int = 1,
+    lr: float | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+) -> TuneReport:
+    """Finetune all parameters of a model; see `modelgpt_cli.tune`.
+
+    The rows are split 80/20 (stratified); the model from before or after is kept by its loss on the 20 %.
+    """
+    from modelgpt_cli.artifact.card import model_card
+    from modelgpt_cli.artifact.export import write_onnx
+    from modelgpt_cli.artifact.model_file import load_model, save_model
+
+    start = time.monotonic()
+    output = Path(output)
+    if output.suffix.lower() not in (".onnx", ".safetensors"):
+        raise UsageError(f"Can't tell what to write to {output}.", hint="End the name in .onnx or .safetensors.")
+    check_destination(output, force)
+    target = load_model(model)
+    table = _read(target, data, seed)
+    before, after, kept = tune_arrays(
+        target, table, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, device=pick_device(device)
+    )
+    target.blueprint = _noted(target, kept, before, after, epochs)
+    if output.suffix.lower() == ".onnx":
+        size = write_onnx(target, output, opset=17, quantize="none", force=force).size_bytes
+    else:
+        save_model(target, output, card=model_card(target.blueprint), force=force)
+        size = output.stat().st_size
+    return TuneReport(output, kept, before, after, len(table.y), time.monotonic() - start, size)
+
+
+def tune_arrays(
+    model: TabularModel,
+    table: TableArrays,
+    *,
+    epochs: int = 1,
+    lr: float | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "cpu",
+) -> tuple[dict[str, float], dict[str, float], Literal["before", "after"]]:
+    """Finetune in place; the parameters end up as the better of before and after.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training rows.
+    lr : float, optional
+        Adam's learning rate, falling linearly to zero; `DEFAULT_LR` where not given.
+
+    Returns
+    -------
+    before, after : dict
+        Metrics on the held-out rows.
+    kept : {"before", "after"}
+    """
+    rng = np.random.default_rng([seed, 13])
+    fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng)
+    train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
+    if not len(held_out) or not len(train):
+        raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
+    model.to(device)
+    before = _measure(model, table, held_out, device)
+    saved = {k: v.detach().clone() for k, v in model.named_parameters()}
+    _train(model, table, train, epochs, lr or DEFAULT_LR, batch_size, rng, device)
+    after = _measure(model, table, held_out, device)
+    key = "log_loss" if table.n_classes else "rmse"
+    kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
+    if kept == "before":
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(saved[name])
+    model.to("cpu")
+    return before, after, kept
+
+
+def _train(
+    model: TabularModel,
+    table: TableArrays,
+    rows: np.ndarray,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    rng: np.random.Generator,
+    device: str,
+) -> None:
+    first, linear, labels = _encoded(model, table, rows, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
+    steps = epochs * -(-len(rows) // batch_size)
+    with tqdm(total=steps, desc="tune", disable=None) as bar:
+        for step, index in enumerate(_shuffled(len(rows), batch_size, epochs, rng)):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * (1 - step / steps)
+            optimizer.zero_grad(set_to_none=True)
+            _loss(model, first[index], linear[index], labels[index]).backward()
+            optimizer.step()
+            bar.update()
+
+
+def _shuffled(n: int, batch_size: int, epochs: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    for _ in range(epochs):
+        order = torch.from_numpy(rng.permutation(n))
+        yield from order.split(batch_size)
+
+
+def _loss(model: TabularModel, first: Tensor, linear: Tensor, labels: Tensor) -> Tensor:
+    out = model.scores(first, linear)
+    if model.blueprint.task == "classification":
+        return F.cross_entropy(out, labels)
+    std = model.constants["target"][1].to(out.device)
+    return F.mse_loss(out[:, 0] / std, labels / std)
+
+
+def _encoded(
+    model: TabularModel, table: TableArrays, rows: np.ndarray, device: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """First-layer inputs, linear inputs and labels of some rows, encoded once."""
+    with torch.no_grad():
+        first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
+    return first.to(device), linear.to(device), torch.from_numpy(table.y[rows]).to(device)
+
+
+def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> dict[str, float]:
+    first, linear, _ = _encoded(model, table, rows, device)
+    with torch.no_grad():
+        out = torch.cat([model.scores(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)])
+    if table.n_classes:
+        return class_scores(out.softmax(1).cpu().numpy(), table.y[rows])
+    return regression_scores(out[:, 0].double().cpu().numpy(), table.y[rows])
+
+
+def _read(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
+    """The labelled rows, in the model's own columns and classes."""
+    b = model.blueprint
+    dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, seed=seed)
+    if dataset.n_rows > len(dataset.sample):
+        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    x, codes = model.codec.arrays(dataset.sample)
+    levels = tuple(len(names) for names in model.codec.levels)
+    if b.task == "regression":
+        return TableArrays(x, codes, dataset.sample[b.target].to_numpy(dtype=np.float32), 0, levels)
+    y = level_codes(dataset.sample[b.target], b.labels)
+    unknown = sorted(set(dataset.schema.classes) - set(b.labels))
+    if unknown:
+        raise UsageError(
+            f"The data has a class that the model doesn't know: {unknown[0]!r}.",
+            f"The model's classes: {', '.join(b.labels[:20])}.",
+            "Build a new model from this data, or remove these rows.",
+        )
+    return TableArrays(x, codes, y, len(b.labels), levels)
+
+
+def _noted(
+    model: TabularModel, kept: str, before: dict[str, float], after: dict[str, float], epochs: int
+) -> Any:
+    """The blueprint, with what tuning did written into it."""
+    b = model.blueprint
+    tuned = {"epochs": epochs, "kept": kept, "before": before, "after": after}
+    return replace(b, provenance=b.provenance | {"tuned": tuned})
