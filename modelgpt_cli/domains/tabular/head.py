@@ -5,8 +5,6 @@ Shapes: M members, N rows, p head inputs, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +50,7 @@ def refine(
     Parameters
     ----------
     phi : (M, N, p)
+        Scaled in place.
     labels : int64 (N,)
     start, prior : (M, p, C)
         In logits.
@@ -65,7 +64,7 @@ def refine(
     """
     # Whitening by the root mean square of each input makes one curvature fit all directions.
     spread = phi.square().mean(1).sqrt().clamp(min=1e-3)[..., None]  # (M, p, 1)
-    scaled = phi / spread.transpose(1, 2)
+    scaled = phi.div_(spread.transpose(1, 2))
     weight = (start * spread).clone().requires_grad_()
     centre, strength = prior * spread, precision[..., None] / spread**2
     optimizer = torch.optim.LBFGS([weight], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
@@ -95,9 +94,3 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
     grid = torch.logspace(-0.7, 0.7, 57)
     losses = torch.stack([F.cross_entropy(logits / t, labels) for t in grid])
     return float(grid[int(losses.argmin())])
-
-
-def batches(*arrays: Tensor, size: int) -> Iterable[tuple[Tensor, ...]]:
-    """Slices of the same rows of several tensors."""
-    for start in range(0, len(arrays[0]), size):
-        yield tuple(a[start : start + size] for a in arrays)

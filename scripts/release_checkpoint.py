@@ -1,0 +1,64 @@
+"""Move a meta-training run's best checkpoint to ``weights/<domain>`` and write its card.
+
+python scripts/release_checkpoint.py runs/tabular --hardware "2 CPU cores" --note "..."
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+from safetensors import safe_open
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_BYTES = 25_000_000
+
+
+def main() -> None:
+    """Copy the checkpoint and write ``card.yaml`` beside it; the hand-written ``README.md`` of the folder is kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="the run directory of `modelgpt meta-train`")
+    parser.add_argument("--domain", default="tabular")
+    parser.add_argument("--hardware", required=True)
+    parser.add_argument("--tasks", default="", help="what was given as --tasks, in words")
+    parser.add_argument("--command", required=True, help="the command that made it")
+    args = parser.parse_args()
+
+    source = args.run / "generator.safetensors"
+    if source.stat().st_size > MAX_BYTES:
+        raise SystemExit(f"{source} is larger than {MAX_BYTES:,} bytes")
+    log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
+    with safe_open(str(source), "pt") as file:
+        header = json.loads(file.metadata()["modelgpt"])
+        parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
+    config = yaml.safe_load((args.run / "config.yaml").read_text())
+    target = ROOT / "weights" / args.domain
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target / "generator.safetensors")
+    card = {
+        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "domain": header["domain"],
+        "generator": header["generator"],
+        "parameters": parameters,
+        "step": header["step"],
+        "tasks_seen": header["step"] * config["batch"],
+        "hours": round(max(entry["seconds"] for entry in log) / 3600, 2),
+        "hardware": args.hardware,
+        "seed": header["seed"],
+        "validation": header["validation"],
+        "tasks": args.tasks or "the synthetic prior alone",
+        "command": args.command,
+        "config": config,
+        "date": datetime.date.today().isoformat(),
+    }
+    (target / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    print(target / "card.yaml")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Verification finds what is wrong, a failed export leaves what was there, and files of others are told so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from artifact_models import random_model, random_table
+from onnx import helper, numpy_helper
+from tiny_models import tiny_model
+
+from modelgpt_cli.artifact import export as export_module
+from modelgpt_cli.artifact.card import model_card
+from modelgpt_cli.artifact.export import TOLERANCES, export, write_onnx
+from modelgpt_cli.artifact.model_file import load_model, save_model
+from modelgpt_cli.artifact.onnx_file import read_onnx_state, to_onnx
+from modelgpt_cli.artifact.verify import verify
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.runtime.session import Model
+
+
+@pytest.fixture(scope="module")
+def model() -> TabularModel:
+    return random_model(*random_table(), labels=("a", "b", "c"), hidden=64)
+
+
+def _set_constant(old: float, new: float) -> Callable[[onnx.ModelProto], None]:
+    """A change of the graph: another value for every scalar constant `old`."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        hits = 0
+        for tensor in proto.graph.initializer:
+            if tensor.name.startswith("const.") and tensor.data_type == 1 and not tensor.dims:
+                value = numpy_helper.to_array(tensor)
+                if value == np.float32(old):
+                    tensor.CopyFrom(numpy_helper.from_array(np.float32(new), tensor.name))
+                    hits += 1
+        assert hits
+
+    return change
+
+
+def _set_levels(default: int | None, missing: int | None) -> Callable[[onnx.ModelProto], None]:
+    """A change of the graph: other codes for unseen or missing levels."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        for node in proto.graph.node:
+            if node.op_type == "LabelEncoder":
+                found = {a.name: a for a in node.attribute}
+                if default is not None:
+                    found["default_int64"].CopyFrom(helper.make_attribute("default_int64", default))
+                if missing is not None:
+                    found["values_int64s"].ints[-1] = missing
+
+    return change
+
+
+def _set_op(old: str, new: str) -> Callable[[onnx.ModelProto], None]:
+    """A change of the graph: the first node of one kind becomes another kind."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        next(node for node in proto.graph.node if node.op_type == old).op_type = new
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _set_constant(6.0, 60.0),
+        _set_constant(-6.0, -60.0),
+        _set_constant(365.2425, 365.0),
+        _set_constant(7.0, 7.01),
+        _set_constant(1e37, 3e38),
+        _set_constant(1.5, 1.6),
+        _set_levels(default=0, missing=None),
+        _set_levels(default=None, missing=0),
+        _set_op("IsNaN", "IsInf"),
+        _set_op("Cos", "Sin"),
+        _set_op("Relu", "Abs"),
+        _set_op("ArgMax", "ArgMin"),
+        _set_op("Relu", "NoSuchOperator"),
+    ],
+)
+def test_verification_finds_a_wrong_graph(model, change):
+    proto = to_onnx(model)
+    change(proto)
+    with pytest.raises(VerificationError) as caught:
+        verify(model, proto)
+    assert caught.value.exit_code == 3
+
+
+def test_verification_finds_a_wrong_number(model):
+    proto = to_onnx(model)
+    bias = next(t for t in proto.graph.initializer if t.name == "head.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32([2e-3, 0, 0]), "head.bias"))
+    with pytest.raises(VerificationError, match="differs from the original by"):
+        verify(model, proto)
+
+
+def test_verification_refuses_answers_that_are_no_numbers():
+    broken = random_model(*random_table(), labels=("a", "b"))
+    with torch.no_grad():
+        broken.weight("head.bias")[0] = torch.nan
+    with pytest.raises(VerificationError, match="no numbers"):
+        verify(broken, to_onnx(broken))
+
+
+def test_verification_uses_the_given_rows(model):
+    """A difference that only real rows show is found where they are given."""
+    _, frame = random_table()
+    rows = frame.iloc[:3].assign(age=77.125)
+    proto = to_onnx(model)
+    graph = proto.graph
+    spike = [
+        helper.make_node("Equal", ["age", "spike.at"], ["spike.hit"]),
+        helper.make_node("Where", ["spike.hit", "spike.to", "age"], ["spike.age"]),
+    ]
+    for node in graph.node:
+        node.input[:] = ["spike.age" if name == "age" else name for name in node.input]
+    nodes = [*spike, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.append(numpy_helper.from_array(np.float32(77.125), "spike.at"))
+    graph.initializer.append(numpy_helper.from_array(np.float32(0), "spike.to"))
+    assert verify(model, proto) < 1e-4
+    with pytest.raises(VerificationError):
+        verify(model, proto, rows)
+
+
+def test_a_failed_verification_leaves_what_was_there(model, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_text("old")
+
+    def wrong(*args, **kwargs):
+        proto = to_onnx(*args, **kwargs)
+        _set_constant(6.0, 60.0)(proto)
+        return proto
+
+    monkeypatch.setattr(export_module, "to_onnx", wrong)
+    with pytest.raises(VerificationError):
+        write_onnx(model, path, force=True)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_not_accepted_does_not_appear(model, tmp_path):
+    seen = []
+
+    def refuse(path):
+        seen.append(len(Model(path).labels))
+        raise VerificationError("too large")
+
+    with pytest.raises(VerificationError, match="too large"):
+        write_onnx(model, tmp_path / "model.onnx", accept=refuse)
+    assert seen == [3]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_from_safetensors_and_from_onnx(model, tmp_path):
+    save_model(model, tmp_path / "model.safetensors", card=model_card(model.blueprint))
+    report = export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx")
+    export(tmp_path / "one.onnx", output=tmp_path / "two.onnx")
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+    assert report.to_dict() == {
+        "path": str(tmp_path / "one.onnx"),
+        "size_bytes": (tmp_path / "one.onnx").stat().st_size,
+        "opset": 17,
+        "quantize": "none",
+        "max_difference": report.max_difference,
+        "seconds": report.seconds,
+    }
+    with pytest.raises(UsageError, match="already exists"):
+        export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx")
+    export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx", opset=13, force=True)
+    assert onnx.load(tmp_path / "one.onnx").opset_import[0].version == 13
+
+
+@pytest.mark.parametrize(("quantize", "smaller"), [("fp16", 0.6), ("int8", 0.4)])
+def test_quantised_models(quantize, smaller, tmp_path):
+    model = random_model(*random_table(), labels=("a", "b", "c"), hidden=128, members=4)
+    _, frame = random_table()
+    plain = write_onnx(model, tmp_path / "plain.onnx", rows=frame)
+    report = write_onnx(model, tmp_path / "small.onnx", quantize=quantize, rows=frame)
+    assert report.size_bytes < smaller * plain.size_bytes
+    assert plain.max_difference < report.max_difference < TOLERANCES[quantize]
+
+    columns = {name: frame[name].to_numpy() for name in frame}
+    small = Model(tmp_path / "small.onnx")
+    together = small.run(columns)["probabilities"]
+    alone = np.concatenate(
+        [small.run({k: v[i : i + 1] for k, v in columns.items()})["probabilities"] for i in range(9)]
+    )
+    np.testing.assert_allclose(together[:9], alone, atol=1e-6)
+    with pytest.raises(ModelGPTError, match=f"quantised \\({quantize}\\)"):
+        load_model(tmp_path / "small.onnx")
+
+
+def test_files_that_cannot_be_read_back(model, tmp_path):
+    path = tmp_path / "model.onnx"
+    write_onnx(model, path)
+    whole = path.read_bytes()
+    cases = {
+        "No such file": None,
+        "is empty": b"",
+        "can't be read": b"\xff" * 100,
+        "not made by modelgpt": onnx.load_model(tiny_model(tmp_path / "t.onnx", {"x": "numeric"})),
+    }
+    cases["not made by modelgpt"].metadata_props.clear()
+    for words, content in cases.items():
+        file = tmp_path / f"{words.split()[-1]}.onnx"
+        if isinstance(content, onnx.ModelProto):
+            onnx.save(content, file)
+        elif content is not None:
+            file.write_bytes(content)
+        with pytest.raises(ModelGPTError, match=words):
+            read_onnx_state(file)
+    for cut in (10, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ModelGPTError):
+            read_onnx_state(path)
+
+
+def test_a_card_without_its_tensors_is_damaged(model, tmp_path):
+    proto = to_onnx(model)
+    kept = [t for t in proto.graph.initializer if t.name != "layers.1.weight"]
+    del proto.graph.initializer[:]
+    proto.graph.initializer.extend(kept)
+    onnx.save(proto, tmp_path / "model.onnx")
+    with pytest.raises(ModelGPTError, match=r"layers\.1\.weight"):
+        read_onnx_state(tmp_path / "model.onnx")
+    tiny_model(tmp_path / "tiny.onnx", {"x": "numeric"})
+    with pytest.raises(ModelGPTError, match="blueprint"):
+        read_onnx_state(tmp_path / "tiny.onnx")
