@@ -139,7 +139,7 @@ class _Build:
         if self.encoder.size != self.generator.config.embedding:
             raise UsageError(
                 f"The text encoder {self.encoder.name!r} doesn't fit the generator.",
-                f"It gives {self.encoder.size} numbers per text, the generator reads {self.generator.config.embedding}.",
+                f"It gives {self.encoder.size} numbers a text, the generator reads {self.generator.config.embedding}.",
                 "Leave out --encoder, or meta-train a generator with it.",
             )
 
@@ -160,7 +160,9 @@ class _Build:
             self.generator, table, members=self.members, seed=self.seed, texts=texts, device=self.device
         )
         if checked is None:
-            notes.append(f"Too few rows ({len(table.y)}) to cross-validate: nothing is known of how good this model is.")
+            notes.append(
+                f"Too few rows ({len(table.y)}) to cross-validate: nothing is known of how good this model is."
+            )
             log.warning(notes[-1])
         blueprint = Blueprint(
             task=schema.task,

@@ -220,9 +220,10 @@ def test_card(classifier, table, tmp_path):
     assert card["metrics"] == {"modelgpt": {"accuracy": 0.5, "auc": None}}
 
 
-def test_plain_onnxruntime_loads_it_without_a_word(classifier, tmp_path):
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_plain_onnxruntime_loads_it_without_a_word(classifier, tmp_path, quantize):
     """In a fresh process, at onnxruntime's own settings: no warning, and no modelgpt or torch needed."""
-    write_onnx(classifier, tmp_path / "model.onnx")
+    write_onnx(classifier, tmp_path / "model.onnx", quantize=quantize)
     script = (
         "import numpy as np, onnxruntime as ort, sys\n"
         "s = ort.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])\n"

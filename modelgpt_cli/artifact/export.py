@@ -17,7 +17,7 @@ from modelgpt_cli.files import atomic_write, check_destination
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.15}
+TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.1}
 """The largest difference that passes, by quantisation; see `verify`."""
 
 

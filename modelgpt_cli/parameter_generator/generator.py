@@ -6,7 +6,8 @@ Shapes: B batch of tasks, n support rows, d features, C classes, D width, K chan
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,11 @@ class TaskInputs:
     feature_names: Tensor
     class_names: Tensor
 
+    def to(self, device: str) -> TaskInputs:
+        """The inputs on another device."""
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
 
 def draw_codes(batch: int, n_classes: int, generator: torch.Generator | None = None) -> Tensor:
     """Random class codes of unit root mean square, (B, C, R)."""
@@ -101,9 +107,7 @@ class Generator(nn.Module):
         self.embed_code = nn.Linear(CODE, D)
         self.embed_value = nn.Linear(CODE, D)
         self.embed_statistics = nn.Linear(n_channels * (CODE + 2) + 1, D)
-        self.blocks = nn.ModuleList(
-            [Block(D, config.heads, n_channels, config.exchange) for _ in range(config.blocks)]
-        )
+        self.blocks = nn.ModuleList([Block(D, config.heads, n_channels, config.exchange) for _ in range(config.blocks)])
         self.norms = nn.ModuleDict({k: nn.LayerNorm(D) for k in ("features", "classes", "world")})
         self.decoders = nn.ModuleList([make_decoder(p, D) for p in spec])
 
@@ -145,7 +149,7 @@ class Generator(nn.Module):
     @staticmethod
     def _sizes(task: TaskInputs) -> Tensor:
         """log n, log d, log C and the task type, on a scale of about 1. (B, 5)"""
-        B, n, _, _ = task.channels.shape
+        n = task.channels.shape[1]
         d = task.feature_mask.sum(1).to(task.channels.dtype)
         one = torch.ones_like(d)
         columns = [
@@ -156,6 +160,3 @@ class Generator(nn.Module):
             one * float(n == 0),
         ]
         return torch.stack(columns, -1)
-
-
-

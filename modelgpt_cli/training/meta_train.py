@@ -81,7 +81,8 @@ def meta_train(
     steps, minutes
         How long; one of them is needed.
     out : path
-        Run directory: ``config.yaml``, ``log.jsonl``, ``last.safetensors`` (to resume), ``generator.safetensors`` (best).
+        Run directory: ``config.yaml``, ``log.jsonl``, ``last.safetensors`` (to resume) and ``generator.safetensors``
+        (the best so far).
     resume : bool
         Go on from ``last.safetensors``; on the CPU the result is bit for bit that of an uninterrupted run.
 
@@ -247,7 +248,9 @@ class MetaTraining:
     def _batches(self) -> Iterator[TaskBatch]:
         """Batches from this step on, drawn ahead in a worker process."""
         source = TaskSource(self.config, self.train_tasks, self.step)
-        loader = DataLoader(source, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=_ignore_interrupts)
+        loader: DataLoader[tuple[int, TaskBatch]] = DataLoader(
+            source, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=_ignore_interrupts
+        )
         for _, batch in loader:
             yield batch.to(self.device)
 

@@ -171,9 +171,7 @@ def _loss(model: TabularModel, first: Tensor, linear: Tensor, labels: Tensor) ->
     return F.mse_loss(out[:, 0] / std, labels / std)
 
 
-def _encoded(
-    model: TabularModel, table: TableArrays, rows: np.ndarray, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
+def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, Tensor]:
     """First-layer inputs, linear inputs and labels of some rows, encoded once."""
     with torch.no_grad():
         first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
@@ -210,9 +208,7 @@ def _read(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
     return TableArrays(x, codes, y, len(b.labels), levels)
 
 
-def _noted(
-    model: TabularModel, kept: str, before: dict[str, float], after: dict[str, float], epochs: int
-) -> Any:
+def _noted(model: TabularModel, kept: str, before: dict[str, float], after: dict[str, float], epochs: int) -> Any:
     """The blueprint, with what tuning did written into it."""
     b = model.blueprint
     tuned = {"epochs": epochs, "kept": kept, "before": before, "after": after}

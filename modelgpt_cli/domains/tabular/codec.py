@@ -121,4 +121,3 @@ def make_codec(columns: Sequence[Column], frame: pd.DataFrame | None = None) -> 
         names = sorted(counts.index, key=lambda v: (-counts[v], v))
         levels.append(tuple(str(v) for v in names[:MAX_LEVELS]))
     return TableCodec(used, tuple(levels))
-

@@ -114,7 +114,7 @@ def _choose(
 
 def _baselines(fitted: Fitted, train: TableArrays, x: np.ndarray, codes: np.ndarray) -> tuple[Tensor, Tensor]:
     """Outputs of a linear model and of the majority class (or the mean) on held-out rows, (n, C) each."""
-    first, linear = encode_rows(fitted.encoder, train.x, train.codes)
+    linear = encode_rows(fitted.encoder, train.x, train.codes)[1]
     inputs = torch.cat([linear, torch.ones(len(linear), 1)], 1)  # (N, d + 1)
     test = torch.cat([encode_rows(fitted.encoder, x, codes)[1], torch.ones(len(x), 1)], 1)
     d, C = inputs.shape[1], max(train.n_classes, 1)

@@ -32,9 +32,7 @@ def make_model(
     device: str = "cpu",
 ) -> TabularModel:
     """Generate, solve and merge: the target model of a blueprint, whose columns get the codec's levels."""
-    fitted = fit_table(
-        generator, table, members=blueprint.architecture.members, seed=seed, texts=texts, device=device
-    )
+    fitted = fit_table(generator, table, members=blueprint.architecture.members, seed=seed, texts=texts, device=device)
     heads = fitted.heads(choice, table)
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), fitted.state(heads))
 
@@ -104,9 +102,7 @@ class TabularModelGPT:
             requirement="",
             architecture=Architecture(members=self.members),
         )
-        self.model_ = make_model(
-            blueprint, codec, self.generator, table, choice, seed=self.seed, device=self.device
-        )
+        self.model_ = make_model(blueprint, codec, self.generator, table, choice, seed=self.seed, device=self.device)
         if self.tune_epochs:
             from modelgpt_cli.training.tune import tune_arrays
 

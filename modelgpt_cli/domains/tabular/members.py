@@ -155,8 +155,7 @@ def _words(encoder: TableEncoder, texts: TaskTexts | None, C: int, E: int) -> tu
 
 @torch.inference_mode()
 def _run(generator: Generator, inputs: TaskInputs, encoder: TableEncoder, device: str) -> Members:
-    moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(inputs).items()}
-    inputs = TaskInputs(**moved)
+    inputs = inputs.to(device)
     parameters = generator.to(device)(inputs)
     body = make_body(parameters, inputs.full, inputs.feature_mask)
     keep = torch.from_numpy(channel_columns(encoder.n_full, encoder.n_features - encoder.n_full)).to(device)

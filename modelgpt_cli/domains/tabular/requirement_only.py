@@ -42,7 +42,9 @@ def requirement_only_columns(requirement: Requirement) -> tuple[tuple[Column, ..
         raise UsageError("There is no data, and the requirement names no classes.", hint=hint)
     bare = [c.name for c in requirement.columns if c.used and not c.is_float and not c.levels]
     if bare:
-        raise UsageError(f"The column {bare[0]!r} is categorical, but the requirement names no levels of it.", hint=hint)
+        raise UsageError(
+            f"The column {bare[0]!r} is categorical, but the requirement names no levels of it.", hint=hint
+        )
     return requirement.columns, requirement.classes
 
 

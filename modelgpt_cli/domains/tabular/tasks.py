@@ -60,9 +60,7 @@ class TaskBatch:
 
     def to(self, device: str) -> TaskBatch:
         """The batch on another device."""
-        values = vars(self.inputs)
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()}
-        return TaskBatch(TaskInputs(**moved), self.query_channels.to(device), self.query_target.to(device))
+        return TaskBatch(self.inputs.to(device), self.query_channels.to(device), self.query_target.to(device))
 
 
 def encode_task(task: SyntheticTask, n_support: int, texts: TaskTexts | None = None) -> EncodedTask:
@@ -146,9 +144,7 @@ def feature_texts(encoder: TableEncoder, texts: TaskTexts) -> np.ndarray:
     return np.stack(rows) if rows else np.zeros((0, texts.columns.shape[1]), dtype=np.float32)
 
 
-def _stack_texts(
-    tasks: list[EncodedTask], d: int, n_outputs: int, embedding: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _stack_texts(tasks: list[EncodedTask], d: int, n_outputs: int, embedding: int) -> tuple[Tensor, Tensor, Tensor]:
     """Requirement (B, E), feature names (B, d, E) and class names (B, C, E); zeros where a task has no words."""
     B = len(tasks)
     requirement = torch.zeros(B, embedding)
