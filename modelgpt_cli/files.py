@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,12 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
         raise ModelGPTError(
             f"Can't write {shown}.", f"The folder {folder} is not writable.", "Choose another folder with -o."
         )
+    # Permissions don't show a read-only disk, nor a place such as /proc: only trying does.
+    probe = _temporary_name(target)
+    try:
+        _create(probe, shown)
+    finally:
+        probe.unlink(missing_ok=True)
     return target
 
 
@@ -76,17 +83,16 @@ def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
         As `check_destination` does, or if the disk is full.
     """
     target = check_destination(path, force)
-    temporary = target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-200:]}")
+    temporary = _temporary_name(target)
     try:
-        # Not tempfile: its files are readable by the owner only, and the result should follow the umask.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise ModelGPTError(f"Can't write {path}.", error.strerror or "", "Choose another place with -o.") from error
-    try:
+        _create(temporary, path)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         check_destination(path, force)
         if target.exists():
             shutil.copymode(target, temporary)
+        else:  # some writers, such as safetensors, make the file anew, for its owner only
+            os.chmod(temporary, mode)
         os.replace(temporary, target)
     except OSError as error:
         if error.errno in _NO_ROOM:
@@ -96,3 +102,16 @@ def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-200:]}")
+
+
+def _create(temporary: Path, shown: str | os.PathLike[str]) -> None:
+    """Make the empty file that is to become `shown`."""
+    try:
+        # Not tempfile: its files are readable by the owner only, and the result should follow the umask.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise ModelGPTError(f"Can't write {shown}.", error.strerror or "", "Choose another place with -o.") from error

@@ -177,7 +177,7 @@ class _Build:
             provenance=self._provenance(dataset),
         )
         choice = checked.choice if checked else HeadChoice()
-        blueprint.provenance["head"] = {"strength": choice.strength, "temperature": choice.temperature}
+        blueprint.provenance["head"] = asdict(choice)
         model = make_model(
             blueprint, codec, self.generator, table, choice, seed=self.seed, texts=texts, device=self.device
         )
@@ -185,8 +185,8 @@ class _Build:
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting."""
-        log.warning(NO_DATA)
         columns, labels = requirement_only_columns(self.requirement)
+        log.warning(NO_DATA)
         blueprint = Blueprint(
             task="classification",
             target=self.requirement.target or "target",

@@ -12,6 +12,7 @@ from modelgpt_cli.artifact.model_file import load_model
 from modelgpt_cli.artifact.onnx_file import check_options, to_onnx
 from modelgpt_cli.artifact.verify import TOLERANCE, verify
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def export(
     """
     start = time.perf_counter()
     check_options(opset, quantize)
+    if Path(output).suffix.lower() != ".onnx":
+        raise UsageError(f"Can't write an ONNX model to {output}.", hint="End the name in .onnx.")
     check_destination(output, force)
     return write_onnx(load_model(model), output, opset=opset, quantize=quantize, force=force, start=start)
 

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.model_generator.blueprint import Blueprint
+from modelgpt_cli.runtime.session import check_file, damaged, parse_metadata
 
 
 def save_model(model: TabularModel, path: str | Path, *, card: dict[str, Any], force: bool = False) -> None:
@@ -38,8 +41,7 @@ def load_model(path: str | Path) -> TabularModel:
         If the file is absent, corrupted or foreign.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelGPTError(f"No such file: {path}.")
+    check_file(path)
     if path.suffix.lower() == ".onnx":
         from modelgpt_cli.artifact.onnx_file import read_onnx_state
 
@@ -47,18 +49,33 @@ def load_model(path: str | Path) -> TabularModel:
     else:
         card, state = _read_safetensors(path)
     try:
-        return TabularModel(Blueprint.from_dict(card["blueprint"]), state)
+        model = TabularModel(Blueprint.from_dict(card["blueprint"]), state)
     except KeyError as error:
-        raise ModelGPTError(f"{path} is not a complete ModelGPT model.", f"{error} is missing.") from error
+        raise damaged(path, f"{error} is missing.") from error
+    _check(model, path)
+    return model
+
+
+def _check(model: TabularModel, path: Path) -> None:
+    """Make sure that the tensors are numbers and fit each other: a row of empty cells has to pass through them."""
+    broken = next((name for name, p in model.named_parameters() if not bool(p.isfinite().all())), None)
+    if broken is not None:
+        raise damaged(path, "Some of its parameters are no finite numbers.")
+    try:
+        outputs = model.predict(typed(pd.DataFrame(index=[0]), model.blueprint.used)).shape[1]
+    except (RuntimeError, IndexError, KeyError, ValueError) as error:  # torch has no narrower kind for shapes
+        raise damaged(path, "Its tensors don't fit each other, or its columns.") from error
+    if outputs != model.blueprint.n_outputs:
+        raise damaged(path, f"It has {outputs} outputs and {model.blueprint.n_outputs} labels.")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(str(path), "pt") as file:
-            card = json.loads((file.metadata() or {}).get("modelgpt", "null"))
+            card = parse_metadata((file.metadata() or {}).get("modelgpt"), path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ModelGPTError(f"{path} can't be read.", f"It is corrupted, or no model.safetensors: {error}") from error
-    if not card or "blueprint" not in card:
-        raise ModelGPTError(f"{path} was not made by ModelGPT.", "Its header holds no blueprint.")
+    if not isinstance(card.get("blueprint"), dict):
+        raise damaged(path, "Its header holds no blueprint.")
     return card, state

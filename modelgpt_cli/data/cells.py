@@ -215,7 +215,7 @@ def guess_date_format(cells: pa.Array) -> str:
     """
     distinct = pc.drop_null(cells).unique()
     step = max(1, len(distinct) // _GUESS_CELLS)
-    probe = distinct.take(pa.array(range(0, len(distinct), step)))
+    probe = distinct.take(pa.array(range(0, len(distinct), step), pa.int64()))
     shaped = sum(bool(_DATE_SHAPE.match(cell)) for cell in probe.to_pylist())
     if shaped == 0 or shaped < 0.9 * len(probe):
         return ""

@@ -250,11 +250,15 @@ class CsvSource:
                 start = 1
                 for row in reader:
                     if row and len(row) != width:
-                        cells = self.delimiter.join(row)
+                        count = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
+                        lines = self.delimiter.join(row).splitlines() or [""]
+                        hint = 'Mend or remove the line. A cell that holds the delimiter goes in quotes: "a, b".'
+                        if len(lines) > 1:
+                            hint = "A quote in it runs over several lines: close or remove it."
                         return ModelGPTError(
-                            f"{self.name}: line {start} has {len(row)} cells where the header has {width}.",
-                            f"It reads: {cells[:80]}{'…' if len(cells) > 80 else ''}",
-                            'Mend or remove the line. A cell that holds the delimiter goes in quotes: "a, b".',
+                            f"{self.name}: line {start} has {count} where the header has {width}.",
+                            f"It reads: {lines[0][:80]}{'…' if len(lines) > 1 or len(lines[0]) > 80 else ''}",
+                            hint,
                         )
                     start = reader.line_num + 1
             except csv.Error:  # a cell beyond the csv module's limit; Arrow's own words have to do

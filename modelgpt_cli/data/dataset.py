@@ -126,7 +126,7 @@ def load_dataset(
     target = choose_target(table, target)
     overrides = _overrides(table, types)
     if target in overrides:
-        task = task or _TARGET_TASKS.get(overrides[target])
+        task = _overridden(task, target, overrides[target])
     names, fixed = _inputs(table, target, columns, overrides)
     scan = scan_table(table, names, target, sample_rows, seed)
     plan = plan_target(scan, target, table.name, task, classes, merge_labels)
@@ -170,6 +170,24 @@ def _overrides(table: Table, types: str | Path | None) -> dict[str, ColumnType]:
         if name not in table.columns:
             raise no_such_column(name, table)
     return overrides
+
+
+def _overridden(task: TaskType | None, target: str, kind: ColumnType) -> TaskType:
+    """The task that a target of this type calls for; it has to be the one asked for, if any."""
+    called = _TARGET_TASKS.get(kind)
+    if called is None:
+        raise UsageError(
+            f"The types file says that the target {target!r} is {kind}, which can't be predicted.",
+            "",
+            f"A target is {', '.join(_TARGET_TASKS)}.",
+        )
+    if task not in (None, called):
+        raise UsageError(
+            f"The types file says that the target {target!r} is {kind}, but the task is {task}.",
+            "",
+            "Take the target out of the types file, or change the task in the requirement file.",
+        )
+    return called
 
 
 def _inputs(

@@ -21,6 +21,7 @@ log = logging.getLogger("modelgpt")
 
 _KEY_LINES = 10_000
 _MAX_PARQUET_BATCH = 65_536
+_TWO_OBJECTS = "Give a file with at least two JSON objects."
 
 
 class JsonSource:
@@ -37,13 +38,15 @@ class JsonSource:
         keys: dict[str, None] = {}
         for record in islice(self._records(), _KEY_LINES):
             keys.update(dict.fromkeys(record))
+        if not keys:
+            raise ModelGPTError(f"{name} is empty.", "It holds no object with a key.", _TWO_OBJECTS)
         self.columns = list(keys)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace") as file:
             first = next((line for line in file if line.strip()), "")
             if not first:
-                raise ModelGPTError(f"{self.name} is empty.", "", "Give a file with at least two JSON objects.")
+                raise ModelGPTError(f"{self.name} is empty.", "", _TWO_OBJECTS)
             file.seek(0)
             if first.lstrip().startswith("["):
                 yield from self._array(file.read())

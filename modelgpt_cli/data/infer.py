@@ -100,6 +100,12 @@ def infer_column(
 
 def _check_fixed(seen: _Evidence, kind: ColumnType) -> None:
     """A column that is said to hold numbers or dates has to hold some."""
+    if kind == "boolean" and len(seen.counts) > 2:
+        raise UsageError(
+            f"Column {seen.name!r} is said to be boolean, but has {len(seen.counts)} different values.",
+            f"For example {', '.join(repr(text) for text in list(seen.counts)[:3])}.",
+            "Change its type in the requirement or types file, to categorical for example.",
+        )
     if kind not in ("numeric", "datetime") or not len(seen.cells):
         return
     values = numbers(seen.array) if kind == "numeric" else days(seen.array)
@@ -222,4 +228,5 @@ def _warn_numeric(seen: _Evidence, warn: Callable[[str], None]) -> None:
         cells = "cell that is" if facts.bad == 1 else "cells that are"
         warn(f"Column {seen.name!r}: {facts.bad:,} {cells} no number{example}, taken as missing.")
     if facts.clipped:
-        warn(f"Column {seen.name!r}: {facts.clipped:,} infinite or huge values clipped to ±3e38.")
+        what = "value" if facts.clipped == 1 else "values"
+        warn(f"Column {seen.name!r}: {facts.clipped:,} infinite or huge {what} clipped to ±3e38.")

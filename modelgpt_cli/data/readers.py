@@ -127,8 +127,12 @@ def open_table(path: str | Path) -> Table:
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
         raise ModelGPTError(f"There is no file {path}.", "", hint)
-    if not path.is_dir():
+    if path.is_file():
         return Table(path, path.name, path, "", None)
+    if not path.is_dir():  # a pipe or a device can be read once only, and a table is read several times
+        raise UsageError(
+            f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
+        )
     file, test_path = _table_in_folder(path)
     return Table(file, file.name, file, _readme(path), test_path)
 

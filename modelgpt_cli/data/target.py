@@ -124,7 +124,7 @@ def _regression(scan: Scan, name: str, facts: ColumnFacts) -> Target:
         raise UsageError(
             f"The target {name!r} holds text, so there is nothing to regress.",
             f"Values such as {some}.",
-            "Use --task classification, or choose another column with --target.",
+            "Set task: classification in the requirement file, or choose another target column.",
         )
     left_out = facts.bad + facts.clipped
     n_rows = scan.n_rows - left_out
@@ -162,7 +162,7 @@ def _classification(
         raise UsageError(
             f"The target {name!r} has more than {len(scan.labels) - 1:,} different values: too many for classes.",
             "",
-            "Choose another column with --target, or use --task regression where it holds numbers.",
+            f"Choose another column with --target; where it holds numbers, say so with --types FILE (a line {name}: numeric).",
         )
     all_numbers = facts.bad == 0 and not facts.mostly_text
     mapping = {label: _canonical_number(label) if all_numbers else label for label in scan.labels}

@@ -112,6 +112,8 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
         raise UsageError(
             f"There is no file {path}.", hint="Write one with modelgpt describe DATA -o req.txt."
         ) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder.", "A requirement file is needed.", _HINT) from None
     except OSError as error:
         raise ModelGPTError(f"Can't read {path}.", error.strerror or "", _HINT) from error
     name = "stdin" if stdin else str(path)

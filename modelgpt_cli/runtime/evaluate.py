@@ -13,7 +13,7 @@ from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import check_destination
 from modelgpt_cli.runtime import metrics as m
 from modelgpt_cli.runtime.labels import LabelReader
-from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.runtime.session import Model, damaged
 from modelgpt_cli.runtime.table import Rows, logger
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _classification(
         kept = codes >= 0
         skipped += int((~kept).sum())
         true_parts.append(codes[kept])
-        predicted = np.array([index[str(label)] for label in outputs["label"].tolist()], dtype=np.int64)
+        predicted = _codes(model, index, outputs["label"])
         predicted_parts.append(predicted[kept])
         probability_parts.append(outputs["probabilities"][kept])
     true = _joined(true_parts, rows, column, skipped)
@@ -126,6 +126,14 @@ def _classification(
 
         plot_classification(done, true == predicted, probabilities.max(axis=1), plot, force=force)
     return done
+
+
+def _codes(model: Model, index: dict[str, int], labels: np.ndarray) -> np.ndarray:
+    """Map predicted labels, (N,), to codes, (N,) int64."""
+    try:
+        return np.array([index[str(label)] for label in labels.tolist()], dtype=np.int64)
+    except KeyError as error:
+        raise damaged(model.path, f"It answers {error}, a label that its card lacks.") from error
 
 
 def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:

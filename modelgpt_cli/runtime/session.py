@@ -68,7 +68,7 @@ class Model:
                 for i in self.metadata["inputs"]
             )
         except (KeyError, TypeError) as error:
-            raise _damaged(self.path, f"Its card lacks {error}.") from error
+            raise damaged(self.path, f"Its card lacks {error}.") from error
         self._check_graph()
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -117,10 +117,10 @@ class Model:
         graph = {i.name: i.type for i in self._session.get_inputs()}
         expected = {i.name: "tensor(float)" if i.is_float else "tensor(string)" for i in self.inputs}
         if not expected or graph != expected:
-            raise _damaged(self.path, "Its inputs are not those that its card names.")
+            raise damaged(self.path, "Its inputs are not those that its card names.")
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
         if not wanted <= {output.name for output in self._session.get_outputs()}:
-            raise _damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
+            raise damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
 
 
 def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
         metadata = json.loads(text)
         version = metadata["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, "The 'modelgpt' entry in its metadata can't be read.") from error
+        raise damaged(path, "The 'modelgpt' entry in its metadata can't be read.") from error
     if version != FORMAT:
         raise ModelGPTError(
             f"{path} has format {version}; this modelgpt reads format {FORMAT}.",
@@ -185,7 +185,9 @@ def _open(path: Path, threads: int | None) -> ort.InferenceSession:
         return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         detail = " ".join(str(error).split())
-        raise ModelGPTError(f"{path} is not a model that onnxruntime can load.", detail[:300], "") from error
+        raise ModelGPTError(
+            f"{path} is not a model that onnxruntime can load.", detail[:300], "Build or export the model again."
+        ) from error
 
 
 def _column(values: Any, i: Input) -> np.ndarray:
@@ -204,5 +206,6 @@ def _column(values: Any, i: Input) -> np.ndarray:
     return np.array(["" if c is None or c != c else c if type(c) is str else str(c) for c in cells], object)[:, None]
 
 
-def _damaged(path: Path, cause: str) -> ModelGPTError:
+def damaged(path: Path, cause: str) -> ModelGPTError:
+    """Make the error for a model file that contradicts itself or breaks off."""
     return ModelGPTError(f"{path} is damaged.", cause, "Build or export the model again.")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from modelgpt_cli.errors import UsageError
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a word"),
+    "tuple": ((list, tuple), "a list of names"),
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class MetaTrainConfig:
     """Rounds of exchange."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         if self.domain != "tabular":
             raise UsageError(f"--domain {self.domain!r} can't be meta-trained.", "Known: tabular.")
         if self.update not in ("backprop", "delta"):
@@ -95,9 +104,36 @@ class MetaTrainConfig:
         if self.max_support < self.min_support:
             raise UsageError(f"max_support ({self.max_support}) is below min_support ({self.min_support}).")
 
+    def _check_types(self) -> None:
+        """YAML gives any type; each value has to be of its field's."""
+        for f in fields(self):
+            value, kind = getattr(self, f.name), _kind(f)
+            if value is None and f.default is None:
+                continue
+            allowed, words = _KINDS[kind]
+            if isinstance(value, bool) or not isinstance(value, allowed):
+                raise UsageError(f"{f.name} must be {words}, not {value!r}.")
+            if kind == "float" and not math.isfinite(value):
+                raise UsageError(f"{f.name} must be finite, not {value}.")
+        if not all(isinstance(name, str) for name in self.exclude_families):
+            raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, for YAML and JSON."""
         return asdict(self) | {"exclude_families": list(self.exclude_families)}
+
+
+def _kind(f: Field[Any]) -> str:
+    """A field's type as `_KINDS` names it; annotations are text in this module."""
+    return str(f.type).split(" |")[0].split("[")[0]
+
+
+def _number(value: Any) -> Any:
+    """YAML takes ``1e-4`` for a word, where a person means a number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def read_config(path: str | Path | None, **overrides: Any) -> MetaTrainConfig:
@@ -112,11 +148,16 @@ def read_config(path: str | Path | None, **overrides: Any) -> MetaTrainConfig:
     if path is not None:
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise UsageError(f"The configuration {path} can't be read.", str(error)) from error
+        except OSError as error:
+            raise UsageError(f"The configuration {path} can't be read.", error.strerror or str(error)) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UsageError(f"The configuration {path} is not valid YAML.", str(error)) from error
+        if not isinstance(values, dict):
+            raise UsageError(f"The configuration {path} must hold 'key: value' lines.")
     known = {f.name for f in fields(MetaTrainConfig)}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(map(str, set(values) - known))
     if unknown:
         raise UsageError(f"Unknown key {unknown[0]!r} in {path}.", f"Known: {', '.join(sorted(known))}.")
     values.update({k: v for k, v in overrides.items() if v is not None})
-    return MetaTrainConfig(**values)
+    decimals = {f.name for f in fields(MetaTrainConfig) if _kind(f) == "float"}
+    return MetaTrainConfig(**{k: _number(v) if k in decimals else v for k, v in values.items()})

@@ -100,8 +100,8 @@ def meta_train(
     if (out / "last.safetensors").exists() != resume:
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
         raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
-    out.mkdir(parents=True, exist_ok=True)
     run = MetaTraining(settings, out, pick_device(device), _real_tasks(tasks, settings))
+    out.mkdir(parents=True, exist_ok=True)
     if resume:
         run.restore()
     (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")

@@ -6,7 +6,7 @@ baselines are fitted on the same rows. Shapes: N rows, d features, p head inputs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,12 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.fit import Fitted, HeadChoice, TableArrays, encode_rows, fit_table
-from modelgpt_cli.domains.tabular.head import refine, temperature
+from modelgpt_cli.domains.tabular.head import Refiner, temperature
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.parameter_generator.generator import Generator
 
-STRENGTHS: tuple[float | None, ...] = (None, 1.0, 0.1)
-"""Candidates for `HeadChoice.strength`."""
+RIDGE = tuple(HeadChoice(s) for s in (10.0, 1.0, 0.1, 0.01, 0.001))
+"""Candidates for regression."""
+LOGISTIC = (HeadChoice(1.0), *(HeadChoice(s, refined=True) for s in (1.0, 0.1, 0.01, 0.001)))
+"""Candidates for classification, from strong to weak: each refinement starts where the one before it ended."""
+NAMES = ("model", "linear", "majority")
 MAX_ROWS = 6000
 MIN_ROWS = 10
 LINEAR_PRECISION = 1.0
@@ -75,41 +78,39 @@ def cross_validate(
         return None
     folds = 5 if N <= 2000 else 3
     fold = fold_of(table.y, table.n_classes, folds, rng)
-    strengths = STRENGTHS if table.n_classes else (None,)
+    choices = LOGISTIC if table.n_classes else RIDGE
     C = max(table.n_classes, 1)
-    held_out = {s: torch.zeros(N, C) for s in strengths}
+    held_out = {choice: torch.zeros(N, C) for choice in choices}
     linear, majority = torch.zeros(N, C), torch.zeros(N, C)
     for k in range(folds):
         test = np.flatnonzero(fold == k)
         train = table.take(np.flatnonzero(fold != k))
         fitted = fit_table(generator, train, members=members, seed=seed + k, texts=texts, device=device)
-        for s in strengths:
-            heads = fitted.heads(HeadChoice(s), train)
+        for choice, heads in zip(choices, fitted.path(choices, train), strict=True):
             out = fitted.logits(heads, table.x[test], table.codes[test])
-            held_out[s][test] = out * fitted.target_std + fitted.target_mean
+            held_out[choice][test] = out * fitted.target_std + fitted.target_mean
         linear[test], majority[test] = _baselines(fitted, train, table.x[test], table.codes[test])
-    if not table.n_classes:
+    outputs = {"linear": linear, "majority": majority}
+    if table.n_classes:
+        choice, outputs["model"] = _choose_logistic(held_out, torch.from_numpy(table.y))
+        metrics = {name: class_scores(outputs[name].softmax(1).numpy(), table.y) for name in NAMES}
+    else:
         y = table.y.astype(np.float64)
-        outputs = {"model": held_out[None], "linear": linear, "majority": majority}
-        metrics = {name: regression_scores(out[:, 0].double().numpy(), y) for name, out in outputs.items()}
-        return CrossValidation(HeadChoice(), metrics, folds, N)
-    return _choose(held_out, linear, majority, table, folds)
+        choice = min(held_out, key=lambda c: float(np.square(held_out[c][:, 0].double().numpy() - y).mean()))
+        outputs["model"] = held_out[choice]
+        metrics = {name: regression_scores(outputs[name][:, 0].double().numpy(), y) for name in NAMES}
+    return CrossValidation(choice, metrics, folds, N)
 
 
-def _choose(
-    held_out: dict[float | None, Tensor], linear: Tensor, majority: Tensor, table: TableArrays, folds: int
-) -> CrossValidation:
-    """Take the head with the least held-out log-loss at its own best temperature."""
-    labels = torch.from_numpy(table.y)
+def _choose_logistic(held_out: dict[HeadChoice, Tensor], labels: Tensor) -> tuple[HeadChoice, Tensor]:
+    """The head with the least held-out log-loss at its own best temperature, and its held-out logits."""
     scored = {}
-    for s, logits in held_out.items():
+    for choice, logits in held_out.items():
         t = temperature(logits, labels)
-        scored[s] = (float(F.cross_entropy(logits / t, labels)), t)
-    best = min(scored, key=lambda s: scored[s][0])
-    choice = HeadChoice(best, scored[best][1])
-    outputs = {"model": held_out[best] / choice.temperature, "linear": linear, "majority": majority}
-    metrics = {name: class_scores(out.softmax(1).numpy(), table.y) for name, out in outputs.items()}
-    return CrossValidation(choice, metrics, folds, len(table.y))
+        scored[choice] = (float(F.cross_entropy(logits / t, labels)), t)
+    best = min(scored, key=lambda choice: scored[choice][0])
+    t = scored[best][1]
+    return replace(best, temperature=t), held_out[best] / t
 
 
 def _baselines(fitted: Fitted, train: TableArrays, x: np.ndarray, codes: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -128,7 +129,7 @@ def _baselines(fitted: Fitted, train: TableArrays, x: np.ndarray, codes: np.ndar
         return (test @ weight)[:, None] * fitted.target_std + fitted.target_mean, mean
     zeros = torch.zeros(1, d, C)
     labels = torch.from_numpy(train.y)
-    weight = refine(inputs[None], labels, zeros, zeros, precision, steps=50)[0]
+    weight = Refiner(inputs[None], labels, start=zeros, prior=zeros, precision=precision)(1.0, steps=50)[0]
     counts = torch.bincount(labels, minlength=C).float() + 1e-3
     return test @ weight, (counts / counts.sum()).log().expand(len(x), C)
 

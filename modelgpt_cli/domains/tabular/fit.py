@@ -6,7 +6,7 @@ p head inputs, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
-from modelgpt_cli.domains.tabular.head import HeadSums, refine
+from modelgpt_cli.domains.tabular.head import HeadSums, Refiner
 from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
 from modelgpt_cli.domains.tabular.model import CONSTANTS
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
@@ -36,13 +36,16 @@ class HeadChoice:
 
     Attributes
     ----------
-    strength : float or None
-        None: the closed form alone. Else the refinement's prior precision, as a multiple of the generator's.
+    strength : float
+        Prior precision, as a multiple of the one that the generator decoded.
+    refined : bool
+        Whether the logistic refinement follows the closed form (classification only).
     temperature : float
         Logits are divided by it.
     """
 
-    strength: float | None = None
+    strength: float = 1.0
+    refined: bool = False
     temperature: float = 1.0
 
 
@@ -88,33 +91,47 @@ class Fitted:
     ----------
     encoder : TableEncoder
     members : Members
-    ridge : (M, p, C)
-        Posterior heads, in scores.
+    sums : HeadSums
+        Of every row; gives the posterior heads in scores.
     target_mean, target_std : float
         Of a regression target; 0 and 1 otherwise.
     """
 
     encoder: TableEncoder
     members: Members
-    ridge: Tensor
+    sums: HeadSums
     target_mean: float = 0.0
     target_std: float = 1.0
 
     def heads(self, choice: HeadChoice, table: TableArrays) -> Tensor:
         """Heads in logits (M, p, C); the refinement runs on the rows of `table`."""
+        return next(self.path([choice], table))
+
+    def path(self, choices: Sequence[HeadChoice], table: TableArrays) -> Iterator[Tensor]:
+        """Heads for several choices in turn; each refinement starts where the one before it ended."""
+        refiner = None
+        for choice in choices:
+            if not choice.refined:
+                yield self.sums.solve(choice.strength) * self.members.scale / choice.temperature
+                continue
+            refiner = refiner or self._refiner(table)
+            yield refiner(choice.strength) / choice.temperature
+
+    def _refiner(self, table: TableArrays) -> Refiner:
+        M, p, _ = self.members.prior.shape
+        rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
+        picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
+        first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
+        with torch.no_grad():
+            phi = self.members.phi(first, linear)
         scale = self.members.scale
-        logits = self.ridge * scale
-        if choice.strength is not None and table.n_classes:
-            M, p, _ = self.ridge.shape
-            rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
-            picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
-            first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
-            with torch.no_grad():
-                phi = self.members.phi(first, linear)
-            precision = self.members.precision * CURVATURE * choice.strength * (rows / max(len(table.y), 1))
-            labels = torch.from_numpy(table.y[picked])
-            logits = refine(phi, labels, logits, self.members.prior * scale, precision)
-        return logits / choice.temperature
+        return Refiner(
+            phi,
+            torch.from_numpy(table.y[picked]),
+            start=self.sums.solve() * scale,
+            prior=self.members.prior * scale,
+            precision=self.members.precision * CURVATURE * rows / max(len(table.y), 1),
+        )
 
     def logits(self, heads: Tensor, x: np.ndarray, codes: np.ndarray, chunk: int = 8192) -> Tensor:
         """Mean over members of the heads' outputs, (N, C); regression: the standardised target."""
@@ -185,7 +202,7 @@ def fit_table(
             first, linear = encode_rows(encoder, x[part], codes[part])
             labels = torch.from_numpy(_standard(y[part], mean, std, table.n_classes))
             sums.add(first, linear, targets(labels, n_outputs, not table.n_classes))
-    return Fitted(encoder, written, sums.solve(), mean, std)
+    return Fitted(encoder, written, sums, mean, std)
 
 
 def _standard(y: np.ndarray, mean: float, std: float, n_classes: int) -> np.ndarray:

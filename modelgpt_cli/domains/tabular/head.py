@@ -37,14 +37,12 @@ class HeadSums:
             self.gram += turned @ phi
             self.moment += turned @ target[part]
 
-    def solve(self) -> Tensor:
-        """The posterior heads in scores, (M, p, C) float32."""
-        return solve_head(self.gram, self.moment, self.members.prior, self.members.precision)
+    def solve(self, strength: float = 1.0) -> Tensor:
+        """The posterior heads in scores, (M, p, C) float32, with `strength` times the generator's precision."""
+        return solve_head(self.gram, self.moment, self.members.prior, self.members.precision * strength)
 
 
-def refine(
-    phi: Tensor, labels: Tensor, start: Tensor, prior: Tensor, precision: Tensor, steps: int = REFINE_STEPS
-) -> Tensor:
+class Refiner:
     """Logistic refinement: from the ridge heads, minimise the cross-entropy around the prior by L-BFGS.
 
     Parameters
@@ -56,30 +54,38 @@ def refine(
         In logits.
     precision : (M, p)
         Prior precision of the logits' weights.
-
-    Returns
-    -------
-    Tensor (M, p, C)
-        `start` where the minimiser gives something that is not finite.
     """
-    # Whitening by the root mean square of each input makes one curvature fit all directions.
-    spread = phi.square().mean(1).sqrt().clamp(min=1e-3)[..., None]  # (M, p, 1)
-    scaled = phi.div_(spread.transpose(1, 2))
-    weight = (start * spread).clone().requires_grad_()
-    centre, strength = prior * spread, precision[..., None] / spread**2
-    optimizer = torch.optim.LBFGS([weight], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        logits = scaled @ weight  # (M, N, C)
-        fit = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(phi)), reduction="sum")
-        loss = (fit + 0.5 * (strength * (weight - centre) ** 2).sum()) / phi.shape[1]
-        loss.backward()
-        return loss
+    def __init__(self, phi: Tensor, labels: Tensor, *, start: Tensor, prior: Tensor, precision: Tensor) -> None:
+        # Whitening by the root mean square of each input makes one curvature fit all directions.
+        self.spread = phi.square().mean(1).sqrt().clamp(min=1e-3)[..., None]  # (M, p, 1)
+        self.phi = phi.div_(self.spread.transpose(1, 2))
+        self.labels = labels.repeat(len(phi))  # (M N,)
+        self.weight = start * self.spread
+        self.centre = prior * self.spread
+        self.precision = precision[..., None] / self.spread**2
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    result = weight.detach() / spread
-    return result if bool(torch.isfinite(result).all()) else start
+    def __call__(self, strength: float, steps: int = REFINE_STEPS) -> Tensor:
+        """Minimise with `strength` times the precision, from where the last call ended: heads in logits (M, p, C).
+
+        Where the minimiser gives something that is not finite, its start is returned.
+        """
+        weight = self.weight.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS([weight], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            logits = self.phi @ weight  # (M, N, C)
+            fit = F.cross_entropy(logits.flatten(0, 1), self.labels, reduction="sum")
+            loss = (fit + 0.5 * strength * (self.precision * (weight - self.centre) ** 2).sum()) / self.phi.shape[1]
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        result = weight.detach()
+        if bool(torch.isfinite(result).all()):
+            self.weight = result
+        return self.weight / self.spread
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:

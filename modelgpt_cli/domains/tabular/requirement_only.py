@@ -11,6 +11,7 @@ from modelgpt_cli.domains.tabular.codec import TableCodec
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.estimator import with_levels
 from modelgpt_cli.domains.tabular.fit import Fitted
+from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.members import generate_members
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
@@ -72,7 +73,7 @@ def make_requirement_only_model(
         texts=texts,
         device=device,
     )
-    fitted = Fitted(encoder, members, members.prior)
+    fitted = Fitted(encoder, members, HeadSums(members, blueprint.n_outputs))
     state = fitted.state(members.prior * members.scale)
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
 
