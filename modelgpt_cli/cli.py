@@ -28,6 +28,8 @@ def main(args: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _reader_gone()
         except Exception as error:
+            if _was_interrupted(error):
+                return _interrupted()
             if settings.debug:
                 import traceback
 
@@ -89,6 +91,13 @@ def _interrupted() -> int:
     """Ctrl-C is no error: one word, and the exit code that shells expect."""
     print("Interrupted.", file=sys.stderr)
     return 130
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: a compiled module that is being loaded turns it into an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _reader_gone() -> int:

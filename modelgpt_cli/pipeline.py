@@ -19,7 +19,7 @@ from modelgpt_cli.artifact.export import write_onnx
 from modelgpt_cli.artifact.limits import check_limits
 from modelgpt_cli.artifact.model_file import save_model
 from modelgpt_cli.assets import asset
-from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.dataset import Dataset, check_width, load_dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
@@ -77,7 +77,36 @@ def build(
     merge_labels: bool = False,
     force: bool = False,
 ) -> BuildReport:
-    """Turn a requirement, and data if there is any, into a model; see `modelgpt_cli.build`."""
+    """Turn a requirement, and data if there is any, into a model.
+
+    Parameters
+    ----------
+    requirement : str, Path or Requirement
+        A requirement file (``-`` for stdin), or one already read.
+    data : str or Path, optional
+        The labelled table; by default the one the requirement names. Without either, the weights come from the words.
+    description : str, optional
+        More words about the data, or ``@FILE``.
+    output : str or Path
+        ``model.onnx`` or ``model.safetensors``.
+    members : int, optional
+        Networks merged into the model; `DEFAULT_MEMBERS` where not given.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the generator runs.
+    seed : int
+        Written into the artifact; same seed, same model.
+    generator, encoder : str, optional
+        A generator checkpoint (file or run directory) and a text encoder; the shipped ones by default.
+    types, merge_labels, force
+        As for `describe`.
+
+    Raises
+    ------
+    VerificationError
+        The model misses a limit of the requirement's, or differs from its exported self; nothing is written.
+    ModelGPTError
+        The requirement or the data can't be used.
+    """
     start = time.monotonic()
     output = Path(output)
     if output.suffix.lower() not in SUFFIXES:
@@ -87,10 +116,11 @@ def build(
     words = read_description(description)
     if words:
         wanted = replace(wanted, sentence=f"{wanted.sentence} {words}")
-    run = _Build(wanted, output, members, pick_device(device), seed, generator, encoder, force)
+    device = pick_device(device)
     source = data if data is not None else wanted.data
+    dataset = None
     if source is None:
-        model, metrics, rows = run.from_words()
+        requirement_only_columns(wanted)
     else:
         dataset = load_dataset(
             source,
@@ -103,6 +133,12 @@ def build(
             sample_rows=SAMPLE_ROWS,
             seed=seed,
         )
+        check_width(dataset)
+    # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
+    run = _Build(wanted, output, members, device, seed, generator, encoder, force)
+    if dataset is None:
+        model, metrics, rows = run.from_words()
+    else:
         model, metrics, rows = run.from_data(dataset, check_fingerprint=data is None)
     size, measured = run.write(model, metrics)
     return BuildReport(
@@ -133,6 +169,7 @@ class _Build:
     ) -> None:
         self.requirement, self.output, self.device, self.seed, self.force = requirement, output, device, seed, force
         self.members = members or DEFAULT_MEMBERS
+        self.rows: pd.DataFrame | None = None  # real rows that the export is verified on, where there are some
         path = Path(generator) if generator else asset("weights", "tabular", "generator.safetensors")
         self.generator, self.header = load_generator(path / "generator.safetensors" if path.is_dir() else path)
         self.encoder = TextEncoder(encoder)
@@ -148,6 +185,7 @@ class _Build:
     ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, cross-validate, and solve the head on every row."""
         schema, notes = dataset.schema, list(dataset.warnings)
+        self.rows = dataset.sample
         known = self.requirement.fingerprint
         if check_fingerprint and known and known != dataset.fingerprint:
             notes.append("The data has changed since the requirement was written.")
@@ -221,6 +259,7 @@ class _Build:
             opset=limits.opset or 17,
             quantize=limits.quantize or "none",
             force=self.force,
+            rows=self.rows,
             accept=accept,
         )
         return report.size_bytes, measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from bad_input import Bench
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,15 +74,27 @@ def cli(modelgpt_path: str, tmp_path: Path) -> Cli:
     return run
 
 
+@pytest.fixture
+def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Run commands in this process, in a fresh folder: quicker than `cli` where the process is not the point."""
+    monkeypatch.chdir(tmp_path)
+    for name in [n for n in os.environ if n.startswith(("OPENAI_", "MODELGPT_"))]:
+        monkeypatch.delenv(name)
+    logger = logging.getLogger("modelgpt")  # which each command sets up for itself
+    monkeypatch.setattr(logger, "handlers", list(logger.handlers))
+    monkeypatch.setattr(logger, "level", logger.level)
+    return Bench(tmp_path, capsys.readouterr)
+
+
 @pytest.fixture(scope="session")
 def iris_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with iris.csv and what was made of it: req.txt, model.onnx, model.safetensors. Read only: tests share it."""
-    from modelgpt_cli import build, describe
+    """A folder with iris.csv, and req.txt, model.safetensors and model.onnx made of it. Tests share it: read only."""
+    from modelgpt_cli import build, describe, export
 
     folder = tmp_path_factory.mktemp("iris")
     describe(_write_iris(folder), target="species", offline=True, output=folder / "req.txt")
-    for name in ("model.onnx", "model.safetensors"):
-        build(folder / "req.txt", output=folder / name, members=1, device="cpu")
+    build(folder / "req.txt", output=folder / "model.safetensors", members=1, device="cpu")
+    export(folder / "model.safetensors", output=folder / "model.onnx")
     return folder
 
 

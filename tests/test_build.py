@@ -1,4 +1,4 @@
-"""``build`` from end to end with the shipped generator: how good, how repeatable, within which limits, and what is kept."""
+"""``build`` from end to end with the shipped generator: how good, how repeatable, within which limits."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime as ort
 import pandas as pd
 import pytest
-
 from conftest import Cli
+
 from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tune
 from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
 
@@ -124,7 +124,7 @@ def test_result_goes_to_stdout_and_the_words_to_stderr(cli: Cli, iris_csv: Path,
     card = inspect(tmp_path / "m.onnx")
     assert card["requirement"] == f"{SENTENCE} The flowers grew on the Gaspé peninsula."
     assert card["labels"] == ["setosa", "versicolor", "virginica"]
-    assert [i["name"] for i in card["inputs"]][0] == "sepal length (cm)"
+    assert next(i["name"] for i in card["inputs"]) == "sepal length (cm)"
 
 
 def test_existing_model_stays_without_force(iris_model: Path, tmp_path: Path) -> None:

@@ -86,8 +86,10 @@ def test_the_epilog_shows_how_to_complete_and_configure() -> None:
 def test_python_verbs_are_there_and_light(tmp_path: Path) -> None:
     code = (
         "import sys, modelgpt_cli as m\n"
-        "assert all(callable(getattr(m, name)) for name in m.__all__)\n"
         f"heavy = {set(HEAVY)!r} & set(sys.modules)\n"
+        "assert callable(m.predict) and callable(m.evaluate) and callable(m.inspect)\n"
+        "heavy |= {'torch', 'transformers', 'openai'} & set(sys.modules)\n"
+        "assert all(callable(getattr(m, name)) for name in m.__all__)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The parameter generator and what it reads: any order of features and classes, padding, the solved head, preprocessing."""
+"""The parameter generator and what it reads: order of features and classes, padding, the head, preprocessing."""
 
 from __future__ import annotations
 

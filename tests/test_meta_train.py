@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from conftest import Cli, clean_environment
 from safetensors.torch import load_file
 
-from conftest import Cli, clean_environment
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out
 from modelgpt_cli.domains.tabular.task_source import TaskSource
 from modelgpt_cli.errors import ModelGPTError, UsageError
@@ -68,9 +68,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(MetaTraining, "update", update)
 
 
-def test_command_trains_a_generator_that_build_can_use(
-    cli: Cli, config: Path, tmp_path: Path, iris_csv: Path
-) -> None:
+def test_command_trains_a_generator_that_build_can_use(cli: Cli, config: Path, tmp_path: Path, iris_csv: Path) -> None:
     run = tmp_path / "run"
     done = cli("meta-train", "--config", config, "--steps", "4", "--seed", "3", "--out", run, "--json")
     assert done.returncode == 0, done.stderr
@@ -163,9 +161,7 @@ def test_another_seed_is_another_run(config: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
-def test_ctrl_c_saves_and_resume_goes_on(
-    modelgpt_path: str, cli: Cli, config: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_saves_and_resume_goes_on(modelgpt_path: str, cli: Cli, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     config.write_text(yaml.safe_dump(TINY | {"validate_every": 2, "validation_batches": 1}))
     process = subprocess.Popen(

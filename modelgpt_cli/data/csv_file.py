@@ -195,6 +195,9 @@ class CsvSource:
             yield self._frame(pa.Table.from_batches(held), columns)
 
     def _batches(self, keys: list[str]) -> Iterator[pa.RecordBatch]:
+        # An open quote in the last column swallows whole lines, so that column is looked at whether it is wanted or not.
+        last_key = f"f{len(self.columns) - 1}"
+        read_keys = keys if last_key in keys else [*keys, last_key]
         encoding = "utf8" if self.encoding in ("utf-8", "utf-8-sig") else self.encoding
         read = pacsv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK_BYTES, encoding=encoding)
         # in a file of one column an empty line is a missing cell
@@ -202,8 +205,8 @@ class CsvSource:
             delimiter=self.delimiter, newlines_in_values=True, ignore_empty_lines=len(self.columns) > 1
         )
         convert = pacsv.ConvertOptions(
-            column_types=dict.fromkeys(keys, pa.string()),
-            include_columns=keys,
+            column_types=dict.fromkeys(read_keys, pa.string()),
+            include_columns=read_keys,
             strings_can_be_null=True,
             null_values=list(MISSING_MARKERS),
         )
@@ -213,7 +216,7 @@ class CsvSource:
                 last: pa.RecordBatch | None = None
                 for batch in reader:
                     last = batch if batch.num_rows else last
-                    yield batch
+                    yield batch.select(keys)
             if last is not None:
                 self._check_quotes(last.slice(last.num_rows - 1))
         except pa.ArrowInvalid as error:

@@ -19,6 +19,8 @@ from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
 
+MAX_COLUMNS = 2_000
+"""Used columns of a table; the time to build, and the model's size, grow with them."""
 _SHOWN = 12
 _TARGET_TASKS: dict[str, TaskType] = {
     "numeric": "regression",
@@ -234,6 +236,24 @@ def _few(warnings: list[str]) -> list[str]:
     if len(warnings) <= _SHOWN:
         return warnings
     return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
+
+
+def check_width(dataset: Dataset) -> None:
+    """Make sure that a model can be made of so many columns.
+
+    Raises
+    ------
+    ModelGPTError
+        There are more than `MAX_COLUMNS`. They are not chosen from by the target: that would flatter every later
+        figure, so the user has to choose.
+    """
+    used = len(dataset.schema.used)
+    if used > MAX_COLUMNS:
+        raise ModelGPTError(
+            f"{dataset.name} has {used:,} columns to learn from; a model takes {MAX_COLUMNS:,} at most.",
+            "",
+            "Give a table with fewer, or leave columns out with --types FILE (lines like: age: identifier).",
+        )
 
 
 def _tell(schema: Schema, warnings: list[str], table: Table) -> None:

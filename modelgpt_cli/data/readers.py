@@ -204,7 +204,8 @@ def _open_source(file: Path, name: str) -> Source:
             magic = raw.read(8)
         if not magic:
             raise ModelGPTError(f"{name} is empty.", "", "Give a file with a header line and at least two rows.")
-        with contextlib.suppress(EOFError), open_bytes(file) as raw:
+        start = b""
+        with contextlib.suppress(EOFError), open_bytes(file) as raw:  # one that is cut short is told of by its reader
             start = raw.read(256).lstrip(b"\xef\xbb\xbf \t\r\n")
     except OSError as error:
         raise ModelGPTError(f"{name} can't be read.", error.strerror or str(error), "Check the file.") from error

@@ -162,7 +162,7 @@ def _classification(
         raise UsageError(
             f"The target {name!r} has more than {len(scan.labels) - 1:,} different values: too many for classes.",
             "",
-            f"Choose another column with --target; where it holds numbers, say so with --types FILE (a line {name}: numeric).",
+            f"Choose another column with --target; numbers can be told by a line '{name}: numeric' in a --types FILE.",
         )
     all_numbers = facts.bad == 0 and not facts.mostly_text
     mapping = {label: _canonical_number(label) if all_numbers else label for label in scan.labels}

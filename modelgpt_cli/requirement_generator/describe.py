@@ -100,7 +100,7 @@ def describe(
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
     """
-    from modelgpt_cli.data.dataset import load_dataset
+    from modelgpt_cli.data.dataset import check_width, load_dataset
     from modelgpt_cli.data.profile import profile
 
     destination = None if output is None or str(output) == "-" else Path(output)
@@ -109,6 +109,7 @@ def describe(
     asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
     words = read_description(description)
     dataset = load_dataset(path, target=target, types=types, merge_labels=merge_labels, seed=seed)
+    check_width(dataset)
     shown = profile(dataset, description=words) if words else profile(dataset)
     sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
     requirement = Requirement(

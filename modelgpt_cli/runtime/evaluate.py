@@ -73,7 +73,19 @@ def evaluate(
     threads: int | None = None,
     force: bool = False,
 ) -> Evaluation:
-    """Measure a model on a labelled table; see `modelgpt_cli.api.evaluate`."""
+    """Measure a ``model.onnx`` on a labelled table.
+
+    Parameters
+    ----------
+    model, data, chunk_rows, threads
+        As for `predict`; of a folder, its test file is measured where there is one.
+    target : str, optional
+        The column of true values; the model's own target by default.
+    plot : str or Path, optional
+        Draw the confusion matrix and the calibration, or predicted against true values, into this file.
+    force : bool
+        Replace `plot` if it exists.
+    """
     if plot is not None:
         from modelgpt_cli.runtime.plot import need_matplotlib
 
@@ -164,6 +176,7 @@ def _scored(
     for n, columns in rows.chunks(chunk_rows, extra=[extra]):
         if n:
             yield columns[column], model.run(columns)
+    rows.report()
 
 
 def _joined(parts: list[np.ndarray], rows: Rows, column: str, skipped: int) -> np.ndarray:

@@ -47,7 +47,25 @@ def predict(
     threads: int | None = None,
     force: bool = False,
 ) -> Prediction:
-    """Score a table; see `modelgpt_cli.api.predict`."""
+    """Score a table with a ``model.onnx``.
+
+    Parameters
+    ----------
+    model : str or Path
+        The ``model.onnx``.
+    data : str, Path or DataFrame
+        Any table that `describe` can read, ``-`` for stdin, or a data frame.
+    output : str or Path, optional
+        The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
+    proba : bool
+        Write a column ``probability_<label>`` for each class too.
+    chunk_rows : int
+        Rows held in memory at a time.
+    threads : int, optional
+        CPU threads; all cores by default.
+    force : bool
+        Replace `output` if it exists.
+    """
     path = None if output is None or str(output) == "-" else Path(output)
     if path is not None:
         check_destination(path, force)
@@ -55,9 +73,12 @@ def predict(
     rows = Rows(loaded, data)
     start = time.perf_counter()
     if output is None:
-        return _collect(loaded, rows, chunk_rows, start)
+        collected = _collect(loaded, rows, chunk_rows, start)
+        rows.report()
+        return collected
     with _sink(path, force) as stream:
         n_rows = _write(loaded, rows, stream, proba=proba, chunk_rows=chunk_rows)
+    rows.report()
     seconds = time.perf_counter() - start
     logger.debug("%d rows in %.2f s, %.0f rows/s", n_rows, seconds, n_rows / max(seconds, 1e-9))
     return Prediction(n_rows, seconds, loaded.labels, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.data.schema import Column
 
 logger = logging.getLogger("modelgpt")
+_SHOWN = 10
 
 
 class Rows:
@@ -39,6 +41,7 @@ class Rows:
         from modelgpt_cli.data.schema import Column
 
         self._frame: pd.DataFrame | None = None
+        self._odd: Counter[str] = Counter()
         self._table: Any = None
         if isinstance(data, (str, Path)):
             from modelgpt_cli.data.readers import open_table
@@ -79,7 +82,26 @@ class Rows:
             frames = (self._frame.iloc[start : start + rows] for start in range(0, len(self._frame), rows))
         for frame in frames:
             cells = typed(frame, columns)
+            self._count_odd(frame, cells, columns)
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}
+
+    def _count_odd(self, raw: pd.DataFrame, cells: pd.DataFrame, columns: list[Column]) -> None:
+        """Count, by column, the cells that should be a number or a date and are none: they were read as missing."""
+        from modelgpt_cli.data.cells import is_text, texts, to_arrow
+
+        for column in columns:
+            missing = int(cells[column.name].isna().sum()) if column.is_float else 0
+            if missing and is_text(array := to_arrow(raw[column.name])):
+                self._odd[column.name] += missing - int(texts(array).null_count)
+
+    def report(self) -> None:
+        """Warn of the cells that were no number or date, once all chunks are through."""
+        odd = {name: count for name, count in self._odd.items() if count}
+        for name, count in list(odd.items())[:_SHOWN]:
+            cells = "cell that is" if count == 1 else "cells that are"
+            logger.warning("Column '%s': %s %s no number or date, taken as missing.", name, f"{count:,}", cells)
+        if len(odd) > _SHOWN:
+            logger.warning("%d more columns have such cells.", len(odd) - _SHOWN)
 
     def _check_inputs(self, model: Model) -> None:
         present = {column.name for column in self._inputs}

@@ -107,13 +107,14 @@ class MetaTrainConfig:
     def _check_types(self) -> None:
         """YAML gives any type; each value has to be of its field's."""
         for f in fields(self):
-            value, kind = getattr(self, f.name), _kind(f)
+            value: Any = getattr(self, f.name)
+            kind = _kind(f)
             if value is None and f.default is None:
                 continue
             allowed, words = _KINDS[kind]
             if isinstance(value, bool) or not isinstance(value, allowed):
                 raise UsageError(f"{f.name} must be {words}, not {value!r}.")
-            if kind == "float" and not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{f.name} must be finite, not {value}.")
         if not all(isinstance(name, str) for name in self.exclude_families):
             raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")

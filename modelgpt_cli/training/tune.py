@@ -62,9 +62,25 @@ def tune(
     seed: int = 0,
     force: bool = False,
 ) -> TuneReport:
-    """Finetune all parameters of a model; see `modelgpt_cli.tune`.
+    """Finetune all parameters of a model and keep the better of before and after (ModelGPT-F).
 
     The rows are split 80/20 (stratified); the model from before or after is kept by its loss on the 20 %.
+
+    Parameters
+    ----------
+    model : str or Path
+        ``model.safetensors``, or an unquantised ``model.onnx``.
+    data : str or Path
+        The labelled table; its classes must be among the model's.
+    output : str or Path
+        ``model.onnx`` or ``model.safetensors``.
+    epochs, lr, batch_size
+        As for `tune_arrays`.
+
+    Raises
+    ------
+    ModelGPTError
+        The model or the data can't be used.
     """
     from modelgpt_cli.artifact.card import model_card
     from modelgpt_cli.artifact.export import write_onnx

@@ -35,7 +35,7 @@ class SourceStats:
         Standardisation; NaN-aware, `inv_std` is 0 for a source without spread.
     knots, inv_width, offset : (f, Q - 1)
         Segments of the piecewise-linear empirical CDF of the full sources, which is the mean over segments of
-        ``clip((x - knot) * inv_width + offset, 0, 1)``. A segment of no width becomes a step with its middle at the knot.
+        ``clip((x - knot) * inv_width + offset, 0, 1)``. A segment of no width is a step with its middle at the knot.
     full, flat : int64 (f,), (b0,)
         Which sources are full features, and which two-valued ones are flat.
     coded : int64 (e,)

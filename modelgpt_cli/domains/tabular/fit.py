@@ -22,7 +22,7 @@ from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.parameter_generator.generator import Generator
 
 DEFAULT_MEMBERS = 4
-REFINE_FLOATS = 100_000_000
+REFINE_FLOATS = 50_000_000
 """Head inputs that the refinement may hold; beyond, it sees as many rows as fit."""
 CURVATURE = 0.15
 """Typical p (1 - p) of a class, which turns a ridge precision into one for the cross-entropy."""

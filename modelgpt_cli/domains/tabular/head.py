@@ -58,7 +58,8 @@ class Refiner:
 
     def __init__(self, phi: Tensor, labels: Tensor, *, start: Tensor, prior: Tensor, precision: Tensor) -> None:
         # Whitening by the root mean square of each input makes one curvature fit all directions.
-        self.spread = phi.square().mean(1).sqrt().clamp(min=1e-3)[..., None]  # (M, p, 1)
+        norm = torch.linalg.vector_norm(phi, dim=1) / phi.shape[1] ** 0.5
+        self.spread = norm.clamp(min=1e-3)[..., None]  # (M, p, 1)
         self.phi = phi.div_(self.spread.transpose(1, 2))
         self.labels = labels.repeat(len(phi))  # (M N,)
         self.weight = start * self.spread

@@ -1,0 +1,171 @@
+"""Ctrl-C at any moment: exit 130, one word, no traceback, nothing half-written, and what was there stays."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bad_input import Bench
+from conftest import clean_environment
+from fake_llm import FakeLLM, sentence
+
+PATIENCE = 60
+
+
+class Started:
+    """A command under way in a folder that holds `out`, the destination, with old content."""
+
+    def __init__(self, modelgpt: str, folder: Path, out: str, *args: str | Path, **environment: str) -> None:
+        self.out = folder / out
+        self.out.write_text("old")
+        self._before = sorted(folder.iterdir())
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [modelgpt, *map(str, args)],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(**environment),
+        )
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait until the command is at the moment that is meant."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self._process.poll() is None, self._process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+    def interrupt(self) -> str:
+        """Press Ctrl-C; what was said on stderr, once all has been checked."""
+        self._process.send_signal(signal.SIGINT)
+        out, err = self._process.communicate(timeout=PATIENCE)
+        assert self._process.returncode == 130, err
+        assert out == ""
+        assert err.splitlines()[-1] == "Interrupted."
+        assert "Traceback" not in err
+        assert self.out.read_text() == "old"
+        assert sorted(p for p in self._folder.iterdir() if p.name != "run") == self._before
+        return err
+
+    def writing(self) -> bool:
+        """Whether the temporary file of the destination is there."""
+        return any(p.name.startswith(".tmp-") and p.stat().st_size for p in self._folder.iterdir())
+
+
+@pytest.fixture
+def big_csv(iris_model: Path, tmp_path: Path) -> Path:
+    """Rows enough for some seconds of predictions."""
+    header, *rows = (iris_model / "iris.csv").read_text().splitlines()
+    path = tmp_path / "big.csv"
+    path.write_text("\n".join([header, *rows * 10_000]))
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.07, 0.12, 0.2, 0.5])
+def test_while_things_are_imported(modelgpt_path: str, iris_model: Path, tmp_path: Path, seconds: float) -> None:
+    args = ("build", "--req", iris_model / "req.txt", "-o", "out.onnx", "--force")
+    run = Started(modelgpt_path, tmp_path, "out.onnx", *args)
+    time.sleep(seconds)
+    run.interrupt()
+
+
+@pytest.mark.parametrize("command", ["build", "tune"])
+def test_while_a_model_is_made(modelgpt_path: str, iris_model: Path, tmp_path: Path, command: str) -> None:
+    args: dict[str, tuple[str | Path, ...]] = {
+        "build": ("build", "--req", iris_model / "req.txt", "--members", "16", "-o", "out.onnx", "--force"),
+        "tune": (
+            *("tune", iris_model / "model.safetensors", "--data", iris_model / "iris.csv"),
+            *("--epochs", "100000", "-o", "out.onnx", "--force"),
+        ),
+    }
+    run = Started(modelgpt_path, tmp_path, "out.onnx", *args[command])
+    time.sleep(3)
+    run.interrupt()
+
+
+def test_while_predictions_are_written(modelgpt_path: str, iris_model: Path, tmp_path: Path, big_csv: Path) -> None:
+    args = ("predict", iris_model / "model.onnx", big_csv, "--chunk-rows", "1000", "-o", "out.csv", "--force")
+    run = Started(modelgpt_path, tmp_path, "out.csv", *args)
+    run.wait_for(run.writing)
+    run.interrupt()
+
+
+def test_while_predictions_go_to_stdout(modelgpt_path: str, iris_model: Path, tmp_path: Path, big_csv: Path) -> None:
+    with subprocess.Popen(
+        [modelgpt_path, "predict", iris_model / "model.onnx", big_csv, "--chunk-rows", "100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"label\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert err.decode().split() == ["Interrupted."]
+
+
+def test_while_an_llm_is_asked(modelgpt_path: str, iris_model: Path, tmp_path: Path) -> None:
+    with FakeLLM(sentence("never seen", delay=PATIENCE)) as fake:
+        args = ("describe", iris_model / "iris.csv", "-o", "req.txt", "--force", "--base-url", fake.url)
+        run = Started(modelgpt_path, tmp_path, "req.txt", *args, OPENAI_API_KEY="sk-hush")
+        run.wait_for(lambda: fake.requests)
+        run.interrupt()
+
+
+def test_while_stdin_is_read(modelgpt_path: str, iris_model: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [modelgpt_path, "predict", iris_model / "model.onnx", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(TMPDIR=str(tmp_path)),
+    ) as process:
+        assert process.stdin is not None
+        end = time.monotonic() + PATIENCE
+        while not list(tmp_path.glob("modelgpt-stdin-*")):
+            assert time.monotonic() < end
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert (out, err.decode().split()) == (b"", ["Interrupted."])
+    assert list(tmp_path.glob("modelgpt-*")) == []
+
+
+def test_an_import_that_turns_it_into_an_error(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr("modelgpt_cli.api.inspect", fail)
+    done = bench.run("inspect", "model.onnx")
+    assert (done.code, done.err) == (130, "Interrupted.\n")
+
+
+def test_meta_training_saves_and_goes_on(modelgpt_path: str, tmp_path: Path) -> None:
+    small = "width: 32\nblocks: 1\nbatch: 1\nmax_support: 32\nquery: 16\nmax_features: 4\n"
+    (tmp_path / "c.yaml").write_text(small + "validation_batches: 1\nvalidate_every: 5\n")
+    args = ("meta-train", "--config", "c.yaml", "--steps", "100000", "--out", "run")
+    run = Started(modelgpt_path, tmp_path, "unused", *args)
+    run.wait_for((tmp_path / "run" / "last.safetensors").exists)
+    assert "Go on with --resume" in run.interrupt()
+    kept = sorted(p.name for p in (tmp_path / "run").iterdir())
+    assert kept == ["config.yaml", "generator.safetensors", "last.safetensors", "log.jsonl"]
+    steps = (tmp_path / "run" / "log.jsonl").read_text().count("\n")
+    done = subprocess.run(
+        [modelgpt_path, "meta-train", "--out", "run", "--resume", "--steps", "1", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert steps >= 1
