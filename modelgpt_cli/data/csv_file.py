@@ -195,7 +195,7 @@ class CsvSource:
             yield self._frame(pa.Table.from_batches(held), columns)
 
     def _batches(self, keys: list[str]) -> Iterator[pa.RecordBatch]:
-        # An open quote in the last column swallows whole lines, so that column is looked at whether it is wanted or not.
+        # An open quote in the last column swallows whole lines, so that column is always looked at.
         last_key = f"f{len(self.columns) - 1}"
         read_keys = keys if last_key in keys else [*keys, last_key]
         encoding = "utf8" if self.encoding in ("utf-8", "utf-8-sig") else self.encoding
