@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.errors import ModelGPTError, UnreachableError
+from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -67,6 +67,8 @@ class TextEncoder:
     ------
     UnreachableError
         If the hub is out of reach, or has no such model.
+    UsageError
+        If `source` is the path of a folder that isn't there.
     """
 
     def __init__(self, source: str | None = None, device: str = "cpu") -> None:
@@ -100,6 +102,8 @@ class TextEncoder:
 
 def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[str]], tuple[Tensor, Tensor]], int]:
     """Any encoder that transformers can load, as a function to token states and mask, and its embedding size."""
+    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():
+        raise UsageError(f"There is no folder {source}.", hint="Give --encoder a model folder, or a name on the hub.")
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
@@ -109,7 +113,7 @@ def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[st
     except (OSError, ValueError) as error:
         raise UnreachableError(
             f"The text encoder {source!r} can't be loaded.",
-            str(error).splitlines()[0],
+            " ".join(str(error).split()),
             "Give --encoder a local model folder or a hub name, or leave it out for the packaged encoder.",
         ) from error
 

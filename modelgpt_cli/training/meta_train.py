@@ -101,10 +101,13 @@ def meta_train(
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
         raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
     run = MetaTraining(settings, out, pick_device(device), _real_tasks(tasks, settings))
-    out.mkdir(parents=True, exist_ok=True)
     if resume:
         run.restore()
-    (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ModelGPTError(f"Can't write to {out}.", str(error), "Choose another folder with --out.") from error
     return run.train()
 
 
