@@ -40,6 +40,8 @@ from modelgpt_cli.requirement_generator.requirement import Requirement, read_req
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 50_000
 """Rows held in memory; preprocessing, support and refinement are taken from them, the closed-form head sees all."""
+FLOAT32_SPREADS = 1e6
+"""Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
 SUFFIXES = (".onnx", ".safetensors")
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
 
@@ -190,6 +192,13 @@ class _Build:
         if check_fingerprint and known and known != dataset.fingerprint:
             notes.append("The data has changed since the requirement was written.")
             log.warning(notes[-1])
+        for column in schema.used:
+            if column.mean and column.std and abs(column.mean) > FLOAT32_SPREADS * column.std:
+                notes.append(
+                    f"The column {column.name!r} varies too little around {column.mean:.6g} for float32 cells "
+                    f"(standard deviation {column.std:.3g}): subtract its mean in the data."
+                )
+                log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
         codec = make_codec(columns, dataset.sample)
         table = table_arrays(dataset, codec)

@@ -37,6 +37,7 @@ def main() -> None:
         header = json.loads(file.metadata()["modelgpt"])
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     config = yaml.safe_load((args.run / "config.yaml").read_text())
+    config.pop("tasks", None)  # a path of the machine that trained
     target = ROOT / "weights" / args.domain
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target / "generator.safetensors")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,8 +236,10 @@ def test_existing_run_is_not_overwritten(config: Path, tmp_path: Path) -> None:
         ("width: 32\nwidht: 64\nsteps: 1\n", ["'widht'", "width", "min_support"]),
         ("steps: 1\nlr: -1\n", ["lr", "above 0"]),
         ("steps: 1\nreal: 2\n", ["real", "between 0 and 1"]),
+        ("steps: 1\nwidth: 30\n", ["width", "multiple of 4"]),
+        ("steps: 1\nmax_features: 1\n", ["max_features", "2 or more"]),
         ("steps: 1\nmin_support: 50\nmax_support: 20\n", ["max_support", "min_support"]),
-        ("steps: [\n", ["can't be read"]),
+        ("steps: [\n", ["YAML"]),
         ("width: 32\n", ["--steps", "--minutes"]),
     ],
 )
@@ -286,7 +289,7 @@ def family_name(kept: bool) -> str:
 
 def test_real_tasks_are_trained_on_and_validated_apart(config: Path, tasks: Path, tmp_path: Path) -> None:
     settings = read_config(config, steps=6)
-    real = module._real_tasks(tasks, settings)
+    real = module._real_tasks(replace(settings, tasks=str(tasks)))
     run = MetaTraining(settings, tmp_path / "none", "cpu", real)
     assert [t.name for t in run.train_tasks] == ["sign"]
     assert [t.name for t in run.validation_tasks] == ["sum"]
@@ -294,10 +297,11 @@ def test_real_tasks_are_trained_on_and_validated_apart(config: Path, tasks: Path
     assert real[1].table.n_classes == 0
     assert real[0].texts.classes.shape == (2, 384)
     without = read_config(config, steps=6, exclude_families=(real[1].family,))
-    assert [t.name for t in module._real_tasks(tasks, without)] == ["sign"]
+    assert [t.name for t in module._real_tasks(replace(without, tasks=str(tasks)))] == ["sign"]
 
     config.write_text(yaml.safe_dump(TINY | {"real": 1.0, "text_only": 0.5, "text_dropout": 0.5}))
     meta_train(config=config, tasks=tasks, steps=6, out=tmp_path / "run", device="cpu")
+    assert read_config(tmp_path / "run" / "config.yaml").tasks == str(tasks)  # so that a resume reads them again
     validation = log_of(tmp_path / "run")[-1]["validation"]
     assert set(validation) == {"synthetic", "real", "words_alone", "mean"}
     assert np.isfinite(list(validation.values())).all()
@@ -306,7 +310,7 @@ def test_real_tasks_are_trained_on_and_validated_apart(config: Path, tasks: Path
 
 def test_real_batches_are_of_the_table(tasks: Path, config: Path) -> None:
     settings = read_config(config, steps=1, real=1.0, text_only=0.5)
-    real = module._real_tasks(tasks, settings)
+    real = module._real_tasks(replace(settings, tasks=str(tasks)))
     for task in real:
         rows, words = task.draw(np.random.default_rng(0), 40, max_columns=2)
         assert rows.x.shape[1] + rows.codes.shape[1] == 2

@@ -17,7 +17,7 @@ modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safete
 @o.option("--data", metavar="PATH", help="The labelled table.", show_default="the one the requirement names")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
-@o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="chosen")
+@o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="4")
 @o.option("--generator", metavar="DIR", shared=True, help="The generator checkpoint.", show_default="the shipped one")
 @o.option("--encoder", metavar="NAME|DIR", shared=True, help="The text encoder.", show_default="the shipped one")
 @o.types_option

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.errors import UsageError
+from modelgpt_cli.parameter_generator.generator import GeneratorConfig
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "a whole number"),
@@ -63,6 +64,8 @@ class MetaTrainConfig:
     """Most columns (after one-hot) of a synthetic task."""
     max_classes: int = 12
     """Most classes of a synthetic task."""
+    tasks: str | None = None
+    """Folder of real tables with cards (flag --tasks); kept so that a resume reads the same ones."""
     regression: float = 0.2
     """Share of regression among synthetic batches."""
     real: float = 0.2
@@ -94,10 +97,17 @@ class MetaTrainConfig:
             raise UsageError(f"--update {self.update!r} is not known.", "Known: backprop, delta.")
         if self.steps is None and self.minutes is None:
             raise UsageError("How long to train?", hint="Give --steps N or --minutes M.")
-        for name in ("steps", "minutes", "batch", "lr", "query", "min_support", "validate_every", "width", "blocks"):
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} must be {least} or more, not {value}.")
+        for name in ("minutes", "lr"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UsageError(f"{name} must be above 0, not {value}.")
+        heads = GeneratorConfig().heads
+        if self.width % heads:
+            raise UsageError(f"width must be a multiple of {heads}, the attention heads, not {self.width}.")
         for name in ("regression", "real", "text_only", "text_dropout", "holdout", "decay_from"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
@@ -122,6 +132,21 @@ class MetaTrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for YAML and JSON."""
         return asdict(self) | {"exclude_families": list(self.exclude_families)}
+
+
+_LEAST = {
+    "steps": 1,
+    "batch": 1,
+    "query": 1,
+    "min_support": 4,
+    "max_features": 2,
+    "max_classes": 2,
+    "validate_every": 1,
+    "validation_batches": 1,
+    "width": 1,
+    "blocks": 1,
+}
+"""The least value of whole numbers."""
 
 
 def _kind(f: Field[Any]) -> str:

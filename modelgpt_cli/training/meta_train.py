@@ -96,11 +96,12 @@ def meta_train(
     out = Path(out)
     if resume and config is None and (out / "config.yaml").is_file():
         config = out / "config.yaml"
-    settings = read_config(config, domain=domain, steps=steps, minutes=minutes, seed=seed, update=update)
+    folder = str(Path(tasks).resolve()) if tasks is not None else None
+    settings = read_config(config, domain=domain, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update)
     if (out / "last.safetensors").exists() != resume:
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
         raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
-    run = MetaTraining(settings, out, pick_device(device), _real_tasks(tasks, settings))
+    run = MetaTraining(settings, out, pick_device(device), _real_tasks(settings))
     if resume:
         run.restore()
     try:
@@ -111,13 +112,13 @@ def meta_train(
     return run.train()
 
 
-def _real_tasks(folder: str | Path | None, settings: MetaTrainConfig) -> list[RealTask]:
-    if folder is None:
+def _real_tasks(settings: MetaTrainConfig) -> list[RealTask]:
+    if settings.tasks is None:
         return []
     from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
-    log.info("Reading the tables with cards in %s ...", folder)
-    found = load_real_tasks(folder, TextEncoder())
+    log.info("Reading the tables with cards in %s ...", settings.tasks)
+    found = load_real_tasks(settings.tasks, TextEncoder())
     return [t for t in found if t.family not in settings.exclude_families]
 
 

@@ -97,7 +97,9 @@ def date_part(days: np.ndarray, part: str) -> np.ndarray:
 
 def level_codes(cells: pd.Series, levels: Sequence[str]) -> np.ndarray:
     """Level codes of one column, int64 (n,)."""
-    codes = pd.Index(np.asarray(levels, dtype=object)).get_indexer(pd.Index(cells.to_numpy(dtype=object))).astype(np.int64)
+    codes = (
+        pd.Index(np.asarray(levels, dtype=object)).get_indexer(pd.Index(cells.to_numpy(dtype=object))).astype(np.int64)
+    )
     codes[codes < 0] = UNSEEN
     codes[cells.isna().to_numpy()] = MISSING
     return codes
