@@ -18,6 +18,8 @@ def main(args: Sequence[str] | None = None) -> int:
     args : sequence of str, optional
         The words after ``modelgpt``; those of the process by default.
     """
+    # Spinning threads make a small build on busy cores several times slower; read when torch loads its OpenMP.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The imports stand inside the net, so that Ctrl-C while they load is a word and not a traceback.
     try:
         from modelgpt_cli.commands.options import Settings
