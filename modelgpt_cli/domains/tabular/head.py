@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelgpt_cli.domains.tabular.lbfgs import minimise
 from modelgpt_cli.domains.tabular.members import Members
 from modelgpt_cli.parameter_generator.posterior import solve_head
 
@@ -61,31 +62,24 @@ class Refiner:
         norm = torch.linalg.vector_norm(phi, dim=1) / phi.shape[1] ** 0.5
         self.spread = norm.clamp(min=1e-3)[..., None]  # (M, p, 1)
         self.phi = phi.div_(self.spread.transpose(1, 2))
-        self.labels = labels.repeat(len(phi))  # (M N,)
+        self.target = F.one_hot(labels, start.shape[-1]).to(phi.dtype)  # (N, C)
         self.weight = start * self.spread
         self.centre = prior * self.spread
         self.precision = precision[..., None] / self.spread**2
 
+    @torch.no_grad()
     def __call__(self, strength: float, steps: int = REFINE_STEPS) -> Tensor:
-        """Minimise with `strength` times the precision, from where the last call ended: heads in logits (M, p, C).
+        """Minimise with `strength` times the precision, from where the last call ended: heads in logits (M, p, C)."""
+        N = self.phi.shape[1]
 
-        Where the minimiser gives something that is not finite, its start is returned.
-        """
-        weight = self.weight.clone().requires_grad_()
-        optimizer = torch.optim.LBFGS([weight], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
+        def objective(weight: Tensor) -> tuple[Tensor, Tensor]:
+            log_p = (self.phi @ weight).log_softmax(-1)  # (M, N, C)
+            pull = strength * self.precision * (weight - self.centre)  # (M, p, C)
+            loss = -(log_p * self.target).sum((1, 2)) + 0.5 * (pull * (weight - self.centre)).sum((1, 2))
+            error = log_p.exp_() - self.target
+            return loss / N, (self.phi.transpose(1, 2) @ error + pull) / N
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            logits = self.phi @ weight  # (M, N, C)
-            fit = F.cross_entropy(logits.flatten(0, 1), self.labels, reduction="sum")
-            loss = (fit + 0.5 * strength * (self.precision * (weight - self.centre) ** 2).sum()) / self.phi.shape[1]
-            loss.backward()
-            return loss
-
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-        result = weight.detach()
-        if bool(torch.isfinite(result).all()):
-            self.weight = result
+        self.weight = minimise(objective, self.weight, steps)
         return self.weight / self.spread
 
 
