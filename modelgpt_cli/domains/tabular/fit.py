@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
@@ -139,7 +140,10 @@ class Fitted:
         with torch.inference_mode():
             for start in range(0, len(x), chunk):
                 first, linear = encode_rows(self.encoder, x[start : start + chunk], codes[start : start + chunk])
-                parts.append((self.members.phi(first, linear) @ heads).mean(0))
+                phi = self.members.phi(first, linear)
+                parts.append(
+                    torch.stack([F.linear(inputs, head.T) for inputs, head in zip(phi, heads, strict=True)]).mean(0)
+                )
         return torch.cat(parts)
 
     def state(self, heads: Tensor) -> dict[str, Tensor]:

@@ -34,9 +34,8 @@ class HeadSums:
         for start in range(0, len(first), self.chunk):
             part = slice(start, start + self.chunk)
             phi = self.members.phi(first[part], linear[part])  # (M, N, p)
-            turned = phi.transpose(1, 2)
-            self.gram += turned @ phi
-            self.moment += turned @ target[part]
+            self.gram += phi.transpose(1, 2) @ phi
+            self.moment += (target[part].T @ phi).transpose(1, 2)  # this way round: few outputs
 
     def solve(self, strength: float = 1.0) -> Tensor:
         """The posterior heads in scores, (M, p, C) float32, with `strength` times the generator's precision."""
@@ -60,12 +59,13 @@ class Refiner:
     def __init__(self, phi: Tensor, labels: Tensor, *, start: Tensor, prior: Tensor, precision: Tensor) -> None:
         # Whitening by the root mean square of each input makes one curvature fit all directions.
         norm = torch.linalg.vector_norm(phi, dim=1) / phi.shape[1] ** 0.5
-        self.spread = norm.clamp(min=1e-3)[..., None]  # (M, p, 1)
-        self.phi = phi.div_(self.spread.transpose(1, 2))
+        self.spread = norm.clamp(min=1e-3)[:, None]  # (M, 1, p)
+        self.phi = phi.div_(self.spread)
         self.target = F.one_hot(labels, start.shape[-1]).to(phi.dtype)  # (N, C)
-        self.weight = start * self.spread
-        self.centre = prior * self.spread
-        self.precision = precision[..., None] / self.spread**2
+        # Weights are (M, C, p) in here: products with so few columns are several times faster that way round.
+        self.weight = start.transpose(1, 2) * self.spread
+        self.centre = prior.transpose(1, 2) * self.spread
+        self.precision = precision[:, None] / self.spread**2  # (M, 1, p)
 
     @torch.no_grad()
     def __call__(self, strength: float, steps: int = REFINE_STEPS) -> Tensor:
@@ -73,14 +73,15 @@ class Refiner:
         N = self.phi.shape[1]
 
         def objective(weight: Tensor) -> tuple[Tensor, Tensor]:
-            log_p = (self.phi @ weight).log_softmax(-1)  # (M, N, C)
-            pull = strength * self.precision * (weight - self.centre)  # (M, p, C)
+            logits = torch.stack([F.linear(phi, w) for phi, w in zip(self.phi, weight, strict=True)])
+            log_p = logits.log_softmax(-1)  # (M, N, C)
+            pull = strength * self.precision * (weight - self.centre)  # (M, C, p)
             loss = -(log_p * self.target).sum((1, 2)) + 0.5 * (pull * (weight - self.centre)).sum((1, 2))
             error = log_p.exp_() - self.target
-            return loss / N, (self.phi.transpose(1, 2) @ error + pull) / N
+            return loss / N, (error.transpose(1, 2) @ self.phi + pull) / N
 
         self.weight = minimise(objective, self.weight, steps)
-        return self.weight / self.spread
+        return (self.weight / self.spread).transpose(1, 2)
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:

@@ -1,7 +1,7 @@
 """L-BFGS for M independent convex problems at once, with the gradient in closed form.
 
 torch's own imports its compiler stack (over a second), takes one step length for all members, and needs autograd.
-Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1. Shapes: M problems, p x C weights each.
+Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1. Shapes: M problems, any two axes of weights each.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Weights (M, p, C) to losses (M,) and gradients (M, p, C)."""
+"""Weights (M, a, b) to losses (M,) and gradients (M, a, b)."""
 HISTORY = 10
 ARMIJO = 1e-4
 HALVINGS = 12
 
 
 def minimise(objective: Objective, start: Tensor, steps: int) -> Tensor:
-    """Minimise each problem from `start` (M, p, C) for at most `steps` steps; no loss ends above where it began."""
+    """Minimise each problem from `start` (M, a, b) for at most `steps` steps; no loss ends above where it began."""
     weight = start
     loss, gradient = objective(weight)
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []  # steps, gradient changes, 1 / their dot products
