@@ -1,7 +1,7 @@
 """L-BFGS for M independent convex problems at once, with the gradient in closed form.
 
 torch's own imports its compiler stack (over a second), takes one step length for all members, and needs autograd.
-Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1. Shapes: M problems, any two axes of weights each.
+Source: Nocedal and Wright, Numerical Optimization, algorithms 7.4 and 3.1. Shapes: M problems, a x b weights each.
 """
 
 from __future__ import annotations
