@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from torch import Tensor, nn
 
-from modelgpt_cli.data.schema import MAX_LEVELS, Column
+from modelgpt_cli.data.schema import Column
 
 JOBS = 2
 EPOCHS, BATCH, LR, WEIGHT_DECAY, WIDTH = 20, 64, 2e-2, 1e-4, 128
@@ -177,8 +176,8 @@ class Generated:
         self.estimator = TabularModelGPT(members=members, tune_epochs=tune_epochs, seed=seed, device="cpu")
 
     def fit(self, frame: pd.DataFrame, y: np.ndarray, columns: Sequence[Column]) -> Generated:
-        """Describe the columns by the training rows alone, then generate."""
-        self.estimator.fit(frame, y, [_described(c, frame[c.name]) for c in columns], task="classification")
+        """Fit the preprocessing on the training rows, and generate."""
+        self.estimator.fit(frame, y, columns, task="classification")
         self.classes_ = self.estimator.classes_
         return self
 
@@ -189,15 +188,6 @@ class Generated:
     def n_bytes(self) -> int:
         """Bytes of the network's float32 parameters."""
         return int(self.estimator.n_bytes_)
-
-
-def _described(column: Column, cells: pd.Series) -> Column:
-    """Fill in what a scan of the training rows knows about a column."""
-    missing = float(cells.isna().mean())
-    if column.is_float:
-        return replace(column, mean=float(cells.mean()), std=float(cells.std(ddof=0)), missing=missing)
-    counts = cells.value_counts()
-    return replace(column, levels=tuple(map(str, counts.index[:MAX_LEVELS])), n_levels=len(counts), missing=missing)
 
 
 METHODS: dict[str, Callable[[int], Method]] = {

@@ -14,7 +14,7 @@ from modelgpt_cli.domains.tabular.members import Members
 from modelgpt_cli.parameter_generator.posterior import solve_head
 
 REFINE_STEPS = 15
-CHUNK_FLOATS = 16_000_000
+CHUNK_FLOATS = 1_000_000
 """Head inputs held at once while sums are taken: bounds the memory, whatever the number of rows."""
 
 

@@ -95,7 +95,7 @@ class TabularModel(nn.Module):
         return out
 
     @torch.inference_mode()
-    def predict(self, frame: pd.DataFrame, chunk: int = 16_384) -> np.ndarray:
+    def predict(self, frame: pd.DataFrame, chunk: int = 4096) -> np.ndarray:
         """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32."""
         parts = []
         for start in range(0, len(frame), chunk):
