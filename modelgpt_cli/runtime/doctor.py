@@ -27,7 +27,6 @@ _PACKAGES = (
     "safetensors",
     "onnx",
     "onnxruntime",
-    "spox",
     "openai",
     "numpy",
     "pandas",
