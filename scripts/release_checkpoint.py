@@ -19,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 25_000_000
 
 
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
+
+
 def main() -> None:
     """Copy the checkpoint and write ``card.yaml`` beside it; the hand-written ``README.md`` of the folder is kept."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -52,6 +56,7 @@ def main() -> None:
         "hardware": args.hardware,
         "seed": header["seed"],
         "validation": header["validation"],
+        "learning_curve": [{"step": e["step"], **_rounded(e["validation"])} for e in log if "validation" in e],
         "tasks": args.tasks or "the synthetic prior alone",
         "command": args.command,
         "config": config,
