@@ -17,12 +17,12 @@ import pandas as pd
 from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.export import write_onnx
 from modelgpt_cli.artifact.limits import check_limits
-from modelgpt_cli.artifact.model_file import save_model
+from modelgpt_cli.artifact.model_file import check_model_destination, save_model
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset, check_width, load_dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.devices import pick_device
-from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.codec import TableCodec, level_codes, make_codec
 from modelgpt_cli.domains.tabular.crossval import cross_validate
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, HeadChoice, TableArrays
@@ -30,7 +30,6 @@ from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model, requirement_only_columns
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import check_destination
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
@@ -42,7 +41,6 @@ SAMPLE_ROWS = 50_000
 """Rows held in memory; preprocessing, support and refinement are taken from them, the closed-form head sees all."""
 FLOAT32_SPREADS = 1e6
 """Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
-SUFFIXES = (".onnx", ".safetensors")
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
 
 
@@ -111,9 +109,7 @@ def build(
     """
     start = time.monotonic()
     output = Path(output)
-    if output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"Can't tell what to write to {output}.", hint="End the name in .onnx or .safetensors.")
-    check_destination(output, force)
+    check_model_destination(output, force)
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     words = read_description(description)
     if words:
@@ -297,12 +293,11 @@ def _described(columns: tuple[Column, ...], named: tuple[Column, ...]) -> tuple[
 def table_arrays(dataset: Dataset, codec: TableCodec) -> TableArrays:
     """A dataset's sample as arrays, with a stream of every row where the sample isn't all."""
     schema = dataset.schema
-    classes = list(schema.classes)
 
     def convert(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x, codes = codec.arrays(frame)
         if schema.task == "classification":
-            y = pd.Categorical(frame[schema.target], categories=classes).codes.astype(np.int64)
+            y = level_codes(frame[schema.target], schema.classes)
         else:
             y = frame[schema.target].to_numpy(dtype=np.float32)
         return x, codes, y
@@ -314,4 +309,4 @@ def table_arrays(dataset: Dataset, codec: TableCodec) -> TableArrays:
     x, codes, y = convert(dataset.sample)
     levels = tuple(len(names) for names in codec.levels)
     whole = len(dataset.sample) >= dataset.n_rows
-    return TableArrays(x, codes, y, len(classes), levels, None if whole else stream)
+    return TableArrays(x, codes, y, len(schema.classes), levels, None if whole else stream)

@@ -13,10 +13,25 @@ from torch import Tensor
 
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import atomic_write
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.files import atomic_write, check_destination
 from modelgpt_cli.model_generator.blueprint import Blueprint
 from modelgpt_cli.runtime.session import check_file, damaged, parse_metadata
+
+SUFFIXES = (".onnx", ".safetensors")
+
+
+def check_model_destination(path: Path, force: bool) -> None:
+    """Make sure, before any long work, that a model can be written to `path`, and in which format.
+
+    Raises
+    ------
+    UsageError
+        If the name ends in neither .onnx nor .safetensors, or as `check_destination` has it.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"Can't tell what to write to {path}.", hint="End the name in .onnx or .safetensors.")
+    check_destination(path, force)
 
 
 def save_model(model: TabularModel, path: str | Path, *, card: dict[str, Any], force: bool = False) -> None:

@@ -22,7 +22,6 @@ from modelgpt_cli.domains.tabular.crossval import class_scores, fold_of, regress
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import check_destination
 
 log = logging.getLogger("modelgpt")
 DEFAULT_LR = 1e-3
@@ -84,13 +83,11 @@ def tune(
     """
     from modelgpt_cli.artifact.card import model_card
     from modelgpt_cli.artifact.export import write_onnx
-    from modelgpt_cli.artifact.model_file import load_model, save_model
+    from modelgpt_cli.artifact.model_file import check_model_destination, load_model, save_model
 
     start = time.monotonic()
     output = Path(output)
-    if output.suffix.lower() not in (".onnx", ".safetensors"):
-        raise UsageError(f"Can't tell what to write to {output}.", hint="End the name in .onnx or .safetensors.")
-    check_destination(output, force)
+    check_model_destination(output, force)
     target = load_model(model)
     table = _read(target, data, seed)
     before, after, kept = tune_arrays(
