@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +13,21 @@ from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN, fit_encoder
 from modelgpt_cli.domains.tabular.features import Z_CLIP, channels
 from modelgpt_cli.domains.tabular.members import draw_support
 from modelgpt_cli.domains.tabular.prior import draw_task
+from modelgpt_cli.domains.tabular.target import loo_residuals
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes, collate, encode_task
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator import text_encoder
-from modelgpt_cli.parameter_generator.checkpoint import load_generator, make_generator, save_generator
+from modelgpt_cli.parameter_generator.checkpoint import (
+    load_generator,
+    make_generator,
+    save_generator,
+    warm_start,
+)
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.posterior import solve_head
 from modelgpt_cli.training.loss import query_losses
 
-TINY = GeneratorConfig(width=32, blocks=2)
+TINY = GeneratorConfig(width=32, blocks=2, feedback=1)
 SUPPORT, QUERY = 40, 24
 
 
@@ -45,6 +52,12 @@ def batch_of(widths: list[int], n_classes: int = 3, seed: int = 0, codes: torch.
     words = torch.randn(batch.inputs.feature_names.shape, generator=torch.Generator().manual_seed(2))
     batch.inputs.feature_names = words * batch.inputs.feature_mask[..., None]
     return batch
+
+
+def doubled(batch: TaskBatch) -> TaskBatch:
+    """The batch in float64."""
+    floats = {k: v.double() for k, v in vars(batch.inputs).items() if torch.is_tensor(v) and v.is_floating_point()}
+    return replace(batch, inputs=replace(batch.inputs, **floats), query_channels=batch.query_channels.double())
 
 
 @torch.no_grad()
@@ -83,17 +96,18 @@ def test_classes_may_come_in_any_order(generator: Generator) -> None:
 @pytest.mark.parametrize("n_classes", [3, 0])
 @torch.no_grad()
 def test_padding_changes_nothing(generator: Generator, n_classes: int) -> None:
+    generator = copy.deepcopy(generator).double()  # the shaken network blows rounding errors up
     rng = np.random.default_rng(5)
     tasks = [draw_task(rng, n_rows=SUPPORT + QUERY, n_classes=n_classes, max_features=w) for w in (3, 24, 8)]
     encoded = [encode_task(t, SUPPORT) for t in tasks]
     assert len({t.encoder.n_features for t in encoded}) > 1, "the tasks must differ in width"
     codes = class_codes(3, n_classes, torch.Generator().manual_seed(0))
-    together = collate(encoded, SUPPORT, codes, embedding=TINY.embedding)
+    together = doubled(collate(encoded, SUPPORT, codes, embedding=TINY.embedding))
     losses = torch.stack(query_losses(generator(together.inputs), together))  # (2, B): posterior and prior
     for i, task in enumerate(encoded):
-        alone = collate([task], SUPPORT, codes[i : i + 1], embedding=TINY.embedding)
+        alone = doubled(collate([task], SUPPORT, codes[i : i + 1], embedding=TINY.embedding))
         expected = torch.stack(query_losses(generator(alone.inputs), alone))
-        torch.testing.assert_close(losses[:, i : i + 1], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(losses[:, i : i + 1], expected, atol=1e-7, rtol=1e-7)
 
 
 @torch.no_grad()
@@ -104,6 +118,53 @@ def test_words_matter_without_rows(generator: Generator) -> None:
     one, two = generator(inputs), generator(named)
     assert torch.isfinite(one["head.weight"]).all()
     assert not torch.allclose(one["head.weight"], two["head.weight"], atol=1e-3)
+
+
+@torch.no_grad()
+def test_feedback_reads_the_residuals(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = batch_of([8]).inputs
+    one = generator(inputs)
+    hidden = generator.feedback.hidden
+    monkeypatch.setattr(generator.feedback, "hidden", lambda p, t: (hidden(p, t)[0], hidden(p, t)[1].flip(1)))
+    two = generator(inputs)
+    torch.testing.assert_close(one["layers.0.weight"], two["layers.0.weight"])  # written before the feedback
+    assert not torch.allclose(one["layers.1.weight"], two["layers.1.weight"], atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [30, 8])
+def test_leave_one_out_is_what_leaving_one_out_gives(rows: int) -> None:
+    x, y = torch.randn(1, rows, 12), torch.randn(1, rows, 2)
+    precision = torch.full((1, 12), 20.0)
+    found = loo_residuals(x, y, precision)
+    for i in range(rows):
+        keep = torch.arange(rows) != i
+        inputs = torch.cat([x, torch.ones(1, rows, 1)], -1)[0].double()
+        penalty = torch.diag(torch.cat([precision[0], torch.tensor([1e-3])]).double())
+        weight = torch.linalg.solve(inputs[keep].T @ inputs[keep] + penalty, inputs[keep].T @ y[0, keep].double())
+        expected = (y[0, i].double() - inputs[i] @ weight).clamp(-3, 3).float()
+        torch.testing.assert_close(found[0, i], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_added_stages_start_as_no_ops(tmp_path) -> None:
+    old = make_generator(replace(TINY, feedback=0)).eval()
+    for parameter in old.parameters():
+        parameter += 0.03 * torch.randn_like(parameter)
+    save_generator(tmp_path / "old.safetensors", old, {})
+    new = make_generator(TINY).eval()
+    warm_start(new, tmp_path / "old.safetensors")
+    inputs = batch_of([8]).inputs
+    one, two = old(inputs), new(inputs)
+    assert set(one) == set(two)
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], atol=1e-5, rtol=1e-5)
+
+
+def test_warm_start_from_other_sizes_is_one_clear_error(generator: Generator, tmp_path) -> None:
+    save_generator(tmp_path / "g.safetensors", generator, {})
+    for config in (replace(TINY, width=16), replace(TINY, feedback=0)):
+        with pytest.raises(ModelGPTError, match="doesn't fit"):
+            warm_start(make_generator(config), tmp_path / "g.safetensors")
 
 
 def test_solved_head_is_ridge_around_the_prior() -> None:

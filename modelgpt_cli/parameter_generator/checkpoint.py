@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from modelgpt_cli.domains.tabular.features import CHANNELS
-from modelgpt_cli.domains.tabular.target import target_spec
+from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
@@ -24,7 +24,7 @@ def make_generator(config: GeneratorConfig, domain: str = "tabular") -> Generato
     """A generator with fresh weights for a domain."""
     if domain != "tabular":
         raise ModelGPTError(f"No generator for the domain {domain!r}.", "Known: tabular.")
-    return Generator(config, target_spec(), CHANNELS)
+    return Generator(config, target_spec(), CHANNELS, TableFeedback())
 
 
 def save_generator(path: str | Path, generator: Generator, info: dict[str, Any]) -> None:
@@ -70,6 +70,23 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, di
         raise ModelGPTError(f"{path} doesn't fit this version's generator.", str(error).splitlines()[0]) from error
     header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return generator.eval().to(device), header
+
+
+def warm_start(generator: Generator, path: str | Path) -> None:
+    """Take a checkpoint's weights; what it lacks (a later block, a readout) keeps its fresh ones.
+
+    Raises
+    ------
+    ModelGPTError
+        If the checkpoint can't be read, or holds weights that don't fit.
+    """
+    state = load_generator(path)[0].state_dict()
+    try:
+        extra = generator.load_state_dict(state, strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise ModelGPTError(f"{path} doesn't fit the generator's sizes.", str(error).splitlines()[1].strip()) from error
+    if extra:
+        raise ModelGPTError(f"{path} doesn't fit the generator's sizes.", f"It also holds {extra[0]}.")
 
 
 def training_state(generator: Generator, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelgpt_cli.parameter_generator.blocks import zero_init
 from modelgpt_cli.parameter_generator.spec import CLASSES, FEATURES, ParameterSpec
 
 HIDDEN = 256
@@ -80,6 +81,24 @@ class VectorDecoder(nn.Module):
 
     def forward(self, features: Tensor, classes: Tensor, world: Tensor) -> Tensor:
         return self.out(world)
+
+
+class RowReadout(nn.Module):
+    """What support rows write into a layer: the mean over rows of (the layer's input) ⊗ (a direction of the row).
+
+    It starts as a no-op. The directions tell each unit which rows to lean towards and which away from: class means,
+    clusters and residual-weighted sums are all of this form.
+    """
+
+    def __init__(self, width: int, units: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.direction = zero_init(nn.Linear(width, 2 * units))
+
+    def forward(self, values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight (B, inputs, units) and bias (B, units) from `values` (B, n, inputs) and row tokens (B, n, D)."""
+        weight, bias = self.direction(self.norm(rows)).chunk(2, -1)  # (B, n, units) each
+        return values.transpose(1, 2) @ weight / values.shape[1], bias.mean(1)
 
 
 def make_decoder(spec: ParameterSpec, width: int) -> nn.Module:

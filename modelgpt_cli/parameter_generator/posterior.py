@@ -33,19 +33,26 @@ def solve_head(gram: Tensor, moment: Tensor, prior: Tensor, precision: Tensor) -
     """
     g = gram.double()
     residual = moment.double() - g @ prior.double()  # what the prior mean leaves to explain
-    factor = _factor(g, precision.double())
+    factor = cholesky(g + torch.diag_embed(precision.double()))
     return prior + torch.cholesky_solve(residual, factor).to(prior.dtype)
 
 
-def _factor(g: Tensor, precision: Tensor) -> Tensor:
-    """Cholesky factor of Φᵀ Φ + Λ.
+def cholesky(system: Tensor) -> Tensor:
+    """Cholesky factor (B, p, p) of Φᵀ Φ + Λ, float64.
 
     Φᵀ Φ was summed in float32, whose rounding (about 1e-7 of the trace) can outweigh a small Λ: a jitter of that size
     makes up for it, and a larger one follows where it doesn't.
+
+    Raises
+    ------
+    ArithmeticError
+        For inputs that are not finite.
     """
-    trace = g.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)  # (B, 1)
+    trace = system.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)  # (B, 1)
     for jitter in (1e-7, 1e-5, 1e-3):
-        factor, info = torch.linalg.cholesky_ex(g + torch.diag_embed(precision + jitter * trace + 1e-9))
+        factor, info = torch.linalg.cholesky_ex(
+            system + torch.diag_embed((jitter * trace).expand_as(system[:, 0]) + 1e-9)
+        )
         if not info.any():
             return factor
     raise ArithmeticError("the head's system is not positive definite; are there inputs that are not finite?")

@@ -32,11 +32,17 @@ class ParameterSpec:
         Shape, with symbolic axes first.
     gain : float
         Scale of the decoder's initial output (0: the decoder starts as a no-op).
+    stage : {1, 2}
+        Whether it is written before or after the feedback of the support's residuals.
+    rows : bool
+        Whether the support rows' readout is added to it.
     """
 
     name: str
     axes: tuple[Axis | int, ...]
     gain: float = 1.0
+    stage: int = 2
+    rows: bool = False
 
     @property
     def symbols(self) -> tuple[Axis, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 log = logging.getLogger("modelgpt")
 MAX_ROWS = 20_000
 """Rows of a table that meta-training keeps in memory."""
+MIN_RETARGETED = 60
+"""Fewest rows of a task made from another column."""
 
 
 @dataclass
@@ -41,9 +43,48 @@ class RealTask:
     name: str
     family: str
     table: SyntheticTask
-    texts: TaskTexts
+    texts: TaskTexts | None
 
-    def draw(self, rng: np.random.Generator, n_rows: int, max_columns: int) -> tuple[SyntheticTask, TaskTexts]:
+    def retarget(self, rng: np.random.Generator, max_classes: int) -> RealTask | None:
+        """The same table with another column as the target, without words; None where that column makes no task.
+
+        A real table holds as many tasks as columns: their distributions and dependencies are real ones.
+        """
+        t = self.table
+        s, c = t.x.shape[1], t.codes.shape[1]
+        if s + c < 3:
+            return None
+        j = int(rng.integers(s + c))
+        n_classes = 0
+        if j < s:
+            keep = np.isfinite(t.x[:, j])
+            y, n_classes = _number_target(rng, t.x[keep, j], max_classes)
+        else:
+            y = t.codes[:, j - s].copy()
+            counts = np.bincount(y[y >= 0], minlength=t.levels[j - s])
+            names = np.argsort(-counts, kind="stable")[:max_classes]
+            names = names[counts[names] >= max(8, len(y) // 100)]
+            place = np.full(len(counts) + 1, -1)
+            place[names] = np.arange(len(names))
+            y, n_classes = place[y], len(names)
+            keep = y >= 0
+            y = y[keep]
+        if len(y) < MIN_RETARGETED or n_classes == 1 or (not n_classes and np.ptp(y) == 0):
+            return None
+        x, codes, levels = t.x[keep], t.codes[keep], t.levels
+        if j < s:
+            x = np.delete(x, j, axis=1)
+        else:
+            codes, levels = np.delete(codes, j - s, axis=1), levels[: j - s] + levels[j - s + 1 :]
+        if rng.random() < 0.5:  # the table's own target is a column like others
+            own = t.y[keep]
+            if t.n_classes > 1:
+                codes, levels = np.concatenate([codes, own[:, None]], axis=1), (*levels, t.n_classes)
+            else:
+                x = np.concatenate([x, own[:, None].astype(np.float32)], axis=1)
+        return replace(self, table=SyntheticTask(x, codes, levels, y, n_classes, t.family), texts=None)
+
+    def draw(self, rng: np.random.Generator, n_rows: int, max_columns: int) -> tuple[SyntheticTask, TaskTexts | None]:
         """A random sample of rows and columns, and the words for them."""
         t = self.table
         rows = rng.permutation(len(t.y))[:n_rows]
@@ -58,6 +99,8 @@ class RealTask:
             n_classes=t.n_classes,
             family=self.name,
         )
+        if self.texts is None:
+            return drawn, None
         texts = TaskTexts(
             self.texts.requirement,
             self.texts.columns[columns],
@@ -65,6 +108,23 @@ class RealTask:
             self.texts.classes,
         )
         return drawn, texts
+
+
+def _number_target(rng: np.random.Generator, y: np.ndarray, max_classes: int) -> tuple[np.ndarray, int]:
+    """A numeric column as a target: its few values or quantile bins as classes, or the (log-)number. (n,), classes."""
+    values = np.unique(y)
+    if len(values) < 2:
+        return y, 1
+    if len(values) <= min(max_classes, 8):
+        return np.searchsorted(values, y).astype(np.int64), len(values)
+    if rng.random() < 0.4:
+        return y.astype(np.float32), 0
+    n = 2 if rng.random() < 0.7 else int(rng.integers(3, min(max_classes, 6) + 1))
+    low, high = (0.3, 0.7) if rng.random() < 0.6 else (0.05, 0.95)
+    cuts = np.quantile(y, np.sort(rng.uniform(low, high, n - 1)))
+    bins = np.searchsorted(np.unique(cuts), y)
+    present = np.unique(bins)
+    return np.searchsorted(present, bins).astype(np.int64), len(present)
 
 
 def load_real_tasks(folder: str | Path, encoder: TextEncoder) -> list[RealTask]:
@@ -89,7 +149,12 @@ def load_real_tasks(folder: str | Path, encoder: TextEncoder) -> list[RealTask]:
 
 def held_out(task: RealTask, share: float) -> bool:
     """Whether a task is kept for validation: by hash of its family, so that related tables stay together."""
-    digest = hashlib.sha256(task.family.encode()).digest()
+    return family_held_out(task.family, share)
+
+
+def family_held_out(family: str, share: float) -> bool:
+    """As `held_out`, for tables that are not loaded."""
+    digest = hashlib.sha256(family.encode()).digest()
     return int.from_bytes(digest[:4], "big") / 2**32 < share
 
 

@@ -59,7 +59,7 @@ def make_requirement_only_model(
     device: str = "cpu",
 ) -> TabularModel:
     """The model that the words alone give."""
-    encoder = _encoder_from_statistics(codec)
+    encoder = encoder_from_statistics(codec)
     empty = np.zeros(0, dtype=np.int64)
     members = generate_members(
         generator,
@@ -78,7 +78,7 @@ def make_requirement_only_model(
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
 
 
-def _encoder_from_statistics(codec: TableCodec) -> TableEncoder:
+def encoder_from_statistics(codec: TableCodec) -> TableEncoder:
     """Preprocessing for normal columns of the stated mean and standard deviation (0 and 1 where none are stated)."""
     at = (np.arange(GRID) + 0.5) / GRID
     normal = np.sqrt(2) * _inverse_erf(2 * at - 1)

@@ -14,11 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.features import CHANNELS
+from modelgpt_cli.parameter_generator.generator import TaskInputs
 from modelgpt_cli.parameter_generator.posterior import solve_head
 from modelgpt_cli.parameter_generator.spec import CLASSES, FEATURES, ParameterSpec
 
 HIDDEN = 128
 BIAS_PRECISION = 1e-3
+FLOOR_PRECISION, UNIT_PRECISION = 1.0, 10.0
+"""λ of the heads that feed residuals back: of the first channels, and of hidden units."""
 LOG_PRECISION = 1.0
 """Where the decoded log λ starts."""
 LOG_SCALE = 1.8
@@ -28,11 +31,11 @@ LOG_SCALE = 1.8
 def target_spec(hidden: int = HIDDEN) -> list[ParameterSpec]:
     """What the generator writes for a table."""
     return [
-        ParameterSpec("layers.0.weight", (FEATURES, CHANNELS, hidden)),
-        ParameterSpec("layers.0.bias", (hidden,), gain=0.5),
-        ParameterSpec("layers.1.weight", (hidden, hidden)),
-        ParameterSpec("layers.1.bias", (hidden,), gain=0.2),
-        ParameterSpec("linear.log_scale", (FEATURES,), gain=0.05),
+        ParameterSpec("layers.0.weight", (FEATURES, CHANNELS, hidden), stage=1, rows=True),
+        ParameterSpec("layers.0.bias", (hidden,), gain=0.5, stage=1, rows=True),
+        ParameterSpec("layers.1.weight", (hidden, hidden), rows=True),
+        ParameterSpec("layers.1.bias", (hidden,), gain=0.2, rows=True),
+        ParameterSpec("linear.log_scale", (FEATURES,), gain=0.05, stage=1),
         ParameterSpec("head.weight", (CLASSES, 2 * hidden), gain=0.02),
         ParameterSpec("head.linear", (CLASSES, FEATURES), gain=0.02),
         ParameterSpec("head.bias", (CLASSES,), gain=0.02),
@@ -60,10 +63,25 @@ class Body:
 
     def __call__(self, channels: Tensor) -> Tensor:
         """Head inputs φ(x), (B, n, p), from channels (B, n, d, K)."""
-        h1 = F.relu(torch.baddbmm(self.bias0[:, None], channels.flatten(2), self.weight0))
+        h1 = first_units(channels, self.weight0, self.bias0)
         h2 = F.relu(torch.baddbmm(self.bias1[:, None], h1, self.weight1))
         linear = channels[..., 0] * self.linear_scale[:, None]
         return torch.cat([h1, h2, linear, torch.ones_like(h1[..., :1])], -1)
+
+
+def first_units(channels: Tensor, weight0: Tensor, bias0: Tensor) -> Tensor:
+    """h1, (B, n, H)."""
+    return F.relu(torch.baddbmm(bias0[:, None], channels.flatten(2), weight0))
+
+
+def _first_weight(weight: Tensor, full: Tensor, feature_mask: Tensor) -> Tensor:
+    """W0 (B, d K, H) from the generated (B, d, K, H), scaled to keep units at about 1 for any d."""
+    B, d, K, H = weight.shape
+    mask = feature_mask.to(weight.dtype)
+    n_full = (full * mask).sum(1)
+    n_flat = mask.sum(1) - n_full
+    scale = (1 + 3 * n_full + 0.5 * n_flat).rsqrt()[:, None, None]
+    return (weight * mask[..., None, None]).reshape(B, d * K, H) * scale
 
 
 def make_body(parameters: dict[str, Tensor], full: Tensor, feature_mask: Tensor) -> Body:
@@ -78,13 +96,9 @@ def make_body(parameters: dict[str, Tensor], full: Tensor, feature_mask: Tensor)
     feature_mask : bool (B, d)
     """
     weight = parameters["layers.0.weight"]  # (B, d, K, H)
-    B, d, K, H = weight.shape
     mask = feature_mask.to(weight.dtype)
-    n_full = (full * mask).sum(1)
-    n_flat = mask.sum(1) - n_full
-    scale = (1 + 3 * n_full + 0.5 * n_flat).rsqrt()[:, None, None]  # keeps units at about 1 for any d
     return Body(
-        weight0=(weight * mask[..., None, None]).reshape(B, d * K, H) * scale,
+        weight0=_first_weight(weight, full, feature_mask),
         bias0=parameters["layers.0.bias"],
         weight1=parameters["layers.1.weight"],
         bias1=parameters["layers.1.bias"],
@@ -120,3 +134,49 @@ def posterior_head(phi: Tensor, target: Tensor, prior: Tensor, precision: Tensor
     """The head solved on labelled rows, (B, p, C). `phi` (B, n, p), `target` (B, n, C)."""
     gram = phi.transpose(1, 2) @ phi
     return solve_head(gram, phi.transpose(1, 2) @ target, prior, precision)
+
+
+class TableFeedback:
+    """What the target tells the generator about the support rows while it is written (see `Feedback`)."""
+
+    def floor(self, task: TaskInputs) -> Tensor:
+        """Leave-one-out residuals (B, n, C) of ridge regression on the first channels alone."""
+        with torch.no_grad():
+            linear = task.channels[..., 0]
+            return loo_residuals(linear, task.target, torch.full_like(linear[:, 0], FLOOR_PRECISION))
+
+    def hidden(self, parameters: dict[str, Tensor], task: TaskInputs) -> tuple[Tensor, Tensor]:
+        """The first layer's units (B, n, H), and the residuals (B, n, C) of ridge regression on them and the floor."""
+        weight0 = _first_weight(parameters["layers.0.weight"], task.full, task.feature_mask)
+        units = first_units(task.channels, weight0, parameters["layers.0.bias"])
+        with torch.no_grad():
+            inputs = torch.cat([units, task.channels[..., 0]], -1)
+            precision = torch.full_like(inputs[:, 0], FLOOR_PRECISION)
+            precision[:, : units.shape[-1]] = UNIT_PRECISION
+            return units, loo_residuals(inputs, task.target, precision)
+
+
+def loo_residuals(inputs: Tensor, target: Tensor, precision: Tensor) -> Tensor:
+    """Leave-one-out residuals of ridge regression with an intercept, in closed form.
+
+    r_i = (y_i - ŷ_i) / (1 - h_ii), with h_ii the leverage of row i (Allen 1974).
+
+    Parameters
+    ----------
+    inputs : (B, n, p)
+    target : (B, n, C)
+    precision : (B, p)
+
+    Returns
+    -------
+    Tensor (B, n, C)
+        Within ±3, computed in float64.
+    """
+    x = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1).double()
+    y = target.double()
+    penalty = torch.cat([precision, torch.full_like(precision[:, :1], BIAS_PRECISION)], 1).double()
+    gram = x.transpose(1, 2) @ x + torch.diag_embed(penalty)
+    half = torch.linalg.solve_triangular(torch.linalg.cholesky_ex(gram)[0], x.transpose(1, 2), upper=False)  # (B, p, n)
+    residual = y - half.transpose(1, 2) @ (half @ y)
+    leverage = half.square().sum(1)[..., None]
+    return (residual / (1 - leverage).clamp(min=0.05)).clamp(-3, 3).to(target.dtype)
