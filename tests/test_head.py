@@ -1,14 +1,13 @@
-"""Fitting the head: the logistic refinement finds the optimum, member by member, and temperature calibrates."""
+"""Fitting the head: the logistic refinement finds the optimum, member by member, and leaves rows out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.optimize import minimize
 
-from modelgpt_cli.domains.tabular.head import Refiner, temperature
+from modelgpt_cli.domains.tabular.head import Refiner
 from modelgpt_cli.domains.tabular.lbfgs import minimise
 
 
@@ -64,11 +63,14 @@ def test_a_broken_objective_leaves_the_start() -> None:
     assert torch.equal(minimise(objective, start, 5), start)
 
 
-def test_temperature_undoes_a_scale() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(5000, 4)
-    labels = torch.distributions.Categorical(logits=logits).sample()
-    assert temperature(logits * 3, labels) == pytest.approx(3, rel=0.1)
-    t = temperature(logits / 2, labels)
-    assert t == pytest.approx(0.5, rel=0.1)
-    assert F.cross_entropy(logits / 2 / t, labels) < F.cross_entropy(logits / 2, labels)
+def test_rows_that_are_not_used_leave_no_trace() -> None:
+    phi, labels = problem(members=2)
+    used = torch.ones(2, 200, dtype=torch.bool)
+    used[0, 100:] = False
+    zeros = torch.zeros(2, 12, 3)
+    one = torch.ones(2, 12)
+    found = Refiner(phi.clone(), labels, start=zeros, prior=zeros, precision=one, used=used)(1.0, steps=200)
+    turned = torch.where(torch.arange(200) < 100, labels, (labels + 1) % 3)
+    other = Refiner(phi.clone(), turned, start=zeros, prior=zeros, precision=one, used=used)(1.0, steps=200)
+    torch.testing.assert_close(found[0], other[0])
+    assert not torch.allclose(found[1], other[1], atol=0.1)

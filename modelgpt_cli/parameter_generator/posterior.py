@@ -11,6 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+LEAST_SLACK = 0.05
+"""Least 1 - h_ii: a row that holds its own prediction says nothing of others."""
+
 
 def solve_head(gram: Tensor, moment: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
     """Solve for the posterior head.
@@ -35,6 +38,34 @@ def solve_head(gram: Tensor, moment: Tensor, prior: Tensor, precision: Tensor) -
     residual = moment.double() - g @ prior.double()  # what the prior mean leaves to explain
     factor = cholesky(g + torch.diag_embed(precision.double()))
     return prior + torch.cholesky_solve(residual, factor).to(prior.dtype)
+
+
+def leave_one_out(phi: Tensor, target: Tensor, precision: Tensor, prior: Tensor | None = None) -> Tensor:
+    """Residuals of each row by the head that all other rows give, without solving again.
+
+    r_i = (y_i - ŷ_i) / (1 - h_ii), with h_ii the leverage of row i (Allen 1974).
+
+    Parameters
+    ----------
+    phi : (B, n, p)
+    target : (B, n, C)
+    precision : (B, p)
+    prior : (B, p, C), optional
+        The prior mean; zero by default.
+
+    Returns
+    -------
+    Tensor (B, n, C)
+        Computed in float64.
+    """
+    x, y = phi.double(), target.double()
+    if prior is not None:
+        y = y - x @ prior.double()
+    root = cholesky(x.transpose(1, 2) @ x + torch.diag_embed(precision.double()))
+    half = torch.linalg.solve_triangular(root, x.transpose(1, 2), upper=False)  # (B, p, n)
+    residual = y - half.transpose(1, 2) @ (half @ y)
+    leverage = half.square().sum(1)[..., None]
+    return (residual / (1 - leverage).clamp(min=LEAST_SLACK)).to(target.dtype)
 
 
 def cholesky(system: Tensor) -> Tensor:

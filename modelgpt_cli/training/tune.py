@@ -18,9 +18,12 @@ from tqdm import tqdm
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.codec import level_codes
-from modelgpt_cli.domains.tabular.crossval import class_scores, fold_of, regression_scores
+from modelgpt_cli.domains.tabular.crossfit import fold_of
 from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
+from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
@@ -132,6 +135,8 @@ def tune_arrays(
     train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
     if not len(held_out) or not len(train):
         raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
+    unseen = table.take(held_out)
+    width_before = relative_quantile(model, unseen) if model.has_interval else None
     model.to(device)
     before = _measure(model, table, held_out, device)
     saved = {k: v.detach().clone() for k, v in model.named_parameters()}
@@ -144,6 +149,8 @@ def tune_arrays(
             for name, parameter in model.named_parameters():
                 parameter.copy_(saved[name])
     model.to("cpu")
+    if kept == "after" and model.has_interval:
+        adapt_interval(model, width_before, relative_quantile(model, unseen))
     return before, after, kept
 
 
@@ -203,7 +210,8 @@ def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
 def _read(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
     """The labelled rows, in the model's own columns and classes."""
     b = model.blueprint
-    dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, seed=seed)
+    rows = TEXT_ROWS if model.codec.textual else SAMPLE_ROWS
+    dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=rows, seed=seed)
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
     x, codes = model.codec.arrays(dataset.sample)

@@ -11,30 +11,21 @@ import pandas as pd
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.schema import Column, TaskType
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
-from modelgpt_cli.domains.tabular.crossval import cross_validate
-from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, HeadChoice, TableArrays, fit_table
-from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
-from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.crossfit import CrossFit, calibrate, cross_fit
+from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
+from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
+from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
-from modelgpt_cli.parameter_generator.generator import Generator
 
 
-def make_model(
-    blueprint: Blueprint,
-    codec: TableCodec,
-    generator: Generator,
-    table: TableArrays,
-    choice: HeadChoice,
-    *,
-    seed: int,
-    texts: TaskTexts | None = None,
-    device: str = "cpu",
-) -> TabularModel:
-    """Generate, solve and merge: the target model of a blueprint, whose columns get the codec's levels."""
-    fitted = fit_table(generator, table, members=blueprint.architecture.members, seed=seed, texts=texts, device=device)
-    heads = fitted.heads(choice, table)
-    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), fitted.state(heads))
+def make_model(blueprint: Blueprint, codec: TableCodec, cross: CrossFit, table: TableArrays) -> TabularModel:
+    """Solve and merge: the target model of a blueprint, whose columns get the codec's levels."""
+    heads = cross.heads(table)
+    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in projection_state(codec.texts).items()}
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
 
 
 def with_levels(columns: Sequence[Column], codec: TableCodec) -> tuple[Column, ...]:
@@ -49,13 +40,15 @@ class TabularModelGPT:
     Parameters
     ----------
     members : int, optional
-        M; 1 is a single pass. By default 4, with the head chosen by cross-validation.
+        M; 1 is a single pass. By default 8, with the head chosen by cross-fitting.
     validate : bool, optional
-        Choose the head by cross-validation; by default only for more than one member.
+        Choose the head by cross-fitting; by default only for more than one member.
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards.
     generator : str, optional
         A checkpoint; the shipped one by default.
+    coverage : float
+        Regression: share of true values that `predict_interval` shall hold; 0 for no interval.
 
     Attributes
     ----------
@@ -72,8 +65,10 @@ class TabularModelGPT:
         device: str = "cpu",
         validate: bool | None = None,
         generator: str | None = None,
+        coverage: float = DEFAULT_COVERAGE,
     ) -> None:
-        self.members = members or DEFAULT_MEMBERS
+        check_coverage(coverage)
+        self.members, self.coverage = members or DEFAULT_MEMBERS, coverage
         self.validate = self.members > 1 if validate is None else validate
         self.tune_epochs, self.seed, self.device = tune_epochs, seed, device
         path = generator or asset("weights", "tabular", "generator.safetensors")
@@ -90,10 +85,11 @@ class TabularModelGPT:
         labels = np.searchsorted(self.classes_, y) if len(self.classes_) else np.asarray(y, dtype=np.float32)
         levels = tuple(len(names) for names in codec.levels)
         table = TableArrays(x, codes, labels, len(self.classes_), levels)
-        choice = HeadChoice()
         if self.validate:
-            checked = cross_validate(self.generator, table, members=self.members, seed=self.seed, device=self.device)
-            choice = checked.choice if checked else choice
+            cross = cross_fit(self.generator, table, members=self.members, seed=self.seed, device=self.device)
+        else:
+            fitted = fit_table(self.generator, table, members=self.members, seed=self.seed, device=self.device)
+            cross = CrossFit(fitted, calibrate(fitted, table))
         blueprint = Blueprint(
             task=task,
             target="target",
@@ -102,7 +98,9 @@ class TabularModelGPT:
             requirement="",
             architecture=Architecture(members=self.members),
         )
-        self.model_ = make_model(blueprint, codec, self.generator, table, choice, seed=self.seed, device=self.device)
+        self.model_ = make_model(blueprint, codec, cross, table)
+        if task == "regression":
+            add_interval(self.model_, table, cross.checked, self.coverage)
         if self.tune_epochs:
             from modelgpt_cli.training.tune import tune_arrays
 
@@ -114,3 +112,18 @@ class TabularModelGPT:
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities (N, C), or predictions (N, 1) for regression."""
         return self.model_.predict(frame)
+
+    def predict_interval(self, frame: pd.DataFrame) -> np.ndarray:
+        """Lower and upper bounds of a regression's prediction, (N, 2).
+
+        Raises
+        ------
+        ModelGPTError
+            The model has none.
+        """
+        if not self.model_.has_interval:
+            raise ModelGPTError(
+                "This model has no prediction interval.",
+                "It is a classifier, was fitted without cross-validation or with coverage=0, or had too few rows.",
+            )
+        return self.model_.predict(frame, interval=True)[:, 1:]

@@ -16,24 +16,25 @@ from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
-from modelgpt_cli.domains.tabular.head import HeadSums, Refiner
+from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner
 from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
 from modelgpt_cli.domains.tabular.model import CONSTANTS
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.parameter_generator.generator import Generator
 
-DEFAULT_MEMBERS = 4
+DEFAULT_MEMBERS = 8
 REFINE_FLOATS = 50_000_000
 """Head inputs that the refinement may hold; beyond, it sees as many rows as fit."""
-CURVATURE = 0.15
-"""Typical p (1 - p) of a class, which turns a ridge precision into one for the cross-entropy."""
+
+FLOOR = 1e4
+"""Times this, a hidden unit's precision leaves nothing of it."""
 
 RowStream = Callable[[], Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """How the head is fitted, once the members' bodies are there.
+    """One way of fitting the head, once the members' bodies are there.
 
     Attributes
     ----------
@@ -41,13 +42,19 @@ class HeadChoice:
         Prior precision, as a multiple of the one that the generator decoded.
     refined : bool
         Whether the logistic refinement follows the closed form (classification only).
-    temperature : float
-        Logits are divided by it.
+    floor : bool
+        Whether the hidden units are held at the prior, which leaves a linear model (classification only).
     """
 
     strength: float = 1.0
     refined: bool = False
-    temperature: float = 1.0
+    floor: bool = False
+
+
+HeadMix = dict[HeadChoice, float]
+"""Heads of several choices, added up with these weights: logits are linear in the head, so the mix is one head."""
+ONE_PASS: HeadMix = {HeadChoice(): 1.0}
+"""The posterior head as the generator decoded it."""
 
 
 @dataclass(frozen=True)
@@ -104,19 +111,29 @@ class Fitted:
     target_mean: float = 0.0
     target_std: float = 1.0
 
-    def heads(self, choice: HeadChoice, table: TableArrays) -> Tensor:
-        """Heads in logits (M, p, C); the refinement runs on the rows of `table`."""
-        return next(self.path([choice], table))
+    def heads(self, mix: HeadMix, table: TableArrays, starts: dict[HeadChoice, Tensor] | None = None) -> Tensor:
+        """The mix's head in logits (M, p, C).
 
-    def path(self, choices: Sequence[HeadChoice], table: TableArrays) -> Iterator[Tensor]:
-        """Heads for several choices in turn; each refinement starts where the one before it ended."""
+        The refinement runs on the rows of `table`, from the heads `starts` where they are known.
+        """
         refiner = None
-        for choice in choices:
+        total = torch.zeros_like(self.members.prior)
+        for choice, weight in mix.items():
             if not choice.refined:
-                yield self.sums.solve(choice.strength) * self.members.scale / choice.temperature
+                total += weight * self.sums.solve(choice.strength) * self.members.scale
                 continue
             refiner = refiner or self._refiner(table)
-            yield refiner(choice.strength) / choice.temperature
+            known = (starts or {}).get(choice)
+            steps = REFINE_STEPS if known is None else WARM_STEPS
+            total += weight * refiner(self.strengths(choice), steps, known)
+        return total
+
+    def strengths(self, choice: HeadChoice) -> Tensor:
+        """What multiplies the prior precision of each head input, (p,)."""
+        strengths = torch.full((self.members.prior.shape[1],), choice.strength)
+        if choice.floor:
+            strengths[: 2 * self.members.weight1.shape[-1]] *= FLOOR
+        return strengths
 
     def _refiner(self, table: TableArrays) -> Refiner:
         M, p, _ = self.members.prior.shape
@@ -169,6 +186,7 @@ def fit_table(
     texts: TaskTexts | None = None,
     device: str = "cpu",
     max_support: int = MAX_SUPPORT,
+    left_out: Sequence[np.ndarray] | None = None,
 ) -> Fitted:
     """One pass of the generator, and the closed-form head over every row.
 
@@ -180,36 +198,40 @@ def fit_table(
         M.
     texts : TaskTexts, optional
         Embedded words of the task.
+    left_out : M arrays of row indices, optional
+        Rows of `table` that must not be in a member's support.
     """
     encoder = fit_encoder(table.x, table.codes, table.levels)
     mean, std = 0.0, 1.0
     if not table.n_classes:
-        mean, std = float(table.y.mean()), float(max(table.y.std(), 1e-30))
+        exact = table.y.astype(np.float64)  # in float32 the squares of large targets overflow
+        mean, std = float(exact.mean()), float(max(exact.std(), 1e-30))
     n_outputs = max(table.n_classes, 1)
     written = generate_members(
         generator,
         encoder,
         table.x,
         table.codes,
-        _standard(table.y, mean, std, table.n_classes),
+        standardise_target(table.y, mean, std, table.n_classes),
         n_classes=table.n_classes,
         members=members,
         seed=seed,
         texts=texts,
         device=device,
         max_support=max_support,
+        left_out=left_out,
     )
     sums = HeadSums(written, n_outputs)
     for x, codes, y in table.chunks():
         for start in range(0, len(y), sums.chunk):
             part = slice(start, start + sums.chunk)
             first, linear = encode_rows(encoder, x[part], codes[part])
-            labels = torch.from_numpy(_standard(y[part], mean, std, table.n_classes))
+            labels = torch.from_numpy(standardise_target(y[part], mean, std, table.n_classes))
             sums.add(first, linear, targets(labels, n_outputs, not table.n_classes))
     return Fitted(encoder, written, sums, mean, std)
 
 
-def _standard(y: np.ndarray, mean: float, std: float, n_classes: int) -> np.ndarray:
+def standardise_target(y: np.ndarray, mean: float, std: float, n_classes: int) -> np.ndarray:
     """The standardised target of regression, within what single rows may weigh; class indices as they are."""
     if n_classes:
         return y

@@ -6,6 +6,7 @@ features, K channels, H hidden units, p = 2H + d + 1 head inputs, C outputs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from modelgpt_cli.domains.tabular.target import head_precision, make_body, prior
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, class_codes, feature_texts, join_channels, targets
 from modelgpt_cli.parameter_generator.generator import Generator, TaskInputs
 
-MAX_SUPPORT = 1024
+MAX_SUPPORT = 512
 MAX_SUPPORT_CELLS = 400_000
 """Support rows times features, per member: wide tables show the generator fewer rows."""
 
@@ -101,6 +102,7 @@ def generate_members(
     texts: TaskTexts | None = None,
     device: str = "cpu",
     max_support: int = MAX_SUPPORT,
+    left_out: Sequence[np.ndarray] | None = None,
 ) -> Members:
     """Run the hypernetwork once, with M members as its batch.
 
@@ -114,11 +116,16 @@ def generate_members(
         0 for regression.
     texts : TaskTexts, optional
         Embedded requirement and names.
+    left_out : M arrays of row indices, optional
+        Rows that must not be in a member's support.
     """
     rng = np.random.default_rng([seed, 7])
     d = encoder.n_features
-    n = min(max_support, len(y), max(64, MAX_SUPPORT_CELLS // max(d, 1)))
-    chosen = [draw_support(y, n_classes, n, rng) for _ in range(members)]
+    allowed = [np.arange(len(y))] * members
+    if left_out is not None:
+        allowed = [np.setdiff1d(allowed[0], rows) for rows in left_out]
+    n = min(max_support, *(len(rows) for rows in allowed), max(64, MAX_SUPPORT_CELLS // max(d, 1)))
+    chosen = [rows[draw_support(y[rows], n_classes, n, rng)] for rows in allowed]
     rows = np.concatenate(chosen) if n else np.zeros(0, dtype=np.int64)
     z, u, flat = encoder.apply(x[rows], codes[rows])
     ch = join_channels(z, u, flat)  # (M n, d, K)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.parameter_generator.generator import TaskInputs
-from modelgpt_cli.parameter_generator.posterior import solve_head
+from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
 from modelgpt_cli.parameter_generator.spec import CLASSES, FEATURES, ParameterSpec
 
 HIDDEN = 128
@@ -157,26 +157,10 @@ class TableFeedback:
 
 
 def loo_residuals(inputs: Tensor, target: Tensor, precision: Tensor) -> Tensor:
-    """Leave-one-out residuals of ridge regression with an intercept, in closed form.
+    """Leave-one-out residuals of ridge regression with an intercept, (B, n, C), within ±3.
 
-    r_i = (y_i - ŷ_i) / (1 - h_ii), with h_ii the leverage of row i (Allen 1974).
-
-    Parameters
-    ----------
-    inputs : (B, n, p)
-    target : (B, n, C)
-    precision : (B, p)
-
-    Returns
-    -------
-    Tensor (B, n, C)
-        Within ±3, computed in float64.
+    `inputs` (B, n, p), `target` (B, n, C), `precision` (B, p).
     """
-    x = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1).double()
-    y = target.double()
-    penalty = torch.cat([precision, torch.full_like(precision[:, :1], BIAS_PRECISION)], 1).double()
-    gram = x.transpose(1, 2) @ x + torch.diag_embed(penalty)
-    half = torch.linalg.solve_triangular(torch.linalg.cholesky_ex(gram)[0], x.transpose(1, 2), upper=False)  # (B, p, n)
-    residual = y - half.transpose(1, 2) @ (half @ y)
-    leverage = half.square().sum(1)[..., None]
-    return (residual / (1 - leverage).clamp(min=0.05)).clamp(-3, 3).to(target.dtype)
+    x = torch.cat([inputs, torch.ones_like(inputs[..., :1])], -1)
+    penalty = torch.cat([precision, torch.full_like(precision[:, :1], BIAS_PRECISION)], 1)
+    return leave_one_out(x, target, penalty).clamp(-3, 3)

@@ -1,0 +1,249 @@
+"""Cross-fitting: one set of members serves both to choose how the head is fitted and as the model itself.
+
+Each member is generated without one fold of the rows, so what it predicts there is held out, body and head; the heads
+that ship are then fitted on every row (cross-fitting, Chernozhukov et al. 2018). The baselines are fitted on the same
+folds. Shapes: M members, K folds, N rows, d features, p head inputs, C outputs, J candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelgpt_cli.domains.tabular.fit import (
+    ONE_PASS,
+    Fitted,
+    HeadChoice,
+    HeadMix,
+    TableArrays,
+    encode_rows,
+    fit_table,
+    standardise_target,
+)
+from modelgpt_cli.domains.tabular.head import CURVATURE, Refiner
+from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
+from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
+from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
+from modelgpt_cli.parameter_generator.generator import Generator
+from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
+
+RIDGE = tuple(HeadChoice(s) for s in (10.0, 1.0, 0.1, 0.01, 0.001))
+"""Candidates for regression."""
+LOGISTIC = (
+    HeadChoice(1.0),
+    HeadChoice(1.0, refined=True, floor=True),
+    *(HeadChoice(s, refined=True) for s in (10.0, 1.0, 0.1, 0.01, 0.001)),
+)
+"""Candidates for classification, from strong to weak: each refinement starts where the one before it ended."""
+NAMES = ("model", "linear", "majority")
+FOLDS = 4
+MAX_ROWS = 6000
+MIN_ROWS = 10
+LOO_ROWS = 2000
+"""Rows that a leave-one-out temperature is taken from."""
+LINEAR_PRECISION = 1.0
+"""Prior precision of the linear baseline's weights (on inputs of standard deviation 1/2)."""
+
+
+@dataclass
+class CrossValidation:
+    """What the folds said.
+
+    Attributes
+    ----------
+    metrics : dict
+        "model", "linear", "majority" → metric → value over all held-out rows. The mix of heads was made on the same
+        folds, which flatters the model by a little; each prediction is by the few members that left its row out,
+        which does the opposite.
+    folds, rows : int
+    residuals : ndarray (N,), optional
+        Held-out target minus prediction, in the target's units (regression).
+    index : int64 (N,), optional
+        Which rows of the table were held out; all, in their order, where absent.
+    """
+
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    folds: int = FOLDS
+    rows: int = 0
+    residuals: np.ndarray | None = None
+    index: np.ndarray | None = None
+
+
+@dataclass
+class CrossFit:
+    """Members with the mix of heads that the folds chose.
+
+    Attributes
+    ----------
+    checked : CrossValidation or None
+        None where rows were too few.
+    starts : dict
+        Heads (M, p, C) of the same members on three quarters of the rows, from which those of all rows are close.
+    """
+
+    fitted: Fitted
+    mix: HeadMix
+    checked: CrossValidation | None = None
+    starts: dict[HeadChoice, Tensor] = field(default_factory=dict)
+
+    def heads(self, table: TableArrays) -> Tensor:
+        """The heads that ship, in logits (M, p, C), fitted on every row."""
+        return self.fitted.heads(self.mix, table, self.starts)
+
+
+def cross_fit(
+    generator: Generator,
+    table: TableArrays,
+    *,
+    members: int,
+    seed: int = 0,
+    texts: TaskTexts | None = None,
+    device: str = "cpu",
+) -> CrossFit:
+    """Generate M members, choose the mix of heads on rows that they have not seen, and score it there.
+
+    With fewer members than folds the choice is made by K others.
+    """
+    rng = np.random.default_rng([seed, 11])
+    rows = rng.permutation(len(table.y))[:MAX_ROWS] if len(table.y) > MAX_ROWS else np.arange(len(table.y))
+
+    def fit(count: int, left_out: list[np.ndarray] | None = None) -> Fitted:
+        return fit_table(generator, table, members=count, seed=seed, texts=texts, device=device, left_out=left_out)
+
+    if len(rows) < MIN_ROWS:
+        return CrossFit(fit(members), ONE_PASS, None)
+    fold = fold_of(table.y[rows], table.n_classes, FOLDS, rng)
+    count = max(members, FOLDS)
+    fitted = fit(count, [rows[fold == m % FOLDS] for m in range(count)])
+    mix, checked, starts = _check(fitted, table.take(rows), fold)
+    checked.index = rows
+    if members < count:
+        return CrossFit(fit(members), mix, checked)
+    return CrossFit(fitted, mix, checked, starts)
+
+
+@torch.no_grad()
+def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
+    """The closed-form head at the temperature that its leave-one-out predictions ask for; free beside a pass.
+
+    The bodies have seen the rows that are left out, the heads have not: enough for a temperature, not for a choice.
+    """
+    if not table.n_classes or len(table.y) < MIN_ROWS:
+        return ONE_PASS
+    rows = slice(None) if len(table.y) <= LOO_ROWS else np.random.default_rng(0).permutation(len(table.y))[:LOO_ROWS]
+    part = table.take(np.arange(len(table.y))[rows])
+    members = fitted.members
+    phi = members.phi(*encode_rows(fitted.encoder, part.x, part.codes))  # (M, N, p)
+    labels = torch.from_numpy(part.y)
+    target = targets(labels, table.n_classes, False).expand(len(phi), -1, -1)
+    scores = target - leave_one_out(phi, target, members.precision, members.prior)
+    weight = stack_logits((scores * members.scale).mean(0)[None], labels)
+    return {HeadChoice(): float(weight)}
+
+
+def fold_of(y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Fold of each row, stratified by class, int64 (N,)."""
+    order = rng.permutation(len(y))
+    if n_classes:
+        order = order[np.argsort(y[order], kind="stable")]
+    fold = np.zeros(len(y), dtype=np.int64)
+    fold[order] = np.arange(len(y)) % folds
+    return fold
+
+
+@torch.no_grad()
+def _check(
+    fitted: Fitted, table: TableArrays, fold: np.ndarray
+) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor]]:
+    """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads."""
+    first, linear = encode_rows(fitted.encoder, table.x, table.codes)
+    candidates = LOGISTIC if table.n_classes else RIDGE
+    left_out = torch.from_numpy(fold) == torch.arange(fitted.members.prior.shape[0])[:, None] % FOLDS  # (M, N)
+    held_out, starts = _held_out(fitted, table, first, linear, candidates, left_out)  # (J, N, C)
+    floor, majority = _baselines(fitted, table, linear, torch.from_numpy(fold))
+    if table.n_classes:
+        weights = stack_logits(held_out, torch.from_numpy(table.y))
+        outputs = {"model": torch.einsum("j,jnc->nc", weights, held_out), "linear": floor, "majority": majority}
+        metrics = {name: class_scores(outputs[name].softmax(1).numpy(), table.y) for name in NAMES}
+        if "roc_auc" in metrics["majority"]:
+            metrics["majority"]["roc_auc"] = 0.5  # by definition; pooling folds of unlike class shares blurs it
+        residuals = None
+    else:
+        y = table.y.astype(np.float64)
+        numbers = held_out[..., 0].double() * fitted.target_std + fitted.target_mean
+        weights = stack_numbers(numbers, torch.from_numpy(y))
+        outputs = {"model": weights @ numbers, "linear": floor[:, 0], "majority": majority[:, 0]}
+        metrics = {name: regression_scores(outputs[name].double().numpy(), y) for name in NAMES}
+        residuals = y - outputs["model"].numpy()
+    mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
+    return mix, CrossValidation(metrics, FOLDS, len(table.y), residuals), starts
+
+
+def _held_out(
+    fitted: Fitted,
+    table: TableArrays,
+    first: Tensor,
+    linear: Tensor,
+    candidates: tuple[HeadChoice, ...],
+    left_out: Tensor,
+) -> tuple[Tensor, dict[HeadChoice, Tensor]]:
+    """Each candidate's outputs for rows that neither body nor head has seen, (J, N, C): logits or standardised.
+
+    With the refined heads (M, p, C) that gave them.
+    """
+    members, C = fitted.members, max(table.n_classes, 1)
+    phi = members.phi(first, linear)  # (M, N, p)
+    used = ~left_out
+    standard = standardise_target(table.y, fitted.target_mean, fitted.target_std, table.n_classes)
+    target = targets(torch.from_numpy(standard), C, not table.n_classes)
+    kept = phi * used[..., None]
+    gram, moment = kept.transpose(1, 2) @ phi, (target.T @ kept).transpose(1, 2)
+    refiner = None
+    outputs, refined = [], {}
+    for choice in candidates:
+        if choice.refined:
+            refiner = refiner or Refiner(
+                phi,
+                torch.from_numpy(table.y),
+                start=solve_head(gram, moment, members.prior, members.precision) * members.scale,
+                prior=members.prior * members.scale,
+                precision=members.precision * CURVATURE,
+                used=used,
+                gram=gram.double(),
+            )
+            heads = refined[choice] = refiner(fitted.strengths(choice))
+        else:
+            heads = solve_head(gram, moment, members.prior, members.precision * choice.strength) * members.scale
+        out = torch.stack([torch.nn.functional.linear(x, h.T) for x, h in zip(phi, heads, strict=True)])  # (M, N, C)
+        outputs.append((out * left_out[..., None]).sum(0) / left_out.sum(0)[:, None])
+    return torch.stack(outputs), refined
+
+
+def _baselines(fitted: Fitted, table: TableArrays, linear: Tensor, fold: Tensor) -> tuple[Tensor, Tensor]:
+    """Held-out outputs of a linear model and of the majority class (or the mean), (N, C) each."""
+    N, C = len(table.y), max(table.n_classes, 1)
+    inputs = torch.cat([linear, torch.ones(N, 1)], 1)  # (N, d + 1)
+    precision = torch.full((1, inputs.shape[1]), LINEAR_PRECISION)
+    precision[:, -1] = 1e-4
+    used = fold != torch.arange(FOLDS)[:, None]  # (K, N)
+    own = torch.arange(N)
+    if not table.n_classes:
+        y = torch.from_numpy(table.y).double()
+        kept = inputs.double() * used[..., None]  # (K, N, d + 1)
+        target = ((y - fitted.target_mean) / fitted.target_std)[:, None]
+        gram = kept.transpose(1, 2) @ inputs.double() + torch.diag(precision[0].double())
+        weight = torch.linalg.solve(gram, kept.transpose(1, 2) @ target)  # (K, d + 1, 1)
+        out = (inputs.double() @ weight)[fold, own] * fitted.target_std + fitted.target_mean
+        mean = (used * y).sum(1) / used.sum(1)
+        return out, mean[fold, None]
+    labels = torch.from_numpy(table.y)
+    zeros = torch.zeros(FOLDS, inputs.shape[1], C)
+    refine = Refiner(
+        inputs.repeat(FOLDS, 1, 1), labels, start=zeros, prior=zeros, precision=precision.repeat(FOLDS, 1), used=used
+    )
+    out = (inputs @ refine(1.0, steps=50))[fold, own]
+    counts = used.float() @ torch.nn.functional.one_hot(labels, C).float() + 1e-3  # (K, C)
+    return out, (counts / counts.sum(1, keepdim=True)).log()[fold]
