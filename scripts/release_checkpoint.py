@@ -42,6 +42,9 @@ def main() -> None:
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     config = yaml.safe_load((args.run / "config.yaml").read_text())
     config.pop("tasks", None)  # a path of the machine that trained
+    if config.get("init"):
+        config["init"] = "sha256 " + hashlib.sha256(Path(config["init"]).read_bytes()).hexdigest()
+    config.pop("sentences", None)  # of seen tasks; they are in the training.yaml beside the card
     target = ROOT / "weights" / args.domain
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target / "generator.safetensors")

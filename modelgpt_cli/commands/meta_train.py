@@ -11,10 +11,18 @@ from modelgpt_cli.commands import options as o
     "meta-train",
     """
 modelgpt meta-train --minutes 60 --out runs/tabular
-modelgpt meta-train --minutes 60 --out runs/tabular --resume""",
+modelgpt meta-train --minutes 60 --out runs/tabular --resume
+accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
+modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables""",
 )
 @o.option("--domain", type=click.Choice(["tabular"]), default="tabular", help="What kind of data.")
 @o.option("--tasks", metavar="DIR", help="Real tasks beside the synthetic ones: tables, each with a YAML card.")
+@o.option(
+    "--seen",
+    is_flag=True,
+    show_default=False,
+    help="Train on the training rows of --tasks alone, to build those very tasks without data.",
+)
 @o.option("--config", metavar="FILE", help="YAML file of the generator's sizes and the training's numbers.")
 @o.option("--steps", type=click.IntRange(min=1), help="Train for this many steps.", show_default="the config's")
 @o.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for this long.")
@@ -26,18 +34,30 @@ modelgpt meta-train --minutes 60 --out runs/tabular --resume""",
     show_default="the config's",
     help="Differentiate through the target network, or the paper's Algorithm 1.",
 )
+@o.option(
+    "--precision",
+    type=click.Choice(["auto", "bf16", "float32"]),
+    show_default="the config's",
+    help="Of the generator's pass; auto: bf16 on CUDA, float32 elsewhere.",
+)
+@o.option("--compile/--no-compile", default=None, show_default="the config's", help="torch.compile the generator.")
+@o.option("--workers", type=click.IntRange(min=0), show_default="the config's", help="Processes that draw tasks ahead.")
 @o.device_option
 @o.option("--seed", type=int, shared=True, help="Same seed, same result.", show_default="the config's")
 @o.json_option
 def meta_train(
     domain: str,
     tasks: str | None,
+    seen: bool,
     config: str | None,
     steps: int | None,
     minutes: float | None,
     out: str,
     resume: bool,
     update: str | None,
+    precision: str | None,
+    compile: bool | None,
+    workers: int | None,
     device: str,
     seed: int | None,
     as_json: bool,
@@ -50,9 +70,33 @@ def meta_train(
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say
     from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.training.processes import is_main_process, started
 
     if steps is not None and minutes is not None:
         raise UsageError("--steps and --minutes can't go together.", "Each says when the training ends.")
+    if seen:
+        if precision is not None or compile or workers is not None:
+            raise UsageError("--precision, --compile and --workers are not for --seen.", "It runs in one process.")
+        if started() > 1:
+            raise UsageError("--seen runs in one process.", hint="Start it without accelerate launch or torchrun.")
+        trained = api.train_on_seen(
+            tasks=tasks,
+            config=config,
+            steps=steps,
+            minutes=minutes,
+            out=out,
+            resume=resume,
+            device=device,
+            seed=seed,
+            update=update,
+        )
+        if as_json:
+            result_json(trained.to_dict())
+            return
+        say(f"{trained.steps:,} steps in {duration(trained.seconds)} ({trained.tasks_per_second:.0f} tasks a second).")
+        say(f"Mean validation accuracy {number(trained.validation_accuracy)}, at step {trained.best_step:,}.")
+        result(trained.out)
+        return
     report = api.meta_train(
         domain=domain,
         tasks=tasks,
@@ -64,10 +108,16 @@ def meta_train(
         device=device,
         seed=seed,
         update=update,
+        precision=precision,
+        compile=compile,
+        workers=workers,
     )
+    if not is_main_process():
+        return
     if as_json:
         result_json(report.to_dict())
         return
-    say(f"{report.steps:,} steps in {duration(report.seconds)} ({report.tasks_per_second:.0f} tasks a second).")
+    rate = f"{report.tasks_per_second:.0f} tasks a second, waiting for them {report.waited:.0%} of the time"
+    say(f"{report.steps:,} steps in {duration(report.seconds)} ({rate}).")
     say(f"Best mean validation loss {number(report.validation_loss)}, at step {report.best_step:,}.")
     result(report.out)

@@ -17,7 +17,10 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "str": ((str,), "a word"),
     "tuple": ((list, tuple), "a list of names"),
+    "bool": ((bool,), "true or false"),
 }
+
+PRECISIONS = ("auto", "bf16", "float32")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class MetaTrainConfig:
     """Learning rate of θ_t's own Adam (``delta``)."""
     min_support: int = 24
     """Fewest support rows of a task."""
-    max_support: int = 512
+    max_support: int = 1024
     """Most support rows of a task."""
     query: int = 96
     """Query rows of a task."""
@@ -68,8 +71,10 @@ class MetaTrainConfig:
     """Folder of real tables with cards (flag --tasks); kept so that a resume reads the same ones."""
     regression: float = 0.2
     """Share of regression among synthetic batches."""
-    real: float = 0.2
+    real: float = 0.35
     """Share of batches drawn from real tasks, where ``--tasks`` gives some."""
+    retarget: float = 0.5
+    """Share of real batches that predict another column of the table than its target."""
     text_only: float = 0.25
     """Share of real batches without support rows (requirement-only)."""
     text_dropout: float = 0.5
@@ -82,12 +87,24 @@ class MetaTrainConfig:
     """Share of real tasks, by hash of the name, kept for validation."""
     validate_every: int = 1000
     """Steps between validations; each also writes a checkpoint."""
+    log_every: int = 50
+    """Steps between lines of the log."""
     validation_batches: int = 12
     """Synthetic batches of a validation."""
     width: int = 128
     """Token width of the generator."""
     blocks: int = 4
     """Rounds of exchange."""
+    feedback: int = 1
+    """Rounds after the feedback of the support's residuals."""
+    precision: str = "auto"
+    """Of the generator's pass: ``bf16`` (CUDA only), ``float32``, or ``auto``, bf16 on CUDA (flag --precision)."""
+    compile: bool = False
+    """Whether the generator goes through torch.compile, which takes minutes at the start (flag --compile)."""
+    workers: int = 1
+    """Processes that draw tasks ahead, for each process that trains; 0 draws between the steps (flag --workers)."""
+    init: str | None = None
+    """A generator checkpoint to start from instead of fresh weights; what it lacks starts fresh."""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -95,6 +112,8 @@ class MetaTrainConfig:
             raise UsageError(f"--domain {self.domain!r} can't be meta-trained.", "Known: tabular.")
         if self.update not in ("backprop", "delta"):
             raise UsageError(f"--update {self.update!r} is not known.", "Known: backprop, delta.")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
         if self.steps is None and self.minutes is None:
             raise UsageError("How long to train?", hint="Give --steps N or --minutes M.")
         for name, least in _LEAST.items():
@@ -108,7 +127,7 @@ class MetaTrainConfig:
         heads = GeneratorConfig().heads
         if self.width % heads:
             raise UsageError(f"width must be a multiple of {heads}, the attention heads, not {self.width}.")
-        for name in ("regression", "real", "text_only", "text_dropout", "holdout", "decay_from"):
+        for name in ("regression", "real", "retarget", "text_only", "text_dropout", "holdout", "decay_from"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
         if self.max_support < self.min_support:
@@ -122,7 +141,7 @@ class MetaTrainConfig:
             if value is None and f.default is None:
                 continue
             allowed, words = _KINDS[kind]
-            if isinstance(value, bool) or not isinstance(value, allowed):
+            if isinstance(value, bool) != (kind == "bool") or not isinstance(value, allowed):
                 raise UsageError(f"{f.name} must be {words}, not {value!r}.")
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{f.name} must be finite, not {value}.")
@@ -142,9 +161,12 @@ _LEAST = {
     "max_features": 2,
     "max_classes": 2,
     "validate_every": 1,
+    "log_every": 1,
     "validation_batches": 1,
     "width": 1,
     "blocks": 1,
+    "feedback": 0,
+    "workers": 0,
 }
 """The least value of whole numbers."""
 

@@ -6,6 +6,7 @@ Shapes: B batch of tasks, n support rows, q query rows, d features, p head input
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ from modelgpt_cli.domains.tabular.target import (
     score_scale,
 )
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
-from modelgpt_cli.parameter_generator.generator import Generator
+from modelgpt_cli.parameter_generator.generator import TaskInputs
 
 Update = Literal["backprop", "delta"]
 PRIOR_WEIGHT = 0.1
@@ -60,7 +61,13 @@ def batch_loss(parameters: dict[str, Tensor], batch: TaskBatch) -> tuple[Tensor,
     return (posterior + PRIOR_WEIGHT * prior).mean(), posterior.detach()
 
 
-def backward(generator: Generator, batch: TaskBatch, update: Update, target_lr: float) -> Tensor:
+def backward(
+    generator: Callable[[TaskInputs], dict[str, Tensor]],
+    batch: TaskBatch,
+    update: Update,
+    target_lr: float,
+    share: float = 1.0,
+) -> Tensor:
     """Fill the generator's gradients from one batch; returns the query loss per task, (B,).
 
     Parameters
@@ -70,15 +77,17 @@ def backward(generator: Generator, batch: TaskBatch, update: Update, target_lr: 
         parameters θ_t take one step of their own Adam, and the change Δθ_t is sent back through the generator.
     target_lr : float
         Learning rate of θ_t's own Adam (``delta`` only).
+    share : float
+        Of the step's tasks that `batch` holds: gradients of shares that make up a step add up to that step's.
     """
     parameters = generator(batch.inputs)
     if update == "backprop":
         loss, per_task = batch_loss(parameters, batch)
-        loss.backward()
+        (share * loss).backward()
         return per_task
     leaves = {k: v.detach().requires_grad_() for k, v in parameters.items()}
     loss, per_task = batch_loss(leaves, batch)
-    loss.backward()
+    (share * loss).backward()
     moved = {k: v for k, v in leaves.items() if v.grad is not None}
     before = {k: v.detach().clone() for k, v in moved.items()}
     torch.optim.Adam(moved.values(), lr=target_lr).step()

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,8 @@ import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out, load_real_tasks
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM, TaskSource, draw_real_batch
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
@@ -32,10 +27,14 @@ from modelgpt_cli.parameter_generator.checkpoint import (
     restore_training_state,
     save_generator,
     training_state,
+    warm_start,
 )
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
+from modelgpt_cli.training.batches import Batches
 from modelgpt_cli.training.config import MetaTrainConfig, read_config
+from modelgpt_cli.training.forward import make_forward, uses_bf16
 from modelgpt_cli.training.loss import backward, query_losses
+from modelgpt_cli.training.processes import Processes, interruptible, join
 
 log = logging.getLogger("modelgpt")
 DELTA_CLIP = 0.25
@@ -43,12 +42,19 @@ DELTA_CLIP = 0.25
 
 @dataclass
 class MetaTrainReport:
-    """What a meta-training run did."""
+    """What a meta-training run did.
+
+    Attributes
+    ----------
+    waited : float
+        Share of the time in which the steps waited for tasks to be drawn.
+    """
 
     out: Path
     steps: int
     seconds: float
     tasks_per_second: float
+    waited: float
     validation_loss: float
     best_step: int
 
@@ -69,8 +75,13 @@ def meta_train(
     device: str = "auto",
     seed: int | None = None,
     update: str | None = None,
+    precision: str | None = None,
+    compile: bool | None = None,
+    workers: int | None = None,
 ) -> MetaTrainReport:
     """Train a generator on the synthetic prior and, where given, on real tables.
+
+    Under ``accelerate launch`` or ``torchrun`` every process calls it alike; each step's tasks are shared among them.
 
     Parameters
     ----------
@@ -84,7 +95,8 @@ def meta_train(
         Run directory: ``config.yaml``, ``log.jsonl``, ``last.safetensors`` (to resume) and ``generator.safetensors``
         (the best so far).
     resume : bool
-        Go on from ``last.safetensors``; on the CPU the result is bit for bit that of an uninterrupted run.
+        Go on from ``last.safetensors``, on any device and number of processes; with one process on the CPU the result
+        is bit for bit that of an uninterrupted run.
 
     Raises
     ------
@@ -97,19 +109,30 @@ def meta_train(
     if resume and config is None and (out / "config.yaml").is_file():
         config = out / "config.yaml"
     folder = str(Path(tasks).resolve()) if tasks is not None else None
-    settings = read_config(config, domain=domain, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update)
+    settings = read_config(
+        config, domain=domain, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update,
+        precision=precision, compile=compile, workers=workers,
+    )  # fmt: skip
     if (out / "last.safetensors").exists() != resume:
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
         raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
-    run = MetaTraining(settings, out, pick_device(device), _real_tasks(settings))
+    processes = join(device)
+    run = MetaTraining(settings, out, processes.device, _real_tasks(settings), processes)
     if resume:
         run.restore()
+    processes.wait()  # for all to have read what is there before it is written over
+    if processes.main:
+        _write_config(settings, out)
+    return run.train()
+
+
+def _write_config(settings: MetaTrainConfig, out: Path) -> None:
+    """Make the run directory and leave the resolved configuration in it."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")
     except OSError as error:
         raise ModelGPTError(f"Can't write to {out}.", str(error), "Choose another folder with --out.") from error
-    return run.train()
 
 
 def _real_tasks(settings: MetaTrainConfig) -> list[RealTask]:
@@ -125,15 +148,26 @@ def _real_tasks(settings: MetaTrainConfig) -> list[RealTask]:
 class MetaTraining:
     """One run: the generator, its optimiser, and where in the stream of tasks it stands."""
 
-    def __init__(self, config: MetaTrainConfig, out: Path, device: str, real: list[RealTask]) -> None:
+    def __init__(
+        self, config: MetaTrainConfig, out: Path, device: str, real: list[RealTask], processes: Processes | None = None
+    ) -> None:
         self.config, self.out, self.device = config, out, device
+        self.processes = processes or Processes(device)
+        self.share = self.processes.share(config.batch)
         self.train_tasks = [t for t in real if not held_out(t, config.holdout)]
         self.validation_tasks = [t for t in real if held_out(t, config.holdout)]
         torch.manual_seed(config.seed)
-        self.generator = make_generator(GeneratorConfig(width=config.width, blocks=config.blocks)).to(device)
+        sizes = GeneratorConfig(width=config.width, blocks=config.blocks, feedback=config.feedback)
+        self.generator = make_generator(sizes).to(device)
+        if config.init is not None:
+            warm_start(self.generator, config.init)
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
+        bf16 = uses_bf16(config.precision, device)
+        self.forward = make_forward(self.generator, device, bf16=bf16, compiled=config.compile)
+        # Validation goes uncompiled: modes and sizes that the training doesn't meet would be compiled for it alone.
+        self.judge = make_forward(self.generator, device, bf16=bf16, compiled=False)
         self.step = 0
         self.seconds = 0.0
         self.best_loss, self.best_step = math.inf, 0
@@ -148,7 +182,9 @@ class MetaTraining:
         self.best_loss, self.best_step = progress["best_loss"], progress["best_step"]
 
     def save(self) -> None:
-        """Write ``last.safetensors`` atomically."""
+        """Write ``last.safetensors`` atomically, in the main process."""
+        if not self.processes.main:
+            return
         progress = {k: getattr(self, k) for k in ("step", "seconds", "best_loss", "best_step")}
         with atomic_write(self.out / "last.safetensors", force=True) as temporary:
             save_file(
@@ -159,31 +195,45 @@ class MetaTraining:
 
     def train(self) -> MetaTrainReport:
         """Run to the end, or until interrupted."""
-        start_step, start = self.step, time.monotonic()
-        before = self.seconds
-        with _interruptible() as interrupted, tqdm(initial=self.step, total=self.config.steps, disable=None) as bar:
-            for batch in self._batches():
-                if self.progress() >= 1 or interrupted:
+        start_step, before, main = self.step, self.seconds, self.processes.main
+        source = TaskSource(self.config, self.train_tasks, self.step, self.share)
+        batches = Batches(source, self.config.workers, self.device)
+        start = time.monotonic()
+        bar = tqdm(initial=self.step, total=self.config.steps, disable=None if main else True)
+        with interruptible() as caught, bar:
+            for batch in batches:
+                interrupted = self._agree(caught)
+                if interrupted or self.progress() >= 1:
                     break
                 loss, norm = self.update(batch)
                 self.seconds = before + time.monotonic() - start
                 self.step += 1
                 bar.update()
-                if self.step % 50 == 0:
+                if self.step % self.config.log_every == 0:
                     rate = self.config.batch * (self.step - start_step) / (self.seconds - before)
-                    bar.set_postfix(loss=f"{loss:.3f}", tasks_per_s=f"{rate:.0f}")
-                    self._log(loss=loss, grad_norm=norm, lr=self.learning_rate(), tasks_per_second=rate)
+                    waited = batches.waited / (self.seconds - before)
+                    bar.set_postfix(loss=f"{loss:.3f}", tasks_per_s=f"{rate:.0f}", waited=f"{waited:.0%}")
+                    numbers = {"loss": loss, "grad_norm": norm, "lr": self.learning_rate()}
+                    self._log(**numbers, tasks_per_second=rate, waited=round(waited, 3))
                 if self.step % self.config.validate_every == 0:
                     self._checkpoint()
             if not interrupted and self.step % self.config.validate_every:
                 self._checkpoint()
-        self.save()
+            self.save()
+            interrupted = self._agree(caught)  # which also waits for the main process to have saved
+            best_loss, best_step = self.processes.totals([self.best_loss, self.best_step] if main else [0, 0])
+            self.processes.leave()
         if interrupted:
             log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
             raise KeyboardInterrupt
-        done = self.config.batch * (self.step - start_step)
-        spent = max(self.seconds - before, 1e-9)
-        return MetaTrainReport(self.out, self.step, self.seconds, done / spent, self.best_loss, self.best_step)
+        done, spent = self.config.batch * (self.step - start_step), max(self.seconds - before, 1e-9)
+        waited = batches.waited / spent
+        return MetaTrainReport(self.out, self.step, self.seconds, done / spent, waited, best_loss, int(best_step))
+
+    def _agree(self, caught: list[int]) -> bool:
+        """Settle what all processes must see alike: the main one's clock, and whether any has been interrupted."""
+        interrupted, self.seconds = self.processes.totals([len(caught), self.seconds if self.processes.main else 0.0])
+        return interrupted > 0
 
     def update(self, batch: TaskBatch) -> tuple[float, float]:
         """One optimiser step; returns the batch's mean query loss and the gradient norm."""
@@ -191,14 +241,17 @@ class MetaTraining:
             group["lr"] = self.learning_rate()
         self.generator.train()
         self.optimizer.zero_grad(set_to_none=True)
-        losses = backward(self.generator, batch, self.config.update, self.config.target_lr)  # type: ignore[arg-type]
+        update, target_lr, total = self.config.update, self.config.target_lr, self.config.batch
+        share = (self.share.stop - self.share.start) / total
+        losses = backward(self.forward, batch, update, target_lr, share)  # type: ignore[arg-type]
+        self.processes.sum_gradients(self.generator.parameters())
         clip = DELTA_CLIP if self.config.update == "delta" else self.config.clip
         norm = float(torch.nn.utils.clip_grad_norm_(self.generator.parameters(), clip))
         if math.isfinite(norm):  # a single broken task must not end a run of hours
             self.optimizer.step()
         else:
             log.warning("Step %d gave a gradient that is not finite; skipped.", self.step)
-        return float(losses.mean()), norm
+        return float(self.processes.sum(losses.sum())) / total, norm
 
     def progress(self) -> float:
         """Share of the run that is done, by steps or by minutes."""
@@ -232,10 +285,12 @@ class MetaTraining:
         return result
 
     def _mean_loss(self, batches: list[TaskBatch]) -> float:
-        losses = [query_losses(self.generator(b.inputs), b)[0].mean() for b in (x.to(self.device) for x in batches)]
+        losses = [query_losses(self.judge(b.inputs), b)[0].mean() for b in (x.to(self.device) for x in batches)]
         return float(torch.stack(losses).mean())
 
     def _checkpoint(self) -> None:
+        if not self.processes.main:
+            return
         validation = self.validate()
         if validation["mean"] < self.best_loss:
             self.best_loss, self.best_step = validation["mean"], self.step
@@ -245,32 +300,8 @@ class MetaTraining:
         self.save()
 
     def _log(self, **values: Any) -> None:
+        if not self.processes.main:
+            return
         entry = {"step": self.step, "seconds": round(self.seconds, 1), **values}
         with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-    def _batches(self) -> Iterator[TaskBatch]:
-        """Batches from this step on, drawn ahead in a worker process."""
-        source = TaskSource(self.config, self.train_tasks, self.step)
-        loader: DataLoader[tuple[int, TaskBatch]] = DataLoader(
-            source, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=_ignore_interrupts
-        )
-        for _, batch in loader:
-            yield batch.to(self.device)
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which finishes its step first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT instead of raising it, so that a step is finished and saved first."""
-    caught: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
-    try:
-        yield caught
-    finally:
-        signal.signal(signal.SIGINT, previous)
