@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelgpt_cli.data.schema import Column
@@ -11,8 +11,11 @@ from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS
 from modelgpt_cli.model_generator.blueprint import Blueprint
 
 FORMAT = 1
-OUTPUTS = ("label", "probabilities", "prediction")
+OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")
 DAYS = "days since 1970-01-01"
+IDS, MASK = ".input_ids", ".attention_mask"
+ENCODER = "encoder."
+"""What the names of the text encoder's tensors begin with."""
 
 
 def model_card(blueprint: Blueprint) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         Plain JSON values: schema, labels, requirement, limits, metrics, provenance, and the blueprint itself, from
         which the model is rebuilt.
     """
-    names = input_names([column.name for column in blueprint.used])
+    names = graph_inputs(blueprint.used)
     card = {
         "format": FORMAT,
         "domain": blueprint.domain,
@@ -40,6 +43,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "dropped": [{"name": c.name, "type": c.type, "note": c.note} for c in blueprint.columns if not c.used],
         "limits": blueprint.limits,
         "metrics": blueprint.metrics,
+        "interval": blueprint.interval or None,
         "notes": blueprint.notes,
         "provenance": blueprint.provenance,
         "blueprint": blueprint.to_dict(),
@@ -63,13 +67,31 @@ def input_names(columns: Iterable[str]) -> list[str]:
     return names
 
 
+def graph_inputs(columns: Sequence[Column]) -> list[tuple[str, ...]]:
+    """The graph's inputs of each column: one, or token ids and attention mask of a text."""
+    names = input_names(column.name for column in columns)
+    taken = {name for name, column in zip(names, columns, strict=True) if not column.is_text}
+    found: list[tuple[str, ...]] = []
+    for name, column in zip(names, columns, strict=True):
+        if not column.is_text:
+            found.append((name,))
+            continue
+        while {name + IDS, name + MASK} & taken:
+            name += "_"
+        taken |= {name + IDS, name + MASK}
+        found.append((name + IDS, name + MASK))
+    return found
+
+
 def _reserved(name: str) -> bool:
     """Whether an input can't have this name: it is an output's, a tensor's of the state, or empty."""
-    return not name or name in OUTPUTS or name in PARAMETERS or name.startswith(CONSTANTS)
+    return not name or name in OUTPUTS or name in PARAMETERS or name.startswith((CONSTANTS, ENCODER))
 
 
-def _input(column: Column, name: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": column.name, "input": name, "type": column.type}
+def _input(column: Column, names: tuple[str, ...]) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": column.name, "input": names[0], "type": column.type}
+    if column.is_text:
+        entry["mask"] = names[1]
     if column.description:
         entry["description"] = column.description
     if column.levels and not column.is_float:

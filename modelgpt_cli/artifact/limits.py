@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
 from modelgpt_cli.errors import VerificationError
+from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS as ENCODER_PARAMETERS
 from modelgpt_cli.requirement_generator.limits import Limits
 
 RUNS = 50
@@ -40,6 +42,7 @@ def check_limits(
     measured: dict[str, Any] = {}
     if limits.parameters is not None:
         measured["parameters"] = sum(p.numel() for p in model.parameters())
+        measured["parameters"] += ENCODER_PARAMETERS if model.codec.textual else 0
     if limits.accuracy is not None:
         measured["accuracy"] = metrics.get("model", {}).get("accuracy")
     if path is not None and limits.size is not None:
@@ -57,19 +60,22 @@ def check_limits(
         raise VerificationError(
             "The model does not meet the requirement's limits; nothing was written.",
             "\n".join(missed),
-            "Try fewer --members (smaller and faster), limits: quantize: int8, or a looser limit.",
+            "Try fewer --members (smaller and faster), limits: quantize: int8, "
+            + ("--text-columns drop, " if model.codec.textual else "")
+            + "or a looser limit.",
         )
     return measured
 
 
 def measure_latency(path: Path, batch_size: int, threads: int) -> float:
-    """Median milliseconds of one batch of neutral rows, after a warm-up."""
+    """Median milliseconds of one batch of neutral rows (texts of `TEXT_WORDS` words), after a warm-up."""
     from modelgpt_cli.runtime.session import Model
 
     session = Model(path, threads=threads)
+    cells: dict[str, Any] = {"categorical": "", "boolean": "", "text": "word " * TEXT_WORDS}
     columns = {
-        entry["name"]: np.full(batch_size, "", dtype=object)
-        if entry["type"] in ("categorical", "boolean")
+        entry["name"]: np.full(batch_size, cells[entry["type"]], dtype=object)
+        if entry["type"] in cells
         else np.full(batch_size, np.nan, dtype=np.float32)
         for entry in session.metadata["inputs"]
     }

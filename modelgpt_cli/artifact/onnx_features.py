@@ -9,25 +9,31 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from onnx import TensorProto
 
+from modelgpt_cli.artifact import onnx_text_encoder
 from modelgpt_cli.artifact.onnx_graph import GraphWriter
-from modelgpt_cli.domains.tabular.codec import DATE_PARTS, YEAR, TableCodec
+from modelgpt_cli.domains.tabular.codec import DATE_PARTS, YEAR, TableCodec, text_parts
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT, Z_CLIP
 from modelgpt_cli.domains.tabular.model import CONSTANTS
+from modelgpt_cli.domains.tabular.text_columns import PREFIX
 
 SOURCES = CONSTANTS + "sources."
 TABLES = CONSTANTS + "tables."
 
 
-def encode(g: GraphWriter, codec: TableCodec, inputs: list[str]) -> tuple[list[str], list[str]]:
+def encode(
+    g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]], *, opset: int
+) -> tuple[list[str], list[str]]:
     """Write the nodes that turn the inputs into features.
 
     Parameters
     ----------
     g : GraphWriter
     codec : TableCodec
-    inputs : list of str
-        Graph inputs of the codec's columns, each (N, 1).
+    inputs : list of tuple of str
+        Graph inputs of the codec's columns: one (N, 1), or of a text two (N, T); see `artifact.card.graph_inputs`.
+    opset : int
 
     Returns
     -------
@@ -38,31 +44,43 @@ def encode(g: GraphWriter, codec: TableCodec, inputs: list[str]) -> tuple[list[s
     """
     full: list[str] = []
     flat: list[str] = []
-    floats = [name for name, column in zip(inputs, codec.columns, strict=True) if column.is_float]
-    if floats:
-        values = _sources(g, codec, g.join(floats))
-        full, flat = _numeric(g, values)
-    tables = _categorical(g, codec, [inputs[i] for i in codec.categorical])
+    if codec.sources:
+        full, flat = _numeric(g, _sources(g, codec, inputs, opset))
+    tables = _categorical(g, codec, [inputs[i][0] for i in codec.categorical])
     flat = [*flat, *tables]
     return full, [g.join(flat)] if flat else []
 
 
-def _sources(g: GraphWriter, codec: TableCodec, raw: str) -> str:
-    """Float columns (N, k) to numeric sources (N, s): cells clipped, dates in their parts, NaN = missing."""
-    # Clip's answer to NaN is the runtime's own affair, so missing cells go around it.
-    cells = g.op("Where", g.op("IsNaN", raw), raw, g.clip(raw, -CELL_LIMIT, CELL_LIMIT))
-    columns = [column for column in codec.columns if column.is_float]
-    dates = [i for i, column in enumerate(columns) if column.type == "datetime"]
-    if not dates:
-        return cells
-    parts = g.op("Concat", cells, *_date_parts(g, g.take(cells, g.index(*dates))), axis=1)
-    order: list[int] = []
-    for i, column in enumerate(columns):
-        order.append(i)
-        if column.type == "datetime":
-            # behind the cells come the years, weeks and days of all dates
-            order += [len(columns) + dates.index(i) + k * len(dates) for k in range(len(DATE_PARTS) - 1)]
-    return g.take(parts, g.index(*order))
+def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]], opset: int) -> str:
+    """Float and text columns to numeric sources (N, s): cells clipped, dates in their parts, NaN = missing."""
+    parts: list[str] = []
+    found: list[tuple[int, str]] = []  # the source of each column of the parts, side by side
+    floats = [i for i, column in enumerate(codec.columns) if column.is_float]
+    dates = [i for i in floats if codec.columns[i].type == "datetime"]
+    if floats:
+        raw = g.join([inputs[i][0] for i in floats])
+        # Clip's answer to NaN is the runtime's own affair, so missing cells go around it.
+        parts.append(g.op("Where", g.op("IsNaN", raw), raw, g.clip(raw, -CELL_LIMIT, CELL_LIMIT)))
+        found += [(i, DATE_PARTS[0] if i in dates else "value") for i in floats]
+    if dates:
+        parts += _date_parts(g, g.take(parts[0], g.index(*(floats.index(i) for i in dates))))
+        found += [(i, part) for part in DATE_PARTS[1:] for i in dates]
+    for j, i in enumerate(codec.textual):
+        parts += _text(g, j, inputs[i], opset)
+        found += [(i, part) for part in text_parts(codec.columns[i])]
+    order = [found.index((source.column, source.part)) for source in codec.sources]
+    joined = g.join(parts)
+    return joined if order == list(range(len(found))) else g.take(joined, g.index(*order))
+
+
+def _text(g: GraphWriter, j: int, inputs: tuple[str, ...], opset: int) -> list[str]:
+    """The j-th text column's components (N, k), 0 where there is no text, and whether there is one (N, 1)."""
+    vectors = onnx_text_encoder.embed(g, *inputs, opset=opset)
+    state = f"{CONSTANTS}{PREFIX}{j}."
+    values = g.op("MatMul", g.op("Sub", vectors, g.tensor(state + "mean")), g.tensor(state + "components"))
+    tokens = g.op("Cast", g.op("ReduceSum", inputs[1], g.index(1), keepdims=1), to=TensorProto.FLOAT)
+    present = g.clip(tokens, 0, 1)
+    return [g.op("Mul", values, present), present]
 
 
 def _date_parts(g: GraphWriter, days: str) -> list[str]:

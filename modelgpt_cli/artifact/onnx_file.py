@@ -21,13 +21,24 @@ from torch import Tensor
 
 import modelgpt_cli
 from modelgpt_cli.artifact import onnx_features
-from modelgpt_cli.artifact.card import input_names, model_card
+from modelgpt_cli.artifact.card import OUTPUTS, graph_inputs, model_card
 from modelgpt_cli.artifact.onnx_graph import ML_DOMAIN, GraphWriter
-from modelgpt_cli.artifact.onnx_network import SCALE, integer_labels, network_scores, prediction, probabilities
+from modelgpt_cli.artifact.onnx_network import (
+    SCALE,
+    bounds,
+    integer_labels,
+    linear_inputs,
+    network_scores,
+    prediction,
+    probabilities,
+)
+from modelgpt_cli.artifact.onnx_text_encoder import encoder_weights
 from modelgpt_cli.domains.tabular.features import SourceStats
-from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
+from modelgpt_cli.domains.tabular.model import CONSTANTS, INTERVAL, PARAMETERS, SPREAD, TabularModel
+from modelgpt_cli.domains.tabular.text_columns import PREFIX
 from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.runtime.session import check_file, parse_metadata
+from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
+from modelgpt_cli.runtime.session import TOKENIZER, check_file, parse_metadata
 
 QUANTIZE = ("none", "fp16", "int8")
 OPSETS = range(13, 21)
@@ -54,7 +65,8 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
     -------
     onnx.ModelProto
         Inputs (N, 1), float32 or string (``""`` = missing). Outputs ``label`` (N,) and ``probabilities`` (N, C), or
-        ``prediction`` (N, 1). The same model gives the same bytes.
+        ``prediction`` (N, 1) and, of a model with an interval, ``lower`` and ``upper`` (N, 1). The same model gives
+        the same bytes.
 
     Raises
     ------
@@ -67,14 +79,19 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
     if quantize != "none":
         for name in (name for name in PARAMETERS if not name.endswith("bias")):
             state |= _quantised(name, state[name], quantize)
-    inputs = input_names([column.name for column in model.codec.columns])
-    g = GraphWriter(state, [*inputs, "label", "probabilities", "prediction"])
-    full, flat = onnx_features.encode(g, model.codec, inputs)
-    scores = network_scores(g, full, flat, inputs[0])
+    inputs = graph_inputs(model.codec.columns)
+    encoder = shipped_encoder() if model.codec.textual else None
+    weights = encoder_weights(encoder.state()) if encoder else {}
+    g = GraphWriter(state | weights, [*(name for names in inputs for name in names), *OUTPUTS])
+    full, flat = onnx_features.encode(g, model.codec, inputs, opset=opset)
+    linear = linear_inputs(g, full, flat)
+    scores = network_scores(g, full, flat, linear, inputs[0][0])
     if blueprint.task == "classification":
         probabilities(g, scores, blueprint.labels)
     else:
         prediction(g, scores, _TARGET)
+        if model.has_interval:
+            bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD)
 
     graph = helper.make_graph(g.nodes, "modelgpt", _inputs(model, inputs), _outputs(model), list(g.constants.values()))
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
@@ -87,6 +104,8 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
     )
     card = model_card(blueprint) | {"export": {"opset": opset, "quantize": quantize}}
     entries = {"modelgpt": json.dumps(card, allow_nan=False)}
+    if encoder:
+        entries[TOKENIZER] = encoder.tokenizer_json
     if quantize == "none":
         entries[_REST] = json.dumps({k: _pack(v) for k, v in state.items() if k not in g.constants})
     helper.set_model_props(proto, entries)
@@ -157,19 +176,31 @@ def _state_names(blueprint: Mapping[str, Any]) -> list[str]:
     strings = sum(column["type"] in ("boolean", "categorical") for column in blueprint["columns"])
     names = [f"{onnx_features.SOURCES}{field.name}" for field in fields(SourceStats)]
     names += [f"{onnx_features.TABLES}{i}" for i in range(strings)]
+    texts = sum(column["type"] == "text" and bool(column.get("components")) for column in blueprint["columns"])
+    names += [f"{CONSTANTS}{PREFIX}{i}.{part}" for i in range(texts) for part in ("mean", "components")]
     if blueprint["task"] == "regression":
         names.append(_TARGET)
+        if blueprint.get("interval"):
+            names += [CONSTANTS + INTERVAL, CONSTANTS + SPREAD]
     return [*names, *PARAMETERS]
 
 
-def _inputs(model: TabularModel, names: list[str]) -> list[onnx.ValueInfoProto]:
-    kinds = [TensorProto.FLOAT if column.is_float else TensorProto.STRING for column in model.codec.columns]
-    return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name, kind in zip(names, kinds, strict=True)]
+def _inputs(model: TabularModel, inputs: list[tuple[str, ...]]) -> list[onnx.ValueInfoProto]:
+    found = []
+    for column, names in zip(model.codec.columns, inputs, strict=True):
+        kind = TensorProto.FLOAT if column.is_float else TensorProto.STRING
+        for name in names:
+            if column.is_text:
+                found.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["N", f"{names[0]} tokens"]))
+            else:
+                found.append(helper.make_tensor_value_info(name, kind, ["N", 1]))
+    return found
 
 
 def _outputs(model: TabularModel) -> list[onnx.ValueInfoProto]:
     if model.blueprint.task == "regression":
-        return [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, ["N", 1])]
+        names = ["prediction", "lower", "upper"] if model.has_interval else ["prediction"]
+        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in names]
     labels = model.blueprint.labels
     kind = TensorProto.INT64 if integer_labels(labels) else TensorProto.STRING
     return [

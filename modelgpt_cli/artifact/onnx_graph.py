@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class GraphWriter:
         self._taken = {*state, *names}
         self._literals: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._count: dict[str, int] = {}
+        self._written: dict[str, str] = {}
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node; returns the name of its output."""
@@ -48,6 +49,12 @@ class GraphWriter:
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(self.state[name]), name)
         return name
+
+    def once(self, key: str, write: Callable[[], str]) -> str:
+        """A value that several places read: `write` adds its nodes when it is first asked for."""
+        if key not in self._written:
+            self._written[key] = write()
+        return self._written[key]
 
     def const(self, value: Any, dtype: Any = np.float32) -> str:
         """A constant that is not of the state; equal ones are written once."""

@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 from modelgpt_cli.artifact.onnx_graph import GraphWriter
 from modelgpt_cli.domains.tabular.features import CHANNELS
-from modelgpt_cli.domains.tabular.model import PARAMETERS
+from modelgpt_cli.domains.tabular.model import PARAMETERS, SPREAD_CLIP
 
 SCALE = ".scale"
 """Behind a weight's name: the name of the numbers that its 8-bit integers are to be multiplied by."""
@@ -22,7 +22,13 @@ _STACKED = tuple(name for name in PARAMETERS if name not in ("head.linear", "hea
 _INT64 = np.iinfo(np.int64)
 
 
-def network_scores(g: GraphWriter, full: list[str], flat: list[str], rows: str) -> str:
+def linear_inputs(g: GraphWriter, full: list[str], flat: list[str]) -> str:
+    """The first view of full features and the flat ones, (N, f + b); empty if there is no feature."""
+    parts = [*full[:1], *flat]
+    return g.join(parts) if parts else ""
+
+
+def network_scores(g: GraphWriter, full: list[str], flat: list[str], linear: str, rows: str) -> str:
     """Write the network's nodes, member by member.
 
     One product per member and layer: onnxruntime packs such matrices when it loads the model and joins product, bias
@@ -33,6 +39,8 @@ def network_scores(g: GraphWriter, full: list[str], flat: list[str], rows: str) 
     g : GraphWriter
     full, flat : list of str
         As `onnx_features.encode` gives them.
+    linear : str
+        As `linear_inputs` gives them.
     rows : str
         Any input (N, 1), to count rows by where there is no feature at all.
 
@@ -60,7 +68,7 @@ def network_scores(g: GraphWriter, full: list[str], flat: list[str], rows: str) 
         h2 = g.op("Relu", g.op("Add", g.op("MatMul", h1, part["layers.1.weight"]), part["layers.1.bias"]))
         terms += [g.op("MatMul", h1, part["head.hidden1"]), g.op("MatMul", h2, part["head.hidden2"])]
     if parts:
-        terms.append(g.op("MatMul", g.join([*full[:1], *flat]), weights["head.linear"]))
+        terms.append(g.op("MatMul", linear, weights["head.linear"]))
     return g.op("Sum", *terms, weights["head.bias"])
 
 
@@ -97,6 +105,17 @@ def prediction(g: GraphWriter, scores: str, target: str) -> None:
     """The standardised target (N, 1) to the output ``prediction``, in the target's own unit."""
     mean, std = (g.op("Gather", g.tensor(target), g.index(i), axis=0) for i in (0, 1))
     g.op("Add", g.op("Mul", scores, std), mean, output="prediction")
+
+
+def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str) -> None:
+    """The output ``prediction`` (N, 1) to the outputs ``lower`` and ``upper``; see `TabularModel.answers`."""
+    quantile, bias, least, most = (g.op("Gather", g.tensor(interval), g.const(i, np.int64), axis=0) for i in range(4))
+    z = g.clip(scores, -SPREAD_CLIP, SPREAD_CLIP)
+    inputs = [*([linear] if linear else []), z, g.op("Abs", z), g.op("Mul", z, z)]
+    log_spread = g.op("Add", g.op("MatMul", g.join(inputs), g.tensor(spread)), bias)
+    half = g.op("Mul", g.op("Exp", g.op("Clip", log_spread, least, most)), quantile)
+    g.op("Sub", "prediction", half, output="lower")
+    g.op("Add", "prediction", half, output="upper")
 
 
 def integer_labels(labels: Sequence[str]) -> bool:

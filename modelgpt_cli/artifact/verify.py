@@ -13,16 +13,19 @@ import onnxruntime as ort
 import pandas as pd
 import torch
 
-from modelgpt_cli.artifact.card import input_names
+from modelgpt_cli.artifact.card import graph_inputs
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import VerificationError
+from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
+from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
 
 TOLERANCE = 1e-4
 BATCHES = (1, 2, 7)
 _FLOATS = (np.nan, 0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e6, -1e6, 1e30, 1e37, -1e37, 1e308, -1e308, np.inf, -np.inf)
+_TEXTS = (None, "word", "Two words, 1 comma.", "  ", "Ünïcode – ☕ 漢字", "a longer text " * 4)
 _TYPICAL = 24
-_GIVEN = 32
+_GIVEN, _GIVEN_TEXTS = 32, 8
 
 
 def verify(
@@ -59,12 +62,11 @@ def verify(
     session = _session(raw)
     frame = edge_rows(model)
     if rows is not None and len(rows):
-        given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
+        given = rows.iloc[: _GIVEN_TEXTS if model.codec.textual else _GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([frame, given.astype(frame.dtypes)], ignore_index=True)
     x, codes = model.codec.arrays(frame)
     with torch.inference_mode():
-        out = model(torch.from_numpy(x), torch.from_numpy(codes))
-        expected = (out.softmax(1) if model.blueprint.task == "classification" else out).numpy()
+        expected = model.answers(torch.from_numpy(x), torch.from_numpy(codes)).numpy()
 
     feed = _feed(model, frame)
     worst = 0.0
@@ -91,6 +93,8 @@ def edge_rows(model: TabularModel) -> pd.DataFrame:
     for i, column in enumerate(columns):
         if column.is_float:
             cells[column.name] = _float_cells(column, n_rows, rng)
+        elif column.is_text:
+            cells[column.name] = pd.Series([_TEXTS[row % len(_TEXTS)] for row in range(n_rows)], dtype=object)
         else:
             cells[column.name] = pd.Series(_string_cells(levels[i], n_rows, rng), dtype=object)
     return pd.DataFrame(cells)
@@ -129,20 +133,24 @@ def _session(raw: bytes) -> ort.InferenceSession:
 
 
 def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Typed rows as the graph takes them, (N, 1) each."""
+    """Typed rows as the graph takes them, (N, 1) each, or (N, T) of a text."""
     columns = model.codec.columns
-    feed = {}
+    feed: dict[str, np.ndarray] = {}
     with np.errstate(over="ignore"):
-        for column, name in zip(columns, input_names([c.name for c in columns]), strict=True):
-            cells = frame[column.name]
+        for column, names in zip(columns, graph_inputs(columns), strict=True):
+            name, cells = names[0], frame[column.name]
+            if column.is_text:
+                tokenizer = load_tokenizer(shipped_encoder().tokenizer_json)
+                feed |= dict(zip(names, padded(token_ids(tokenizer, cells.tolist())), strict=True))
+                continue
             array = cells.to_numpy(np.float32) if column.is_float else cells.where(cells.notna(), "").to_numpy(object)
             feed[name] = array[:, None]
     return feed
 
 
 def _difference(model: TabularModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
-    """The largest difference between torch's answers and the graph's, whose last output are the numbers."""
-    got = outputs[-1]
+    """The largest difference between torch's answers and the graph's: the probabilities, or all outputs in a row."""
+    got = outputs[-1] if model.blueprint.task == "classification" else np.concatenate(outputs, axis=1)
     if not np.isfinite(expected).all():
         raise _failed("The original itself gives answers that are no numbers.")
     if got.shape != expected.shape or not np.isfinite(got).all():

@@ -17,9 +17,24 @@ modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safete
 @o.option("--data", metavar="PATH", help="The labelled table.", show_default="the one the requirement names")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
-@o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="4")
+@o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="8")
 @o.option("--generator", metavar="DIR", shared=True, help="The generator checkpoint.", show_default="the shipped one")
 @o.option("--encoder", metavar="NAME|DIR", shared=True, help="The text encoder.", show_default="the shipped one")
+@o.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, max_open=True),
+    metavar="SHARE",
+    help="Regression: the share of true values between 'lower' and 'upper'; 0: no such outputs.",
+    show_default="0.9",
+)
+@o.option("--all-rows", is_flag=True, help="Solve the head on every row of a table of more than 500,000.")
+@o.option(
+    "--text-columns",
+    type=click.Choice(["embed", "drop"]),
+    default="embed",
+    help="Free text: give the model the text encoder (24 MB) where the limits allow, or leave such columns out.",
+)
+@o.option("--words", is_flag=True, help="Show the generator the requirement's words even where there is data.")
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -34,6 +49,10 @@ def build(
     members: int | None,
     generator: str | None,
     encoder: str | None,
+    coverage: float | None,
+    text_columns: str,
+    all_rows: bool,
+    words: bool,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -47,8 +66,11 @@ def build(
     --json.
     """
     from modelgpt_cli import api
-    from modelgpt_cli.commands.output import duration, metrics_table, result, result_json, say, size
+    from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
+    from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
+    if words and encoder is None:
+        begin_check()  # while torch is loaded
     report = api.build(
         req,
         data=data,
@@ -57,6 +79,10 @@ def build(
         members=members,
         generator=generator,
         encoder=encoder,
+        coverage=coverage,
+        text_columns=text_columns,
+        all_rows=all_rows,
+        words=words,
         types=types,
         merge_labels=merge_labels,
         device=device,
@@ -68,5 +94,8 @@ def build(
         return
     if report.metrics:
         say(f"Cross-validated on {report.n_rows:,} rows:\n{metrics_table(report.metrics)}")
+    if report.interval:
+        width, coverage = number(report.interval["mean_width"]), report.interval["coverage"]
+        say(f"Interval: 'lower' to 'upper', on average {width} wide, for {coverage:.4g} of the true values.")
     say(f"Built in {duration(report.seconds)}, {size(report.size_bytes)}.")
     result(report.path)

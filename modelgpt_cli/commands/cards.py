@@ -23,6 +23,8 @@ _NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R2",
+    "interval_coverage": "interval coverage",
+    "interval_width": "interval width (mean)",
 }
 
 
@@ -32,6 +34,8 @@ def evaluation_text(done: Evaluation) -> str:
     for row in rows:
         if row[0] == "ROC AUC" and done.roc_auc_kind != "binary":
             row[0] += f" ({done.roc_auc_kind})"
+        if row[0] == "interval coverage" and done.coverage is not None:
+            row[0] += f" (made for {done.coverage:.4g})"
     lines = [f"{done.rows:,} rows, target '{done.target}'", "", table(["", "value"], rows)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
@@ -50,6 +54,8 @@ def card_text(card: Mapping[str, Any]) -> str:
     if card.get("labels"):
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
     facts += [[name, _flat(card[name])] for name in ("limits", "provenance") if card.get(name)]
+    if card.get("interval"):
+        facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
     parts.append("\n".join(f"{name + ':':<12}{value}" for name, value in facts))
     inputs = [[i["name"], i["type"], _input_note(i)] for i in card["inputs"]]
     parts.append(f"{len(inputs)} inputs:\n{_left(inputs)}")

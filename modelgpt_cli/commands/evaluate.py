@@ -29,7 +29,7 @@ def evaluate(
     """Measure MODEL (a model.onnx) on DATA, a table with the true values in it.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix. Regression: RMSE, MAE and R2.
+    the confusion matrix. Regression: RMSE, MAE, R2, and the interval's coverage and mean width.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.cards import evaluation_text

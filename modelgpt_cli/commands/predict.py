@@ -23,8 +23,9 @@ cat new.csv | modelgpt predict model.onnx - --proba""",
 def predict(model: str, data: str, output: str, proba: bool, chunk_rows: int, threads: int | None, force: bool) -> None:
     """Score DATA (any table describe can read; '-' for stdin) with MODEL (a model.onnx).
 
-    Writes CSV with a column 'label' (or 'prediction', for regression), rows in the order of the input. Works on files
-    larger than memory. Missing columns count as empty cells, further columns are ignored.
+    Writes CSV with a column 'label', or for regression 'prediction' and, of a model that has an interval, 'lower' and
+    'upper'; rows in the order of the input. Works on files larger than memory. Missing columns
+    count as empty cells, further columns are ignored.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say

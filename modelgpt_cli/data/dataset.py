@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from modelgpt_cli.data.infer import infer_column
+from modelgpt_cli.background import ahead, begin
+from modelgpt_cli.data.infer import infer_column, use_text
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
@@ -52,16 +54,33 @@ class Dataset:
     _table: Table | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
 
-    def frames(self, rows: int = 65536) -> Iterator[pd.DataFrame]:
-        """All rows that have a target, typed as `sample` is, at constant memory, from the first row at each call."""
+    def frames(self, rows: int = 65536, share: float = 1.0, seed: int = 0) -> Iterator[pd.DataFrame]:
+        """All rows that have a target, typed as `sample` is, at constant memory, from the first row at each call.
+
+        With a `share` below 1 every row is drawn with that probability; the same seed draws the same rows.
+        """
         if self._table is None or self._target is None:
             yield self.sample
             return
         names = [*(column.name for column in self.schema.used), self.schema.target]
-        for raw in self._table.frames(rows, names):
-            frame = _typed_rows(raw, self.schema.used, self._target)
-            if len(frame):
-                yield frame
+        raw = ahead(self._table.frames(rows, names))
+        for frame in raw if share >= 1 else _drawn(raw, rows, share, seed):
+            typed_rows = _typed_rows(frame, self.schema.used, self._target)
+            if len(typed_rows):
+                yield typed_rows
+
+
+def _drawn(frames: Iterator[pd.DataFrame], rows: int, share: float, seed: int) -> Iterator[pd.DataFrame]:
+    """Some of the rows, each drawn with probability `share`, gathered into frames of about `rows` rows."""
+    rng = np.random.default_rng([seed, 13])
+    held: list[pd.DataFrame] = []
+    for frame in frames:
+        held.append(frame.take(np.flatnonzero(rng.random(len(frame)) < share)))
+        if sum(map(len, held)) >= rows:
+            yield pd.concat(held, ignore_index=True)
+            held = []
+    if held:
+        yield pd.concat(held, ignore_index=True)
 
 
 def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target) -> pd.DataFrame:
@@ -83,6 +102,7 @@ def load_dataset(
     types: str | Path | None = None,
     merge_labels: bool = False,
     sample_rows: int = 20_000,
+    text_columns: int = 0,
     seed: int = 0,
 ) -> Dataset:
     """Read a table once and find out what is in it.
@@ -105,6 +125,8 @@ def load_dataset(
         Make one class of labels that differ only in case, blanks or final punctuation.
     sample_rows : int
         So many rows are held in `sample` at most (fewer in very wide tables).
+    text_columns : int
+        So many columns of free text are to be used at most.
     seed : int
         For the sample.
 
@@ -130,13 +152,14 @@ def load_dataset(
     if target in overrides:
         task = _overridden(task, target, overrides[target])
     names, fixed = _inputs(table, target, columns, overrides)
+    fingerprint = begin(table.fingerprint)
     scan = scan_table(table, names, target, sample_rows, seed)
     plan = plan_target(scan, target, table.name, task, classes, merge_labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     inferred = [
         infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), warnings.append) for name in names
     ]
-    schema = Schema(tuple(inferred), target, plan.task, plan.classes)
+    schema = Schema(use_text(inferred, text_columns), target, plan.task, plan.classes)
     warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *_few(warnings)]
     _tell(schema, warnings, table)
     return Dataset(
@@ -147,7 +170,7 @@ def load_dataset(
         class_counts=plan.counts,
         sample=_typed_rows(raw, schema.used, plan),
         warnings=warnings,
-        fingerprint=table.fingerprint(),
+        fingerprint=fingerprint(),
         description=table.description,
         test_path=table.test_path,
         _table=table,

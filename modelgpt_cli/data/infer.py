@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from modelgpt_cli.data.cells import clip_finite, days, guess_date_format, numbers, texts, to_arrow
 from modelgpt_cli.data.scan import ColumnFacts
-from modelgpt_cli.data.schema import MAX_LEVELS, Column, ColumnType
+from modelgpt_cli.data.schema import MAX_LEVELS, TEXT_COMPONENTS, Column, ColumnType
 from modelgpt_cli.errors import UsageError
 
 _BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
@@ -95,7 +96,20 @@ def infer_column(
         return _describe(seen, kind, note, "", warn)
     _check_fixed(seen, fixed.type)
     note = "" if fixed.used else (fixed.note or f"{fixed.type}, as asked for")
-    return _describe(seen, fixed.type, note, fixed.description, warn)
+    return replace(_describe(seen, fixed.type, note, fixed.description, warn), components=fixed.components)
+
+
+def use_text(columns: Sequence[Column], most: int) -> tuple[Column, ...]:
+    """The columns, of which the first `most` of free text are to be used; the others' notes say why they are not."""
+    found: list[Column] = []
+    for column in columns:
+        if column.is_text and not column.used and most:
+            if sum(c.is_text and c.used for c in found) < most:
+                column = replace(column, components=TEXT_COMPONENTS, note="")
+            else:
+                column = replace(column, note=f"free text, of which at most {most} columns are used")
+        found.append(column)
+    return tuple(found)
 
 
 def _check_fixed(seen: _Evidence, kind: ColumnType) -> None:
@@ -175,7 +189,7 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
         words = sum(len(text.split()) for text in probe) / len(probe)
         chars = sum(len(text) for text in probe) / len(probe)
         if words >= _TEXT_WORDS or (chars > _TEXT_CHARS and words >= 2):
-            return "text", "free text, not used for now"
+            return "text", "free text"
         if share >= _UNIQUE_SHARE:
             return "identifier", "a different value in (nearly) every row"
     return "categorical", ""

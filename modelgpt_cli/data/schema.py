@@ -38,19 +38,30 @@ class Column:
     """Why the column is dropped, or what was noticed about it."""
     format: str = ""
     """Datetime: the strptime format of its cells, or "ISO8601"; guessed from the cells where empty."""
+    components: int = 0
+    """Text: how many numbers its embedding is reduced to; 0 where the column is dropped."""
 
     @property
     def used(self) -> bool:
         """Whether the column becomes an input of the model."""
-        return self.type in USED_TYPES
+        return self.type in USED_TYPES or self.components > 0
 
     @property
     def is_float(self) -> bool:
         """Whether its cells are numbers (float32 in the graph) rather than strings."""
         return self.type in ("numeric", "datetime")
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds free text (token ids in the graph)."""
+        return self.type == "text"
+
 
 MAX_LEVELS = 64
+TEXT_COMPONENTS = 32
+"""Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
+MAX_TEXT_COLUMNS = 3
+"""Each takes a pass of the text encoder per row."""
 
 
 @dataclass(frozen=True)

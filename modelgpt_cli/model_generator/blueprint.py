@@ -45,6 +45,8 @@ class Blueprint:
         Class names in the order of `probabilities`; empty for regression.
     metrics : dict
         Name of the model or baseline → metric → value, cross-validated at build.
+    interval : dict
+        Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
     provenance : dict
         Generator, encoder, seed, versions, data.
     """
@@ -58,6 +60,7 @@ class Blueprint:
     domain: str = "tabular"
     limits: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    interval: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -32,6 +32,8 @@ class Evaluation:
     """Rows without a true value, left out."""
     metrics: dict[str, float | None]
     roc_auc_kind: str = ""
+    coverage: float | None = None
+    """The share of true values that the model's prediction interval was made to hold; None where it has none."""
     true_labels: tuple[str, ...] = ()
     """The confusion matrix's rows: the model's labels, then those it doesn't know."""
     predicted_labels: tuple[str, ...] = ()
@@ -58,6 +60,8 @@ class Evaluation:
                 "predicted": list(self.predicted_labels),
                 "matrix": self.confusion,
             }
+        if self.coverage is not None:
+            values["coverage"] = self.coverage
         if self.plot is not None:
             values["plot"] = str(self.plot)
         return values
@@ -149,16 +153,20 @@ def _codes(model: Model, index: dict[str, int], labels: np.ndarray) -> np.ndarra
 
 
 def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
-    true_parts, predicted_parts = [], []
+    names = ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
+    true_parts, answers = [], []
     skipped = 0
     for cells, outputs in _scored(model, rows, column, chunk_rows):
         kept = np.isfinite(cells)
         skipped += int((~kept).sum())
         true_parts.append(cells[kept])
-        predicted_parts.append(outputs["prediction"].reshape(-1)[kept].astype(np.float64))
+        answers.append(np.stack([outputs[name].reshape(-1)[kept].astype(np.float64) for name in names]))
     true = _joined(true_parts, rows, column, skipped)
-    predicted = np.concatenate(predicted_parts)
-    done = Evaluation(model.task, column, len(true), skipped, m.regression_metrics(true, predicted), plot=plot)
+    predicted, *bounds = np.concatenate(answers, axis=1)
+    values = m.regression_metrics(true, predicted)
+    if bounds:
+        values |= m.interval_metrics(true, *bounds)
+    done = Evaluation(model.task, column, len(true), skipped, values, coverage=model.coverage, plot=plot)
     if plot is not None:
         from modelgpt_cli.runtime.plot import plot_regression
 

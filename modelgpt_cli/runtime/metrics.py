@@ -65,6 +65,14 @@ def regression_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, flo
     }
 
 
+def interval_metrics(true: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float | None]:
+    """Measure prediction intervals: the share of true values inside, and the mean width in the target's unit."""
+    return {
+        "interval_coverage": float(((lower <= true) & (true <= upper)).mean()),
+        "interval_width": float((upper - lower).mean()),
+    }
+
+
 def calibration_bins(correct: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean confidence and accuracy of the rows in each of 15 equal bins of confidence (NaN where none)."""
     index = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)

@@ -35,6 +35,11 @@ class Prediction:
     """(N, C) float32."""
     prediction: np.ndarray | None = None
     """(N,) float32, for regression."""
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+    """(N,) float32: the bounds of the prediction interval, of a regression model that has one."""
+    coverage: float | None = None
+    """The share of true values that the interval was made to hold."""
 
 
 def predict(
@@ -91,10 +96,18 @@ def _collect(model: Model, rows: Rows, chunk_rows: int, start: float) -> Predict
     n_rows = sum(len(part[next(iter(part))]) for part in parts)
     seconds = time.perf_counter() - start
     if model.task == "regression":
-        return Prediction(n_rows, seconds, prediction=joined.get("prediction", np.empty((0, 1), np.float32))[:, 0])
+        none = np.empty((0, 1), np.float32)
+        prediction, *bounds = (joined.get(name, none)[:, 0] for name in _numbers(model))
+        lower, upper = bounds or (None, None)
+        return Prediction(n_rows, seconds, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage)
     label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
     return Prediction(n_rows, seconds, model.labels, label=label, probabilities=probabilities)
+
+
+def _numbers(model: Model) -> list[str]:
+    """The outputs of a regression model."""
+    return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
 
 
 @contextmanager
@@ -111,9 +124,9 @@ def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
 
 def _write(model: Model, rows: Rows, stream: BinaryIO, *, proba: bool, chunk_rows: int) -> int:
     """Write the CSV: the header, then each chunk as it is scored."""
-    names = ["prediction"] if model.task == "regression" else ["label"]
+    names = _numbers(model) if model.task == "regression" else ["label"]
     if proba and model.task == "regression":
-        logger.warning("--proba has no meaning for a regression; only 'prediction' is written.")
+        logger.warning("--proba has no meaning for a regression; no column is added.")
     elif proba:
         names += [f"probability_{label}" for label in model.labels]
     stream.write((",".join(_quoted(name) for name in names) + "\n").encode())
@@ -123,16 +136,16 @@ def _write(model: Model, rows: Rows, stream: BinaryIO, *, proba: bool, chunk_row
         if not n:
             continue
         total += n
-        stream.write("\n".join([*_lines(model.run(columns), cells, proba), ""]).encode())
+        stream.write("\n".join([*_lines(model.run(columns), names, cells, proba), ""]).encode())
     return total
 
 
-def _lines(outputs: dict[str, np.ndarray], cells: dict[str, str], proba: bool) -> list[str]:
+def _lines(outputs: dict[str, np.ndarray], names: list[str], cells: dict[str, str], proba: bool) -> list[str]:
     """Format one chunk. Labels are quoted once, not once a row; numbers have float32's digits."""
     if "prediction" in outputs:
         # As str, a float32 takes the fewest digits that give it back exactly.
-        lines: list[str] = outputs["prediction"].reshape(-1).astype(str).tolist()
-        return lines
+        columns = [outputs[name].reshape(-1).astype(str).tolist() for name in names]
+        return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
     labels = [cells.get(str(label), str(label)) for label in outputs["label"].tolist()]
     if not proba:
         return labels

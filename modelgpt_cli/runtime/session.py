@@ -10,15 +10,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 FORMAT = 1
+TOKENIZER = "modelgpt_tokenizer"
+"""Metadata entry of models that read text: the tokenizer's JSON."""
 _CELLS_PER_RUN = 400_000
+_TEXTS_PER_RUN = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Input:
     type: str
     format: str = ""
     """Datetime: how its cells are written; guessed from the cells where empty."""
+    mask: str = ""
+    """Text: the input that takes the attention mask; `name` takes the token ids."""
 
     @property
     def is_float(self) -> bool:
@@ -63,13 +72,18 @@ class Model:
             self.task: str = self.metadata["task"]
             self.target: str = self.metadata["target"]
             self.labels: tuple[str, ...] = tuple(str(label) for label in self.metadata.get("labels") or ())
+            interval = self.metadata.get("interval") or {}
+            self.coverage: float | None = interval["coverage"] if interval else None
             self.inputs = tuple(
-                Input(i["name"], i.get("input", i["name"]), i["type"], i.get("format", ""))
+                Input(i["name"], i.get("input", i["name"]), i["type"], i.get("format", ""), i.get("mask", ""))
                 for i in self.metadata["inputs"]
             )
         except (KeyError, TypeError) as error:
             raise damaged(self.path, f"Its card lacks {error}.") from error
         self._check_graph()
+        self._tokenizer: Tokenizer | None = None
+        if any(i.mask for i in self.inputs):
+            self._tokenizer = load_tokenizer(self._session.get_modelmeta().custom_metadata_map.get(TOKENIZER))
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Score rows.
@@ -83,7 +97,8 @@ class Model:
         Returns
         -------
         dict of str to ndarray
-            ``label`` (N,) and ``probabilities`` (N, C) float32, or ``prediction`` (N, 1) float32.
+            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) float32 and, where the model
+            has an interval, ``lower`` and ``upper`` (N, 1) float32.
 
         Raises
         ------
@@ -100,6 +115,8 @@ class Model:
             if i.name not in arrays:
                 fill = np.full((n_rows, 1), np.nan, np.float32) if i.is_float else np.full((n_rows, 1), "", object)
                 arrays[i.name] = fill
+        if self._tokenizer is not None:
+            return self._run_with_text(arrays, n_rows, self._tokenizer)
         # The graph holds several numbers per cell at once: a bounded number of cells a run bounds the memory, and one
         # that stays in the processor's cache is faster too.
         step = max(256, _CELLS_PER_RUN // len(self.inputs))
@@ -112,13 +129,39 @@ class Model:
             for k, output in enumerate(self._session.get_outputs())
         }
 
+    def _run_with_text(self, arrays: dict[str, np.ndarray], n_rows: int, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
+        """Score rows, those with texts of like length together: the encoder's work grows with the longest."""
+        texts = {i.name: token_ids(tokenizer, arrays.pop(i.name)[:, 0].tolist()) for i in self.inputs if i.mask}
+        masks = {i.name: i.mask for i in self.inputs}
+        length = np.zeros(n_rows, dtype=np.int64)
+        for ids in texts.values():
+            length += [len(row) for row in ids]
+        order = np.argsort(length, kind="stable")
+        parts = []
+        for start in range(0, max(n_rows, 1), _TEXTS_PER_RUN):
+            rows = order[start : start + _TEXTS_PER_RUN]
+            feed = {name: array[rows] for name, array in arrays.items()}
+            for name, ids in texts.items():
+                feed[name], feed[masks[name]] = padded([ids[row] for row in rows])
+            parts.append(self._session.run(None, feed))
+        back = np.argsort(order)
+        return {
+            output.name: np.concatenate([part[k] for part in parts])[back]
+            for k, output in enumerate(self._session.get_outputs())
+        }
+
     def _check_graph(self) -> None:
         """Hold the graph against its card, so that a mismatch is one clear error and not a riddle at the first run."""
         graph = {i.name: i.type for i in self._session.get_inputs()}
-        expected = {i.name: "tensor(float)" if i.is_float else "tensor(string)" for i in self.inputs}
+        expected: dict[str, str] = {}
+        for i in self.inputs:
+            kind = "tensor(float)" if i.is_float else "tensor(int64)" if i.mask else "tensor(string)"
+            expected |= {name: kind for name in (i.name, i.mask) if name}
         if not expected or graph != expected:
             raise damaged(self.path, "Its inputs are not those that its card names.")
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
+        if self.coverage is not None:
+            wanted |= {"lower", "upper"}
         if not wanted <= {output.name for output in self._session.get_outputs()}:
             raise damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
 

@@ -14,6 +14,7 @@ import pandas as pd
 from modelgpt_cli.data.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT
+from modelgpt_cli.domains.tabular.text_columns import TextProjection, fit_projection
 
 DATE_PARTS = ("days", "year", "week", "day")
 """Of a datetime: the days themselves, the phase in the year, the day of the week, the phase in the day."""
@@ -38,10 +39,13 @@ class TableCodec:
         Used columns alone, in the schema's order.
     levels : tuple of tuple of str
         Of each boolean or categorical column, in order.
+    texts : tuple of TextProjection
+        Of each text column, in order.
     """
 
     columns: tuple[Column, ...]
     levels: tuple[tuple[str, ...], ...]
+    texts: tuple[TextProjection, ...] = ()
 
     @property
     def sources(self) -> list[Source]:
@@ -52,12 +56,19 @@ class TableCodec:
                 found.append(Source(i))
             elif column.type == "datetime":
                 found += [Source(i, part) for part in DATE_PARTS]
+            elif column.is_text:
+                found += [Source(i, part) for part in text_parts(column)]
         return found
 
     @property
     def categorical(self) -> list[int]:
         """Indices of the boolean and categorical columns."""
-        return [i for i, c in enumerate(self.columns) if not c.is_float]
+        return [i for i, c in enumerate(self.columns) if not c.is_float and not c.is_text]
+
+    @property
+    def textual(self) -> list[int]:
+        """Indices of the text columns."""
+        return [i for i, c in enumerate(self.columns) if c.is_text]
 
     def arrays(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """A typed frame's rows.
@@ -71,7 +82,17 @@ class TableCodec:
         """
         x = np.zeros((len(frame), len(self.sources)), dtype=np.float32)
         cells: dict[int, np.ndarray] = {}
+        parts = {
+            (i, part): values
+            for i, project in zip(self.textual, self.texts, strict=True)
+            for part, values in zip(
+                text_parts(self.columns[i]), project(frame[self.columns[i].name].tolist()).T, strict=True
+            )
+        }
         for j, source in enumerate(self.sources):
+            if self.columns[source.column].is_text:
+                x[:, j] = parts[source.column, source.part]
+                continue
             if source.column not in cells:
                 raw = frame[self.columns[source.column].name].to_numpy(dtype=np.float64, na_value=np.nan)
                 cells[source.column] = np.clip(raw, -CELL_LIMIT, CELL_LIMIT).astype(np.float32)
@@ -80,6 +101,11 @@ class TableCodec:
         for j, (i, levels) in enumerate(zip(self.categorical, self.levels, strict=True)):
             codes[:, j] = level_codes(frame[self.columns[i].name], levels)
         return x, codes
+
+
+def text_parts(column: Column) -> list[str]:
+    """The numeric sources of a text column: its components, and whether there is a text."""
+    return [*(f"component {j}" for j in range(column.components)), "present"]
 
 
 def date_part(days: np.ndarray, part: str) -> np.ndarray:
@@ -105,16 +131,18 @@ def level_codes(cells: pd.Series, levels: Sequence[str]) -> np.ndarray:
     return codes
 
 
-def make_codec(columns: Sequence[Column], frame: pd.DataFrame | None = None) -> TableCodec:
+def make_codec(
+    columns: Sequence[Column], frame: pd.DataFrame | None = None, texts: tuple[TextProjection, ...] = ()
+) -> TableCodec:
     """The codec of used columns.
 
     Levels are taken from the frame where one is given (most frequent first, at most as many as `Column.levels` may
-    hold), else from the columns themselves.
+    hold), else from the columns themselves; so are the projections of text columns, else they are `texts`.
     """
     used = tuple(c for c in columns if c.used)
     levels = []
     for column in used:
-        if column.is_float:
+        if column.is_float or column.is_text:
             continue
         if frame is None:
             levels.append(column.levels)
@@ -122,4 +150,6 @@ def make_codec(columns: Sequence[Column], frame: pd.DataFrame | None = None) -> 
         counts = frame[column.name].value_counts()
         names = sorted(counts.index, key=lambda v: (-counts[v], v))
         levels.append(tuple(str(v) for v in names[:MAX_LEVELS]))
-    return TableCodec(used, tuple(levels))
+    if frame is not None:
+        texts = tuple(fit_projection(frame[c.name].tolist(), c.components) for c in used if c.is_text)
+    return TableCodec(used, tuple(levels), texts)

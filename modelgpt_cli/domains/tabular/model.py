@@ -15,9 +15,16 @@ from torch import Tensor, nn
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import CHANNELS, channels
+from modelgpt_cli.domains.tabular.text_columns import read_projections
 from modelgpt_cli.model_generator.blueprint import Blueprint
 
 CONSTANTS = "constants."
+INTERVAL = "interval"
+"""Of the constants: the interval's quantile, and bias, least and most of the logarithm of the spread, (4,)."""
+SPREAD = "interval.spread"
+"""Of the constants: the weights of that logarithm (f + b + 3, 1)."""
+SPREAD_CLIP = 3.0
+"""Standard deviations of the target within which the spread depends on the prediction."""
 PARAMETERS = (
     "layers.0.weight",
     "layers.0.bias",
@@ -37,8 +44,9 @@ class TabularModel(nn.Module):
     ----------
     blueprint : Blueprint
     state : dict of Tensor
-        ``constants.*`` (`TableEncoder.state`, and for regression ``constants.target`` = mean and standard deviation)
-        and the parameters:
+        ``constants.*`` (`TableEncoder.state`, and for regression ``constants.target`` = mean and standard deviation,
+        ``constants.interval`` and ``constants.interval.spread`` if it has a prediction interval, ``constants.text.*``
+        for text columns) and the parameters:
 
         * ``layers.0.weight`` (M, f K + b, H), ``layers.0.bias`` (M, 1, H)
         * ``layers.1.weight`` (M, H, H), ``layers.1.bias`` (M, 1, H)
@@ -51,8 +59,8 @@ class TabularModel(nn.Module):
     def __init__(self, blueprint: Blueprint, state: dict[str, Tensor]) -> None:
         super().__init__()
         self.blueprint = blueprint
-        self.codec: TableCodec = make_codec(blueprint.columns)
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
+        self.codec: TableCodec = make_codec(blueprint.columns, texts=read_projections(self.constants))
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)
 
@@ -85,24 +93,55 @@ class TabularModel(nn.Module):
 
     def scores(self, first: Tensor, linear: Tensor) -> Tensor:
         """What `forward` returns, from encoded rows."""
-        h1 = F.relu(first @ self.weight("layers.0.weight") + self.weight("layers.0.bias"))  # (M, N, H)
-        h2 = F.relu(h1 @ self.weight("layers.1.weight") + self.weight("layers.1.bias"))  # (M, N, H)
-        hidden = (h1 @ self.weight("head.hidden1") + h2 @ self.weight("head.hidden2")).sum(0)  # (N, C)
-        out = hidden + linear @ self.weight("head.linear") + self.weight("head.bias")
+        out = self._network(first, linear)
         if self.blueprint.task == "regression":
             mean, std = self.constants["target"]
             out = out * std + mean
         return out
 
+    def _network(self, first: Tensor, linear: Tensor) -> Tensor:
+        """Logits, or the standardised target."""
+        h1 = F.relu(first @ self.weight("layers.0.weight") + self.weight("layers.0.bias"))  # (M, N, H)
+        h2 = F.relu(h1 @ self.weight("layers.1.weight") + self.weight("layers.1.bias"))  # (M, N, H)
+        hidden = (h1 @ self.weight("head.hidden1") + h2 @ self.weight("head.hidden2")).sum(0)  # (N, C)
+        return hidden + linear @ self.weight("head.linear") + self.weight("head.bias")
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether its answers come with a prediction interval."""
+        return INTERVAL in self.constants
+
+    def answers(self, x: Tensor, codes: Tensor) -> Tensor:
+        """What the graph gives: probabilities (N, C); or prediction (N, 1), with an interval and its bounds (N, 3)."""
+        first, linear = self.encode(x, codes)
+        scores = self._network(first, linear)
+        if self.blueprint.task == "classification":
+            return scores.softmax(1)
+        mean, std = self.constants["target"]
+        out = scores * std + mean
+        if not self.has_interval:
+            return out
+        quantile, bias, least, most = self.constants[INTERVAL]
+        log_spread = spread_inputs(linear, scores) @ self.constants[SPREAD] + bias  # (N, 1)
+        half = log_spread.clamp(least, most).exp() * quantile
+        return torch.cat([out, out - half, out + half], 1)
+
     @torch.inference_mode()
-    def predict(self, frame: pd.DataFrame, chunk: int = 4096) -> np.ndarray:
-        """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32."""
+    def predict(self, frame: pd.DataFrame, chunk: int = 4096, *, interval: bool = False) -> np.ndarray:
+        """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32; with `interval`, bounds too (N, 3)."""
+        wide = interval and self.has_interval
         parts = []
         for start in range(0, len(frame), chunk):
             x, codes = self.codec.arrays(frame.iloc[start : start + chunk])
-            out = self(torch.from_numpy(x), torch.from_numpy(codes))
-            parts.append(out.softmax(1) if self.blueprint.task == "classification" else out)
-        return torch.cat(parts).numpy() if parts else np.zeros((0, self.blueprint.n_outputs), dtype=np.float32)
+            parts.append(self.answers(torch.from_numpy(x), torch.from_numpy(codes)))
+        width = 3 if wide else self.blueprint.n_outputs
+        return torch.cat(parts)[:, :width].numpy() if parts else np.zeros((0, width), dtype=np.float32)
+
+
+def spread_inputs(linear: Tensor, scores: Tensor) -> Tensor:
+    """What the spread around a prediction is told from, (N, f + b + 3): linear inputs and standardised prediction."""
+    z = scores.clamp(-SPREAD_CLIP, SPREAD_CLIP)
+    return torch.cat([linear, z, z.abs(), z * z], 1)
 
 
 def channel_columns(n_full: int, n_flat: int) -> np.ndarray:
