@@ -2,6 +2,7 @@
 .PHONY: help demo test check lint format types benchmark benchmark-pipeline clean
 
 DATA ?= ../shared/data/tabular/paper10
+TRAIN ?= ../shared/data/tabular/train
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,9 +28,13 @@ types:  ## mypy
 	.venv/bin/mypy
 	.venv/bin/mypy scripts
 
-benchmark:  ## Quality on the ten tables of the paper (long; goes on where it stopped)
-	GOMP_SPINCOUNT=10000 .venv/bin/python scripts/benchmark_tabular.py --data $(DATA) --splits 5 \
-		--out docs/results/paper10.csv --report docs/benchmarks.md
+benchmark:  ## Quality on tables, ours and others' (hours; goes on where it stopped; needs .[benchmark])
+	.venv/bin/python scripts/benchmark_tabular.py $(TRAIN) --split meta-validation --out docs/results/tabular-metavalidation.csv
+	.venv/bin/python scripts/benchmark_tabular.py $(DATA) --out docs/results/tabular-paper10.csv
+	.venv/bin/python scripts/benchmark_figures.py docs/results/tabular-metavalidation.csv --out docs/figures
+	.venv/bin/python scripts/benchmark_figures.py docs/results/tabular-paper10.csv --out docs/figures
+	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-metavalidation.csv
+	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-paper10.csv
 
 benchmark-pipeline:  ## Wall-clock and memory of the whole way
 	.venv/bin/python scripts/benchmark_pipeline.py --data $(DATA) \

@@ -41,7 +41,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         logging.getLogger("modelgpt").warning("mind the gap")
         logging.getLogger("modelgpt").info("a word")
         logging.getLogger("modelgpt").debug("a detail")
-        return SimpleNamespace(**REPORT, metrics=METRICS, notes=[], to_dict=lambda: {**REPORT, "metrics": METRICS})
+        return SimpleNamespace(
+            **REPORT, metrics=METRICS, notes=[], interval={}, to_dict=lambda: {**REPORT, "metrics": METRICS}
+        )
 
     monkeypatch.setattr(api, "build", build)
     return calls

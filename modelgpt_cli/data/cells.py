@@ -97,6 +97,28 @@ def to_arrow(series: pd.Series) -> pa.Array:
     return _plain(array)
 
 
+def as_read(series: pd.Series) -> pa.Array:
+    """Like `to_arrow`, but as the column lies in memory: levels stay dictionary-coded, NaN is not turned into null."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        codes = series.array.codes
+        levels = to_arrow(pd.Series(series.cat.categories))
+        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), levels)
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":
+        return pa.array(series.to_numpy())
+    return to_arrow(series)
+
+
+def is_coded(array: pa.Array) -> bool:
+    """Whether the cells are codes into a dictionary of levels."""
+    return bool(pa.types.is_dictionary(array.type))
+
+
+def level_counts(array: pa.DictionaryArray) -> np.ndarray:
+    """Cells by level of the dictionary, int64 (levels,); missing cells are not counted."""
+    codes = array.indices.drop_null() if array.null_count else array.indices
+    return np.bincount(codes.to_numpy(), minlength=len(array.dictionary))
+
+
 def is_text(array: pa.Array) -> bool:
     """Whether the cells are strings."""
     return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
@@ -121,15 +143,22 @@ def texts(array: pa.Array) -> pa.Array:
     return pc.if_else(marked, pa.scalar(None, kind), trimmed)
 
 
-def measure(array: pa.Array) -> tuple[np.ndarray, int]:
-    """What `numbers` gives, and how many cells are missing: together, since they share most of the work."""
+def absent(array: pa.Array) -> np.ndarray:
+    """Which cells are missing, bool (n,)."""
+    cells = texts(array) if is_text(array) else array
+    return np.asarray(cells.is_null(nan_is_null=True).to_numpy(zero_copy_only=False))
+
+
+def measure(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """What `numbers` gives, and which cells are missing (n,): together, since they share most of the work."""
     if not is_text(array):
-        return numbers(array), int(array.null_count)
-    values = _cast_numbers(array)
-    if values is not None:
-        return values, int(np.isnan(values).sum())
+        values = numbers(array)
+        return values, np.isnan(values)
+    cast = _cast_numbers(array)
+    if cast is not None:
+        return cast, np.isnan(cast)
     cells = texts(array)
-    return _parse_numbers(cells), int(cells.null_count)
+    return _parse_numbers(cells), cells.is_null().to_numpy(zero_copy_only=False)
 
 
 def numbers(array: pa.Array) -> np.ndarray:

@@ -21,6 +21,7 @@ log = logging.getLogger("modelgpt")
 
 _KEY_LINES = 10_000
 _MAX_PARQUET_BATCH = 65_536
+_PARQUET_BUFFER = 1 << 20
 _TWO_OBJECTS = "Give a file with at least two JSON objects."
 
 
@@ -107,8 +108,9 @@ class ParquetSource:
         self.columns = [name for name in names if not name.startswith("__index_level_")]  # pandas' nameless index
 
     def _open(self) -> pq.ParquetFile:
+        # Arrow's default keeps what it has read ahead until the file is closed: in the end, the whole file.
         try:
-            return pq.ParquetFile(self.path)
+            return pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_PARQUET_BUFFER)
         except (pa.ArrowException, OSError) as error:
             raise damaged(self.name, error) from error
 
@@ -117,8 +119,9 @@ class ParquetSource:
         with self._open() as file:
             try:
                 for batch in file.iter_batches(batch_size=min(rows, _MAX_PARQUET_BATCH), columns=list(columns)):
-                    # pandas' own notes in the file would turn a column into the frame's index
-                    yield batch.select(list(columns)).replace_schema_metadata(None).to_pandas()
+                    # pandas' own notes in the file would turn a column into the frame's index; split blocks are not
+                    # copied together
+                    yield batch.select(list(columns)).replace_schema_metadata(None).to_pandas(split_blocks=True)
             except (pa.ArrowException, OSError) as error:
                 raise damaged(self.name, error) from error
 

@@ -44,6 +44,7 @@ class RowSampler:
         self._seen = 0
         self._held = 0
         self._bound = np.inf
+        self._floor = np.zeros(0)
 
     def add(self, frame: pd.DataFrame, labels: np.ndarray | None) -> None:
         """Offer rows; `labels` (n,) are integers, None where rows are not to be told apart any more."""
@@ -54,7 +55,7 @@ class RowSampler:
         codes = np.full(n, -1) if labels is None else labels
         keep = keys <= self._bound
         if labels is not None and not keep.all():
-            keep |= _ranks(keys, codes) < CLASS_FLOOR
+            keep |= keys <= self._floors(int(codes.max()))[codes]
         if not keep.all():
             index = np.flatnonzero(keep)
             frame, keys, codes, rows = frame.take(index), keys[index], codes[index], rows[index]
@@ -70,11 +71,20 @@ class RowSampler:
         frame = self._frames[0] if len(self._frames) == 1 else pd.concat(self._frames, ignore_index=True)
         return frame, np.concatenate(self._keys), np.concatenate(self._labels), np.concatenate(self._rows)
 
+    def _floors(self, label: int) -> np.ndarray:
+        """The key up to which a row may be among the first of its label, by label, for labels up to `label`."""
+        if len(self._floor) <= label:
+            self._floor = np.append(self._floor, np.full(label + 1 - len(self._floor), np.inf))
+        return self._floor
+
     def _compact(self) -> None:
         """Drop what can no longer be in the sample: neither among the k smallest keys nor first of its label."""
         frame, keys, labels, rows = self._join()
         self._bound = float(np.partition(keys, self.k - 1)[self.k - 1])
-        keep = np.flatnonzero((keys <= self._bound) | ((labels >= 0) & (_ranks(keys, labels) < CLASS_FLOOR)))
+        ranks = _ranks(keys, labels)
+        last = (labels >= 0) & (ranks == CLASS_FLOOR - 1)
+        self._floors(int(labels.max()))[labels[last]] = keys[last]
+        keep = np.flatnonzero((keys <= self._bound) | ((labels >= 0) & (ranks < CLASS_FLOOR)))
         self._frames, self._keys = [frame.take(keep)], [keys[keep]]
         self._labels, self._rows = [labels[keep]], [rows[keep]]
         self._held = len(keep)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from modelgpt_cli.data.cells import FLOAT_LIMIT, is_text, measure, texts, to_arrow
+from modelgpt_cli.background import ahead
+from modelgpt_cli.data.cells import FLOAT_LIMIT, absent, as_read, is_coded, is_text, level_counts, measure, texts
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.sampling import RowSampler
 
@@ -21,6 +21,8 @@ _STRATA = 2_000
 _SAMPLE_CELLS = 20_000_000
 _MIN_SAMPLE_ROWS = 1_000
 _ENOUGH_CELLS = 1_000
+_LEAST_REPEATS = 4
+"""Text whose cells repeat so often on average is looked at by its different cells."""
 
 
 class ColumnFacts:
@@ -43,25 +45,54 @@ class ColumnFacts:
         self.low, self.high = math.inf, -math.inf
         self.whole = True
         self.mostly_text = False
+        self._repeats = True
 
     def update(self, array: pa.Array) -> None:
-        """Count the cells of one more piece of the column."""
-        if pa.types.is_timestamp(array.type):
+        """Count the cells of one more piece of the column, as `as_read` or `to_arrow` give it."""
+        if is_text(array) and self._repeats:
+            coded = array.dictionary_encode()
+            self._repeats = len(coded.dictionary) * _LEAST_REPEATS <= len(array)
+            array = coded if self._repeats else array
+        if is_coded(array):  # each different cell is looked at once
+            counts = level_counts(array)
+            seen = counts > 0
+            self.missing += array.null_count
+            self._add(array.dictionary.filter(pa.array(seen)), counts[seen])
+        elif pa.types.is_floating(array.type) and not self.mostly_text:
+            self._add_floats(array.to_numpy(zero_copy_only=False))
+        else:
+            self._add(array, np.ones(len(array), dtype=np.int64))
+        self.mostly_text = self.mostly_text or (self.bad > self.good and self.bad + self.good > _ENOUGH_CELLS)
+
+    def _add(self, cells: pa.Array, counts: np.ndarray) -> None:
+        """Cells, each of which stands for as many rows as `counts` (n,) says."""
+        if pa.types.is_timestamp(cells.type):
             self.mostly_text = True
         if self.mostly_text:
-            self.missing += texts(array).null_count if is_text(array) else array.null_count
+            self.missing += int(counts[absent(cells)].sum())
             return
-        values, missing = measure(array)
-        found = values[~np.isnan(values)]
-        self.missing += missing
-        self.bad += len(array) - missing - len(found)
-        self.good += len(found)
-        if len(found):
-            self.low, self.high = min(self.low, float(found.min())), max(self.high, float(found.max()))
-            if max(-self.low, self.high) > FLOAT_LIMIT:
-                self.clipped += int((np.abs(found) > FLOAT_LIMIT).sum())
-            self.whole = self.whole and bool((found == np.floor(found)).all())
-        self.mostly_text = self.bad > self.good and self.bad + self.good > _ENOUGH_CELLS
+        values, missing = measure(cells)
+        found = ~np.isnan(values)
+        self.missing += int(counts[missing].sum())
+        self.bad += int(counts[~found & ~missing].sum())
+        self._add_numbers(values[found], counts[found])
+
+    def _add_floats(self, values: np.ndarray) -> None:
+        absent = np.isnan(values)
+        n_absent = int(absent.sum())
+        self.missing += n_absent
+        self._add_numbers(values[~absent] if n_absent else values)
+
+    def _add_numbers(self, values: np.ndarray, counts: np.ndarray | None = None) -> None:
+        """Numbers, none of them NaN; one row each without `counts`."""
+        if not len(values):
+            return
+        self.good += len(values) if counts is None else int(counts.sum())
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        if max(-self.low, self.high) > FLOAT_LIMIT:
+            huge = np.abs(values) > FLOAT_LIMIT
+            self.clipped += int(huge.sum() if counts is None else counts[huge].sum())
+        self.whole = self.whole and bool((values == np.floor(values)).all())
 
 
 class Scan:
@@ -78,34 +109,41 @@ class Scan:
 
     def add(self, frame: pd.DataFrame, target: str) -> None:
         """Count one raw frame."""
-        cells = to_arrow(frame[target])
-        labels = texts(cells)
-        if labels.null_count:
-            present = labels.is_valid().to_numpy(zero_copy_only=False)
-            self.skipped += int(labels.null_count)
-            frame, labels = frame[present], labels.drop_null()
+        cells = as_read(frame[target])
+        codes = None
+        if self.many_labels and not is_coded(cells):
+            missing = absent(cells)
+        else:
+            coded = cells if is_coded(cells) else cells.dictionary_encode()
+            labels = texts(coded.dictionary)
+            codes = coded.indices.cast(pa.int64()).fill_null(len(labels)).to_numpy(zero_copy_only=False)
+            missing = np.append(absent(labels), True)[codes]
+        if missing.any():
+            self.skipped += int(missing.sum())
+            frame = frame[~missing]
         if not len(frame):
             return
         self.n_rows += len(frame)
-        self.sampler.add(frame, self._count(labels))
+        self.sampler.add(frame, None if codes is None else self._count(labels, codes[~missing]))
         for name, facts in self.facts.items():
-            facts.update(to_arrow(frame[name]))
+            facts.update(as_read(frame[name]))
 
-    def _count(self, labels: pa.Array) -> np.ndarray | None:
+    def _count(self, names: pa.Array, codes: np.ndarray) -> np.ndarray | None:
         """Count the labels; their integer codes (n,), or None where there are too many to tell apart."""
         if self.many_labels:
             return None
-        coded = labels.dictionary_encode()
-        values = coded.dictionary.to_pylist()
-        counts = pc.value_counts(coded.indices)
-        for index, count in zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True):
-            self.labels[values[index]] += count
+        counts = np.bincount(codes, minlength=len(names))
+        seen = np.flatnonzero(counts)
+        labels = names.take(pa.array(seen)).to_pylist()
+        for label, count in zip(labels, counts[seen].tolist(), strict=True):
+            self.labels[label] += count
         if len(self.labels) > MAX_LABELS:
             self.many_labels = True
         if len(self.labels) > _STRATA:
             return None
-        lookup = np.array([self._codes.setdefault(value, len(self._codes)) for value in values])
-        return lookup[coded.indices.to_numpy(zero_copy_only=False)]
+        lookup = np.full(len(names), -1)
+        lookup[seen] = [self._codes.setdefault(label, len(self._codes)) for label in labels]
+        return lookup[codes]
 
 
 def scan_table(table: Table, columns: Sequence[str], target: str, sample_rows: int, seed: int) -> Scan:
@@ -116,6 +154,6 @@ def scan_table(table: Table, columns: Sequence[str], target: str, sample_rows: i
     names = [*columns, target]
     room = max(_MIN_SAMPLE_ROWS, _SAMPLE_CELLS // len(names))
     scan = Scan(min(sample_rows, room), seed, names)
-    for frame in table.frames(columns=names):
+    for frame in ahead(table.frames(columns=names)):
         scan.add(frame, target)
     return scan

