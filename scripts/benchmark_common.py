@@ -39,10 +39,14 @@ def versions(*names: str) -> str:
     return ", ".join(found)
 
 
+def command() -> str:
+    """The command line of this process, as it could be typed again."""
+    return " ".join(["python", *(f"'{a}'" if " " in a else a for a in sys.argv)])
+
+
 def provenance(*packages: str) -> str:
     """Markdown lines that say how a section came to be: the command, the day, the machine, the versions."""
-    command = " ".join(["python", *(f"'{a}'" if " " in a else a for a in sys.argv)])
-    lines = [f"    {command}", "", f"{date.today().isoformat()}; {machine()}; {versions(*packages)}."]
+    lines = [f"    {command()}", "", f"{date.today().isoformat()}; {machine()}; {versions(*packages)}."]
     return "\n".join(lines)
 
 

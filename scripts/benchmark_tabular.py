@@ -1,295 +1,214 @@
-"""Tables against the methods a user would pick instead: accuracy, AUC, log-loss, calibration, seconds and bytes.
+"""Tables against the methods a user would pick instead: quality, calibration, seconds and bytes, cell by cell.
 
-    python scripts/benchmark_tabular.py --data ../shared/data/tabular/paper10 --splits 5 \\
-        --out docs/results/paper10.csv --report docs/benchmarks.md
+    python scripts/benchmark_tabular.py ../shared/data/tabular/train --split meta-validation --threads 1 \\
+        --out docs/results/tabular-metavalidation.csv
+    python scripts/benchmark_summary.py docs/results/tabular-metavalidation.csv
 
-Stratified 60/40 splits, seeds 0, 1, ...; columns typed by the YAML cards; preprocessing fitted on the training rows.
-Seconds run from a typed frame to the probabilities of the test rows, in one process, imports and one warm-up fit
-apart. Each cell (data set, split, method) is appended to the CSV as soon as it is measured, and skipped when it is
-there already: an interrupted benchmark goes on where it stopped.
+MotherNet's protocol on any folder of tables with cards: at most 2,000 rows drawn with a fixed seed, 50/50 stratified
+splits, 5 repeats, everything fitted on training rows. Each cell (table, repeat, method) is appended to the CSV as soon
+as it is measured, and skipped when it is there already: an interrupted benchmark goes on where it stopped. A cell that
+fails is written down with its error. A YAML beside the CSV keeps the protocol, the commands and the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
+import timeit
 import traceback
 import warnings
-from dataclasses import asdict, dataclass, fields
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
-from benchmark_common import provenance, table, write_section
-from benchmark_methods import JOBS, LABELS, METHODS
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedShuffleSplit
+from benchmark_common import command, machine
+from benchmark_methods import OURS, Make, Method, make_methods, method_versions
+from benchmark_metrics import COVERAGE, class_metrics, number_metrics
+from benchmark_ours import generator_hash
+from benchmark_results import Cell, append, load, record_run, remove
+from benchmark_tables import Card, Table, draw_rows, find_cards, read_table, side, split
+from threadpoolctl import threadpool_limits
 
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.data.schema import Column, TaskType
 
-ECE_BINS = 15
-
-
-@dataclass(frozen=True)
-class Table:
-    """A classification table with its card's typing."""
-
-    name: str
-    frame: pd.DataFrame
-    """Typed: float64, or object columns of `str` with None for missing."""
-    y: np.ndarray
-    columns: list[Column]
+TIMED_ROWS = 1000
+TIMED_RUNS = 3
+"""Of a prediction; the quickest counts, as other work on the machine can only slow it down."""
+ERROR_LENGTH = 300
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One measurement: a method on one split of a data set."""
-
-    dataset: str
-    split: int
-    method: str
-    accuracy: float
-    roc_auc: float
-    log_loss: float
-    ece: float
-    seconds: float
-    bytes: int
-    rows: int
-    features: int
-    classes: int
-
-
-def read_table(card_path: Path) -> Table | None:
-    """Read a card and its CSV; None where the task is not classification."""
-    card = yaml.safe_load(card_path.read_text(encoding="utf-8"))
-    if card["task"] != "classification":
-        return None
-    columns = [Column(str(c["name"]), c["type"], str(c.get("description", ""))) for c in card["columns"]]
-    raw = pd.read_csv(card_path.with_name(card["file"]), dtype=str, keep_default_na=False, na_values=[""])
-    counts = raw["target"].value_counts()
-    rare = counts.index[counts < 2]  # a stratified split needs two rows of a class
-    if len(rare):
-        print(f"{card['name']}: left out classes with one row: {', '.join(map(str, rare))}", file=sys.stderr)
-    raw = raw[raw["target"].notna() & ~raw["target"].isin(rare)].reset_index(drop=True)
-    frame = pd.DataFrame({c.name: _typed(raw[c.name], c) for c in columns})
-    return Table(card["name"], frame, raw["target"].to_numpy(dtype=object).astype(str), columns)
+def measure(table: Table, method: Method, name: str, repeat: int, *, train_share: float, seed: int) -> dict[str, Any]:
+    """Fit one method on one split and score it on the test rows: the measured fields of a `Cell`."""
+    train_rows, test_rows = split(table, train_share, seed)
+    train, test = table.take(train_rows), table.take(test_rows)
+    cpu, wall = time.process_time(), time.perf_counter()
+    method.fit(train.frame, train.y, table.columns, table.task)
+    fit_seconds, fit_cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    size = method.package()
+    answers = method.predict(test.frame)
+    if table.task == "classification":
+        labels = np.unique(table.y)
+        p = np.zeros((len(test.y), len(labels)))
+        p[:, np.searchsorted(labels, np.asarray(method.classes_).astype(str))] = answers
+        metrics = class_metrics(np.searchsorted(labels, test.y), p / p.sum(axis=1, keepdims=True))
+    else:
+        metrics = number_metrics(test.y, answers, method.interval(test.frame, COVERAGE))
+    if not all(np.isfinite(v) for v in metrics.values()):
+        raise ValueError(f"not a number: {', '.join(k for k, v in metrics.items() if not np.isfinite(v))}")
+    rows = test.frame.iloc[np.arange(TIMED_ROWS) % len(test.y)].reset_index(drop=True)
+    predict_seconds = min(timeit.repeat(lambda: method.predict(rows), number=1, repeat=TIMED_RUNS))
+    timed = {"fit_seconds": fit_seconds, "fit_cpu_seconds": fit_cpu_seconds, "predict_seconds": predict_seconds}
+    return {**metrics, **timed, "bytes": size, "n_train": len(train.y)}
 
 
-def _typed(cells: pd.Series, column: Column) -> np.ndarray:
-    if column.is_float:
-        return pd.to_numeric(cells).to_numpy(dtype=np.float64)
-    values = cells.to_numpy(dtype=object, copy=True)
-    values[cells.isna().to_numpy()] = None
-    return values
+def measure_cell(table: Table, make: Make, name: str, repeat: int, args: argparse.Namespace) -> Cell:
+    """As `measure`, into a cell, whether it works or not."""
+    seed = args.seed + repeat
+    classes = len(np.unique(table.y)) if table.task == "classification" else 0
+    facts: dict[str, Any] = {"task": table.task, "n": len(table.y), "d": len(table.columns), "classes": classes}
+    facts |= {"seed": seed, "date": date.today().isoformat()}
+    try:
+        method = make(seed, args.threads)  # loads the generator, as imports load libraries
+        facts["versions"] = method_versions(name, method, args.generator)
+        facts |= measure(table, method, name, repeat, train_share=args.train_share, seed=seed)
+    except Exception as error:
+        print(traceback.format_exc(), file=sys.stderr)
+        facts["error"] = " ".join(f"{type(error).__name__}: {error}".split())[:ERROR_LENGTH]
+    return Cell(table.name, repeat, name, **facts)
 
 
-def split(data: Table, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of the training and test part, 60/40, stratified by class."""
-    splitter = StratifiedShuffleSplit(n_splits=1, train_size=0.6, test_size=0.4, random_state=seed)
-    return next(iter(splitter.split(data.frame, data.y)))
-
-
-def roc_auc(codes: np.ndarray, p: np.ndarray) -> float:
-    """Area under the ROC curve: binary, or the mean over all pairs of classes that are present (one-vs-one)."""
-    if p.shape[1] == 2:
-        return float(roc_auc_score(codes, p[:, 1]))
-    pairs = []
-    for a, b in combinations(np.unique(codes), 2):
-        rows = (codes == a) | (codes == b)
-        pairs += [roc_auc_score(codes[rows] == c, p[rows, c]) for c in (a, b)]
-    return float(np.mean(pairs))
-
-
-def calibration_error(codes: np.ndarray, p: np.ndarray) -> float:
-    """Expected calibration error of the most probable class, 15 bins of equal width."""
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == codes
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(codes))
-
-
-def measure(data: Table, seed: int, method: str) -> Cell:
-    """Fit one method on one split and score it on the test rows."""
-    train, test = split(data, seed)
-    train_frame, test_frame = (
-        data.frame.iloc[train].reset_index(drop=True),
-        data.frame.iloc[test].reset_index(drop=True),
-    )
-    unfitted = METHODS[method](seed)  # loads the generator, as imports load libraries
-    started = time.perf_counter()
-    model = unfitted.fit(train_frame, data.y[train], data.columns)
-    probabilities = model.predict_proba(test_frame)
-    seconds = time.perf_counter() - started
-
-    labels = np.unique(data.y)
-    p = np.zeros((len(test), len(labels)))
-    p[:, np.searchsorted(labels, np.asarray(model.classes_).astype(str))] = probabilities
-    p /= p.sum(axis=1, keepdims=True)
-    codes = np.searchsorted(labels, data.y[test])
-    return Cell(
-        dataset=data.name,
-        split=seed,
-        method=method,
-        accuracy=float((p.argmax(axis=1) == codes).mean()),
-        roc_auc=roc_auc(codes, p),
-        log_loss=float(log_loss(codes, p, labels=range(len(labels)))),
-        ece=calibration_error(codes, p),
-        seconds=seconds,
-        bytes=model.n_bytes(),
-        rows=len(data.y),
-        features=len(data.columns),
-        classes=len(labels),
-    )
-
-
-def warm_up(method: str) -> bool:
-    """Fit once on a toy table, so that no method pays for lazy imports, thread pools or the generator's loading.
-
-    False, with a word on stderr, where the method can't run here: the others go on without it.
-    """
+def warm_up(make: Make, threads: int, task: TaskType) -> None:
+    """Fit once on a toy table, so that no cell pays for lazy imports, thread pools or the generator's loading."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.choice(["x", "y"], size=60).astype(object)})
-    y = np.where(frame["a"] > 0, "p", "n").astype(str)
-    columns = [Column("a", "numeric"), Column("b", "categorical")]
+    y = np.where(frame["a"] > 0, "p", "n").astype(str) if task == "classification" else frame["a"].to_numpy() * 2
     try:
-        METHODS[method](0).fit(frame, y, columns).predict_proba(frame)
-    except Exception as error:
-        print(f"{method} can't run here and is left out: {type(error).__name__}: {error}", file=sys.stderr)
-        return False
-    return True
+        method = make(0, threads)
+        if hasattr(method, "seconds"):
+            method.seconds = 0.1
+        method.fit(frame, y, [Column("a", "numeric"), Column("b", "categorical")], task)
+        method.package()
+        method.predict(frame)
+    except Exception as error:  # the cells will fail too, and say so in the results
+        print(f"warm-up failed: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def append(path: Path, cell: Cell) -> None:
-    """Add one line to the results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists() or path.stat().st_size == 0
-    row = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(cell).items()}
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Cell)], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+def run(cards: Sequence[Card], methods: Mapping[str, Make], args: argparse.Namespace) -> tuple[int, int]:
+    """Measure every cell that is not in the results yet.
 
-
-def run(args: argparse.Namespace, cards: list[Path]) -> int:
-    """Measure every cell that is not in the results yet; return how many failed."""
-    done: set[tuple[str, int, str]] = set()
-    if args.out.exists():
-        known = pd.read_csv(args.out)
-        done = set(zip(known["dataset"], known["split"], known["method"], strict=True))
-    ready: dict[str, bool] = {}
-    failed = 0
-    for card in cards:
-        todo = [(s, m) for s in range(args.splits) for m in args.methods if (card.stem, s, m) not in done]
-        data = read_table(card) if todo else None
-        if data is None:
-            continue
-        for seed, method in todo:
-            if method not in ready:
-                ready[method] = warm_up(method)
-                failed += not ready[method]
-            if not ready[method]:
+    Returns
+    -------
+    measured, failed : int
+    """
+    known = load([args.out]) if args.out.exists() else None
+    done = set() if known is None else set(zip(known["table"], known["repeat"], known["method"], strict=True))
+    warm: set[tuple[str, str]] = set()
+    measured = failed = 0
+    for name in methods:
+        for card in cards:
+            todo = [r for r in range(args.repeats) if (card.name, r, name) not in done]
+            if not todo:
                 continue
-            try:
-                cell = measure(data, seed, method)
-            except Exception:
-                failed += 1
-                print(f"{data.name} split {seed} {method}: failed\n{traceback.format_exc()}", file=sys.stderr)
-                continue
-            append(args.out, cell)
-            line = f"accuracy {cell.accuracy:.4f}  auc {cell.roc_auc:.4f}  {cell.seconds:.2f} s"
-            print(f"{data.name} split {seed} {method}: {line}", file=sys.stderr)
-    return failed
+            if (name, card.task) not in warm:
+                warm_up(methods[name], args.threads, card.task)
+                warm.add((name, card.task))
+            table = draw_rows(read_table(card), args.rows, args.seed)
+            for repeat in todo:
+                cell = measure_cell(table, methods[name], name, repeat, args)
+                append(args.out, cell)
+                measured += 1
+                failed += bool(cell.error)
+                score = cell.error or f"{'auc' if cell.r2 is None else 'r2'} {cell.roc_auc or cell.r2 or 0:.4f}"
+                print(f"{card.name} {repeat} {name}: {score}  {cell.fit_seconds or 0:.2f} s", file=sys.stderr)
+    return measured, failed
 
 
-def summarise(results: pd.DataFrame, methods: list[str], splits: int) -> str:
-    """Lay out the means over data sets, and the accuracy of each data set, as Markdown."""
-    results = results[results["method"].isin(methods) & (results["split"] < splits)]
-    methods = [m for m in methods if m in set(results["method"])]
-    counts = results.groupby(["dataset", "method"]).size().unstack().reindex(columns=methods)
-    complete = counts.index[(counts == splits).all(axis=1)]
-    if complete.empty:
-        return "No data set is complete yet: run the benchmark with the same --out again."
-    results = results[results["dataset"].isin(complete)]
-    by_set = results.groupby(["method", "dataset"]).mean(numeric_only=True)
-    means = by_set.groupby("method").mean()
-    accuracy = by_set["accuracy"].unstack("method")[methods]
-    ranks = accuracy.rank(axis=1, ascending=False).mean()
-    seconds = by_set["seconds"].groupby("method").sum()
-    finetune = seconds.get("finetune")
-
-    rows = []
-    for m in methods:
-        mean = {str(k): float(v) for k, v in zip(means.columns, means.loc[m].to_numpy(), strict=True)}
-        row = [LABELS[m], *(f"{mean[k]:.3f}" for k in ("accuracy", "roc_auc", "log_loss", "ece"))]
-        speed = f"{finetune / seconds[m]:,.1f}×" if finetune is not None else "–"
-        rows.append([*row, f"{ranks[m]:.1f}", f"{seconds[m]:,.2f}", speed, f"{mean['bytes'] / 1e3:,.0f}"])
-    header = ["method", "accuracy", "ROC AUC", "log-loss", "ECE", "mean rank", "seconds", "Finetune ÷ it", "kB"]
-    sizes = results.groupby("dataset")["rows"].first().sort_values()
-    each = [[d, f"{sizes[d]:,}", *(f"{accuracy.loc[d, m]:.3f}" for m in methods)] for d in sizes.index]
-    notes = (
-        f"{len(complete)} data sets, {splits} stratified 60/40 splits (seeds 0 to {splits - 1}), {JOBS} threads. Means "
-        "over data sets of means over splits; mean rank by accuracy (1 is best); seconds: from a typed frame to test "
-        "predictions, preprocessing included, imports and one warm-up excluded, mean over splits, summed over the data "
-        f"sets. AUC one-vs-one for more than two classes; ECE with {ECE_BINS} bins. Bytes: the pickled pipeline "
-        "(scikit-learn), the float32 parameters (networks)."
-    )
-    skipped = sorted(set(counts.index) - set(complete))
-    if skipped:
-        notes += f" Left out as incomplete: {', '.join(skipped)}."
-    parts = [notes, table(header, rows), "Accuracy, data set by data set:"]
-    return "\n\n".join([*parts, table(["data set", "rows", *methods], each)])
+def forget(args: argparse.Namespace, methods: Sequence[str]) -> None:
+    """Make room for cells that failed, or that another generator made, if `--replace`; else stop at the latter."""
+    if not args.out.exists():
+        return
+    known = load([args.out])
+    known = known[known["method"].isin(methods)]
+    ours = known[known["method"].isin(OURS) & (known["error"] == "")]
+    stale = ours[~ours["versions"].str.endswith(generator_hash(args.generator))] if len(ours) else ours
+    if args.replace:
+        gone = pd.concat([stale, known[known["error"] != ""]])
+        remove(args.out, zip(gone["table"], gone["repeat"], gone["method"], strict=True))
+    elif len(stale):
+        sys.exit(
+            f"{args.out} holds {len(stale)} cells of another generator ({stale.iloc[0]['versions']}). "
+            "Measure them again with --replace, or choose another --out."
+        )
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of YAML cards with a CSV each")
-    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DATA_FOLDER", help="tables with cards")
     parser.add_argument("--out", type=Path, required=True, help="CSV of results, one line a cell; appended to")
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="default: every classification set in the folder")
-    parser.add_argument("--report", type=Path, help="Markdown file whose section is rewritten with the summary")
-    args = parser.parse_args()
-    if args.splits < 1:
-        parser.error("--splits must be at least 1")
+    parser.add_argument("--methods", type=_names, metavar="A,B", help="default: all; in this order")
+    parser.add_argument("--tables", type=_names, metavar="A,B", help="default: all of the folders")
+    parser.add_argument("--split", choices=["meta-validation", "meta-train", "all"], default="all")
+    parser.add_argument("--repeats", type=int, default=5, help="splits per table (default 5)")
+    parser.add_argument("--rows", type=int, default=2000, help="rows drawn of a table, 0 for all (default 2000)")
+    parser.add_argument("--train-share", type=float, default=0.5, help="default 0.5")
+    parser.add_argument("--seed", type=int, default=0, help="of the rows drawn; repeat r splits with seed + r")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every method (default 1)")
+    parser.add_argument(
+        "--tuned", type=int, default=0, metavar="SECONDS", help="add competitors tuned by random search"
+    )
+    parser.add_argument("--generator", type=Path, help="a checkpoint for our methods; default: the shipped one")
+    parser.add_argument(
+        "--replace", action="store_true", help="measure failed cells, and those of another generator, again"
+    )
+    args = parser.parse_args(arguments)
+    if args.repeats < 1 or args.threads < 1 or args.rows < 0 or args.tuned < 0:
+        parser.error("--repeats and --threads must be at least 1, --rows and --tuned at least 0")
+    if not 0 < args.train_share < 1:
+        parser.error("--train-share must be between 0 and 1")
     return args
 
 
-def main() -> int:
-    """Measure what is missing, then print (and write) the summary; 1 when a cell failed."""
-    args = parse_arguments()
-    cards = sorted(args.data.glob("*.yaml"), key=lambda p: (p.stem not in (args.datasets or []), p.stem))
-    if args.datasets:
-        absent = set(args.datasets) - {p.stem for p in cards}
-        cards = [p for p in cards if p.stem in args.datasets]
-        if absent:
-            print(f"no such data set in {args.data}: {', '.join(sorted(absent))}", file=sys.stderr)
-            return 2
-    if not cards:
-        print(f"no YAML cards in {args.data}", file=sys.stderr)
-        return 2
-    torch.set_num_threads(JOBS)
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    failed = run(args, cards)
-    if not args.out.exists():
-        print("nothing was measured", file=sys.stderr)
-        return 1
-    results = pd.read_csv(args.out)
-    summary = summarise(results[results["dataset"].isin([p.stem for p in cards])], args.methods, args.splits)
-    print(summary)
-    if args.report:
-        packages = ("modelgpt-cli", "torch", "scikit-learn", "numpy")
-        title = f"## Tables: {args.data.resolve().name}"
-        write_section(
-            args.report, f"tabular {args.data.resolve().name}", f"{title}\n\n{provenance(*packages)}\n\n{summary}"
-        )
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def choose_cards(args: argparse.Namespace) -> list[Card]:
+    """The tables to measure.
+
+    Raises
+    ------
+    SystemExit
+        A table that was asked for is not there, or none is left.
+    """
+    cards = find_cards(args.folders)
+    if absent := set(args.tables or ()) - {c.name for c in cards}:
+        sys.exit(f"No such table: {', '.join(sorted(absent))}.")
+    cards = [c for c in cards if args.split in ("all", side(c)) and (not args.tables or c.name in args.tables)]
+    return cards or sys.exit("No table is left to measure: check --split and --tables.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is missing; 1 when a cell failed."""
+    args = parse_arguments(arguments)
+    cards = choose_cards(args)
+    available = make_methods(args.tuned, args.generator)
+    if unknown := set(args.methods or ()) - set(available):
+        sys.exit(f"No such method: {', '.join(sorted(unknown))}. There are: {', '.join(available)}.")
+    methods = {name: available[name] for name in args.methods or available}
+    protocol = {"rows": args.rows, "train_share": args.train_share, "seed": args.seed, "threads": args.threads}
+    record_run(args.out, protocol, {"command": command(), "machine": machine()})
+    forget(args, list(methods))
+    torch.set_num_threads(args.threads)
+    warnings.simplefilter("ignore")
+    with threadpool_limits(limits=args.threads):
+        measured, failed = run(cards, methods, args)
+    print(f"{measured} cells measured, {failed} failed, in {args.out}", file=sys.stderr)
     return 1 if failed else 0
 
 
