@@ -164,7 +164,8 @@ def draw(compared: Comparison, name: str, folder: Path, *, kind: str = "svg", cl
     paths = []
     for what, figure in figures.items():
         paths.append(folder / f"{name}-{what}.{kind}")
-        figure.savefig(paths[-1], dpi=130, metadata={"Date": None} if kind == "svg" else None, facecolor="white")
+        stamp = {"Date": None} if kind == "svg" else None  # the same picture for the same results
+        figure.savefig(paths[-1], dpi=130, metadata=stamp, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return paths
 
 

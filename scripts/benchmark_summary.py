@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from benchmark_common import table
+from benchmark_common import table, write_section
 from benchmark_results import in_order, label, load, sidecar
 from benchmark_statistics import SCORES, Comparison, compare
 
@@ -125,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", metavar="A,B", help="default: all that are in the files")
     parser.add_argument("--focus", metavar="A,B", help="whose wins are counted; default: ours, else the best-ranked")
     parser.add_argument("--per-table", action="store_true", help="the score of every table, too")
+    parser.add_argument("--report", type=Path, metavar="PAGE", help="a Markdown page that gets it, instead of stdout")
+    parser.add_argument("--section", metavar="NAME", help="the page's section; default: the first file's name")
     args = parser.parse_args(arguments)
     if absent := [str(path) for path in args.files if not path.exists()]:
         sys.exit(f"No such file: {', '.join(absent)}.")
@@ -135,7 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"None of these methods was measured. There are: {', '.join(measured)}.")
     focus = args.focus.split(",") if args.focus else OURS
     results = results[results["method"].isin(methods)]
-    print(f"{provenance_of(args.files, results)}\n\n{summarise(results, methods, focus, args.per_table)}")
+    text = f"{provenance_of(args.files, results)}\n\n{summarise(results, methods, focus, args.per_table)}"
+    if args.report:
+        write_section(args.report, args.section or args.files[0].stem, text)
+    else:
+        print(text)
     return 0
 
 

@@ -262,9 +262,13 @@ def test_encoder_may_be_a_folder(iris_model: Path, tmp_path: Path) -> None:
 
     folder = str(default_folder())
     build(iris_model / "req.txt", output=tmp_path / "m.onnx", members=1, encoder=folder, device="cpu")
-    one = predict(tmp_path / "m.onnx", iris_model / "iris.csv").probabilities
-    two = predict(iris_model / "model.onnx", iris_model / "iris.csv").probabilities
-    np.testing.assert_allclose(one, two, atol=0.02)  # the same encoder by another way
+    build(iris_model / "req.txt", output=tmp_path / "same.onnx", members=1, words=True, device="cpu")
+    build(iris_model / "req.txt", output=tmp_path / "none.onnx", members=1, device="cpu")
+    one, two, without = (
+        predict(tmp_path / name, iris_model / "iris.csv").probabilities for name in ("m.onnx", "same.onnx", "none.onnx")
+    )
+    np.testing.assert_allclose(one, two, atol=1e-3)  # the same encoder by another way
+    assert np.abs(two - without).max() > 0.01  # words are read only where they are asked for
     assert folder.encode() not in (tmp_path / "m.onnx").read_bytes()
 
 

@@ -78,7 +78,7 @@ def test_while_things_are_imported(modelgpt_path: str, iris_model: Path, tmp_pat
 @pytest.mark.parametrize("command", ["build", "tune"])
 def test_while_a_model_is_made(modelgpt_path: str, iris_model: Path, tmp_path: Path, command: str) -> None:
     args: dict[str, tuple[str | Path, ...]] = {
-        "build": ("build", "--req", iris_model / "req.txt", "--members", "16", "-o", "out.onnx", "--force"),
+        "build": ("build", "--req", iris_model / "req.txt", "--members", "600", "-o", "out.onnx", "--force"),
         "tune": (
             *("tune", iris_model / "model.safetensors", "--data", iris_model / "iris.csv"),
             *("--epochs", "100000", "-o", "out.onnx", "--force"),

@@ -288,7 +288,7 @@ def test_more_rows_than_the_sample(target: str, tmp_path: Path, monkeypatch: pyt
     sampled = Made(frame, tmp_path / "sampled", target)
     assert sampled.report.n_rows <= 400  # cross-validated on the sample
     assert sum(rows) >= 3000  # the head has seen every row
-    assert sampled.score(test, metric, tmp_path) >= whole - 0.05
+    assert sampled.score(test, metric, tmp_path) >= whole - 0.1  # the bodies have seen 300 rows instead of 512
 
 
 def test_streamed_head_is_the_head_of_all_rows() -> None:
