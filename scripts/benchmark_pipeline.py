@@ -222,11 +222,17 @@ def measure_stages(seed: int) -> list[Measurement]:
     """The generator's pass and the head, after imports."""
     found = json.loads(stage("passes", "--seed", str(seed)).output)
     targets = {"one pass": 0.3, "8 members": 1.0, "8 members, cross-fitted": None}
-    return [
+    times = [
         Measurement(
             f"{name}, 1,000 rows x 20 columns", found[name]["seconds"], "s", target, "under", found[name]["cpu_seconds"]
         )
         for name, target in targets.items()
+    ]
+    sizes = json.loads(stage("sizes", "--seed", str(seed)).output)
+    most = {"20": 1.5, "100": 5.0}
+    return times + [
+        Measurement(f"ONNX model, fp32, 8 members, {d} numeric features", sizes[d] / 1e6, "MB", mb, "under")
+        for d, mb in most.items()
     ]
 
 

@@ -1,10 +1,12 @@
 """Parts of a build after its imports, in one process: what `benchmark_pipeline.py` runs in fresh processes.
 
     python scripts/benchmark_stages.py passes
+    python scripts/benchmark_stages.py sizes
     python scripts/benchmark_stages.py write --path long.parquet --rows 10000000
     python scripts/benchmark_stages.py accumulate --path long.parquet
 
-`passes` times the generator and the head on 1,000 rows x 20 columns, without and with cross-fitting. `write` makes a
+`passes` times the generator and the head on 1,000 rows x 20 columns, without and with cross-fitting; `sizes`
+measures the ONNX file. `write` makes a
 Parquet file of 12 numeric and 8 categorical columns and a noisy two-class target. `accumulate` reads such a file as
 `modelgpt build` does (types, counts, sample, SHA-256), generates 8 members from the sample, and adds the rows to the
 sums of their heads. Figures go to stdout as JSON.
@@ -104,6 +106,27 @@ def passes(seed: int) -> dict[str, Any]:
     return results
 
 
+def sizes(seed: int) -> dict[str, int]:
+    """Bytes of the fp32 ONNX model of the default build, by the number of numeric features; 2 classes."""
+    import tempfile
+
+    import pandas as pd
+
+    from modelgpt_cli.artifact.export import write_onnx
+    from modelgpt_cli.data.schema import Column
+    from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
+
+    rng = np.random.default_rng(seed)
+    found = {}
+    for d in (20, 100):
+        frame = pd.DataFrame(rng.normal(size=(400, d)), columns=[f"number {j + 1}" for j in range(d)])
+        model = TabularModelGPT(members=8, seed=seed)
+        model.fit(frame, (frame["number 1"] > 0).to_numpy(dtype=int), [Column(name, "numeric") for name in frame])
+        with tempfile.TemporaryDirectory(prefix="modelgpt-sizes-") as folder:
+            found[str(d)] = write_onnx(model.model_, Path(folder) / "model.onnx").size_bytes
+    return found
+
+
 def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     """Read a long table and add its rows to the sums of 8 members' heads, as a build does."""
     from modelgpt_cli.assets import asset
@@ -136,7 +159,7 @@ def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
 def main() -> int:
     """Do one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["passes", "write", "accumulate"])
+    parser.add_argument("part", choices=["passes", "sizes", "write", "accumulate"])
     parser.add_argument("--path", type=Path, help="the Parquet file")
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows to write (default: 10,000,000)")
     parser.add_argument("--all-rows", action="store_true", help="add every row to the sums")
@@ -144,6 +167,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.part == "passes":
         print(json.dumps(passes(args.seed)))
+    elif args.part == "sizes":
+        print(json.dumps(sizes(args.seed)))
     elif args.path is None:
         parser.error("--path is needed")
     elif args.part == "write":

@@ -23,6 +23,7 @@ from modelgpt_cli.domains.tabular import text_rows
 from modelgpt_cli.domains.tabular.text_columns import fit_projection
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.requirement_generator.requirement import read_requirement
 from modelgpt_cli.runtime.tokens import load_tokenizer
 
 PRAISE = ("The food was wonderful", "I loved every minute of it", "Excellent, I would buy it again", "Works perfectly")
@@ -235,3 +236,19 @@ def test_damaged_tokenizer_is_one_clear_error() -> None:
     for text in (None, "", "{}"):
         with pytest.raises(ModelGPTError, match="tokenizer can't be read"):
             load_tokenizer(text)
+
+
+def test_describe_counts_free_text_in_and_keeps_its_cells_to_itself(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    reviews = [
+        f"It came on day {i} of the year and {'pleased' if i % 2 else 'annoyed'} everybody here" for i in range(80)
+    ]
+    frame = pd.DataFrame({"review": reviews, "price": rng.normal(size=80), "good": np.arange(80) % 2})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    offline = describe(tmp_path / "t.csv", target="good", offline=True, output=tmp_path / "r.txt")
+    assert "1 text column" in offline.requirement.sentence
+    (review,) = (c for c in read_requirement(tmp_path / "r.txt").columns if c.name == "review")
+    assert review.is_text
+    asked = describe(tmp_path / "t.csv", target="good", dry_run=True)
+    assert "review" in str(asked.prompt)
+    assert "everybody" not in str(asked.prompt)

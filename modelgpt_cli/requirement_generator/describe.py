@@ -102,13 +102,16 @@ def describe(
     """
     from modelgpt_cli.data.dataset import check_width, load_dataset
     from modelgpt_cli.data.profile import profile
+    from modelgpt_cli.data.schema import MAX_TEXT_COLUMNS
 
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:
         check_destination(destination, force)
     asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
     words = read_description(description)
-    dataset = load_dataset(path, target=target, types=types, merge_labels=merge_labels, seed=seed)
+    dataset = load_dataset(
+        path, target=target, types=types, merge_labels=merge_labels, text_columns=MAX_TEXT_COLUMNS, seed=seed
+    )
     check_width(dataset)
     shown = profile(dataset, description=words) if words else profile(dataset)
     sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)

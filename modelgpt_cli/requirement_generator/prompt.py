@@ -74,9 +74,12 @@ def load_prompt(path: Path | None = None) -> Prompt:
 
 
 def profile_json(profile: Profile) -> dict[str, Any]:
-    """Give the part of a profile that is shown: no cells of columns the model won't use, and long lists cut."""
+    """Give the part of a profile that is shown.
+
+    No cells of columns the model won't use, nor of free text, where anything may be written; long lists are cut.
+    """
     used = [column for column in profile.columns if column.used]
-    shown = {column.name for column in used[:MAX_COLUMNS]} | {profile.target}
+    shown = {column.name for column in used[:MAX_COLUMNS] if not column.is_text} | {profile.target}
     values: dict[str, Any] = {
         "name": _cut(profile.name),
         "rows": profile.n_rows,

@@ -204,13 +204,17 @@ def _columns(value: object) -> tuple[Column, ...]:
     return tuple(_column(item) for item in value)
 
 
+_COLUMN_KEYS = [f.name for f in fields(Column) if f.name != "components"]
+"""What a requirement may say of a column; how a text is reduced is the build's business."""
+
+
 def _column(item: Mapping[str, Any]) -> Column:
     name = item.get("name")
     if not isinstance(name, str):
-        _known("columns: ", item, [f.name for f in fields(Column)])
+        _known("columns: ", item, _COLUMN_KEYS)
         raise UsageError("columns: a column has no name.", f"It is {dict(item)!r}."[:200])
     where = f"columns: {name}: "
-    _known(where, item, [f.name for f in fields(Column)])
+    _known(where, item, _COLUMN_KEYS)
     kind = _text(where + "type", item.get("type"))
     if kind not in COLUMN_TYPES:
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(COLUMN_TYPES)}.")
@@ -243,6 +247,8 @@ def _column_mapping(column: Column) -> dict[str, Any]:
     """Give a column as the file has it: name and type, then whatever differs from its default."""
     values: dict[str, Any] = {"name": column.name, "type": column.type}
     for f in fields(Column)[2:]:
+        if f.name not in _COLUMN_KEYS:
+            continue
         value = getattr(column, f.name)
         if isinstance(value, float):
             value = float(f"{value:.6g}")
