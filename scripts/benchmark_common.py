@@ -53,7 +53,8 @@ def provenance(*packages: str) -> str:
 def write_section(path: Path, name: str, text: str) -> None:
     """Put `text` between the markers of section `name` in a Markdown file; add the section at the end if it is new."""
     start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
-    section = f"{start}\n{text.strip()}\n{end}"
+    body = text.strip("\n")  # not the blanks that make its first line code
+    section = f"{start}\n{body}\n{end}"
     page = path.read_text(encoding="utf-8") if path.exists() else REPORT_HEAD
     old = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
     page = old.sub(lambda _: section, page) if old.search(page) else f"{page.rstrip()}\n\n{section}\n"
