@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command sets it for itself, before torch is loaded
 
 BLOCK = 500_000
 LEVELS = (2, 3, 4, 5, 6, 8, 10, 12)

@@ -27,7 +27,7 @@ modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safete
     help="Regression: the share of true values between 'lower' and 'upper'; 0: no such outputs.",
     show_default="0.9",
 )
-@o.option("--all-rows", is_flag=True, help="Solve the head on every row of a table of more than 500,000.")
+@o.option("--all-rows", is_flag=True, help="Solve the head on every row of a table of more than 300,000.")
 @o.option(
     "--text-columns",
     type=click.Choice(["embed", "drop"]),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder
@@ -52,10 +51,15 @@ class Members:
 
     def phi(self, first: Tensor, linear: Tensor) -> Tensor:
         """Head inputs (M, N, p) of encoded rows: `first` (N, f K + b), `linear` (N, d)."""
-        h1 = F.relu(first @ self.weight0 + self.bias0)  # (M, N, H)
-        h2 = F.relu(h1 @ self.weight1 + self.bias1)  # (M, N, H)
-        scaled = linear * self.linear_scale[:, None]  # (M, N, d)
-        return torch.cat([h1, h2, scaled, torch.ones_like(h1[..., :1])], -1)
+        M, _, H = self.weight0.shape
+        p = 2 * H + linear.shape[1] + 1
+        out = torch.empty(M, len(first), p)
+        h1 = torch.baddbmm(self.bias0, first.expand(M, -1, -1), self.weight0).relu_()  # (M, N, H)
+        out[..., :H] = h1
+        out[..., H : 2 * H] = torch.baddbmm(self.bias1, h1, self.weight1).relu_()
+        torch.mul(linear, self.linear_scale[:, None], out=out[..., 2 * H : -1])  # (M, N, d)
+        out[..., -1] = 1
+        return out
 
     def merged(self, heads: Tensor) -> dict[str, Tensor]:
         """Parameters of the merged `TabularModel`, from the members' heads in logits (M, p, C)."""
