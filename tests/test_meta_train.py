@@ -328,3 +328,22 @@ def test_folder_without_cards_is_refused(config: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No tables with cards"):
         meta_train(config=config, steps=1, tasks=tmp_path / "empty", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_can_start_from_a_generator_that_lacks_the_later_stage(tmp_path: Path) -> None:
+    def run(name: str, **settings: object) -> Path:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(TINY | settings), encoding="utf-8")
+        return path
+
+    meta_train(config=run("first", feedback=0), steps=2, out=tmp_path / "first")
+    init = tmp_path / "first" / "generator.safetensors"
+    second = run("second", init=str(init), feedback=1)
+    meta_train(config=second, steps=1, out=tmp_path / "second")
+    first, later = (load_file(tmp_path / n / "generator.safetensors") for n in ("first", "second"))
+    assert set(first) < set(later)
+    moved = max(float((first[k] - later[k]).abs().max()) for k in first)
+    assert 0 < moved < 0.01  # one step away from where the first run ended
+    init.unlink()  # a resumed run doesn't need it any more
+    report = meta_train(config=run("third", init=str(init), feedback=1), steps=2, out=tmp_path / "second", resume=True)
+    assert report.steps == 2

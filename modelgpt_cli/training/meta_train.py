@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
@@ -20,7 +19,6 @@ from tqdm import tqdm
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out, load_real_tasks
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM, TaskSource, draw_real_batch
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
-from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.checkpoint import (
     make_generator,
@@ -35,6 +33,7 @@ from modelgpt_cli.training.config import MetaTrainConfig, read_config
 from modelgpt_cli.training.forward import make_forward, uses_bf16
 from modelgpt_cli.training.loss import backward, query_losses
 from modelgpt_cli.training.processes import Processes, interruptible, join
+from modelgpt_cli.training.schedule import check_run, learning_rate, progress, write_config
 
 log = logging.getLogger("modelgpt")
 DELTA_CLIP = 0.25
@@ -113,26 +112,15 @@ def meta_train(
         config, domain=domain, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update,
         precision=precision, compile=compile, workers=workers,
     )  # fmt: skip
-    if (out / "last.safetensors").exists() != resume:
-        problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
-        raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
+    check_run(out, resume)
     processes = join(device)
     run = MetaTraining(settings, out, processes.device, _real_tasks(settings), processes)
     if resume:
         run.restore()
     processes.wait()  # for all to have read what is there before it is written over
     if processes.main:
-        _write_config(settings, out)
+        write_config(out, settings.to_dict())
     return run.train()
-
-
-def _write_config(settings: MetaTrainConfig, out: Path) -> None:
-    """Make the run directory and leave the resolved configuration in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")
-    except OSError as error:
-        raise ModelGPTError(f"Can't write to {out}.", str(error), "Choose another folder with --out.") from error
 
 
 def _real_tasks(settings: MetaTrainConfig) -> list[RealTask]:
@@ -159,7 +147,7 @@ class MetaTraining:
         torch.manual_seed(config.seed)
         sizes = GeneratorConfig(width=config.width, blocks=config.blocks, feedback=config.feedback)
         self.generator = make_generator(sizes).to(device)
-        if config.init is not None:
+        if config.init is not None and not (out / "last.safetensors").exists():  # a resumed run has its own weights
             warm_start(self.generator, config.init)
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -203,7 +191,7 @@ class MetaTraining:
         with interruptible() as caught, bar:
             for batch in batches:
                 interrupted = self._agree(caught)
-                if interrupted or self.progress() >= 1:
+                if interrupted or progress(self.config, self.step, self.seconds) >= 1:
                     break
                 loss, norm = self.update(batch)
                 self.seconds = before + time.monotonic() - start
@@ -213,7 +201,7 @@ class MetaTraining:
                     rate = self.config.batch * (self.step - start_step) / (self.seconds - before)
                     waited = batches.waited / (self.seconds - before)
                     bar.set_postfix(loss=f"{loss:.3f}", tasks_per_s=f"{rate:.0f}", waited=f"{waited:.0%}")
-                    numbers = {"loss": loss, "grad_norm": norm, "lr": self.learning_rate()}
+                    numbers = {"loss": loss, "grad_norm": norm, "lr": self._learning_rate()}
                     self._log(**numbers, tasks_per_second=rate, waited=round(waited, 3))
                 if self.step % self.config.validate_every == 0:
                     self._checkpoint()
@@ -238,7 +226,7 @@ class MetaTraining:
     def update(self, batch: TaskBatch) -> tuple[float, float]:
         """One optimiser step; returns the batch's mean query loss and the gradient norm."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self._learning_rate()
         self.generator.train()
         self.optimizer.zero_grad(set_to_none=True)
         update, target_lr, total = self.config.update, self.config.target_lr, self.config.batch
@@ -253,21 +241,8 @@ class MetaTraining:
             log.warning("Step %d gave a gradient that is not finite; skipped.", self.step)
         return float(self.processes.sum(losses.sum())) / total, norm
 
-    def progress(self) -> float:
-        """Share of the run that is done, by steps or by minutes."""
-        shares = []
-        if self.config.steps is not None:
-            shares.append(self.step / self.config.steps)
-        if self.config.minutes is not None:
-            shares.append(self.seconds / 60 / self.config.minutes)
-        return max(shares)
-
-    def learning_rate(self) -> float:
-        """Warm-up, a plateau, and a cosine to zero over the last part."""
-        c = self.config
-        warm = min(1.0, (self.step + 1) / c.warmup)
-        late = max(0.0, (self.progress() - c.decay_from) / max(1 - c.decay_from, 1e-9))
-        return c.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
+    def _learning_rate(self) -> float:
+        return learning_rate(self.config, self.step, progress(self.config, self.step, self.seconds))
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -30,7 +29,7 @@ from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.seen_tasks import SeenTask, encode_seen_table, read_seen_tables
 from modelgpt_cli.domains.tabular.target import make_body, prior_head, score_scale
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.checkpoint import (
     make_generator,
@@ -43,6 +42,7 @@ from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.loss import backward
 from modelgpt_cli.training.meta_train import DELTA_CLIP
 from modelgpt_cli.training.processes import interruptible
+from modelgpt_cli.training.schedule import check_run, learning_rate, progress, write_config
 from modelgpt_cli.training.seen_config import SeenConfig, read_seen_config
 
 log = logging.getLogger("modelgpt")
@@ -103,17 +103,11 @@ def train_on_seen(
         config = out / "config.yaml"
     folder = str(Path(tasks).resolve()) if tasks is not None else None
     settings = read_seen_config(config, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update)
-    if (out / "last.safetensors").exists() != resume:
-        problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
-        raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
+    check_run(out, resume)
     run = SeenTraining(settings, out, pick_device(device), load_seen_tasks(settings))
     if resume:
         run.restore()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.yaml").write_text(yaml.safe_dump(settings.to_dict(), sort_keys=False), encoding="utf-8")
-    except OSError as error:
-        raise ModelGPTError(f"Can't write to {out}.", str(error), "Choose another folder with --out.") from error
+    write_config(out, settings.to_dict())
     return run.train()
 
 
@@ -177,14 +171,14 @@ class SeenTraining:
         start_step, start = self.step, time.monotonic()
         before = self.seconds
         with interruptible() as interrupted, tqdm(initial=self.step, total=self.config.steps, disable=None) as bar:
-            while self.progress() < 1 and not interrupted:
+            while progress(self.config, self.step, self.seconds) < 1 and not interrupted:
                 loss, norm = self.update()
                 self.seconds = before + time.monotonic() - start
                 self.step += 1
                 bar.update()
                 if self.step % 50 == 0:
                     bar.set_postfix(loss=f"{loss:.3f}")
-                    self._log(loss=loss, grad_norm=norm, lr=self.learning_rate())
+                    self._log(loss=loss, grad_norm=norm, lr=self._learning_rate())
                 if self.step % self.config.validate_every == 0:
                     self._checkpoint()
             if not interrupted and self.step % self.config.validate_every:
@@ -217,7 +211,7 @@ class SeenTraining:
     def update(self) -> tuple[float, float]:
         """One optimiser step; returns the mean query loss and the gradient norm."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self._learning_rate()
         self.generator.train()
         self.optimizer.zero_grad(set_to_none=True)
         losses = [
@@ -233,21 +227,8 @@ class SeenTraining:
             log.warning("Step %d gave a gradient that is not finite; skipped.", self.step)
         return float(torch.cat(losses).mean()), norm
 
-    def progress(self) -> float:
-        """Share of the run that is done, by steps or by minutes."""
-        shares = []
-        if self.config.steps is not None:
-            shares.append(self.step / self.config.steps)
-        if self.config.minutes is not None:
-            shares.append(self.seconds / 60 / self.config.minutes)
-        return max(shares)
-
-    def learning_rate(self) -> float:
-        """Warm-up, a plateau, and a cosine to zero over the last part."""
-        c = self.config
-        warm = min(1.0, (self.step + 1) / c.warmup)
-        late = max(0.0, (self.progress() - c.decay_from) / max(1 - c.decay_from, 1e-9))
-        return c.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
+    def _learning_rate(self) -> float:
+        return learning_rate(self.config, self.step, progress(self.config, self.step, self.seconds))
 
     def validate(self) -> dict[str, float]:
         """Of the averaged weights on the validation rows: mean loss (a share of log C), mean and single accuracies."""
