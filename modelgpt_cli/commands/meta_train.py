@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelgpt_cli.commands import options as o
@@ -74,21 +76,24 @@ def meta_train(
 
     if steps is not None and minutes is not None:
         raise UsageError("--steps and --minutes can't go together.", "Each says when the training ends.")
+    common: dict[str, Any] = {
+        "tasks": tasks,
+        "config": config,
+        "steps": steps,
+        "minutes": minutes,
+        "out": out,
+        "resume": resume,
+        "device": device,
+        "seed": seed,
+        "update": update,
+    }
     if seen:
         if precision is not None or compile or workers is not None:
             raise UsageError("--precision, --compile and --workers are not for --seen.", "It runs in one process.")
         if started() > 1:
             raise UsageError("--seen runs in one process.", hint="Start it without accelerate launch or torchrun.")
         trained = api.train_on_seen(
-            tasks=tasks,
-            config=config,
-            steps=steps,
-            minutes=minutes,
-            out=out,
-            resume=resume,
-            device=device,
-            seed=seed,
-            update=update,
+            **common,
         )
         if as_json:
             result_json(trained.to_dict())
@@ -99,15 +104,7 @@ def meta_train(
         return
     report = api.meta_train(
         domain=domain,
-        tasks=tasks,
-        config=config,
-        steps=steps,
-        minutes=minutes,
-        out=out,
-        resume=resume,
-        device=device,
-        seed=seed,
-        update=update,
+        **common,
         precision=precision,
         compile=compile,
         workers=workers,

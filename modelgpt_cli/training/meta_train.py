@@ -33,10 +33,9 @@ from modelgpt_cli.training.config import MetaTrainConfig, read_config
 from modelgpt_cli.training.forward import make_forward, uses_bf16
 from modelgpt_cli.training.loss import backward, query_losses
 from modelgpt_cli.training.processes import Processes, interruptible, join
-from modelgpt_cli.training.schedule import check_run, learning_rate, progress, write_config
+from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
 
 log = logging.getLogger("modelgpt")
-DELTA_CLIP = 0.25
 
 
 @dataclass
@@ -233,12 +232,7 @@ class MetaTraining:
         share = (self.share.stop - self.share.start) / total
         losses = backward(self.forward, batch, update, target_lr, share)  # type: ignore[arg-type]
         self.processes.sum_gradients(self.generator.parameters())
-        clip = DELTA_CLIP if self.config.update == "delta" else self.config.clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self.generator.parameters(), clip))
-        if math.isfinite(norm):  # a single broken task must not end a run of hours
-            self.optimizer.step()
-        else:
-            log.warning("Step %d gave a gradient that is not finite; skipped.", self.step)
+        norm = take_step(self.config, self.step, self.generator, self.optimizer)
         return float(self.processes.sum(losses.sum())) / total, norm
 
     def _learning_rate(self) -> float:
@@ -277,6 +271,4 @@ class MetaTraining:
     def _log(self, **values: Any) -> None:
         if not self.processes.main:
             return
-        entry = {"step": self.step, "seconds": round(self.seconds, 1), **values}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        write_log(self.out, self.step, self.seconds, values)

@@ -1,18 +1,26 @@
-"""What every training run has in common: how far it is, its learning rate, and its directory."""
+"""What every training run has in common: how far it is, its learning rate, its steps, its directory and log."""
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 import yaml
+from torch import nn
 
 from modelgpt_cli.errors import ModelGPTError
 
+log = logging.getLogger("modelgpt")
+DELTA_CLIP = 0.25
+"""Gradient norm clip of the paper's Algorithm 1."""
+
 
 class Plan(Protocol):
-    """The part of a configuration that decides length and learning rate."""
+    """The part of a configuration that decides length, learning rate and clipping."""
 
     @property
     def steps(self) -> int | None: ...
@@ -24,6 +32,10 @@ class Plan(Protocol):
     def warmup(self) -> int: ...
     @property
     def decay_from(self) -> float: ...
+    @property
+    def update(self) -> str: ...
+    @property
+    def clip(self) -> float: ...
 
 
 def progress(plan: Plan, step: int, seconds: float) -> float:
@@ -41,6 +53,26 @@ def learning_rate(plan: Plan, step: int, share: float) -> float:
     warm = min(1.0, (step + 1) / plan.warmup)
     late = max(0.0, (share - plan.decay_from) / max(1 - plan.decay_from, 1e-9))
     return plan.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
+
+
+def take_step(plan: Plan, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    """Clip the gradient and let the optimiser step; the norm before clipping, not finite where the step was skipped.
+
+    A single broken task must not end a run of hours.
+    """
+    clip = DELTA_CLIP if plan.update == "delta" else plan.clip
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
+    if math.isfinite(norm):
+        optimizer.step()
+    else:
+        log.warning("Step %d gave a gradient that is not finite; skipped.", step)
+    return norm
+
+
+def write_log(out: Path, step: int, seconds: float, values: dict[str, Any]) -> None:
+    """Add a line to the run's ``log.jsonl``."""
+    with (out / "log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, "seconds": round(seconds, 1), **values}) + "\n")
 
 
 def check_run(out: Path, resume: bool) -> None:

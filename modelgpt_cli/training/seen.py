@@ -28,6 +28,7 @@ from tqdm import tqdm
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.seen_tasks import SeenTask, encode_seen_table, read_seen_tables
 from modelgpt_cli.domains.tabular.target import make_body, prior_head, score_scale
+from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write
@@ -40,15 +41,13 @@ from modelgpt_cli.parameter_generator.checkpoint import (
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.loss import backward
-from modelgpt_cli.training.meta_train import DELTA_CLIP
 from modelgpt_cli.training.processes import interruptible
-from modelgpt_cli.training.schedule import check_run, learning_rate, progress, write_config
+from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
 from modelgpt_cli.training.seen_config import SeenConfig, read_seen_config
 
 log = logging.getLogger("modelgpt")
 AVERAGE = "average."
 PROGRESS = ("step", "seconds", "best_loss", "best_accuracy", "best_step")
-VALIDATION_STREAM = 1_000_003
 
 
 @dataclass
@@ -218,13 +217,9 @@ class SeenTraining:
             backward(self.generator, batch.to(self.device), self.config.update, self.config.target_lr)  # type: ignore[arg-type]
             for batch in self.draw(self.step)
         ]
-        clip = DELTA_CLIP if self.config.update == "delta" else self.config.clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self.generator.parameters(), clip))
+        norm = take_step(self.config, self.step, self.generator, self.optimizer)
         if math.isfinite(norm):
-            self.optimizer.step()
             self.average.update_parameters(self.generator)
-        else:
-            log.warning("Step %d gave a gradient that is not finite; skipped.", self.step)
         return float(torch.cat(losses).mean()), norm
 
     def _learning_rate(self) -> float:
@@ -253,9 +248,7 @@ class SeenTraining:
         self.save()
 
     def _log(self, **values: Any) -> None:
-        entry = {"step": self.step, "seconds": round(self.seconds, 1), **values}
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        write_log(self.out, self.step, self.seconds, values)
 
 
 @torch.inference_mode()

@@ -23,7 +23,7 @@ from modelgpt_cli.domains.tabular.fit import (
     fit_table,
     standardise_target,
 )
-from modelgpt_cli.domains.tabular.head import CURVATURE, Refiner
+from modelgpt_cli.domains.tabular.head import CURVATURE, Refiner, head_outputs
 from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
@@ -133,11 +133,11 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
     """
     if not table.n_classes or len(table.y) < MIN_ROWS:
         return ONE_PASS
-    rows = slice(None) if len(table.y) <= LOO_ROWS else np.random.default_rng(0).permutation(len(table.y))[:LOO_ROWS]
-    part = table.take(np.arange(len(table.y))[rows])
+    if len(table.y) > LOO_ROWS:
+        table = table.take(np.random.default_rng(0).permutation(len(table.y))[:LOO_ROWS])
     members = fitted.members
-    phi = members.phi(*encode_rows(fitted.encoder, part.x, part.codes))  # (M, N, p)
-    labels = torch.from_numpy(part.y)
+    phi = members.phi(*encode_rows(fitted.encoder, table.x, table.codes))  # (M, N, p)
+    labels = torch.from_numpy(table.y)
     target = targets(labels, table.n_classes, False).expand(len(phi), -1, -1)
     scores = target - leave_one_out(phi, target, members.precision, members.prior)
     weight = stack_logits((scores * members.scale).mean(0)[None], labels)
@@ -217,7 +217,7 @@ def _held_out(
             heads = refined[choice] = refiner(fitted.strengths(choice))
         else:
             heads = solve_head(gram, moment, members.prior, members.precision * choice.strength) * members.scale
-        out = torch.stack([torch.nn.functional.linear(x, h.T) for x, h in zip(phi, heads, strict=True)])  # (M, N, C)
+        out = head_outputs(phi, heads.transpose(1, 2))  # (M, N, C)
         outputs.append((out * left_out[..., None]).sum(0) / left_out.sum(0)[:, None])
     return torch.stack(outputs), refined
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
-from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner
+from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner, head_outputs
 from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
 from modelgpt_cli.domains.tabular.model import CONSTANTS
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
@@ -158,9 +157,7 @@ class Fitted:
             for start in range(0, len(x), chunk):
                 first, linear = encode_rows(self.encoder, x[start : start + chunk], codes[start : start + chunk])
                 phi = self.members.phi(first, linear)
-                parts.append(
-                    torch.stack([F.linear(inputs, head.T) for inputs, head in zip(phi, heads, strict=True)]).mean(0)
-                )
+                parts.append(head_outputs(phi, heads.transpose(1, 2)).mean(0))
         return torch.cat(parts)
 
     def state(self, heads: Tensor) -> dict[str, Tensor]:

@@ -22,6 +22,14 @@ CHUNK_FLOATS = 4_000_000
 """Head inputs held at once while sums are taken: bounds the memory, whatever the number of rows."""
 
 
+def head_outputs(phi: Tensor, weight: Tensor) -> Tensor:
+    """Outputs (M, N, C) of the members' heads, from `phi` (M, N, p) and weights (M, C, p).
+
+    Member by member and with the few outputs first, which is several times faster than one product of all.
+    """
+    return torch.stack([F.linear(inputs, w) for inputs, w in zip(phi, weight, strict=True)])
+
+
 class HeadSums:
     """Φᵀ Φ and Φᵀ Y over rows that are shown once and forgotten."""
 
@@ -107,8 +115,7 @@ class Refiner:
 
         def objective(rounded: Tensor) -> tuple[Tensor, Tensor]:  # (M, C, p): weights times the root
             weight = rounded @ whiten
-            logits = torch.stack([F.linear(phi, w) for phi, w in zip(self.phi, weight, strict=True)])
-            log_p = logits.log_softmax(-1)  # (M, N, C)
+            log_p = head_outputs(self.phi, weight).log_softmax(-1)  # (M, N, C)
             pull = precision[:, None] * (weight - self.centre)  # (M, C, p)
             fit = log_p * self.target
             fit = fit if self.used is None else fit * self.used
