@@ -45,6 +45,48 @@ def test_round_trip() -> None:
     assert format_requirement(parse_requirement(text)) == text
 
 
+TEXT = Requirement(
+    sentence="Predict the numeric value of score for each pair of texts, a regression.",
+    task="regression",
+    target="score",
+    columns=(
+        Column("b", "text", "the claim", missing=0.25, role="pair"),
+        Column("a", "text", role="text"),
+        Column("id", "identifier", note="a different number in every row"),
+    ),
+    domain="text",
+    target_mean=2.60125,
+    target_std=1.5,
+)
+
+
+def test_round_trip_of_texts() -> None:
+    text = format_requirement(TEXT)
+    assert parse_requirement(text) == TEXT
+    assert format_requirement(parse_requirement(text)) == text
+    assert "domain: text\ntask: regression\ntarget: score\ntarget_mean: 2.60125\ntarget_std: 1.5\n" in text
+    assert "- {name: a, type: text, role: text}\n" in text
+    assert "domain" not in format_requirement(Requirement("S.", domain="tabular"))
+
+
+@pytest.mark.parametrize(
+    ("below", "is_text"),
+    [
+        ("", True),
+        ("classes: [a, b]", True),
+        ("task: regression", True),
+        ("domain: text\ndata: d.csv", True),
+        ("domain: text\ncolumns: {a: text}", True),
+        ("columns: [{name: a, type: text, role: text}]\ndata: d.csv", True),
+        ("columns: {a: text}", False),
+        ("data: d.csv", False),
+        ("classes: [a, b]\ndomain: tabular", False),
+    ],
+)
+def test_what_is_about_texts(below: str, is_text: bool) -> None:
+    assert parse_requirement(f"S.\n---\n{below}").is_text is is_text
+
+
 def test_a_column_is_one_line_and_defaults_are_left_out() -> None:
     bare = Requirement("Do it.", columns=(Column("a", "numeric", mean=1 / 3, std=float("nan")),))
     assert format_requirement(bare) == "Do it.\n---\ncolumns:\n- {name: a, type: numeric, mean: 0.333333}\n"
@@ -97,6 +139,15 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
         ("S.\n---\ncolumns: [{name: a, type: numeric, mean: .nan}]", "a: mean can't be '.nan'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, std: -1}]", "a: std can't be '-1'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, missing: 2}]", "a: missing can't be '2'.*between 0 and 1"),
+        ("S.\n---\ndomain: image", "domain can't be 'image'.*tabular, text"),
+        ("S.\n---\ncolumns: [{name: a, type: text, role: first}]", "a: role can't be 'first'.*text, pair"),
+        ("S.\n---\ncolumns: [{name: a, type: numeric, role: text}]", "a: a numeric column has no role"),
+        ("S.\n---\ncolumns: [{name: a, type: text, role: pair}]", "columns: one column has the role text"),
+        ("S.\n---\ndomain: tabular\ncolumns: [{name: a, type: text, role: text}]", "domain is tabular"),
+        ("S.\n---\ntarget_mean: 1", "target_mean and target_std go together"),
+        ("S.\n---\ntarget_mean: 1\ntarget_std: 0", "target_std can't be 0.*more than 0"),
+        ("S.\n---\ntarget_mean: x\ntarget_std: 1", "target_mean can't be 'x'"),
+        ("S.\n---\ntarget_mean: 1\ntarget_std: 1\nclasses: [a, b]", "target_std can't be 1.*classification"),
         ("S.\n---\ncolumns: [{name: a, type: categorical, n_levels: 1.5}]", "a: n_levels can't be '1.5'"),
         ("S.\n---\ntarget: a\ncolumns: {a: numeric}", "'a' is the target"),
         ("S.\n---\ntarget: [a]", "target must be one value"),

@@ -12,10 +12,13 @@ from modelgpt_cli.commands import options as o
     """
 modelgpt describe data.csv --target species -o req.txt
 modelgpt describe ./data --llm gpt-4o-mini --dry-run
+modelgpt describe pairs.csv --text premise --text-pair hypothesis
 cat data.csv | modelgpt describe - --offline > req.txt""",
 )
 @click.argument("path")
 @o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="guessed")
+@o.option("--text", metavar="COLUMN", help="The column of the text to be judged.", show_default="guessed")
+@o.option("--text-pair", metavar="COLUMN", help="The second text, where each row is a pair.", show_default="guessed")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="Your own words about the data, or @FILE holding them.")
 @o.option("--llm", metavar="MODEL", shared=True, help="The LLM that writes the sentence (needs OPENAI_API_KEY).")
 @o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM: write from the profile alone.")
@@ -31,6 +34,8 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 def describe(
     path: str,
     target: str | None,
+    text: str | None,
+    text_pair: str | None,
     description: str | None,
     llm: str | None,
     offline: bool,
@@ -46,8 +51,9 @@ def describe(
 ) -> None:
     """Look at the data and write the requirement.
 
-    PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin) or a folder of them. Of the data, an LLM sees
-    the column names, a profile and a few rows; --dry-run shows exactly what.
+    PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, or a folder with one
+    sub-folder of .txt files per class. Of the data, an LLM sees the column names, a profile and a few rows; --dry-run
+    shows exactly what.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say
@@ -62,6 +68,8 @@ def describe(
         output=None if output == "-" or dry_run else output,
         types=types,
         merge_labels=merge_labels,
+        text=text,
+        text_pair=text_pair,
         dry_run=dry_run,
         force=force,
         timeout=timeout,

@@ -51,7 +51,7 @@ def cell_text(value: Any) -> str | None:
         return None
     if isinstance(value, (str, bytes)):
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        text = text.strip()
+        text = _without_halves(text.strip())
         return None if text in MISSING_MARKERS else text
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
@@ -64,6 +64,15 @@ def cell_text(value: Any) -> str | None:
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)
+
+
+def _without_halves(text: str) -> str:
+    """A text in which halves of surrogate pairs, such as JSON may hold and no encoding allows, are made good or "�"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _plain(array: pa.Array) -> pa.Array:

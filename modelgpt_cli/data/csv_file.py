@@ -28,17 +28,21 @@ from modelgpt_cli.errors import ModelGPTError
 log = logging.getLogger("modelgpt")
 
 DELIMITERS = (",", ";", "\t", "|")
-_BOMS = (
+BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+"""What a file in one of these encodings begins with, longer marks before those that they begin with."""
 _HEAD_CHARS = 4 << 20
 _BLOCK_BYTES = 8 << 20
+_FRAME_BYTES = 256 << 20
+_MAX_CELL = 1 << 30
 _SNIFF_RECORDS = 50
 _DECIMAL_RECORDS = 1000
+_STRAY_SHARE = 0.01
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
 _COMMA_DECIMAL = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),(\d{1,2}|\d{4,})$")
 _POINT_DECIMAL = re.compile(r"[+-]?\d*\.(\d{1,2}|\d{4,})$")
@@ -70,10 +74,10 @@ def find_encoding(path: Path, name: str) -> str:
     try:
         with open_bytes(path) as file:
             block = file.read(1 << 20)
-            for mark, encoding in _BOMS:
+            for mark, encoding in BOMS:
                 if block.startswith(mark):
                     return encoding
-            if b"\0" in block:
+            if b"\0" in block and not _has_stray_zeros(block):
                 return _utf16_without_mark(block, name)
             while block:
                 if not (block.isascii() and not decoder.getstate()[0]):
@@ -102,6 +106,15 @@ def unknown_type(name: str) -> ModelGPTError:
     )
 
 
+def _has_stray_zeros(block: bytes) -> bool:
+    """Whether this is UTF-8 text in which a few zeros and other control characters got lost, as scraped texts are."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(block)
+    except UnicodeDecodeError:
+        return False
+    return len(_CONTROL.findall(text)) <= _STRAY_SHARE * len(text)
+
+
 def _utf16_without_mark(block: bytes, name: str) -> str:
     """UTF-16 text of mostly Latin letters has a zero in every second byte; anything else with zeros is binary."""
     half = max(1, len(block) // 2)
@@ -115,11 +128,12 @@ def _utf16_without_mark(block: bytes, name: str) -> str:
 def _records(text: str, delimiter: str, limit: int) -> list[list[str]]:
     """The first records of a piece of CSV text, blank lines left out."""
     rows: list[list[str]] = []
+    csv.field_size_limit(_MAX_CELL)  # its default refuses cells beyond 128 kB
     try:
         for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit):
             if row:
                 rows.append(row)
-    except csv.Error:  # a cell beyond the csv module's size limit: what was read so far must do
+    except csv.Error:  # a zero in a line, which older Pythons refuse: what was read so far must do
         pass
     return rows
 
@@ -178,7 +192,7 @@ class CsvSource:
             raise damaged(self.name, error) from error
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The rows as frames of at most `rows` rows, header left out, the named columns in the given order."""
+        """The rows as frames of at most `rows` rows or some 256 MB, header left out, the named columns as ordered."""
         place = {name: i for i, name in enumerate(self.columns)}
         keys = [f"f{place[name]}" for name in columns]
         held: list[pa.RecordBatch] = []
@@ -191,6 +205,9 @@ class CsvSource:
                 table = pa.Table.from_batches(held)
                 yield self._frame(table.slice(0, rows), columns)
                 held, count = table.slice(rows).to_batches(), count - rows
+            if sum(piece.nbytes for piece in held) > _FRAME_BYTES and count:
+                yield self._frame(pa.Table.from_batches(held), columns)
+                held, count = [], 0
         if count:
             yield self._frame(pa.Table.from_batches(held), columns)
 
@@ -246,6 +263,12 @@ class CsvSource:
 
     def _explain(self, error: Exception) -> ModelGPTError:
         """Arrow's parse error as the line that a person has to look at."""
+        if "straddling" in str(error):
+            return ModelGPTError(
+                f"{self.name} has a row of more than {_BLOCK_BYTES >> 20} MB.",
+                "",
+                "Shorten the text in it, or close the quote that makes it so long.",
+            )
         width = len(self.columns)
         with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
             reader = csv.reader(file, delimiter=self.delimiter)
@@ -264,7 +287,7 @@ class CsvSource:
                             hint,
                         )
                     start = reader.line_num + 1
-            except csv.Error:  # a cell beyond the csv module's limit; Arrow's own words have to do
+            except csv.Error:  # a zero in a line, which older Pythons refuse; Arrow's own words have to do
                 pass
         return ModelGPTError(
             f"{self.name} can't be read as a table.",

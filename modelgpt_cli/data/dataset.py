@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from modelgpt_cli.background import ahead, begin
-from modelgpt_cli.data.infer import infer_column, use_text
+from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
-from modelgpt_cli.data.target import Target, choose_target, plan_target
+from modelgpt_cli.data.target import Target, check_repeats, choose_target, plan_target
+from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
@@ -37,7 +39,7 @@ class Dataset:
 
     name: str
     path: Path | None
-    """The file; None for stdin."""
+    """The file, or the folder of texts; None for stdin."""
     schema: Schema
     n_rows: int
     """Rows with a target."""
@@ -48,7 +50,7 @@ class Dataset:
     warnings: list[str]
     """What the user must know; each has been logged once."""
     fingerprint: str
-    """"sha256:" and 64 hex digits, over the file's bytes."""
+    """"sha256:" and 64 hex digits, over the file's bytes, or the files' of a folder."""
     description: str = ""
     test_path: Path | None = None
     _table: Table | None = field(default=None, repr=False)
@@ -103,20 +105,23 @@ def load_dataset(
     merge_labels: bool = False,
     sample_rows: int = 20_000,
     text_columns: int = 0,
+    text: str | None = None,
+    text_pair: str | None = None,
+    domain: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Read a table once and find out what is in it.
+    """Read a table, or texts, once and find out what is in it.
 
     Parameters
     ----------
     path : str or Path
-        A file, a folder, or "-" for stdin.
+        A file, a folder (of a table, or of .txt files in a sub-folder per class), or "-" for stdin.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional
         Found from the target where omitted.
     columns : sequence of Column, optional
-        The input columns with their types, as a requirement file fixes them; other columns are left out.
+        The input columns with their types and roles, as a requirement file fixes them; other columns are left out.
     classes : sequence of str, optional
         The classes, as a requirement file fixes them; the data must hold these and no others.
     types : str or Path, optional
@@ -126,7 +131,11 @@ def load_dataset(
     sample_rows : int
         So many rows are held in `sample` at most (fewer in very wide tables).
     text_columns : int
-        So many columns of free text are to be used at most.
+        Of a table: so many columns of free text are to be used at most.
+    text, text_pair : str, optional
+        Text domain: the column of the text, and of the second one of a pair; before what `columns` say.
+    domain : {"tabular", "text"}, optional
+        Where omitted: text if there is nothing but one or two columns of free text to learn from, else tabular.
     seed : int
         For the sample.
 
@@ -140,27 +149,28 @@ def load_dataset(
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     table = open_table(path)
-    warnings: list[str] = []
-    if len(table.columns) < 2:
-        raise ModelGPTError(
-            f"{table.name} has one column only: {table.columns[0][:80] if table.columns else ''!r}.",
-            "A table needs a target and at least one input column, separated by a comma, semicolon, tab or |.",
-            "Check the delimiter.",
-        )
-    target = choose_target(table, target)
+    _check_two_columns(table)
+    roles = asked_roles(table, target, text, text_pair, columns, domain)
+    target = choose_target(table, target, roles)
     overrides = _overrides(table, types)
     if target in overrides:
         task = _overridden(task, target, overrides[target])
-    names, fixed = _inputs(table, target, columns, overrides)
+    names, fixed = _inputs(table, target, columns, overrides, roles)
     fingerprint = begin(table.fingerprint)
     scan = scan_table(table, names, target, sample_rows, seed)
     plan = plan_target(scan, target, table.name, task, classes, merge_labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
+    cells: list[str] = []
     inferred = [
-        infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), warnings.append) for name in names
+        infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), cells.append) for name in names
     ]
-    schema = Schema(use_text(inferred, text_columns), target, plan.task, plan.classes)
-    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *_few(warnings)]
+    found = roles or _find_roles(inferred, raw, fixed, table, domain)
+    kept = as_texts(inferred, found) if found else use_text(inferred, text_columns)
+    kept = with_others(kept, table, target) if roles else kept
+    schema = Schema(kept, target, plan.task, plan.classes, "text" if found else "tabular")
+    check_repeats(plan, classes, schema.domain)
+    empty = check_texts(schema, scan, table) if found else []
+    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *empty, *_few(cells)]
     _tell(schema, warnings, table)
     return Dataset(
         name=_short_name(table),
@@ -178,12 +188,46 @@ def load_dataset(
     )
 
 
+def _check_two_columns(table: Table) -> None:
+    """A target and something to predict it from."""
+    if len(table.columns) > 1:
+        return
+    if table.is_folder:
+        raise ModelGPTError(
+            f"The folder {table.name} holds texts, but no classes.",
+            "Each class needs a sub-folder of its name, with the .txt files of that class in it.",
+            "Sort the files into sub-folders, or give a table with a column of texts and a column of labels.",
+        )
+    raise ModelGPTError(
+        f"{table.name} has one column only: {table.columns[0][:80] if table.columns else ''!r}.",
+        "A table needs a target and at least one input column, separated by a comma, semicolon, tab or |.",
+        "Check the delimiter.",
+    )
+
+
+def _find_roles(
+    columns: Sequence[Column], raw: pd.DataFrame, fixed: Mapping[str, Column], table: Table, domain: str | None
+) -> dict[str, str]:
+    """Which columns are texts, where nobody has named them; none in a table.
+
+    A column with components is one that a model of tables has: what it is tuned on is a table too.
+    """
+    if domain == "tabular" or any(column.components for column in fixed.values()):
+        return {}
+
+    @cache
+    def shape(name: str) -> Shape:
+        return shape_of(raw[name])
+
+    return wanted_roles(columns, shape, fixed, table) if domain == "text" else infer_roles(columns, shape, fixed)
+
+
 def _short_name(table: Table) -> str:
     """The file's name without its endings; the folder's where the file is called train or data."""
     if table.path is None:
         return table.name
-    stem = table.path.name.removesuffix(".gz")
-    stem = stem.rsplit(".", 1)[0] if "." in stem[1:] else stem
+    stem = table.name.removesuffix(".gz")
+    stem = stem.rsplit(".", 1)[0] if "." in stem[1:] and not table.is_folder else stem
     if stem.lower() in ("train", "training", "data", "dataset"):
         return table.path.resolve().parent.name or stem
     return stem
@@ -216,11 +260,19 @@ def _overridden(task: TaskType | None, target: str, kind: ColumnType) -> TaskTyp
 
 
 def _inputs(
-    table: Table, target: str, columns: Sequence[Column] | None, overrides: dict[str, ColumnType]
+    table: Table,
+    target: str,
+    columns: Sequence[Column] | None,
+    overrides: dict[str, ColumnType],
+    roles: Mapping[str, str],
 ) -> tuple[list[str], dict[str, Column]]:
     """The input columns to read, in the file's order, and the types that are fixed beforehand."""
     present = set(table.columns)
-    fixed = {column.name: column for column in columns or () if column.name != target}
+    fixed = {c.name: replace(c, role=roles.get(c.name, "")) for c in columns or () if c.name != target}
+    if roles:  # only these are read, whatever else a requirement or a types file says
+        fixed = {name: fixed.get(name, Column(name, "text")) for name in roles}
+        fixed = {name: Column(name, "text", c.description, role=roles[name]) for name, c in fixed.items()}
+        overrides = {}
     absent = [column.name for column in fixed.values() if column.used and column.name not in present]
     if absent:
         raise UsageError(
@@ -230,7 +282,7 @@ def _inputs(
         )
     names = [name for name in table.columns if name != target and (not fixed or name in fixed)]
     extra = len(table.columns) - 1 - len(names)
-    if extra:
+    if extra and not roles:
         log.info("Left out %d columns of %s that the requirement does not name.", extra, table.name)
     for name, kind in overrides.items():
         if name in names:

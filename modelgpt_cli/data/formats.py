@@ -21,6 +21,7 @@ log = logging.getLogger("modelgpt")
 
 _KEY_LINES = 10_000
 _MAX_PARQUET_BATCH = 65_536
+_FRAME_BYTES = 256 << 20
 _PARQUET_BUFFER = 1 << 20
 _TWO_OBJECTS = "Give a file with at least two JSON objects."
 
@@ -84,10 +85,10 @@ class JsonSource:
         return record
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The rows as frames of at most `rows` rows; an absent key is a missing cell."""
+        """The rows as frames of at most `rows` rows or some 256 MB of text; an absent key is a missing cell."""
         records = self._records()
         known = set(self.columns)
-        while chunk := list(islice(records, rows)):
+        while chunk := _take(records, rows):
             late = {key for record in chunk for key in record if key not in known}
             if late and not self._told:
                 self._told = True
@@ -95,6 +96,18 @@ class JsonSource:
                     "%s: left out %s, which first appear after line %d.", self.name, ", ".join(sorted(late)), _KEY_LINES
                 )
             yield pd.DataFrame({name: pd.Series([r.get(name) for r in chunk], dtype=object) for name in columns})
+
+
+def _take(records: Iterator[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
+    """The next `rows` records, fewer where they hold very long texts."""
+    taken: list[dict[str, Any]] = []
+    size = 0
+    for record in islice(records, rows):
+        taken.append(record)
+        size += sum(len(cell) for cell in record.values() if type(cell) is str)
+        if size > _FRAME_BYTES:
+            break
+    return taken
 
 
 class ParquetSource:
@@ -115,10 +128,13 @@ class ParquetSource:
             raise damaged(self.name, error) from error
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The rows as frames of at most `rows` rows."""
+        """The rows as frames of at most `rows` rows or some 256 MB."""
         with self._open() as file:
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
+            batch_rows = max(1, min(rows, _MAX_PARQUET_BATCH, int(_FRAME_BYTES / max(1, row_bytes))))
             try:
-                for batch in file.iter_batches(batch_size=min(rows, _MAX_PARQUET_BATCH), columns=list(columns)):
+                for batch in file.iter_batches(batch_size=batch_rows, columns=list(columns)):
                     # pandas' own notes in the file would turn a column into the frame's index; split blocks are not
                     # copied together
                     yield batch.select(list(columns)).replace_schema_metadata(None).to_pandas(split_blocks=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,47 @@ _TEXT_UNIQUE_SHARE = 0.5
 _TEXT_WORDS = 4
 _TEXT_CHARS = 60
 _RARE_MISSING = 0.01
+_PROBE = 2_000
+_PROBE_CHARS = 10_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the cells of a column look like as text, over the different ones among them."""
+
+    share: float
+    """Different cells per present cell; 1 where no cell repeats."""
+    words: float
+    """Words per cell on average, of its first 10,000 characters; a word is what blanks enclose."""
+    chars: float
+    """Characters per cell on average, 10,000 at most."""
+    letters: float
+    """Share of the cells that hold a letter of any script."""
+
+    @property
+    def is_free_text(self) -> bool:
+        """Whether these are mostly different cells of several words."""
+        long = self.words >= _TEXT_WORDS or (self.chars > _TEXT_CHARS and self.words >= 2)
+        return self.share > _TEXT_UNIQUE_SHARE and long
+
+
+def shape_of(raw: pd.Series) -> Shape:
+    """The shape of a raw column; all zeros where no cell is present."""
+    cells = texts(to_arrow(raw)).drop_null()
+    return _shape(cells.unique().to_pylist(), len(cells))
+
+
+def _shape(distinct: Sequence[str], n: int) -> Shape:
+    """The shape of a column of `n` present cells, from the different ones."""
+    if not distinct:
+        return Shape(0.0, 0.0, 0.0, 0.0)
+    probe = [text[:_PROBE_CHARS] for text in distinct[:_PROBE]]
+    return Shape(
+        len(distinct) / n,
+        sum(len(text.split()) for text in probe) / len(probe),
+        sum(len(text) for text in probe) / len(probe),
+        sum(any(map(str.isalpha, text)) for text in probe) / len(probe),
+    )
 
 
 class _Evidence:
@@ -96,7 +137,8 @@ def infer_column(
         return _describe(seen, kind, note, "", warn)
     _check_fixed(seen, fixed.type)
     note = "" if fixed.used else (fixed.note or f"{fixed.type}, as asked for")
-    return replace(_describe(seen, fixed.type, note, fixed.description, warn), components=fixed.components)
+    column = _describe(seen, fixed.type, note, fixed.description, warn)
+    return replace(column, components=fixed.components, role=fixed.role)
 
 
 def use_text(columns: Sequence[Column], most: int) -> tuple[Column, ...]:
@@ -183,14 +225,11 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
         return "boolean", ""
     if guess_date_format(seen.cells):
         return "datetime", ""
-    share = len(counts) / n
-    if share > _TEXT_UNIQUE_SHARE and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
-        probe = list(counts)[:2000]
-        words = sum(len(text.split()) for text in probe) / len(probe)
-        chars = sum(len(text) for text in probe) / len(probe)
-        if words >= _TEXT_WORDS or (chars > _TEXT_CHARS and words >= 2):
+    if len(counts) > _TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
+        shape = _shape(list(counts), n)
+        if shape.is_free_text:
             return "text", "free text"
-        if share >= _UNIQUE_SHARE:
+        if shape.share >= _UNIQUE_SHARE:
             return "identifier", "a different value in (nearly) every row"
     return "categorical", ""
 

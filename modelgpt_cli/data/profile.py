@@ -1,8 +1,9 @@
-"""The profile of a table: what the requirement generator is shown of the data, and nothing more."""
+"""The profile of a table or of texts: what the requirement generator is shown of the data, and nothing more."""
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
 
 CELL_CHARS = 60
+TEXT_CHARS = 200
+"""So much of a text is shown in the text domain, where the cells are what there is to see."""
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,12 @@ class Profile:
     target_range: tuple[float, float, float] | None = None
     """Regression: minimum, median, maximum."""
     sample: tuple[dict[str, str], ...] = ()
-    """A few rows, stratified by class; cells as text, cut at 60 characters."""
+    """A few rows, stratified by class; cells as text, cut at 60 characters, in the text domain at 200."""
     description: str = ""
     """The user's own words about the data (``--description``, or a README in the folder)."""
+    domain: str = "tabular"
+    mean_words: float | None = None
+    """Text domain: words per text of the sample; a word is what blanks enclose."""
 
 
 def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int = 0) -> Profile:
@@ -44,7 +51,8 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
     description : str
         The user's words; a README beside the data serves where they are empty.
     rows : int
-        Rows to show at most, drawn in turn from each class (regression: spread over the target's range).
+        Rows to show at most, drawn in turn from each class (regression: spread over the target's range). In the text
+        domain so many texts: half as many rows where each is a pair.
     seed : int
         For the draw.
     """
@@ -53,10 +61,14 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
     span = None
     if schema.task == "regression":
         span = (float(target.min()), float(target.median()), float(target.max()))
+    is_text = schema.domain == "text"
+    rows = max(1, rows // len(schema.texts)) if is_text else rows
+    chars = TEXT_CHARS if is_text else CELL_CHARS
     shown = dataset.sample.iloc[_pick(target, schema.task, rows, seed)]
     days = {column.name for column in schema.used if column.type == "datetime"}
     cells = tuple(
-        {str(name): _show(value, name in days) for name, value in row.items()} for row in shown.to_dict("records")
+        {str(name): _show(value, name in days, chars) for name, value in row.items()}
+        for row in shown.to_dict("records")
     )
     return Profile(
         name=dataset.name,
@@ -68,7 +80,15 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
         target_range=span,
         sample=cells,
         description=description or dataset.description,
+        domain=schema.domain,
+        mean_words=_mean_words(dataset) if is_text else None,
     )
+
+
+def _mean_words(dataset: Dataset) -> float:
+    """Words per text of the sample, empty texts left out."""
+    cells = pd.concat([dataset.sample[column.name] for column in dataset.schema.texts]).dropna()
+    return sum(len(text.split()) for text in cells) / max(1, len(cells))
 
 
 def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray:
@@ -84,13 +104,13 @@ def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray
     return order[np.lexsort((labels.to_numpy().astype(str), -frequency, turn))[:rows]]
 
 
-def _show(value: object, is_day: bool) -> str:
-    """A typed cell as a person would write it, cut at `CELL_CHARS`; "" where missing."""
+def _show(value: object, is_day: bool, chars: int) -> str:
+    """A typed cell as a person would write it, on one line, cut at `chars` characters; "" where missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
         if is_day:
             return str(np.datetime64(round(value * 86_400), "s")).removesuffix("T00:00:00")
         return f"{value:.6g}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= CELL_CHARS else text[: CELL_CHARS - 1] + "…"
+    text = _BLANKS.sub(" ", str(value)).strip()
+    return text if len(text) <= chars else text[: chars - 1] + "…"

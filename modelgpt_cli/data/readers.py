@@ -23,13 +23,12 @@ import pandas as pd
 
 from modelgpt_cli.data.csv_file import CsvSource, open_bytes, unknown_type
 from modelgpt_cli.data.formats import ExcelSource, JsonSource, ParquetSource
+from modelgpt_cli.data.text_folder import TEST_NAMES, TRAIN_NAMES, TextFolder, find_text_folder, is_about
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".data", ".dat")
-_TRAIN_STEMS = ("train", "training", "data", "dataset")
-_TEST_STEMS = ("test", "testing")
 _FRAME_CELLS = 4_000_000
 _MIN_FRAME_ROWS = 64
 
@@ -51,13 +50,15 @@ class Table:
     name : str
         A short name for messages: the file's or the folder's, or "stdin".
     path : Path or None
-        The file, as the user knows it; None for stdin.
+        The file, or the folder of texts, as the user knows it; None for stdin.
     columns : list of str
         The column names, in the file's order.
     description : str
         The text of a README beside the table in a folder, else "".
     test_path : Path or None
-        The test file beside the table in a folder.
+        The test file beside the table in a folder, or the folder of test texts.
+    is_folder : bool
+        Whether it is a folder of .txt files.
     """
 
     def __init__(self, file: Path, name: str, path: Path | None, description: str, test_path: Path | None) -> None:
@@ -66,7 +67,8 @@ class Table:
         self.description = description
         self.test_path = test_path
         self._file = file
-        self._source = _open_source(file, name)
+        self.is_folder = file.is_dir()
+        self._source: Source = TextFolder(file, name) if self.is_folder else _open_source(file, name)
         self.columns = list(self._source.columns)
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
@@ -95,7 +97,9 @@ class Table:
         yield from self._source.frames(rows, wanted)
 
     def fingerprint(self) -> str:
-        """The SHA-256 of the file's bytes as "sha256:<64 hex digits>"."""
+        """The SHA-256 of the file's bytes, or of all files' of a folder, as "sha256:<64 hex digits>"."""
+        if isinstance(self._source, TextFolder):
+            return self._source.fingerprint()
         digest = hashlib.sha256()
         with self._file.open("rb") as file:
             while block := file.read(1 << 20):
@@ -113,7 +117,7 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
 
 
 def open_table(path: str | Path) -> Table:
-    """Open a file, a folder with a table in it, or stdin ("-").
+    """Open a file, a folder with a table or with sub-folders of .txt files in it, or stdin ("-").
 
     Raises
     ------
@@ -134,7 +138,7 @@ def open_table(path: str | Path) -> Table:
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
         )
     file, test_path = _table_in_folder(path)
-    return Table(file, file.name, file, _readme(path), test_path)
+    return Table(file, os.path.basename(os.path.abspath(file)), file, _readme(path), test_path)
 
 
 def _stem(path: Path) -> str:
@@ -147,20 +151,23 @@ def _is_table_name(path: Path) -> bool:
 
 
 def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
-    """The training table of a folder, and its test table where there is one."""
+    """The training table of a folder, and its test table where there is one; or the folders of its texts."""
     files = sorted(file for file in folder.iterdir() if _is_table_name(file))
-    test = next((file for stem in _TEST_STEMS for file in files if _stem(file) == stem), None)
-    for stem in _TRAIN_STEMS:
+    test = next((file for stem in TEST_NAMES for file in files if _stem(file) == stem), None)
+    for stem in TRAIN_NAMES:
         named = [file for file in files if _stem(file) == stem]
         if named:
             return named[0], test
     others = [file for file in files if file != test]
     if len(others) == 1:
         return others[0], test
+    if not files and (found := find_text_folder(folder)):
+        return found
     if not others:
         raise ModelGPTError(
             f"There is no table in the folder {folder}.",
-            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz).",
+            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files in one "
+            "sub-folder per class.",
             "Put a train.csv into it, or give the file itself.",
         )
     raise ModelGPTError(
@@ -173,7 +180,7 @@ def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
 def _readme(folder: Path) -> str:
     """The text of README* or description.txt in a folder, else ""."""
     for file in sorted(folder.iterdir()):
-        if file.is_file() and (file.name.lower().startswith("readme") or file.name.lower() == "description.txt"):
+        if is_about(file):
             return file.read_text(encoding="utf-8", errors="replace").strip()
     return ""
 

@@ -11,6 +11,9 @@ TaskType = Literal["classification", "regression"]
 COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 USED_TYPES = frozenset({"numeric", "boolean", "categorical", "datetime"})
+DOMAINS: tuple[str, ...] = ("tabular", "text")
+ROLES: tuple[str, ...] = ("text", "pair")
+"""What a column can be in the text domain: the text that is judged, or the second text of a pair."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Column:
     format: str = ""
     """Datetime: the strptime format of its cells, or "ISO8601"; guessed from the cells where empty."""
     components: int = 0
-    """Text: how many numbers its embedding is reduced to; 0 where the column is dropped."""
+    """Text in a table: how many numbers its embedding is reduced to; 0 where the column is dropped."""
+    role: str = ""
+    """Text domain: "text", or "pair" for the second text of a pair; "" in a table, and where the column is dropped."""
 
     @property
     def used(self) -> bool:
         """Whether the column becomes an input of the model."""
-        return self.type in USED_TYPES or self.components > 0
+        return self.type in USED_TYPES or self.components > 0 or bool(self.role)
 
     @property
     def is_float(self) -> bool:
@@ -73,6 +78,13 @@ class Schema:
     task: TaskType
     classes: tuple[str, ...] = ()
     """Classification: the class names, sorted (numerically where all are numbers). Empty for regression."""
+    domain: str = "tabular"
+    """One of `DOMAINS`. In the text domain the columns with a role are the only ones used."""
+
+    @property
+    def texts(self) -> tuple[Column, ...]:
+        """Text domain: the text, then the second one of a pair; empty in a table."""
+        return tuple(sorted((c for c in self.columns if c.role), key=lambda c: ROLES.index(c.role)))
 
     @property
     def used(self) -> tuple[Column, ...]:

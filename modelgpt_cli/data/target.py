@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,9 +20,11 @@ from modelgpt_cli.errors import ModelGPTError, UsageError
 log = logging.getLogger("modelgpt")
 
 TARGET_NAMES = ("target", "label", "class", "y", "outcome")
+_NO_TARGETS = frozenset({"text", "sentence", "review", "message", "comment", "tweet"})
 MAX_NUMBER_CLASSES = 20
 _BAD_SHARE = 0.05
 _SHOWN = 8
+_NAME_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,34 @@ class Target:
         return pd.Series(names[codes], index=raw.index, dtype=object)
 
 
-def choose_target(table: Table, target: str | None) -> str:
-    """The name of the target column: as asked for, else a telling name, else the last column."""
+def choose_target(table: Table, target: str | None, texts: Collection[str] = ()) -> str:
+    """The name of the target column: as asked for, else a telling name, else the last column.
+
+    Parameters
+    ----------
+    texts : collection of str
+        Columns that are known to be texts, and so are not the target.
+    """
     if target is not None:
         if target not in table.columns:
             raise no_such_column(target, table, "target column")
         return target
-    lower = {name.lower(): name for name in reversed(table.columns)}
+    others = [name for name in table.columns if name not in texts]
+    if not others:
+        raise UsageError(
+            f"{table.name} has no column but its texts, so there is nothing to predict.",
+            f"Its columns: {', '.join(table.columns)}.",
+            "Give a file with a column of labels or scores too.",
+        )
+    lower = {name.lower(): name for name in reversed(others)}
     for name in TARGET_NAMES:
         if name in lower:
             log.info("Target: %s, by its name (another with --target).", lower[name])
             return lower[name]
-    log.info("Target: %s, the last column (another with --target).", table.columns[-1])
-    return table.columns[-1]
+    last = next((name for name in reversed(others) if name.lower() not in _NO_TARGETS), others[-1])
+    where = "the last column" if last == others[-1] else "the last column that is not called a text"
+    log.info("Target: %s, %s (another with --target).", last, where)
+    return last
 
 
 def plan_target(
@@ -238,9 +255,30 @@ def _check_classes(counts: Counter[str], name: str, n_rows: int, wanted: Sequenc
             "Change the classes in the requirement file, use --merge-labels where only the writing differs, "
             "or run modelgpt describe again.",
         )
-    if len(counts) == n_rows and n_rows > MAX_NUMBER_CLASSES:
-        raise UsageError(
-            f"The target {name!r} has a different value in each of the {n_rows} rows.",
-            "It looks like an identifier or free text, not like classes.",
-            "Choose another column with --target.",
-        )
+
+
+def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> None:
+    """Make sure that classes are classes, where each row has one of its own.
+
+    In the text domain one example per class is enough, if what the classes are called are words.
+
+    Raises
+    ------
+    UsageError
+        They look like identifiers.
+    """
+    n_rows = target.n_rows
+    if wanted or not n_rows == len(target.classes) > MAX_NUMBER_CLASSES:
+        return
+    if domain == "text" and sum(map(_is_class_name, target.classes)) > n_rows / 2:
+        return
+    raise UsageError(
+        f"The target {target.name!r} has a different value in each of the {n_rows} rows.",
+        "It looks like an identifier or free text, not like classes.",
+        "Choose another column with --target.",
+    )
+
+
+def _is_class_name(label: str) -> bool:
+    """Whether a label is a word or a few, without digits."""
+    return len(label.split()) <= _NAME_WORDS and not any(map(str.isdigit, label))

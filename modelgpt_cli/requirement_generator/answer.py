@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, TEXT_NOUNS
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
 MIN_WORDS = 5
@@ -28,6 +29,9 @@ _OBJECTS = {
         *("how", "count"),
     ),
 }
+# What is said besides of texts, which are judged where a table's target is measured.
+_TEXT_VERBS = {"classification": ("judge",), "regression": ("judge", "rate", "grade")}
+_TEXT_OBJECTS = {"classification": (), "regression": ("degree", "similarity", "strength", "intensity")}
 # Words that say nothing of what a table is about.
 _WEAK_TEXT = """
 a about after all also among an and any are as at based be been before between but by can categories category
@@ -39,6 +43,10 @@ targets task test than that the their them then there these they this three to t
 type types up used uses using value values was were what when whether which will with xlsx
 """
 _WEAK = frozenset(_WEAK_TEXT.split())
+# What a sentence may call the texts that a model judges.
+_MORE_KINDS = frozenset(
+    ("conversation", "essay", "excerpt", "feedback", "news", "opinion", "paper", "speech", "story", "transcript")
+)
 
 
 class BadAnswerError(Exception):
@@ -79,7 +87,8 @@ def check_sentence(sentence: str, profile: Profile) -> None:
 
     The task type counts as named if the sentence has its word (classify/categorise…, regression) or a verb of
     judgement with a fitting object ("predict whether", "estimate the price"). It is about the data if it has a used
-    column's name, or a word of the columns, the description or the data's name that no label has.
+    column's name, or a word of the columns, the description or the data's name that no label has; or, in the text
+    domain, if it says what kind of texts they are.
 
     Raises
     ------
@@ -103,7 +112,8 @@ def check_sentence(sentence: str, profile: Profile) -> None:
     if not _names_task(words(sentence), profile):
         raise BadAnswerError(f"the sentence does not name the task type, which is {profile.task}.")
     if not _about_data(sentence, profile):
-        raise BadAnswerError("the sentence is not about the data: name a column, or what the rows are about.")
+        wanted = "say what the texts are" if profile.domain == "text" else "name a column, or what the rows are about"
+        raise BadAnswerError(f"the sentence is not about the data: {wanted}.")
 
 
 def _names_task(spoken: Iterable[str], profile: Profile) -> bool:
@@ -118,8 +128,11 @@ def _names_task(spoken: Iterable[str], profile: Profile) -> bool:
         return True
     if has(_NAMED[other]):
         return False
-    quantities = (*_OBJECTS[profile.task], *(words(profile.target) if profile.task == "regression" else ()))
-    return has(_VERBS[profile.task]) and has(quantities)
+    verbs = _VERBS[profile.task]
+    objects = (*_OBJECTS[profile.task], *(words(profile.target) if profile.task == "regression" else ()))
+    if profile.domain == "text":
+        verbs, objects = (*verbs, *_TEXT_VERBS[profile.task]), (*objects, *_TEXT_OBJECTS[profile.task])
+    return has(verbs) and has(objects)
 
 
 def _about_data(sentence: str, profile: Profile) -> bool:
@@ -134,6 +147,8 @@ def _about_data(sentence: str, profile: Profile) -> bool:
             return True
     described = [column.description for column in profile.columns if column.used]
     sources = [profile.name, profile.description, *used, *described]
+    if profile.domain == "text":
+        sources += [*TEXT_NOUNS, *PLAIN_TEXT_NAMES, *_MORE_KINDS]
     content = {_stem(word) for text in sources for word in words(text) if len(word) > 2 and word not in _WEAK} - labels
     return any(_stem(word) in content for word in words(sentence) if len(word) > 2 and word not in _WEAK)
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
@@ -18,6 +18,9 @@ from modelgpt_cli.requirement_generator.llm import LLM
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.prompt import Prompt, load_prompt
 from modelgpt_cli.requirement_generator.requirement import Requirement, format_requirement
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.dataset import Dataset
 
 logger = logging.getLogger("modelgpt")
 
@@ -52,13 +55,15 @@ def describe(
     output: str | Path | None = None,
     types: str | Path | None = None,
     merge_labels: bool = False,
+    text: str | None = None,
+    text_pair: str | None = None,
     dry_run: bool = False,
     force: bool = False,
     timeout: float = 60.0,
     retries: int = 3,
     seed: int = 0,
 ) -> Description:
-    """Write the requirement for a table.
+    """Write the requirement for a table, or for texts.
 
     Parameters
     ----------
@@ -76,7 +81,7 @@ def describe(
         Server and key; else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
     output : path-like, optional
         The requirement file to write; nothing is written if absent or ``-``.
-    types, merge_labels
+    types, merge_labels, text, text_pair
         Passed on to `load_dataset`.
     dry_run : bool
         Send nothing and write nothing; `Description.prompt` is what would be sent.
@@ -110,11 +115,20 @@ def describe(
     asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
     words = read_description(description)
     dataset = load_dataset(
-        path, target=target, types=types, merge_labels=merge_labels, text_columns=MAX_TEXT_COLUMNS, seed=seed
+        path,
+        target=target,
+        types=types,
+        merge_labels=merge_labels,
+        text_columns=MAX_TEXT_COLUMNS,
+        text=text,
+        text_pair=text_pair,
+        seed=seed,
     )
     check_width(dataset)
-    shown = profile(dataset, description=words) if words else profile(dataset)
+    shown = profile(dataset, description=words)
     sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
+    is_text = dataset.schema.domain == "text"
+    mean, std = _target_scale(dataset) if is_text and dataset.schema.task == "regression" else (None, None)
     requirement = Requirement(
         sentence=sentence,
         task=dataset.schema.task,
@@ -124,12 +138,21 @@ def describe(
         data=_data_path(path, destination),
         fingerprint=dataset.fingerprint,
         author=author,
+        domain="text" if is_text else None,
+        target_mean=mean,
+        target_std=std,
     )
-    text = format_requirement(requirement)
+    content = format_requirement(requirement)
     if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    return Description(requirement, text, None if dry_run else destination, prompt, notes)
+            temporary.write_text(content, encoding="utf-8", newline="\n")
+    return Description(requirement, content, None if dry_run else destination, prompt, notes)
+
+
+def _target_scale(dataset: Dataset) -> tuple[float, float]:
+    """Mean and standard deviation of the target, over the sample."""
+    values = dataset.sample[dataset.schema.target]
+    return float(values.mean()), float(values.std(ddof=0))
 
 
 def write_sentence(
@@ -152,7 +175,7 @@ def write_sentence(
         why = "as asked" if offline else "as there is no OPENAI_API_KEY and no base URL"
         _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
         return write_offline(profile), "offline", None, notes
-    template = load_prompt()
+    template = load_prompt(domain=profile.domain)
     request = llm.request(template.messages(profile), template.response_format())
     shown = json.dumps(request, ensure_ascii=False, indent=2)
     if dry_run:

@@ -7,21 +7,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.data.schema import ROLES
+from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, name_words, text_nouns
 from modelgpt_cli.requirement_generator.answer import MAX_WORDS
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
 MAX_LABELS = 10
 _PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y", "output", "outcome", "response"})
+_PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summary": "summaries"}
+_LONG_SENTENCE = 40
 _TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 
 
 def write_offline(profile: Profile) -> str:
-    """Write one sentence about a table: what to predict, from what, against what background.
+    """Write one sentence about a table or texts: what to predict, from what, against what background.
 
     Parameters
     ----------
     profile : Profile
-        The table; its description, if any, gives the background.
+        The data; its description, if any, gives the background.
 
     Returns
     -------
@@ -38,20 +42,57 @@ def write_offline(profile: Profile) -> str:
 
 
 def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
-    table = f"{_plain(profile.name)!r} ({_count(profile.n_rows, 'row')})" if profile.name else "the table"
+    is_text = profile.domain == "text"
+    rows = _texts(profile, bool(n_names)) if is_text else _rows(profile)
     target = _plain(profile.target)
     if profile.task == "classification":
         by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
-        text = f"Classify each row of {table}{by} into {_labels(list(profile.class_counts), n_labels)}"
+        text = f"Classify each {rows}{by} into {_labels(list(profile.class_counts), n_labels)}"
     else:
         wanted = "the target" if target.lower() in _PLAIN_TARGETS else target
-        text = f"Predict the numeric value of {wanted} for each row of {table}, a regression"
+        text = f"Predict the numeric value of {wanted} for each {rows}, a regression"
         if profile.target_range:
             low, middle, high = (f"{number:.4g}" for number in profile.target_range)
             text += f" between {low} and {high} with a median of {middle}"
-    text += f", from {_columns(profile, n_names)}"
+    if not is_text:
+        text += f", from {_columns(profile, n_names)}"
     background = _background(profile, n_background)
     return text + (f"; background: {background}" if background else "") + "."
+
+
+def _rows(profile: Profile) -> str:
+    table = f"{_plain(profile.name)!r} ({_count(profile.n_rows, 'row')})" if profile.name else "the table"
+    return f"row of {table}"
+
+
+def _texts(profile: Profile, with_names: bool) -> str:
+    """What each row of the text domain is: a text or a pair, in the columns' words where these say something."""
+    names = [column.name for role in ROLES for column in profile.columns if column.role == role]
+    kinds = [_kind(name) for name in names]
+    size = round(profile.mean_words or 0)
+    alike = len(set(kinds)) == 1 and not (kinds[0] == "sentence" and size > _LONG_SENTENCE)
+    kind = kinds[0] if alike else "text"
+    length = f", on average {size:,} words{' each' if len(names) > 1 else ''}" if size > 1 else ""
+    of = f" of {_plain(profile.name)!r}" if profile.name else ""
+    if len(names) < 2:
+        return f"{kind}{of} ({profile.n_rows:,} {_plural(kind)}{length})"
+    telling = with_names and kind == "text" and all(map(_is_telling, names))
+    which = f" ({_plain(names[0])} and {_plain(names[1])})" if telling else ""
+    return f"pair of {_plural(kind)}{which}{of} ({_count(profile.n_rows, 'pair')}{length})"
+
+
+def _kind(name: str) -> str:
+    """What a header says that its texts are: "review" for reviewText, "text" where it says nothing."""
+    return next(reversed(text_nouns(name)), "text")
+
+
+def _is_telling(name: str) -> bool:
+    """Whether a header has a word that is more than "text" or a letter."""
+    return any(len(word) > 2 and word not in PLAIN_TEXT_NAMES for word in name_words(name))
+
+
+def _plural(kind: str) -> str:
+    return _PLURALS.get(kind, f"{kind}s")
 
 
 def _labels(labels: Sequence[str], n: int) -> str:

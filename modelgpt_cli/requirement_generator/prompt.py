@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.assets import asset
-from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.data.profile import TEXT_CHARS, Profile
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.errors import ModelGPTError
 
@@ -20,6 +20,8 @@ MAX_CLASSES = 100
 MAX_LEVELS = 10
 MAX_DESCRIPTION = 4000
 MAX_NAME = 120
+MAX_TEXTS = 8
+"""Texts that are shown in the text domain; a pair is two."""
 
 Message = dict[str, str]
 
@@ -57,15 +59,15 @@ class Prompt:
         }
 
 
-def load_prompt(path: Path | None = None) -> Prompt:
-    """Read a prompt template; the one for tables unless told otherwise.
+def load_prompt(path: Path | None = None, domain: str = "tabular") -> Prompt:
+    """Read a prompt template: the domain's own unless told otherwise.
 
     Raises
     ------
     ModelGPTError
         If its keys are not exactly those of `Prompt`.
     """
-    path = path or asset("prompts", "table.yaml")
+    path = path or asset("prompts", "text.yaml" if domain == "text" else "table.yaml")
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys = set(Prompt.__dataclass_fields__)
     if not isinstance(values, dict) or set(values) != keys:
@@ -76,10 +78,13 @@ def load_prompt(path: Path | None = None) -> Prompt:
 def profile_json(profile: Profile) -> dict[str, Any]:
     """Give the part of a profile that is shown.
 
-    No cells of columns the model won't use, nor of free text, where anything may be written; long lists are cut.
+    No cells of columns the model won't use, nor of free text in a table, where anything may be written; long lists are
+    cut. In the text domain the beginnings of up to `MAX_TEXTS` texts are shown: they are what the sentence is about.
     """
     used = [column for column in profile.columns if column.used]
-    shown = {column.name for column in used[:MAX_COLUMNS] if not column.is_text} | {profile.target}
+    is_text = profile.domain == "text"
+    shown = {column.name for column in used[:MAX_COLUMNS] if is_text or not column.is_text} | {profile.target}
+    rows = profile.sample[: MAX_TEXTS // max(1, len(used))] if is_text else profile.sample
     values: dict[str, Any] = {
         "name": _cut(profile.name),
         "rows": profile.n_rows,
@@ -91,8 +96,10 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "left_out": [_cut(column.name) for column in profile.columns if not column.used][:MAX_COLUMNS],
         "rows_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
         "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
-        "sample": [{_cut(k): v for k, v in row.items() if k in shown} for row in profile.sample],
+        "sample": [{_cut(k): _cut(v, TEXT_CHARS) for k, v in row.items() if k in shown} for row in rows],
     }
+    if profile.mean_words:
+        values["words_per_text"] = _short(profile.mean_words)
     if profile.target_range:
         values["target_range"] = dict(
             zip(("minimum", "median", "maximum"), map(_short, profile.target_range), strict=True)
@@ -102,6 +109,8 @@ def profile_json(profile: Profile) -> dict[str, Any]:
 
 def _column(column: Column) -> dict[str, Any]:
     values: dict[str, Any] = {"name": _cut(column.name), "type": column.type, "description": _cut(column.description)}
+    if column.role:
+        values["role"] = "second text" if column.role == "pair" else "text"
     if column.levels:
         values["values"] = [_cut(level, 60) for level in column.levels[:MAX_LEVELS]]
         values["different_values"] = column.n_levels

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.data.schema import COLUMN_TYPES, TASK_TYPES, Column, TaskType
+from modelgpt_cli.data.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, Column, TaskType
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
 from modelgpt_cli.requirement_generator.limits import Limits
@@ -44,6 +44,23 @@ class Requirement:
     limits: Limits = field(default_factory=Limits)
     author: str | None = None
     """The LLM that wrote the sentence, or "offline"."""
+    domain: str | None = None
+    """"tabular" or "text"; where it is not given, the columns and the data say it (`is_text`)."""
+    target_mean: float | None = None
+    """Regression on texts: mean of the target, so that a model made without data can speak in its units."""
+    target_std: float | None = None
+    """Regression on texts: standard deviation of the target."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this is about texts, as far as it can be told from the requirement alone.
+
+        A sentence without columns and data, with or without classes, can't be about a table. Where data come from
+        elsewhere, they decide: `load_dataset` with `domain`.
+        """
+        if self.domain is not None:
+            return self.domain == "text"
+        return any(column.role for column in self.columns) or (not self.columns and self.data is None)
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():
@@ -63,6 +80,28 @@ class Requirement:
                 raise UsageError(f"{key}: {repeated!r} is there twice.", hint="Keep one of the two.")
         if self.target is not None and self.target in names:
             raise UsageError(f"columns: {self.target!r} is the target, so it can't be an input too.")
+        self._check_domain()
+
+    def _check_domain(self) -> None:
+        """Check what is said of the text domain."""
+        if self.domain is not None and self.domain not in DOMAINS:
+            raise UsageError(f"domain can't be {self.domain!r}.", f"It is one of {', '.join(DOMAINS)}.")
+        roles = [column.role for column in self.columns if column.role]
+        for column in self.columns:
+            if column.role and column.type != "text":
+                raise UsageError(f"columns: {column.name}: a {column.type} column has no role.", "Only text has one.")
+        if roles and self.domain == "tabular":
+            raise UsageError("columns: a role is for the text domain, and domain is tabular.", hint="Drop one of them.")
+        if roles and sorted(roles) not in (["text"], ["pair", "text"]):
+            raise UsageError(
+                "columns: one column has the role text, and at most one other the role pair.",
+                f"The roles here: {', '.join(roles)}.",
+            )
+        if (self.target_mean is None) != (self.target_std is None):
+            raise UsageError("target_mean and target_std go together.", hint="Give both, or leave both out.")
+        if self.target_std is not None and (self.task == "classification" or self.target_std <= 0):
+            why = "A classification has no such number." if self.task == "classification" else "It is more than 0."
+            raise UsageError(f"target_std can't be {self.target_std:g}.", why)
 
 
 def parse_requirement(text: str) -> Requirement:
@@ -90,6 +129,9 @@ def parse_requirement(text: str) -> Requirement:
         fingerprint=_text("fingerprint", values.get("fingerprint")),
         limits=Limits.from_mapping(_mapping("limits", values.get("limits"))),
         author=_text("author", values.get("author")),
+        domain=_text("domain", values.get("domain")),
+        target_mean=_optional_number("target_mean", values.get("target_mean"), float("-inf")),
+        target_std=_optional_number("target_std", values.get("target_std"), 0.0),
     )
 
 
@@ -135,8 +177,11 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
 def format_requirement(requirement: Requirement) -> str:
     """Write a requirement as its file's text, leaving defaults out; `parse_requirement` reads it back."""
     values: dict[str, Any] = {
+        "domain": requirement.domain if requirement.domain == "text" else None,
         "task": requirement.task,
         "target": requirement.target,
+        "target_mean": _rounded(requirement.target_mean),
+        "target_std": _rounded(requirement.target_std),
         "classes": list(requirement.classes),
         "columns": [_column_mapping(column) for column in requirement.columns],
         "data": requirement.data,
@@ -190,6 +235,14 @@ def _number(key: str, value: object, low: float, high: float) -> float:
     return number
 
 
+def _optional_number(key: str, value: object, low: float) -> float | None:
+    return None if value is None or value == "" else _number(key, value, low, float("inf"))
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.6g}")
+
+
 def _columns(value: object) -> tuple[Column, ...]:
     """Read the columns: a list of mappings, or a short mapping of names to types."""
     if isinstance(value, Mapping):
@@ -219,7 +272,9 @@ def _column(item: Mapping[str, Any]) -> Column:
     if kind not in COLUMN_TYPES:
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(COLUMN_TYPES)}.")
     levels = _texts(where + "levels", item.get("levels"))
-    words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "format")}
+    words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "format", "role")}
+    if words["role"] not in ("", *ROLES):
+        raise UsageError(f"{where}role can't be {words['role']!r}.", f"It is one of {', '.join(ROLES)}.")
     numbers = {
         key: _number(where + key, item[key], low, high)
         for key, low, high in (
@@ -251,7 +306,7 @@ def _column_mapping(column: Column) -> dict[str, Any]:
             continue
         value = getattr(column, f.name)
         if isinstance(value, float):
-            value = float(f"{value:.6g}")
+            value = _rounded(value)
         if value != f.default and value == value:  # NaN differs from itself, and says nothing
             values[f.name] = list(value) if isinstance(value, tuple) else value
     if values.get("n_levels") == len(column.levels):
