@@ -12,11 +12,23 @@ if TYPE_CHECKING:
     from modelgpt_cli.runtime.card import inspect
     from modelgpt_cli.runtime.evaluate import evaluate
     from modelgpt_cli.runtime.predict import predict
+    from modelgpt_cli.training.adapters import train_adapters
     from modelgpt_cli.training.meta_train import meta_train
     from modelgpt_cli.training.seen import train_on_seen
     from modelgpt_cli.training.tune import tune
 
-__all__ = ["build", "describe", "evaluate", "export", "inspect", "meta_train", "predict", "train_on_seen", "tune"]
+__all__ = [
+    "build",
+    "describe",
+    "evaluate",
+    "export",
+    "inspect",
+    "meta_train",
+    "predict",
+    "train_adapters",
+    "train_on_seen",
+    "tune",
+]
 
 VERBS = {
     "build": "modelgpt_cli.pipeline",
@@ -26,6 +38,7 @@ VERBS = {
     "inspect": "modelgpt_cli.runtime.card",
     "meta_train": "modelgpt_cli.training.meta_train",
     "predict": "modelgpt_cli.runtime.predict",
+    "train_adapters": "modelgpt_cli.training.adapters",
     "train_on_seen": "modelgpt_cli.training.seen",
     "tune": "modelgpt_cli.training.tune",
 }

@@ -25,3 +25,15 @@ def pick_device(device: str) -> str:
     if not there[device]:
         raise UsageError(f"--device {device} is not available on this machine.", hint="Try --device auto.")
     return device
+
+
+def multiplies_bf16(precision: str, device: str) -> bool:
+    """Whether matrix products are to run in bf16: as asked, or where the device has instructions for them."""
+    import torch
+
+    if precision != "auto":
+        return precision == "bf16"
+    if device == "cpu":
+        has = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(has and has())
+    return device == "cuda" and torch.cuda.is_bf16_supported()

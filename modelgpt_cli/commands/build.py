@@ -11,10 +11,11 @@ from modelgpt_cli.commands import options as o
     "build",
     """
 modelgpt build --req req.txt -o model.onnx
-modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safetensors""",
+modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safetensors
+modelgpt build --req req.txt --data reviews.csv --text review --target stars -o model.onnx""",
 )
 @o.option("-r", "--req", metavar="FILE", required=True, help="The requirement file; '-' for stdin.")
-@o.option("--data", metavar="PATH", help="The labelled table.", show_default="the one the requirement names")
+@o.option("--data", metavar="PATH", help="The labelled table or texts.", show_default="the one the requirement names")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
 @o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="8")
@@ -27,14 +28,20 @@ modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safete
     help="Regression: the share of true values between 'lower' and 'upper'; 0: no such outputs.",
     show_default="0.9",
 )
-@o.option("--all-rows", is_flag=True, help="Solve the head on every row of a table of more than 300,000.")
+@o.option("--all-rows", is_flag=True, help="Solve the head on every row of more than 300,000 (texts: 4,096).")
 @o.option(
     "--text-columns",
     type=click.Choice(["embed", "drop"]),
     default="embed",
     help="Free text: give the model the text encoder (24 MB) where the limits allow, or leave such columns out.",
 )
-@o.option("--words", is_flag=True, help="Show the generator the requirement's words even where there is data.")
+@o.option("--words", is_flag=True, help="Tables: show the generator the requirement's words even where there is data.")
+@o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="the requirement's")
+@o.option("--text", metavar="COLUMN", help="The column with the text.", show_default="the requirement's")
+@o.option("--text-pair", metavar="COLUMN", help="The column with the second text of a pair.", show_default="none")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts: the encoder to adapt.", show_default="minilm-l6")
+@o.option("--max-tokens", type=int, help="Texts: the window; what is longer is cut off.", show_default="128")
+@o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -53,6 +60,12 @@ def build(
     text_columns: str,
     all_rows: bool,
     words: bool,
+    target: str | None,
+    text: str | None,
+    text_pair: str | None,
+    backbone: str | None,
+    max_tokens: int | None,
+    tokenizer_in_graph: bool,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -83,6 +96,12 @@ def build(
         text_columns=text_columns,
         all_rows=all_rows,
         words=words,
+        target=target,
+        text=text,
+        text_pair=text_pair,
+        backbone=backbone,
+        max_tokens=max_tokens,
+        tokenizer_in_graph=tokenizer_in_graph,
         types=types,
         merge_labels=merge_labels,
         device=device,

@@ -15,10 +15,12 @@ from modelgpt_cli.commands import options as o
 modelgpt meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --minutes 60 --out runs/tabular --resume
 accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
-modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables""",
+modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables
+modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text""",
 )
-@o.option("--domain", type=click.Choice(["tabular"]), default="tabular", help="What kind of data.")
-@o.option("--tasks", metavar="DIR", help="Real tasks beside the synthetic ones: tables, each with a YAML card.")
+@o.option("--domain", type=click.Choice(["tabular", "text"]), default="tabular", help="What kind of data.")
+@o.option("--tasks", metavar="DIR", help="Real tasks with cards: tables, beside the synthetic ones; or texts.")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts: the encoder to adapt.", show_default="minilm-l6")
 @o.option(
     "--seen",
     is_flag=True,
@@ -50,6 +52,7 @@ modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables""",
 def meta_train(
     domain: str,
     tasks: str | None,
+    backbone: str | None,
     seen: bool,
     config: str | None,
     steps: int | None,
@@ -87,6 +90,11 @@ def meta_train(
         "seed": seed,
         "update": update,
     }
+    if domain == "text":
+        _train_on_texts(common, backbone, precision, seen, bool(compile) or workers is not None, as_json)
+        return
+    if backbone is not None:
+        raise UsageError("--backbone is for --domain text.", "Tables have none.", "Leave it out.")
     if seen:
         if precision is not None or compile or workers is not None:
             raise UsageError("--precision, --compile and --workers are not for --seen.", "It runs in one process.")
@@ -116,5 +124,26 @@ def meta_train(
         return
     rate = f"{report.tasks_per_second:.0f} tasks a second, waiting for them {report.waited:.0%} of the time"
     say(f"{report.steps:,} steps in {duration(report.seconds)} ({rate}).")
+    say(f"Best mean validation loss {number(report.validation_loss)}, at step {report.best_step:,}.")
+    result(report.out)
+
+
+def _train_on_texts(
+    common: dict[str, Any], backbone: str | None, precision: str | None, seen: bool, others: bool, as_json: bool
+) -> None:
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.output import duration, number, result, result_json, say
+    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.training.processes import started
+
+    if seen or others:
+        raise UsageError("--seen, --compile and --workers are for tables.", "Texts are read once and kept in memory.")
+    if started() > 1:
+        raise UsageError("--domain text runs in one process.", hint="Start it without accelerate launch or torchrun.")
+    report = api.train_adapters(**common, backbone=backbone, precision=precision)
+    if as_json:
+        result_json(report.to_dict())
+        return
+    say(f"{report.steps:,} steps in {duration(report.seconds)} ({report.episodes_per_second:.1f} episodes a second).")
     say(f"Best mean validation loss {number(report.validation_loss)}, at step {report.best_step:,}.")
     result(report.out)

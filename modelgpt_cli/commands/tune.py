@@ -9,11 +9,11 @@ from modelgpt_cli.commands import options as o
 
 @o.command("tune", "modelgpt tune model.safetensors --data train.csv -o tuned.safetensors")
 @click.argument("model")
-@o.option("--data", metavar="PATH", required=True, help="The labelled table.")
+@o.option("--data", metavar="PATH", required=True, help="The labelled table or texts.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
 @o.option("--epochs", type=click.IntRange(min=1), default=1, help="Passes over the data.")
 @o.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The learning rate.", show_default="chosen")
-@o.option("--batch-size", type=click.IntRange(min=1), default=64, help="Rows per step.")
+@o.option("--batch-size", type=click.IntRange(min=1), help="Rows per step.", show_default="64; texts: 32")
 @o.device_option
 @o.seed_option
 @o.force_option
@@ -24,7 +24,7 @@ def tune(
     output: str,
     epochs: int,
     lr: float | None,
-    batch_size: int,
+    batch_size: int | None,
     device: str,
     seed: int,
     force: bool,

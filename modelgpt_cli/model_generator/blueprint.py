@@ -26,11 +26,17 @@ class Architecture:
         H, units of each hidden layer of a member.
     members : int
         M, networks merged into one.
+    max_tokens : int
+        Text: the window; what is longer is cut off.
+    encoder : dict
+        Text: the encoder's configuration, as transformers writes it.
     """
 
     card: str = "tabular-mlp-128"
     hidden: int = 128
     members: int = 4
+    max_tokens: int = 0
+    encoder: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -15,28 +15,30 @@ from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.files import atomic_write
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 FORMAT = 1
 
 
-def make_generator(config: GeneratorConfig, domain: str = "tabular") -> Generator:
-    """A generator with fresh weights for a domain."""
-    if domain != "tabular":
-        raise ModelGPTError(f"No generator for the domain {domain!r}.", "Known: tabular.")
+def make_generator(config: GeneratorConfig) -> Generator:
+    """A generator of tables' networks, with fresh weights."""
     return Generator(config, target_spec(), CHANNELS, TableFeedback())
 
 
-def save_generator(path: str | Path, generator: Generator, info: dict[str, Any]) -> None:
+def save_generator(path: str | Path, generator: Generator | AdapterGenerator, info: dict[str, Any]) -> None:
     """Write a checkpoint atomically; `info` (JSON) goes into the header."""
-    header = {"format": FORMAT, "domain": "tabular", "generator": generator.config.to_dict(), **info}
+    header: dict[str, Any] = {"format": FORMAT, "domain": "tabular", "generator": generator.config.to_dict(), **info}
+    if isinstance(generator, AdapterGenerator):
+        header |= {"domain": "text", "spec": [[p.name, list(p.sizes), p.gain] for p in generator.spec]}
     state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     with atomic_write(path, force=True) as temporary:
         save_file(state, str(temporary), metadata={"modelgpt": json.dumps(header)})
 
 
 def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, dict[str, Any]]:
-    """Read a checkpoint.
+    """Read a checkpoint of a generator for tables.
 
     Returns
     -------
@@ -48,8 +50,26 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, di
     Raises
     ------
     ModelGPTError
-        If the file is absent, foreign or of another format.
+        If the file is absent, foreign, of another format or another domain.
     """
+    header, state = _read(path, device, "tabular")
+    generator = make_generator(GeneratorConfig(**header["generator"]))
+    _fill(generator, state, path)
+    return generator.to(device), header
+
+
+def load_adapter_generator(path: str | Path, device: str = "cpu") -> tuple[AdapterGenerator, dict[str, Any]]:
+    """Read a checkpoint of a generator of adapters (text); otherwise as `load_generator`."""
+    header, state = _read(path, device, "text")
+    config = AdapterConfig(**header["generator"])
+    spec = [ParameterSpec(name, tuple(sizes), gain=gain) for name, sizes, gain in header["spec"]]
+    generator = AdapterGenerator(config, spec, input_groups(config.size))
+    _fill(generator, state, path)
+    return generator.to(device), header
+
+
+def _read(path: str | Path, device: str, domain: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Header and tensors of a checkpoint of a domain."""
     path = Path(path)
     if not path.is_file():
         raise ModelGPTError(f"No generator checkpoint at {path}.", hint="Run: modelgpt doctor")
@@ -63,13 +83,19 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, di
         raise ModelGPTError(f"{path} is a safetensors file, but not a generator checkpoint.")
     if header.get("format") != FORMAT:
         raise ModelGPTError(f"{path} has format {header.get('format')}; this version reads format {FORMAT}.")
-    generator = make_generator(GeneratorConfig(**header["generator"]), header["domain"])
+    if header.get("domain") != domain:
+        raise ModelGPTError(f"{path} is a generator for the domain {header.get('domain')}, not for {domain}.")
+    header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return header, state
+
+
+def _fill(generator: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Put a checkpoint's tensors into a generator, and make it ready to use."""
     try:
         generator.load_state_dict(state)
     except RuntimeError as error:
         raise ModelGPTError(f"{path} doesn't fit this version's generator.", str(error).splitlines()[0]) from error
-    header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return generator.eval().to(device), header
+    generator.eval()
 
 
 def warm_start(generator: Generator, path: str | Path) -> None:
@@ -89,7 +115,7 @@ def warm_start(generator: Generator, path: str | Path) -> None:
         raise ModelGPTError(f"{path} doesn't fit the generator's sizes.", f"It also holds {extra[0]}.")
 
 
-def training_state(generator: Generator, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Weights and optimiser moments as one flat dict, for an exact resume."""
     names = [n for n, _ in generator.named_parameters()]
     state = {f"model.{k}": v.detach().cpu().clone() for k, v in generator.state_dict().items()}
@@ -99,7 +125,7 @@ def training_state(generator: Generator, optimizer: torch.optim.Optimizer) -> di
 
 
 def restore_training_state(
-    state: dict[str, torch.Tensor], generator: Generator, optimizer: torch.optim.Optimizer
+    state: dict[str, torch.Tensor], generator: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Put back what `training_state` took."""
     generator.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})

@@ -6,7 +6,7 @@ Shapes: B batch of tasks, n support rows, q query rows, d features, p head input
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -88,9 +88,23 @@ def backward(
     leaves = {k: v.detach().requires_grad_() for k, v in parameters.items()}
     loss, per_task = batch_loss(leaves, batch)
     (share * loss).backward()
-    moved = {k: v for k, v in leaves.items() if v.grad is not None}
-    before = {k: v.detach().clone() for k, v in moved.items()}
-    torch.optim.Adam(moved.values(), lr=target_lr).step()
-    deltas = [before[k] - v.detach() for k, v in moved.items()]  # -Δθ_t: descent on it moves θ_t towards θ'_t
-    torch.autograd.backward([parameters[k] for k in moved], deltas)
+    send_back([(parameters[k], leaf) for k, leaf in leaves.items()], target_lr)
     return per_task
+
+
+def send_back(pairs: Sequence[tuple[Tensor, Tensor]], target_lr: float) -> None:
+    """Algorithm 1: let the generated parameters take one step of their own Adam, and send the change Δθ_t back.
+
+    Parameters
+    ----------
+    pairs : sequence of (Tensor, Tensor)
+        Each generated tensor, and the leaf that stood for it in the loss and has its gradient.
+    target_lr : float
+        Learning rate of that Adam.
+    """
+    moved = [(generated, leaf) for generated, leaf in pairs if leaf.grad is not None]
+    before = [leaf.detach().clone() for _, leaf in moved]
+    torch.optim.Adam([leaf for _, leaf in moved], lr=target_lr).step()
+    # -Δθ_t: descent on it moves θ_t towards θ'_t.
+    deltas = [old - leaf.detach() for old, (_, leaf) in zip(before, moved, strict=True)]
+    torch.autograd.backward([generated for generated, _ in moved], deltas)

@@ -102,7 +102,7 @@ class TabularModelGPT:
         if task == "regression":
             add_interval(self.model_, table, cross.checked, self.coverage)
         if self.tune_epochs:
-            from modelgpt_cli.training.tune import tune_arrays
+            from modelgpt_cli.training.tune_tables import tune_arrays
 
             tune_arrays(self.model_, table, epochs=self.tune_epochs, seed=self.seed)
         state = self.model_.state()

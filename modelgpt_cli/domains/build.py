@@ -1,0 +1,59 @@
+"""What the builds of all domains share: how they are asked, and what they tell of where a model comes from."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.requirement_generator.requirement import Requirement
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a model is to be built; see `pipeline.build` for each.
+
+    Attributes
+    ----------
+    device : str
+        A torch device, resolved.
+    members : int, optional
+        Tables only, as `coverage`, `all_rows` and `words`.
+    backbone, max_tokens
+        Texts only.
+    """
+
+    device: str = "cpu"
+    seed: int = 0
+    generator: str | None = None
+    encoder: str | None = None
+    members: int | None = None
+    coverage: float | None = None
+    all_rows: bool = False
+    words: bool = False
+    backbone: str | None = None
+    max_tokens: int | None = None
+
+
+def provenance(
+    requirement: Requirement,
+    dataset: Dataset | None,
+    seed: int,
+    *,
+    generator: dict[str, Any] | None,
+    encoder: str | None,
+) -> dict[str, Any]:
+    """Where a model comes from: versions, generator, encoder, seed, data."""
+    packages = ("torch", "transformers", "onnx", "onnxruntime")
+    source = {"name": dataset.name, "fingerprint": dataset.fingerprint, "rows": dataset.n_rows} if dataset else None
+    return {
+        "modelgpt": version("modelgpt-cli"),
+        "generator": {"step": generator.get("step"), "sha256": generator["sha256"]} if generator else None,
+        "encoder": {"name": encoder} if encoder else None,
+        "seed": seed,
+        "author": requirement.author,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "data": source,
+    }

@@ -1,0 +1,152 @@
+"""A table's build: dataset and requirement in, a target model out. Called by `pipeline.build`."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.assets import asset
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.build import BuildOptions, provenance
+from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit
+from modelgpt_cli.domains.tabular.estimator import make_model
+from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model, requirement_only_columns
+from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
+from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.words import embed_words
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.parameter_generator.checkpoint import load_generator
+from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
+from modelgpt_cli.requirement_generator.requirement import Requirement
+
+log = logging.getLogger("modelgpt")
+FLOAT32_SPREADS = 1e6
+"""Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
+NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
+
+
+class TabularBuild:
+    """One build: what was asked, and the generator and encoder that serve it."""
+
+    def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
+        self.requirement, self.options = requirement, options
+        self.seed, self.device = options.seed, options.device
+        self.members = options.members or DEFAULT_MEMBERS
+        path = Path(options.generator) if options.generator else asset("weights", "tabular", "generator.safetensors")
+        self.generator, self.header = load_generator(path / "generator.safetensors" if path.is_dir() else path)
+        self.words = options.words or options.encoder is not None
+        self.encoder: TextEncoder | None = None  # once it is needed
+
+    def embed(self, codec: TableCodec, classes: tuple[str, ...]) -> TaskTexts:
+        """The requirement's sentence and the names, embedded.
+
+        Raises
+        ------
+        UsageError
+            Where the text encoder's size is not what the generator reads.
+        """
+        self.encoder = TextEncoder(self.options.encoder)
+        if self.encoder.size != self.generator.config.embedding:
+            raise UsageError(
+                f"The text encoder {self.encoder.name!r} doesn't fit the generator.",
+                f"It gives {self.encoder.size} numbers a text, the generator reads {self.generator.config.embedding}.",
+                "Leave out --encoder, or meta-train a generator with it.",
+            )
+        return embed_words(self.encoder, codec, self.requirement.sentence, classes)
+
+    def from_data(
+        self, dataset: Dataset, *, check_fingerprint: bool
+    ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
+        """The usual way: generate, cross-validate, and solve the head on every row."""
+        schema, notes = dataset.schema, list(dataset.warnings)
+        known = self.requirement.fingerprint
+        if check_fingerprint and known and known != dataset.fingerprint:
+            notes.append("The data has changed since the requirement was written.")
+            log.warning(notes[-1])
+        for column in schema.used:
+            if column.mean and column.std and abs(column.mean) > FLOAT32_SPREADS * column.std:
+                notes.append(
+                    f"The column {column.name!r} varies too little around {column.mean:.6g} for float32 cells "
+                    f"(standard deviation {column.std:.3g}): subtract its mean in the data."
+                )
+                log.warning(notes[-1])
+        columns = _described(schema.columns, self.requirement.columns)
+        codec = make_codec(columns, dataset.sample)
+        table = table_arrays(dataset, codec, all_rows=self.options.all_rows, seed=self.seed)
+        texts = self.embed(codec, schema.classes) if self.words else None
+        cross = cross_fit(self.generator, table, members=self.members, seed=self.seed, texts=texts, device=self.device)
+        if isinstance(table.stream, RowStream) and (note := table.stream.note()):
+            notes.append(note)
+            log.info(note)
+        checked = cross.checked
+        if checked is None:
+            notes.append(
+                f"Too few rows ({len(table.y)}) to cross-validate: nothing is known of how good this model is."
+            )
+            log.warning(notes[-1])
+        blueprint = Blueprint(
+            task=schema.task,
+            target=schema.target,
+            labels=schema.classes,
+            columns=columns,
+            requirement=self.requirement.sentence,
+            architecture=Architecture(members=self.members),
+            limits=self.requirement.limits.to_mapping(),
+            metrics=checked.metrics if checked else {},
+            notes=notes,
+            provenance=self._provenance(dataset),
+        )
+        blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
+        model = make_model(blueprint, codec, cross, table)
+        self._add_interval(model, table, checked)
+        return model, blueprint.metrics, checked.rows if checked else 0
+
+    def _add_interval(self, model: TabularModel, table: TableArrays, checked: CrossValidation | None) -> None:
+        """Bounds beside the prediction of a regression; what is amiss goes into the model's notes."""
+        if model.blueprint.task == "regression":
+            wanted = DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage
+            note = add_interval(model, table, checked, wanted)
+        else:
+            note = "--coverage is for regression: this model gives probabilities." if self.options.coverage else ""
+        if note:
+            model.blueprint.notes.append(note)
+            log.warning(note)
+
+    def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
+        """Requirement-only: W = W_gen, the paper's own setting."""
+        columns, labels = requirement_only_columns(self.requirement)
+        log.warning(NO_DATA)
+        blueprint = Blueprint(
+            task="classification",
+            target=self.requirement.target or "target",
+            labels=labels,
+            columns=columns,
+            requirement=self.requirement.sentence,
+            architecture=Architecture(members=self.members),
+            limits=self.requirement.limits.to_mapping(),
+            notes=[NO_DATA],
+        )
+        codec = make_codec(columns)
+        texts = self.embed(codec, labels)
+        blueprint.provenance = self._provenance(None)  # with the encoder
+        model = make_requirement_only_model(blueprint, codec, self.generator, texts, seed=self.seed, device=self.device)
+        return model, {}, 0
+
+    def _provenance(self, dataset: Dataset | None) -> dict[str, Any]:
+        encoder = Path(self.encoder.name).name if self.encoder else None  # None: no words were read
+        found = provenance(self.requirement, dataset, self.seed, generator=self.header, encoder=encoder)
+        return found | {"members": self.members}
+
+
+def _described(columns: tuple[Column, ...], named: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The data's columns, with the descriptions that the requirement gives them."""
+    words = {c.name: c.description for c in named if c.description}
+    return tuple(replace(c, description=words.get(c.name, c.description)) for c in columns)

@@ -1,0 +1,204 @@
+"""The backbone: token ids to token states, with LoRA factors that come from outside. Structure and merge are peft's.
+
+Shapes: N rows, T tokens, E state size, r rank.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from modelgpt_cli.domains.text.cards import TextCard
+from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
+
+_ADAPTER = ".default.weight"
+
+
+@dataclass
+class Tokens:
+    """Padded texts, or pairs of texts in one sequence.
+
+    Attributes
+    ----------
+    ids, mask : int64 (N, T)
+    segments : int64 (N, T)
+        1 from the second text's first token on, else 0.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    segments: Tensor
+
+    def to(self, device: str) -> Tokens:
+        """The same on another device."""
+        return Tokens(self.ids.to(device), self.mask.to(device), self.segments.to(device))
+
+
+class Backbone(nn.Module):
+    """An encoder with places for LoRA factors.
+
+    Attributes
+    ----------
+    size : int
+        E.
+    adapted : dict of str to (int, int)
+        Linear layers that take LoRA factors, with their numbers of inputs and outputs.
+    """
+
+    def __init__(self, card: TextCard, model: nn.Module, tokenizer: Tokenizer, *, type_ids: bool) -> None:
+        super().__init__()
+        from peft import LoraConfig, get_peft_model
+
+        self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
+        settings = LoraConfig(
+            r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
+                self.model = get_peft_model(model, settings)  # type: ignore[arg-type]  # any nn.Module will do
+        except ValueError as error:
+            raise UsageError(
+                f"No LoRA factors can be put into {card.name!r}.",
+                f"None of its layers fits {card.modules!r}.",
+                "Choose another --backbone.",
+            ) from error
+        self.size = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
+        self.adapted: dict[str, tuple[int, int]] = {}
+        self._names: dict[str, str] = {}
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(False)
+            if name.endswith(".lora_A" + _ADAPTER):
+                layer = name.removesuffix(".lora_A" + _ADAPTER)
+                short = layer.removeprefix("base_model.model.")
+                outputs = self.model.get_parameter(layer + ".lora_B" + _ADAPTER).shape[0]
+                self.adapted[short] = (parameter.shape[1], outputs)
+                self._names |= {f"{short}.{f}": f"{layer}.{f}{_ADAPTER}" for f in ("lora_A", "lora_B")}
+        self.eval()
+
+    def train_adapter(self, mode: bool = True) -> None:
+        """Let LoRA's dropout act (and nothing else: the backbone itself is frozen)."""
+        for name, module in self.model.named_modules():
+            if ".lora_dropout." in name:
+                module.train(mode)
+
+    def forward(self, tokens: Tokens, lora: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Token states (N, T, E).
+
+        Parameters
+        ----------
+        lora : mapping of str to Tensor, optional
+            ``<layer>.lora_A`` (r, inputs) and ``<layer>.lora_B`` (outputs, r); without it, peft's own: a no-op.
+        """
+        inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
+        if self.type_ids:
+            inputs["token_type_ids"] = tokens.segments
+        given = {self._names[name]: value for name, value in (lora or {}).items()}
+        states: Tensor = functional_call(self.model, given, args=(), kwargs=inputs).last_hidden_state
+        return states
+
+    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
+        """The plain encoder with the factors merged into its weights; this backbone is used up by it."""
+        with torch.no_grad():
+            for name, value in (lora or {}).items():
+                self.model.get_parameter(self._names[name]).copy_(value)
+        return self.model.merge_and_unload()  # type: ignore[operator,no-any-return]
+
+
+def lora_spec(backbone: Backbone) -> list[ParameterSpec]:
+    """What a generator has to write for a backbone: two factors for each adapted layer."""
+    rank = backbone.card.rank
+    spec = []
+    for layer, (inputs, outputs) in backbone.adapted.items():
+        spec.append(ParameterSpec(f"{layer}.lora_A", (rank, inputs)))
+        spec.append(ParameterSpec(f"{layer}.lora_B", (outputs, rank), gain=0.0))
+    return spec
+
+
+def load_backbone(card: TextCard) -> Backbone:
+    """Load a card's encoder and tokenizer, from disk or from the hub.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder, or it holds no encoder that transformers knows, or no tokenizer.
+    UnreachableError
+        The hub is out of reach, or has no such model.
+    """
+    model, tokenizer = load_encoder(card.path())
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(limit, int) and 0 < limit < card.max_tokens:
+        raise UsageError(f"{card.name!r} reads {limit} tokens at most; {card.max_tokens} were asked for.")
+    type_ids = getattr(model.config, "type_vocab_size", 0) or 0
+    return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
+
+
+def load_encoder(source: str) -> tuple[Any, Tokenizer]:
+    """An encoder and its fast tokenizer, as transformers loads them; errors as `load_backbone` has them."""
+    from pathlib import Path
+
+    folder = Path(source)
+    if source.startswith((".", "/", "~")) and not folder.is_dir():
+        raise UsageError(f"There is no folder {source}.", hint="Give --backbone a model folder, or a name on the hub.")
+    from transformers import AutoModel, AutoTokenizer
+
+    with _quiet():
+        try:
+            # On the CPU the fused attention's gradient takes twice the time of all the rest together.
+            model = AutoModel.from_pretrained(source, attn_implementation="eager")
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise _not_loaded(source, folder.is_dir(), error) from error
+        try:
+            fast = AutoTokenizer.from_pretrained(source).backend_tokenizer
+        except (OSError, ValueError, KeyError, AttributeError, ImportError, TypeError) as error:
+            raise UsageError(
+                f"{source} has no tokenizer that can be used.",
+                " ".join(str(error).split())[:300],
+                "A folder with a tokenizer.json is needed, as save_pretrained of a fast tokenizer writes it.",
+            ) from error
+    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
+        raise UsageError(f"{source} is no text encoder.", f"It is a {type(model).__name__}.", "Choose another one.")
+    for unused in ("pooler",):
+        if getattr(model, unused, None) is not None:
+            setattr(model, unused, None)
+    tokenizer: Tokenizer = Tokenizer.from_str(fast.to_str())
+    return model.float(), tokenizer
+
+
+def _not_loaded(source: str, is_folder: bool, error: Exception) -> ModelGPTError:
+    cause = " ".join(str(error).split())[:300]
+    if is_folder:
+        hint = "It must hold a config.json with a known model_type, and the weights: what save_pretrained writes."
+        return UsageError(f"{source} holds no encoder that transformers can load.", cause, hint)
+    return UnreachableError(
+        f"The backbone {source!r} can't be loaded.",
+        cause,
+        "Give --backbone a local model folder, or leave it out for the installed encoder, which needs no network.",
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and load reports, which tell of weights that are left out on purpose."""
+    from transformers.utils import logging as hf
+
+    level, bars = hf.get_verbosity(), hf.is_progress_bar_enabled()
+    hf.set_verbosity_error()
+    hf.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf.set_verbosity(level)
+        if bars:
+            hf.enable_progress_bar()
+        logging.getLogger("transformers").propagate = False

@@ -1,0 +1,121 @@
+"""From words and rows to answers: generate, adapt the backbone, solve the head. Alike in training and in builds.
+
+Shapes: N rows, P head inputs, C classes, s support rows, q query rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelgpt_cli.domains.text.backbone import Backbone
+from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.tasks import Episode
+from modelgpt_cli.domains.text.tokens import Encoded
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, HeadPrior, class_evidence
+from modelgpt_cli.parameter_generator.logistic import posterior_rows
+
+TOKENS = 4096
+"""Tokens of a batch, with the padding: about what fits the processor's cache."""
+
+
+def embed(
+    backbone: Backbone,
+    lora: Mapping[str, Tensor] | None,
+    rows: Encoded,
+    pair: bool,
+    *,
+    bf16: bool = False,
+    tokens: int = TOKENS,
+) -> Tensor:
+    """Head inputs of all rows, (N, P) float32, in their order."""
+    device = next(backbone.parameters()).device
+    parts, order = [], []
+    for index, batch in rows.batches(tokens):
+        batch = batch.to(str(device))
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            states = backbone(batch, lora)
+        parts.append(head_inputs(states, batch.mask, batch.segments, pair))
+        order.append(torch.from_numpy(index))
+    back = torch.argsort(torch.cat(order)).to(device)
+    return torch.cat(parts)[back]
+
+
+def with_bias(phi: Tensor) -> Tensor:
+    """Head inputs with a constant one, (N, P + 1)."""
+    return F.pad(phi, (0, 1), value=1.0)
+
+
+def run_episode(
+    generator: AdapterGenerator,
+    backbone: Backbone,
+    episode: Episode,
+    *,
+    bf16: bool = False,
+    free: int = 64,
+    cut: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Answers to an episode's queries.
+
+    Parameters
+    ----------
+    free : int
+        So many support rows pass gradients on; the others are only looked at.
+    cut : callable, optional
+        Given each generated tensor; what it returns is used in its stead (Algorithm 1 cuts the graph there).
+
+    Returns
+    -------
+    posterior, prior : Tensor (q, C)
+        Logits (or the standardised target) with the support, and of the requirement alone.
+    lora : dict of Tensor
+    """
+    words = episode.words
+    lora, tokens = generator.adapt(words)
+    if cut is not None:
+        lora = {name: cut(value) for name, value in lora.items()}
+    s, q = len(episode.support), len(episode.query)
+    kept = torch.randperm(s)[:free].tolist() if torch.is_grad_enabled() and s > free else list(range(s))
+    other = sorted(set(range(s)) - set(kept))
+    rows = _join(episode.support.take(kept), episode.query)
+    phi = embed(backbone, lora, rows, words.pair, bf16=bf16)  # (s' + q, P)
+    target = episode.target.to(phi.device)[kept + other]
+    support = phi[: len(kept)]
+    if other:
+        with torch.no_grad():
+            more = embed(backbone, lora, episode.support.take(other), words.pair, bf16=bf16)
+        support = torch.cat([support, more])
+    named: Tensor | None = None
+    if episode.names is not None and not words.pair:
+        named = embed(backbone, lora, episode.names, False, bf16=bf16)  # (C, P)
+        named = named if cut is None else named.detach()
+    query = with_bias(phi[-q:])
+    alone = generator.head(tokens, words, named, None)
+    seen = support if cut is None else support.detach()
+    told = generator.head(tokens, words, named, class_evidence(seen, target, words.regression))
+    if cut is not None:
+        told = HeadPrior(cut(told.weight), cut(told.precision))
+        alone = HeadPrior(cut(alone.weight), alone.precision)
+    weight = solve(support, target, told, words.regression)
+    return query @ weight, query @ alone.weight, lora
+
+
+def solve(phi: Tensor, target: Tensor, prior: HeadPrior, regression: bool) -> Tensor:
+    """The posterior head (P + 1, C) of few rows `phi` (s, P)."""
+    return posterior_rows(with_bias(phi), target, prior.weight, prior.precision, regression=regression)
+
+
+def episode_loss(logits: Tensor, answer: Tensor, regression: bool) -> Tensor:
+    """Mean loss over the queries: about 1 for a model that knows nothing, 0 for a perfect one."""
+    if regression:
+        return F.huber_loss(logits[:, 0], answer, delta=2.0) * 2
+    return F.cross_entropy(logits, answer) / torch.log(torch.tensor(float(logits.shape[1])))
+
+
+def _join(first: Encoded, second: Encoded) -> Encoded:
+    import numpy as np
+
+    return Encoded(first.ids + second.ids, np.concatenate([first.second, second.second]))

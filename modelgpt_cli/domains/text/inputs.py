@@ -1,0 +1,39 @@
+"""Head inputs φ: what the head sees of a text, or of a pair of texts. From token states to a row of numbers.
+
+Shapes: N rows, T tokens, E state size, p head inputs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+PRODUCT = 8.0
+COSINE = 3.0
+"""Scales that bring a pair's inputs to about the size of the texts' own."""
+EPS = 1e-12
+
+
+def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> Tensor:
+    """Pool token states into φ, (N, p) float32.
+
+    Parameters
+    ----------
+    states : (N, T, E)
+    mask, segments : (N, T)
+        See `Tokens`. A text without tokens gives zeros.
+    """
+    states = states.float()
+    present = mask.to(states.dtype)
+    if not pair:
+        return _mean(states, present)
+    second = segments.to(states.dtype) * present
+    u, v = _mean(states, present - second), _mean(states, second)  # (N, E) each
+    product = u * v
+    return torch.cat([u, v, (u - v).abs(), product * PRODUCT, product.sum(1, keepdim=True) * COSINE], 1)
+
+
+def _mean(states: Tensor, weight: Tensor) -> Tensor:
+    """The direction of the mean over some tokens: length 1, or 0 where there are none. (N, E)"""
+    total = (states * weight[..., None]).sum(1)
+    return total / total.norm(dim=1, keepdim=True).clamp(min=EPS)

@@ -1,0 +1,164 @@
+"""The target model of texts: tokens in, probabilities or a number out. This is what is tuned and exported.
+
+Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.text.backbone import Tokens
+from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.tokens import Encoded, encode
+from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.model_generator.blueprint import Blueprint
+
+BACKBONE = "backbone."
+"""What the names of the encoder's tensors begin with."""
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+TARGET = "constants.target"
+"""Regression: mean and standard deviation of the target, (2,)."""
+TOKENS = 4096
+"""Tokens of a batch, with the padding."""
+
+
+class TextModel(nn.Module):
+    """An encoder, adapted, with a head.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        Its used columns are one text, or two of a pair (in that order); `architecture.encoder` is the encoder's
+        configuration as transformers writes it.
+    state : mapping of str to Tensor
+        * ``backbone.*``: the encoder's parameters by transformers' names, the LoRA factors merged into them
+        * ``head.weight`` (P, C), ``head.bias`` (C,): in logits, or in standard deviations of the target
+        * ``constants.target`` (2,), for regression
+    tokenizer : Tokenizer
+        From `prepare_tokenizer`: it cuts at the window.
+    """
+
+    def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor], tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.blueprint, self.tokenizer = blueprint, tokenizer
+        self.pair = len(blueprint.used) == 2
+        weights = {k[len(BACKBONE) :]: v.float() for k, v in state.items() if k.startswith(BACKBONE)}
+        self.encoder = make_encoder(blueprint.architecture.encoder, weights)
+        self.type_ids = (blueprint.architecture.encoder.get("type_vocab_size") or 0) > 1
+        self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
+        self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
+        self.constants = {"target": state[TARGET].float()} if TARGET in state else {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and constants, as `__init__` takes them."""
+        weights = {BACKBONE + k: v.detach() for k, v in self.encoder.state_dict().items()}
+        constants = {f"constants.{k}": v for k, v in self.constants.items()}
+        return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()} | constants
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The text, or the two of a pair."""
+        return self.blueprint.used
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer with its window, as a model file carries it."""
+        text: str = self.tokenizer.to_str()
+        return text
+
+    def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if self.type_ids:
+            inputs["token_type_ids"] = segments
+        states = self.encoder(**inputs).last_hidden_state  # (N, T, E)
+        scores = head_inputs(states, mask, segments, self.pair) @ self.head_weight + self.head_bias
+        if self.blueprint.task == "regression":
+            mean, std = self.constants["target"]
+            scores = scores * std + mean
+        return scores
+
+    def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """What the graph gives: probabilities (N, C), or predictions (N, 1)."""
+        scores = self.forward(ids, mask, segments)
+        return scores.softmax(1) if self.blueprint.task == "classification" else scores
+
+    def encode(self, frame: pd.DataFrame) -> Encoded:
+        """Tokenise the rows of a typed frame."""
+        columns = [_texts(frame, column) for column in self.columns]
+        return encode(self.tokenizer, columns[0], columns[1] if self.pair else None)
+
+    @torch.inference_mode()
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32."""
+        return self.predict_encoded(self.encode(frame))
+
+    @torch.inference_mode()
+    def predict_encoded(self, rows: Encoded) -> np.ndarray:
+        """As `predict`, of tokenised rows."""
+        result = np.zeros((len(rows), self.blueprint.n_outputs), dtype=np.float32)
+        device = self.head_weight.device
+        for index, batch in rows.batches(TOKENS):
+            t: Tokens = batch.to(str(device))
+            result[index] = self.answers(t.ids, t.mask, t.segments).cpu().numpy()
+        return result
+
+
+def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """An encoder of transformers' from its configuration and parameters, in eval mode.
+
+    Raises
+    ------
+    ModelGPTError
+        If this version of transformers doesn't know its kind, or the weights don't fit it.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    values = dict(config)
+    try:
+        settings = AutoConfig.for_model(values.pop("model_type"), **values)
+        with torch.device("meta"):  # no random numbers are drawn for weights that are about to be replaced
+            model: nn.Module = AutoModel.from_config(settings, attn_implementation="eager")
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # type: ignore[assignment]
+        model.load_state_dict(dict(weights), assign=True)
+        _fill_buffers(model)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelGPTError("The model's encoder can't be rebuilt.", " ".join(str(error).split())[:300]) from error
+    return model.eval()
+
+
+def _fill_buffers(model: nn.Module) -> None:
+    """Give buffers that are not kept with the weights (positions, mostly) their values."""
+    for module in model.modules():
+        for name, buffer in list(module._buffers.items()):
+            if buffer is None or buffer.device.type != "meta":
+                continue
+            if name == "position_ids":
+                module._buffers[name] = torch.arange(buffer.shape[-1]).expand(buffer.shape)
+            elif name == "token_type_ids":
+                module._buffers[name] = torch.zeros(buffer.shape, dtype=torch.long)
+            else:
+                raise ValueError(f"its buffer {name} is not among the weights")
+
+
+def encoder_config(model: nn.Module) -> dict[str, Any]:
+    """An encoder's configuration for a blueprint: what differs from transformers' defaults, without paths."""
+    values: dict[str, Any] = model.config.to_diff_dict()  # type: ignore[union-attr,operator]
+    drop = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype", "gradient_checkpointing")
+    return {"model_type": model.config.model_type} | {k: v for k, v in values.items() if k not in drop}  # type: ignore[union-attr]
+
+
+def _texts(frame: pd.DataFrame, column: Column) -> Sequence[str]:
+    """A column's cells; a missing one, or column, is an empty text."""
+    if column.name not in frame:
+        return [""] * len(frame)
+    return ["" if c is None or c != c else str(c) for c in frame[column.name].tolist()]

@@ -1,0 +1,102 @@
+"""Texts to padded token ids, pairs in one sequence: the first step of the text domain, alike in training and build.
+
+Shapes: N rows, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from modelgpt_cli.domains.text.backbone import Tokens
+
+
+@dataclass
+class Encoded:
+    """Tokenised rows, not yet padded.
+
+    Attributes
+    ----------
+    ids : list of int32 arrays
+        One per row.
+    second : int64 (N,)
+        Where the second text begins, of each row; its length where there is none.
+    cut : int
+        Rows that were longer than the window.
+    """
+
+    ids: list[np.ndarray]
+    second: np.ndarray
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64 (N,)."""
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Encoded:
+        """Some rows, in the order asked for."""
+        return Encoded([self.ids[i] for i in rows], self.second[np.asarray(rows, dtype=np.int64)])
+
+    def padded(self, rows: Sequence[int] | np.ndarray) -> Tokens:
+        """Some rows as tensors; what pads is 0 with an attention mask of 0."""
+        lengths = np.array([len(self.ids[i]) for i in rows])
+        width = max(1, int(lengths.max(initial=0)))
+        place = np.arange(width)
+        mask = place < lengths[:, None]
+        ids = np.zeros(mask.shape, dtype=np.int64)
+        if len(lengths):
+            ids[mask] = np.concatenate([self.ids[i] for i in rows])
+        segments = mask & (place >= self.second[np.asarray(rows, dtype=np.int64)][:, None])
+        return Tokens(*(torch.from_numpy(a.astype(np.int64)) for a in (ids, mask, segments)))
+
+    def batches(self, tokens: int) -> Iterator[tuple[np.ndarray, Tokens]]:
+        """All rows, short with short: row numbers and tensors of about `tokens` tokens with the padding."""
+        lengths = np.maximum(self.lengths, 1)
+        order = np.argsort(lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            end = start + 1
+            while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens:
+                end += 1
+            rows = order[start:end]
+            yield rows, self.padded(rows)
+            start = end
+
+
+def prepare_tokenizer(tokenizer: Tokenizer, max_tokens: int) -> Tokenizer:
+    """A copy that cuts at the window (of a pair, the longer text first) and doesn't pad."""
+    copy: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    copy.enable_truncation(max_tokens, strategy="longest_first")
+    copy.no_padding()
+    return copy
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str | None], pairs: Sequence[str | None] | None = None) -> Encoded:
+    """Tokenise texts, or pairs of texts.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+        From `prepare_tokenizer`.
+    texts, pairs : sequences of str or None
+        A missing text is an empty one.
+    """
+    first = [text or "" for text in texts]
+    second = [text or "" for text in pairs] if pairs is not None else None
+    found = tokenizer.encode_batch(list(zip(first, second, strict=True)) if second is not None else first)
+    ids, starts, cut = [], np.zeros(len(first), dtype=np.int64), 0
+    for row, encoding in enumerate(found):
+        ids.append(np.array(encoding.ids or [0], dtype=np.int32))
+        starts[row] = len(ids[row])
+        if second is not None:
+            starts[row] = next((i for i, s in enumerate(encoding.sequence_ids) if s == 1), len(ids[row]))
+        cut += bool(encoding.overflowing)
+    return Encoded(ids, starts, cut)

@@ -1,0 +1,293 @@
+"""Meta-training a generator of adapters (Algorithm 1) on real tasks: episodes in, a checkpoint out.
+
+Each step draws some tasks, lets the generator write LoRA factors and head for each, and judges them on query rows, with
+the support and without it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from modelgpt_cli.devices import multiplies_bf16, pick_device
+from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
+from modelgpt_cli.domains.text.cards import find_card
+from modelgpt_cli.domains.text.episode import episode_loss, run_episode
+from modelgpt_cli.domains.text.target import make_text_generator
+from modelgpt_cli.domains.text.tasks import GLUE, Episode, TextTask, draw_episode, fixed_episode, held_out, read_tasks
+from modelgpt_cli.domains.text.tokens import prepare_tokenizer
+from modelgpt_cli.files import atomic_write
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
+from modelgpt_cli.parameter_generator.checkpoint import restore_training_state, save_generator, training_state
+from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
+from modelgpt_cli.training.adapter_config import AdapterTrainConfig
+from modelgpt_cli.training.loss import send_back
+from modelgpt_cli.training.processes import interruptible
+from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
+from modelgpt_cli.training.settings import read_settings
+
+log = logging.getLogger("modelgpt")
+AVERAGE = "average."
+PROGRESS = ("step", "seconds", "best_loss", "best_step")
+VALIDATION_STREAM = 1_000_003
+SHOTS = (0, 4, 16)
+"""Examples per class that a held-out task is validated with."""
+
+
+@dataclass
+class AdapterReport:
+    """What a run did; losses are a share of log C, 1 for a model that knows nothing."""
+
+    out: Path
+    steps: int
+    seconds: float
+    episodes_per_second: float
+    validation_loss: float
+    best_step: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self) | {"out": str(self.out)}
+
+
+def train_adapters(
+    *,
+    tasks: str | Path | None = None,
+    config: str | Path | None = None,
+    backbone: str | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    out: str | Path = "runs/text",
+    resume: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+    update: str | None = None,
+    precision: str | None = None,
+) -> AdapterReport:
+    """Train a generator of LoRA factors and heads on text tasks.
+
+    Parameters
+    ----------
+    tasks : path
+        Folder of tasks, each a folder with ``card.yaml``, ``train.csv.gz`` and ``test.csv.gz`` or ``dev.csv.gz``; a
+        fixed share (by hash of the name) is kept for validation.
+    config : path, optional
+        YAML with `AdapterTrainConfig`'s fields; the other arguments win over it.
+    backbone : str, optional
+        Card, local folder or hub name; the installed encoder by default.
+    steps, minutes, out, resume, device, seed, update, precision
+        As for `meta_train`.
+
+    Raises
+    ------
+    ModelGPTError
+        If `out` holds a run and `resume` is not given, or the other way round.
+    KeyboardInterrupt
+        After SIGINT, once the state is saved.
+    """
+    out = Path(out)
+    if resume and config is None and (out / "config.yaml").is_file():
+        config = out / "config.yaml"
+    folder = str(Path(tasks).resolve()) if tasks is not None else None
+    settings = read_settings(
+        AdapterTrainConfig, config, tasks=folder, backbone=backbone, steps=steps, minutes=minutes, seed=seed,
+        update=update, precision=precision,
+    )  # fmt: skip
+    check_run(out, resume)
+    loaded = load_backbone(find_card(settings.backbone))
+    run = AdapterTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
+    if resume:
+        run.restore()
+    write_config(out, settings.to_dict())
+    return run.train()
+
+
+def load_tasks(settings: AdapterTrainConfig, backbone: Backbone) -> list[TextTask]:
+    """The tasks of a configuration, tokenised and with their words embedded."""
+    log.info("Reading the text tasks with cards in %s ...", settings.tasks)
+    tokenizer = prepare_tokenizer(backbone.tokenizer, settings.max_tokens)
+    found = read_tasks(str(settings.tasks), TextEncoder(), tokenizer, settings.wordings)
+    return [task for task in found if task.name not in settings.exclude]
+
+
+class AdapterTraining:
+    """One run: the generator, the running average of its weights, its optimiser, and where it stands."""
+
+    def __init__(
+        self, config: AdapterTrainConfig, out: Path, device: str, backbone: Backbone, tasks: list[TextTask]
+    ) -> None:
+        self.config, self.out, self.device = config, out, device
+        self.backbone = backbone.to(device)
+        self.bf16 = multiplies_bf16(config.precision, device)
+        self.train_tasks = [t for t in tasks if not held_out(t.name, config.holdout)]
+        self.validation_tasks = [t for t in tasks if held_out(t.name, config.holdout)]
+        rows = np.array([len(t.parts["train"].y) for t in self.train_tasks], dtype=np.float64) ** config.temperature
+        rows *= [config.glue_weight if t.name in GLUE else 1.0 for t in self.train_tasks]
+        self.proportions = rows / rows.sum()
+        torch.manual_seed(config.seed)
+        sizes = AdapterConfig(
+            backbone=backbone.card.name,
+            size=backbone.size,
+            width=config.width,
+            blocks=config.blocks,
+            shared=config.shared,
+        )
+        self.generator = make_text_generator(sizes, backbone).to(device)
+        self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        self.optimizer = torch.optim.AdamW(
+            self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self.best_loss, self.best_step = math.inf, 0
+
+    def restore(self) -> None:
+        """Take up the state of ``last.safetensors``."""
+        with safe_open(str(self.out / "last.safetensors"), "pt") as file:
+            known = json.loads(file.metadata()["progress"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        restore_training_state(state, self.generator, self.optimizer)
+        self.average.load_state_dict({k[len(AVERAGE) :]: v for k, v in state.items() if k.startswith(AVERAGE)})
+        for name in PROGRESS:
+            setattr(self, name, known[name])
+
+    def save(self) -> None:
+        """Write ``last.safetensors`` atomically."""
+        known = {name: getattr(self, name) for name in PROGRESS}
+        average = {AVERAGE + k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
+        with atomic_write(self.out / "last.safetensors", force=True) as temporary:
+            save_file(
+                training_state(self.generator, self.optimizer) | average,
+                str(temporary),
+                metadata={"progress": json.dumps(known), "config": json.dumps(self.config.to_dict())},
+            )
+
+    def train(self) -> AdapterReport:
+        """Run to the end, or until interrupted."""
+        start_step, before, start = self.step, self.seconds, time.monotonic()
+        with interruptible() as interrupted, tqdm(initial=self.step, total=self.config.steps, disable=None) as bar:
+            while progress(self.config, self.step, self.seconds) < 1 and not interrupted:
+                losses, norm = self.update()
+                self.seconds = before + time.monotonic() - start
+                self.step += 1
+                bar.update()
+                if self.step % 25 == 0:
+                    bar.set_postfix(loss=f"{losses['posterior']:.3f}")
+                    self._log(**losses, grad_norm=norm, lr=self._learning_rate())
+                if self.step % self.config.validate_every == 0:
+                    self._checkpoint()
+            if not interrupted and self.step % self.config.validate_every:
+                self._checkpoint()
+        self.save()
+        if interrupted:
+            log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
+            raise KeyboardInterrupt
+        rate = self.config.batch * (self.step - start_step) / max(self.seconds - before, 1e-9)
+        return AdapterReport(self.out, self.step, self.seconds, rate, self.best_loss, self.best_step)
+
+    def draw(self, step: int) -> list[Episode]:
+        """The episodes of one step, a function of (seed, step) alone, so that a run can be resumed."""
+        rng = np.random.default_rng([self.config.seed, step])
+        picked = rng.choice(len(self.train_tasks), size=self.config.batch, p=self.proportions)
+        return [draw_episode(self.train_tasks[i], rng, self.config.draw) for i in picked]
+
+    def update(self) -> tuple[dict[str, float], float]:
+        """One optimiser step; returns the mean losses and the gradient norm."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # LoRA's dropout
+        self.generator.train()
+        self.backbone.train_adapter()
+        self.optimizer.zero_grad(set_to_none=True)
+        found = [self._backward(episode) for episode in self.draw(self.step)]
+        norm = take_step(self.config, self.step, self.generator, self.optimizer)
+        if math.isfinite(norm):
+            self.average.update_parameters(self.generator)
+        posterior, prior = np.mean(found, 0)
+        return {"posterior": float(posterior), "prior": float(prior)}, norm
+
+    def _backward(self, episode: Episode) -> tuple[float, float]:
+        """Add an episode's share to the gradients; the losses with the support and without."""
+        c, delta = self.config, self.config.update == "delta"
+        pairs: list[tuple[Tensor, Tensor]] = []  # what was generated, and the θ_t that takes its own step
+
+        def cut(generated: Tensor) -> Tensor:
+            pairs.append((generated, generated.detach().requires_grad_()))
+            return pairs[-1][1]
+
+        posterior, prior, lora = run_episode(
+            self.generator,
+            self.backbone,
+            episode,
+            bf16=self.bf16,
+            free=c.free_support,
+            cut=cut if delta else None,
+        )
+        answer, regression = episode.answer.to(posterior.device), episode.words.regression
+        told, alone = (episode_loss(z, answer, regression) for z in (posterior, prior))
+        loss = told + c.prior_weight * alone + c.penalty * self.generator.beyond_shared(lora)
+        (loss / c.batch).backward()
+        if delta:
+            send_back(pairs, c.target_lr / c.batch)
+        return float(told.detach()), float(alone.detach())
+
+    def _learning_rate(self) -> float:
+        return learning_rate(self.config, self.step, progress(self.config, self.step, self.seconds))
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Of the averaged weights, on held-out tasks and GLUE's: mean losses by examples per class, and accuracies."""
+        averaged: AdapterGenerator = self.average.module  # type: ignore[assignment]
+        averaged.eval()
+        self.backbone.train_adapter(False)
+        losses: dict[str, list[float]] = {}
+        detail: dict[str, list[float]] = {}
+        seen = [t for t in self.train_tasks if t.name in GLUE]
+        for kind, tasks in (("unseen", self.validation_tasks), ("glue", seen)):
+            for i, task in enumerate(tasks):
+                detail[task.name] = []
+                for shots in SHOTS[1:]:
+                    rng = np.random.default_rng([self.config.seed, VALIDATION_STREAM, i, shots])
+                    episode = fixed_episode(task, shots, rng, self.config.validation_query)
+                    posterior, prior, _ = run_episode(averaged, self.backbone, episode, bf16=self.bf16)
+                    given = {f"{kind}_{shots}": posterior} | ({f"{kind}_0": prior} if shots == SHOTS[1] else {})
+                    for key, z in sorted(given.items()):
+                        answer = episode.answer.to(z.device)
+                        losses.setdefault(key, []).append(float(episode_loss(z, answer, task.regression)))
+                        detail[task.name].append(round(_score(z, answer, task.regression), 3))
+        result: dict[str, Any] = {key: float(np.mean(values)) for key, values in losses.items()}
+        unseen = [result[f"unseen_{shots}"] for shots in SHOTS if f"unseen_{shots}" in result]
+        result["mean"] = float(np.mean(unseen or list(result.values())))
+        return result | {"scores": detail}
+
+    def _checkpoint(self) -> None:
+        validation = self.validate()
+        if validation["mean"] < self.best_loss:
+            self.best_loss, self.best_step = validation["mean"], self.step
+            info = {"step": self.step, "seed": self.config.seed, "validation": validation}
+            save_generator(self.out / "generator.safetensors", self.average.module, info)  # type: ignore[arg-type]
+        self._log(validation=validation, best_step=self.best_step)
+        self.save()
+
+    def _log(self, **values: Any) -> None:
+        write_log(self.out, self.step, self.seconds, values)
+
+
+def _score(logits: Tensor, answer: Tensor, regression: bool) -> float:
+    """Accuracy, or for regression the correlation."""
+    if regression:
+        return float(torch.corrcoef(torch.stack([logits[:, 0], answer]))[0, 1])
+    return float((logits.argmax(1) == answer).float().mean())
