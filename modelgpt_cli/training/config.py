@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
-
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "str": ((str,), "a word"),
-    "tuple": ((list, tuple), "a list of names"),
-    "bool": ((bool,), "true or false"),
-}
+from modelgpt_cli.training.settings import check_run_fields, check_types, read_settings
 
 PRECISIONS = ("auto", "bf16", "float32")
+_LEAST = {
+    "batch": 1,
+    "query": 1,
+    "min_support": 4,
+    "max_features": 2,
+    "max_classes": 2,
+    "validate_every": 1,
+    "log_every": 1,
+    "validation_batches": 1,
+    "width": 1,
+    "blocks": 1,
+    "feedback": 0,
+    "workers": 0,
+}
+"""The least value of whole numbers."""
+_SHARES = ("regression", "real", "retarget", "text_only", "text_dropout", "holdout", "decay_from")
 
 
 @dataclass(frozen=True)
@@ -107,105 +113,25 @@ class MetaTrainConfig:
     """A generator checkpoint to start from instead of fresh weights; what it lacks starts fresh."""
 
     def __post_init__(self) -> None:
-        self._check_types()
+        check_types(self)
+        if not all(isinstance(name, str) for name in self.exclude_families):
+            raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")
         if self.domain != "tabular":
-            raise UsageError(f"--domain {self.domain!r} can't be meta-trained.", "Known: tabular.")
-        if self.update not in ("backprop", "delta"):
-            raise UsageError(f"--update {self.update!r} is not known.", "Known: backprop, delta.")
+            raise UsageError(f"--domain {self.domain!r} can't be meta-trained so.", "Known here: tabular.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
-        if self.steps is None and self.minutes is None:
-            raise UsageError("How long to train?", hint="Give --steps N or --minutes M.")
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{name} must be {least} or more, not {value}.")
-        for name in ("minutes", "lr"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} must be above 0, not {value}.")
+        check_run_fields(self, _LEAST, _SHARES)
         heads = GeneratorConfig().heads
         if self.width % heads:
             raise UsageError(f"width must be a multiple of {heads}, the attention heads, not {self.width}.")
-        for name in ("regression", "real", "retarget", "text_only", "text_dropout", "holdout", "decay_from"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
         if self.max_support < self.min_support:
             raise UsageError(f"max_support ({self.max_support}) is below min_support ({self.min_support}).")
-
-    def _check_types(self) -> None:
-        """YAML gives any type; each value has to be of its field's."""
-        for f in fields(self):
-            value: Any = getattr(self, f.name)
-            kind = _kind(f)
-            if value is None and f.default is None:
-                continue
-            allowed, words = _KINDS[kind]
-            if isinstance(value, bool) != (kind == "bool") or not isinstance(value, allowed):
-                raise UsageError(f"{f.name} must be {words}, not {value!r}.")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"{f.name} must be finite, not {value}.")
-        if not all(isinstance(name, str) for name in self.exclude_families):
-            raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for YAML and JSON."""
         return asdict(self) | {"exclude_families": list(self.exclude_families)}
 
 
-_LEAST = {
-    "steps": 1,
-    "batch": 1,
-    "query": 1,
-    "min_support": 4,
-    "max_features": 2,
-    "max_classes": 2,
-    "validate_every": 1,
-    "log_every": 1,
-    "validation_batches": 1,
-    "width": 1,
-    "blocks": 1,
-    "feedback": 0,
-    "workers": 0,
-}
-"""The least value of whole numbers."""
-
-
-def _kind(f: Field[Any]) -> str:
-    """A field's type as `_KINDS` names it; annotations are text in this module."""
-    return str(f.type).split(" |")[0].split("[")[0]
-
-
-def _number(value: Any) -> Any:
-    """YAML takes ``1e-4`` for a word, where a person means a number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 def read_config(path: str | Path | None, **overrides: Any) -> MetaTrainConfig:
-    """A configuration from a YAML file and the command line, which wins.
-
-    Raises
-    ------
-    UsageError
-        For an unreadable file or an unknown key (the known ones are listed).
-    """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise UsageError(f"The configuration {path} can't be read.", error.strerror or str(error)) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"The configuration {path} is not valid YAML.", str(error)) from error
-        if not isinstance(values, dict):
-            raise UsageError(f"The configuration {path} must hold 'key: value' lines.")
-    known = {f.name for f in fields(MetaTrainConfig)}
-    unknown = sorted(map(str, set(values) - known))
-    if unknown:
-        raise UsageError(f"Unknown key {unknown[0]!r} in {path}.", f"Known: {', '.join(sorted(known))}.")
-    values.update({k: v for k, v in overrides.items() if v is not None})
-    decimals = {f.name for f in fields(MetaTrainConfig) if _kind(f) == "float"}
-    return MetaTrainConfig(**{k: _number(v) if k in decimals else v for k, v in values.items()})
+    """A configuration from a YAML file and the command line, which wins; errors as `read_settings` has them."""
+    return read_settings(MetaTrainConfig, path, **overrides)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
+from modelgpt_cli.training.settings import check_run_fields, check_types, read_settings
+
+_SHARES = ("sentence_dropout", "cell_dropout", "smoothing", "decay_from", "average")
 
 
 @dataclass(frozen=True)
@@ -73,46 +73,19 @@ class SeenConfig:
     """By table: phrasings of its requirement, beside the card's and the offline writer's."""
 
     def __post_init__(self) -> None:
-        self._check_types()
-        if self.tasks is None:
-            raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of tables with cards.")
-        if self.steps is None and self.minutes is None:
-            raise UsageError("How long to train?", hint="Give --steps N or --minutes M.")
-        if self.update not in ("backprop", "delta"):
-            raise UsageError(f"--update {self.update!r} is not known.", "Known: backprop, delta.")
-        for name in ("steps", "batch", "query", "validate_every", "width", "blocks"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be 1 or more, not {value}.")
-        for name in ("minutes", "lr"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"{name} must be above 0, not {value}.")
-        for name in ("sentence_dropout", "cell_dropout", "smoothing", "decay_from", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}.")
-        heads = GeneratorConfig().heads
-        if self.width % heads:
-            raise UsageError(f"width must be a multiple of {heads}, the attention heads, not {self.width}.")
-
-    def _check_types(self) -> None:
-        """YAML gives any type; each value has to be of its field's."""
-        for f in fields(self):
-            value: Any = getattr(self, f.name)
-            kind = str(f.type).split(" |")[0]
-            if value is None and f.default is None:
-                continue
-            numbers = {"int": (int,), "float": (int, float)}.get(kind)
-            if numbers and (isinstance(value, bool) or not isinstance(value, numbers) or not math.isfinite(value)):
-                raise UsageError(f"{f.name} must be a {'whole ' if kind == 'int' else ''}number, not {value!r}.")
-            if kind == "str" and not isinstance(value, str):
-                raise UsageError(f"{f.name} must be a word, not {value!r}.")
-        good = isinstance(self.sentences, dict) and all(
+        check_types(self)
+        good = all(
             isinstance(texts, list) and all(isinstance(text, str) for text in texts)
             for texts in self.sentences.values()
         )
         if not good:
             raise UsageError("sentences must give a list of sentences for each table's name.")
+        if self.tasks is None:
+            raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of tables with cards.")
+        check_run_fields(self, dict.fromkeys(("batch", "query", "validate_every", "width", "blocks"), 1), _SHARES)
+        heads = GeneratorConfig().heads
+        if self.width % heads:
+            raise UsageError(f"width must be a multiple of {heads}, the attention heads, not {self.width}.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for YAML and JSON."""
@@ -120,25 +93,5 @@ class SeenConfig:
 
 
 def read_seen_config(path: str | Path | None, **overrides: Any) -> SeenConfig:
-    """A configuration from a YAML file and the command line, which wins.
-
-    Raises
-    ------
-    UsageError
-        For an unreadable file or an unknown key (the known ones are listed).
-    """
-    values: Any = {}
-    if path is not None:
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except OSError as error:
-            raise UsageError(f"The configuration {path} can't be read.", error.strerror or str(error)) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UsageError(f"The configuration {path} is not valid YAML.", str(error)) from error
-        if not isinstance(values, dict):
-            raise UsageError(f"The configuration {path} must hold 'key: value' lines.")
-    known = {f.name for f in fields(SeenConfig)}
-    unknown = sorted(map(str, set(values) - known))
-    if unknown:
-        raise UsageError(f"Unknown key {unknown[0]!r} in {path}.", f"Known: {', '.join(sorted(known))}.")
-    return SeenConfig(**(values | {k: v for k, v in overrides.items() if v is not None}))
+    """A configuration from a YAML file and the command line, which wins; errors as `read_settings` has them."""
+    return read_settings(SeenConfig, path, **overrides)
