@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors import safe_open
@@ -19,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 25_000_000
 
 
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
+def _rounded(values: dict[str, Any]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items() if isinstance(value, float)}
 
 
 def main() -> None:
@@ -44,7 +45,8 @@ def main() -> None:
     config.pop("tasks", None)  # a path of the machine that trained
     if config.get("init"):
         config["init"] = "sha256 " + hashlib.sha256(Path(config["init"]).read_bytes()).hexdigest()
-    config.pop("sentences", None)  # of seen tasks; they are in the training.yaml beside the card
+    for words in ("sentences", "wordings"):  # they are in the training.yaml beside the card
+        config.pop(words, None)
     target = ROOT / "weights" / args.domain
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target / "generator.safetensors")
