@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 ML_DOMAIN = "ai.onnx.ml"
+_OF_ML = ("LabelEncoder",)
 
 
 class GraphWriter:
@@ -24,10 +25,13 @@ class GraphWriter:
         The model's tensors; `tensor` writes one under its own name when it is first asked for.
     names : iterable of str
         Names of inputs and outputs, which no inner value may take.
+    opset : int
+        Operator set, 13 to 20.
     """
 
-    def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str]) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str], *, opset: int = 17) -> None:
         self.state = state
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self._taken = {*state, *names}
@@ -38,11 +42,26 @@ class GraphWriter:
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node; returns the name of its output."""
         output = output or self._fresh(kind.lower())
-        domain = ML_DOMAIN if kind == "LabelEncoder" else ""
-        self.nodes.append(
-            helper.make_node(kind, list(inputs), [output], name=f"node.{len(self.nodes)}", domain=domain, **attributes)
-        )
+        self._node(kind, inputs, [output], attributes)
         return output
+
+    def ops(self, kind: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
+        """Add a node of several outputs; returns their names."""
+        outputs = [self._fresh(kind.lower()) for _ in range(count)]
+        self._node(kind, inputs, outputs, attributes)
+        return outputs
+
+    def _node(self, kind: str, inputs: Sequence[str], outputs: list[str], attributes: dict[str, Any]) -> None:
+        attributes.setdefault("domain", ML_DOMAIN if kind in _OF_ML else "")
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), outputs, name=f"node.{len(self.nodes)}", **attributes)
+        )
+
+    def reduce(self, kind: str, x: str, axis: int, *, keep: bool = True) -> str:
+        """Add a ReduceSum, ReduceMax or ReduceMin over one axis."""
+        if kind == "ReduceSum" or self.opset >= 18:
+            return self.op(kind, x, self.index(axis), keepdims=int(keep))
+        return self.op(kind, x, axes=[axis], keepdims=int(keep))
 
     def tensor(self, name: str) -> str:
         """A tensor of the state, under its own name."""

@@ -16,7 +16,7 @@ from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
-from modelgpt_cli.data.target import Target, check_repeats, choose_target, plan_target
+from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
 from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
 from modelgpt_cli.errors import ModelGPTError, UsageError
@@ -169,8 +169,9 @@ def load_dataset(
     kept = with_others(kept, table, target) if roles else kept
     schema = Schema(kept, target, plan.task, plan.classes, "text" if found else "tabular")
     check_repeats(plan, classes, schema.domain)
+    lacking = check_lacking(plan, schema.domain)
     empty = check_texts(schema, scan, table) if found else []
-    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *empty, *_few(cells)]
+    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *_few(cells)]
     _tell(schema, warnings, table)
     return Dataset(
         name=_short_name(table),

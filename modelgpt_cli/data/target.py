@@ -27,6 +27,9 @@ _SHOWN = 8
 _NAME_WORDS = 5
 
 
+_LACKING = "It names classes that the data lack: "
+
+
 @dataclass(frozen=True)
 class Target:
     """How target cells become classes or numbers."""
@@ -198,11 +201,11 @@ def _classification(
         log.info("Merged labels: %s.", _show_groups(groups))
     elif groups:
         warnings.append(f"Labels that differ only in writing: {_show_groups(groups)}. --merge-labels makes them one.")
-    _check_classes(counts, name, scan.n_rows, wanted)
+    _check_classes(counts, name, wanted)
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
         warnings.append(f"{_list(single)}: one row only, too little to learn this class or to test it.")
-    ordered = _ordered(counts)
+    ordered = _ordered({*counts, *(wanted or ())})
     return Target(
         name,
         "classification",
@@ -229,32 +232,57 @@ def _show_groups(groups: list[list[str]]) -> str:
     return "; ".join(" = ".join(repr(form) for form in group) for group in groups[:_SHOWN])
 
 
-def _ordered(counts: Counter[str]) -> tuple[str, ...]:
+def _ordered(labels: Collection[str]) -> tuple[str, ...]:
     """Labels sorted, by value where all are numbers."""
     try:
-        return tuple(sorted(counts, key=lambda label: (float(label), label)))
+        return tuple(sorted(labels, key=lambda label: (float(label), label)))
     except ValueError:
-        return tuple(sorted(counts))
+        return tuple(sorted(labels))
 
 
-def _check_classes(counts: Counter[str], name: str, n_rows: int, wanted: Sequence[str] | None) -> None:
-    if len(counts) == 1:
-        only = next(iter(counts))
-        raise ModelGPTError(
-            f"The target {name!r} has one class only: {only!r}.",
-            "There is nothing to tell apart.",
-            "Give rows of at least two classes, or choose another column with --target.",
-        )
-    if wanted is not None and set(wanted) != set(counts):
-        new, gone = sorted(set(counts) - set(wanted)), sorted(set(wanted) - set(counts))
-        parts = [f"The data hold classes it does not name: {_list(new)}."] if new else []
-        parts += [f"It names classes that the data lack: {_list(gone)}."] if gone else []
-        raise UsageError(
-            f"The requirement and the target {name!r} disagree on the classes.",
-            "\n".join(parts),
-            "Change the classes in the requirement file, use --merge-labels where only the writing differs, "
-            "or run modelgpt describe again.",
-        )
+def _check_classes(counts: Counter[str], name: str, wanted: Sequence[str] | None) -> None:
+    if len({*counts, *(wanted or ())}) == 1:
+        raise _one_class(name, next(iter(counts)))
+    new = sorted(set(counts) - set(wanted)) if wanted is not None else []
+    if new:
+        gone = sorted(set(wanted or ()) - set(counts))
+        also = f"\n{_LACKING}{_list(gone)}." if gone else ""
+        raise _disagree(name, f"The data hold classes it does not name: {_list(new)}.{also}")
+
+
+def check_lacking(target: Target, domain: str) -> list[str]:
+    """Look for classes without a row: a text's may be known by its name alone, which is worth a word.
+
+    Raises
+    ------
+    UsageError, ModelGPTError
+        They are those of a table.
+    """
+    lacking = [label for label in target.classes if not target.counts[label]]
+    if not lacking:
+        return []
+    if domain != "text":
+        if len(target.classes) - len(lacking) == 1:
+            raise _one_class(target.name, next(label for label in target.classes if target.counts[label]))
+        raise _disagree(target.name, f"{_LACKING}{_list(lacking)}.")
+    return [f"{_list(lacking)}: no row, so that the name alone says what this class is."]
+
+
+def _one_class(name: str, only: str) -> ModelGPTError:
+    return ModelGPTError(
+        f"The target {name!r} has one class only: {only!r}.",
+        "There is nothing to tell apart.",
+        "Give rows of at least two classes, or choose another column with --target.",
+    )
+
+
+def _disagree(name: str, cause: str) -> UsageError:
+    return UsageError(
+        f"The requirement and the target {name!r} disagree on the classes.",
+        cause,
+        "Change the classes in the requirement file, use --merge-labels where only the writing differs, "
+        "or run modelgpt describe again.",
+    )
 
 
 def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> None:

@@ -78,7 +78,7 @@ class Evidence:
     Attributes
     ----------
     means : float (C, P)
-        Mean head inputs of each class's rows, zeros where it has none; regression: weighted by the standardised target.
+        Mean head inputs of each class's rows (of all classes', where it has none); regression: weighted by the standardised target.
     counts : float (C,)
         Rows of each class.
     """
@@ -263,7 +263,11 @@ def class_evidence(phi: Tensor, target: Tensor, regression: bool) -> Evidence:
         n = max(len(phi), 1)
         return Evidence(target.T @ phi / n, phi.new_tensor([float(len(phi))]))
     counts = target.sum(0)
-    return Evidence(target.T @ phi / counts.clamp(min=1)[:, None], counts)
+    means = target.T @ phi / counts.clamp(min=1)[:, None]
+    given = counts > 0
+    # A class without a row is neither here nor there: its place is the middle of the others.
+    means = torch.where(given[:, None], means, means.sum(0) / given.sum().clamp(min=1))
+    return Evidence(means, counts)
 
 
 def _blocks(config: AdapterConfig) -> nn.ModuleList:

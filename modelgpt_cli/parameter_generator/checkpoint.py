@@ -98,7 +98,7 @@ def _fill(generator: torch.nn.Module, state: dict[str, torch.Tensor], path: str 
     generator.eval()
 
 
-def warm_start(generator: Generator, path: str | Path) -> None:
+def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> None:
     """Take a checkpoint's weights; what it lacks (a later block, a readout) keeps its fresh ones.
 
     Raises
@@ -106,7 +106,8 @@ def warm_start(generator: Generator, path: str | Path) -> None:
     ModelGPTError
         If the checkpoint can't be read, or holds weights that don't fit.
     """
-    state = load_generator(path)[0].state_dict()
+    load = load_generator if isinstance(generator, Generator) else load_adapter_generator
+    state = load(path)[0].state_dict()
     try:
         extra = generator.load_state_dict(state, strict=False).unexpected_keys
     except RuntimeError as error:

@@ -102,6 +102,8 @@ class AdapterTrainConfig:
     """One LoRA for all tasks instead of a generated one, for comparison."""
     precision: str = "auto"
     """Of the backbone's pass: ``bf16``, ``float32``, or ``auto``, bf16 where the device multiplies it faster."""
+    init: str | None = None
+    """A generator checkpoint to start from instead of fresh weights."""
     wordings: dict[str, Any] = field(default_factory=dict)
     """By task: further ``requirements``, and other ``labels`` by class."""
 

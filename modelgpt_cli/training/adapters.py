@@ -31,7 +31,12 @@ from modelgpt_cli.domains.text.tasks import GLUE, Episode, TextTask, draw_episod
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
-from modelgpt_cli.parameter_generator.checkpoint import restore_training_state, save_generator, training_state
+from modelgpt_cli.parameter_generator.checkpoint import (
+    restore_training_state,
+    save_generator,
+    training_state,
+    warm_start,
+)
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import AdapterTrainConfig
 from modelgpt_cli.training.loss import send_back
@@ -146,6 +151,8 @@ class AdapterTraining:
             shared=config.shared,
         )
         self.generator = make_text_generator(sizes, backbone).to(device)
+        if config.init is not None and not (out / "last.safetensors").exists():  # a resumed run has its own weights
+            warm_start(self.generator, config.init)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average))
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay

@@ -158,11 +158,20 @@ def fit_head(adapted: Adapted, phi: Tensor, target: Tensor, *, seed: int, scale:
 
 
 def _solve(adapted: Adapted, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:
-    """The posterior head of some rows, (P + 1, C)."""
+    """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
     prior = adapted.prior(phi, target, phi.shape[1])
-    precision = prior.precision * strength
     regression = adapted.words.regression
-    return posterior(with_bias(phi), target, prior.weight, precision, regression=regression, gram=gram)
+    given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
+    weight = prior.weight.clone()
+    weight[:, given] = posterior(
+        with_bias(phi),
+        target[:, given],
+        prior.weight[:, given],
+        prior.precision * strength,
+        regression=regression,
+        gram=gram,
+    )
+    return weight
 
 
 def make_folds(target: Tensor, regression: bool, seed: int) -> np.ndarray | None:
