@@ -21,11 +21,11 @@ from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.fit import Adapted, HeadFit, adapt, baseline_scores, fit_head, make_folds
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
-from modelgpt_cli.domains.text.tasks import label_text
+from modelgpt_cli.domains.text.tasks import label_text, make_words
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words, input_groups
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, input_groups
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import Requirement
@@ -192,13 +192,6 @@ class TextBuild:
         if scale is not None:
             state[TARGET] = torch.tensor(scale)
         return TextModel(blueprint, state, self.tokenizer)
-
-
-def make_words(encoder: TextEncoder, sentence: str, names: Sequence[str], pair: bool) -> Words:
-    """A task's words, embedded; no sentence and empty names are zeros, as in meta-training."""
-    z0 = encoder([sentence])[0] if sentence else np.zeros(encoder.size, np.float32)
-    embedded = encoder(list(names)) if any(names) else np.zeros((max(len(names), 1), encoder.size), np.float32)
-    return Words(torch.from_numpy(z0), torch.from_numpy(embedded), regression=not names, pair=pair)
 
 
 def _with_window(card: TextCard, max_tokens: int | None) -> TextCard:

@@ -296,6 +296,13 @@ def label_text(label: str) -> str:
     return label.replace("_", " ").strip()
 
 
+def make_words(encoder: TextEncoder, sentence: str, names: Sequence[str], pair: bool) -> Words:
+    """A task's words, embedded; no sentence and empty names are zeros, as in meta-training."""
+    z0 = encoder([sentence])[0] if sentence else np.zeros(encoder.size, np.float32)
+    embedded = encoder(list(names)) if any(names) else np.zeros((max(len(names), 1), encoder.size), np.float32)
+    return Words(torch.from_numpy(z0), torch.from_numpy(embedded), regression=not names, pair=pair)
+
+
 def templates(classes: Sequence[str], pair: bool) -> list[str]:
     """The requirement as the offline writer would put it, where it knows nothing but the classes."""
     what = "pair of texts" if pair else "text"

@@ -1,0 +1,148 @@
+"""ModelGPT as a method of `benchmark_text.py`: what `modelgpt build` does, less reading files and writing ONNX.
+
+Timed is all of it: loading backbone and generator, embedding the words, adapting, embedding the examples, solving the
+head, cross-validation and baselines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from modelgpt_cli.assets import asset
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.schema import Column, Schema
+from modelgpt_cli.domains.build import BuildOptions
+from modelgpt_cli.domains.text.build import TextBuild
+from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.training.tune_texts import tune_texts
+
+GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
+"""Another checkpoint than the shipped one."""
+TEXT, PAIR, LABEL = "text", "pair", "label"
+
+
+@dataclass
+class Built:
+    """A built model."""
+
+    model: TextModel
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
+        """Probabilities (n, C), or numbers (n,)."""
+        answers = self.model.predict(_frame(texts, pairs))
+        return answers if self.model.blueprint.labels else answers[:, 0]
+
+
+def generator_file() -> Path:
+    """The checkpoint that is measured."""
+    path = Path(GENERATOR) if GENERATOR else asset("weights", "text", "generator.safetensors")
+    return path / "generator.safetensors" if path.is_dir() else path
+
+
+def ours(
+    *,
+    support: bool = True,
+    tune: int = 0,
+    all_rows: bool = False,
+) -> Any:
+    """A `Fit` by ModelGPT.
+
+    Parameters
+    ----------
+    support : bool
+        Whether the examples are used at the build, or the requirement alone.
+    tune : int
+        Epochs of tuning after it, on the same rows.
+    all_rows : bool
+        Solve the head on every row.
+    """
+
+    def fit(
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        labels: np.ndarray,
+        classes: Sequence[str],
+        requirement: str,
+        seed: int,
+    ) -> Built:
+        schema = _schema(pairs is not None, tuple(classes))
+        wanted = Requirement(
+            sentence=requirement,
+            task=schema.task,
+            target=LABEL,
+            classes=tuple(classes),
+            columns=schema.columns,
+            target_mean=0.0 if not classes else None,
+            target_std=1.0 if not classes else None,
+        )
+        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows)
+        build = TextBuild(wanted, options)
+        if support and len(texts):
+            model = build.from_data(_dataset(texts, pairs, labels, schema), check_fingerprint=False)[0]
+        else:
+            model = build.from_words()[0]
+        made = model.blueprint.provenance
+        facts: dict[str, Any] = {"dtype": "fp32", "generator": made["generator"]["sha256"][:12], **made.get("head", {})}
+        if tune:
+            y = _codes(labels, classes) if classes else labels.astype(np.float32)
+            _, _, kept = tune_texts(model, model.encode(_frame(texts, pairs)), y, epochs=tune, seed=seed)
+            facts |= {"kept": kept}
+        return Built(model, facts)
+
+    return fit
+
+
+def without_lora(generator: AdapterGenerator) -> None:
+    """The backbone stays as it is: both factors' decoder and base are zero."""
+    with torch.no_grad():
+        for parameter in generator.factors.base.values():
+            parameter.zero_()
+    with_shared_lora(generator)
+
+
+def with_shared_lora(generator: AdapterGenerator) -> None:
+    """The factors that all tasks share, without what is generated."""
+    with torch.no_grad():
+        for layer in generator.factors.out.values():
+            layer.weight.zero_()  # type: ignore[operator,union-attr]
+            layer.bias.zero_()  # type: ignore[operator,union-attr]
+
+
+def _codes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    place = {name: k for k, name in enumerate(classes)}
+    return np.array([place[str(label)] for label in labels], dtype=np.int64)
+
+
+def _frame(texts: Sequence[str], pairs: Sequence[str] | None) -> pd.DataFrame:
+    columns = {TEXT: list(texts)} | ({PAIR: list(pairs)} if pairs is not None else {})
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _schema(pair: bool, classes: tuple[str, ...]) -> Schema:
+    columns = [Column(TEXT, "text", role="text")] + ([Column(PAIR, "text", role="pair")] if pair else [])
+    return Schema(tuple(columns), LABEL, "classification" if classes else "regression", classes, domain="text")
+
+
+def _dataset(texts: Sequence[str], pairs: Sequence[str] | None, labels: np.ndarray, schema: Schema) -> Dataset:
+    frame = _frame(texts, pairs).assign(**{LABEL: labels if not schema.classes else labels.astype(object)})
+    return Dataset(
+        name="benchmark",
+        path=None,
+        schema=schema,
+        n_rows=len(frame),
+        class_counts={},
+        sample=frame,
+        warnings=[],
+        fingerprint="",
+    )
