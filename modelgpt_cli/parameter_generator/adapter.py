@@ -46,6 +46,8 @@ class AdapterConfig:
     """Size of the text encoder's sentence embeddings."""
     shared: bool = False
     """One LoRA for all tasks instead of a generated one (for comparison)."""
+    feedback: bool = False
+    """Whether the tokens are told how well the head of words alone does on the rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes, for the checkpoint's header."""
@@ -78,13 +80,18 @@ class Evidence:
     Attributes
     ----------
     means : float (C, P)
-        Mean head inputs of each class's rows (of all classes', where it has none); regression: weighted by the standardised target.
+        Mean head inputs of each class's rows (of all classes', where it has none); regression: weighted by the
+        standardised target.
     counts : float (C,)
         Rows of each class.
+    agreement : float (1 + C, 2), optional
+        How well the head that words alone give does on the rows, over all and by class: its loss (about 1 where it
+        knows nothing), and its share of right answers (regression: its correlation).
     """
 
     means: Tensor
     counts: Tensor
+    agreement: Tensor | None = None
 
 
 @dataclass
@@ -149,6 +156,8 @@ class AdapterGenerator(nn.Module):
         self.places = {name: i for i, name in enumerate(names)}
         self.name_scale = zero_init(nn.Linear(D, 1))
         self.mean_scale = zero_init(nn.Linear(D, 1))
+        if config.feedback:
+            self.embed_agreement = nn.ModuleList([zero_init(nn.Linear(2, D)) for _ in range(2)])
 
     def adapt(self, words: Words) -> tuple[dict[str, Tensor], Tensor]:
         """From words to LoRA factors, and the tokens (1 + C, D) that the head goes on from."""
@@ -205,8 +214,11 @@ class AdapterGenerator(nn.Module):
         share = evidence.counts / evidence.counts.sum().clamp(min=1) * len(evidence.counts)
         told = torch.stack([log_n / 3, share, torch.zeros_like(log_n)], 1)
         total = torch.stack([torch.log1p(evidence.counts.sum()) / 3, log_n.mean() / 3, torch.ones_like(log_n[0])])
-        classes = read + self.embed_counts(told)
-        return torch.cat([self.embed_counts(total)[None], classes])
+        result = torch.cat([self.embed_counts(total)[None], read + self.embed_counts(told)])
+        if self.config.feedback and evidence.agreement is not None:
+            over_all, by_class = self.embed_agreement
+            result = result + torch.cat([over_all(evidence.agreement[:1]), by_class(evidence.agreement[1:])])
+        return result
 
 
 class FactorDecoder(nn.Module):
@@ -250,7 +262,7 @@ class FactorDecoder(nn.Module):
         return result
 
 
-def class_evidence(phi: Tensor, target: Tensor, regression: bool) -> Evidence:
+def class_evidence(phi: Tensor, target: Tensor, regression: bool, alone: HeadPrior | None = None) -> Evidence:
     """What labelled rows say of the classes.
 
     Parameters
@@ -258,16 +270,34 @@ def class_evidence(phi: Tensor, target: Tensor, regression: bool) -> Evidence:
     phi : (n, P)
     target : (n, C)
         One-hot labels; regression: the standardised target, C = 1.
+    alone : HeadPrior, optional
+        The head of words alone, to be tried on the rows, of which it knows nothing.
     """
+    agreement = _agreement(F.pad(phi, (0, 1), value=1.0) @ alone.weight, target, regression) if alone else None
     if regression:
         n = max(len(phi), 1)
-        return Evidence(target.T @ phi / n, phi.new_tensor([float(len(phi))]))
+        return Evidence(target.T @ phi / n, phi.new_tensor([float(len(phi))]), agreement)
     counts = target.sum(0)
     means = target.T @ phi / counts.clamp(min=1)[:, None]
     given = counts > 0
     # A class without a row is neither here nor there: its place is the middle of the others.
     means = torch.where(given[:, None], means, means.sum(0) / given.sum().clamp(min=1))
-    return Evidence(means, counts)
+    return Evidence(means, counts, agreement)
+
+
+def _agreement(logits: Tensor, target: Tensor, regression: bool) -> Tensor:
+    """Loss and share of right answers of logits (n, C), over all rows and by class, (1 + C, 2)."""
+    if regression:
+        pair = torch.stack([logits[:, 0], target[:, 0]])
+        centred = pair - pair.mean(1, keepdim=True)
+        product = centred[0] @ centred[1] / centred.norm(dim=1).prod().clamp(min=1e-6)
+        loss = (pair[0] - pair[1]).square().mean().clamp(max=4.0)
+        return torch.stack([loss, product]).expand(2, 2)
+    loss = -(logits.log_softmax(1) * target).sum(1) / math.log(max(logits.shape[1], 2))
+    told = torch.stack([loss.clamp(max=4.0), (logits.argmax(1) == target.argmax(1)).to(loss.dtype)], 1)  # (n, 2)
+    counts = target.sum(0)
+    by_class = target.T @ told / counts.clamp(min=1)[:, None]
+    return torch.cat([told.mean(0, keepdim=True), torch.where(counts[:, None] > 0, by_class, told.mean(0))])
 
 
 def _blocks(config: AdapterConfig) -> nn.ModuleList:

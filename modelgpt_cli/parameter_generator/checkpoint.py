@@ -118,7 +118,7 @@ def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> Non
 
 def training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Weights and optimiser moments as one flat dict, for an exact resume."""
-    names = [n for n, _ in generator.named_parameters()]
+    names = [n for n, p in generator.named_parameters() if p.requires_grad]
     state = {f"model.{k}": v.detach().cpu().clone() for k, v in generator.state_dict().items()}
     for i, moments in optimizer.state_dict()["state"].items():
         state |= {f"optimizer.{k}.{names[i]}": torch.as_tensor(v).cpu().clone() for k, v in moments.items()}
@@ -130,7 +130,7 @@ def restore_training_state(
 ) -> None:
     """Put back what `training_state` took."""
     generator.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
-    names = [n for n, _ in generator.named_parameters()]
+    names = [n for n, p in generator.named_parameters() if p.requires_grad]
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for i, name in enumerate(names):
         for key in ("step", "exp_avg", "exp_avg_sq"):

@@ -12,6 +12,7 @@ from modelgpt_cli.training.settings import check_run_fields, check_types
 
 PRECISIONS = ("auto", "bf16", "float32")
 _LEAST = {"batch": 1, "query": 1, "max_support": 2, "max_classes": 2, "max_tokens": 8, "width": 4, "blocks": 1}
+_LEAST |= {"validate_every": 1, "free_support": 0, "validation_query": 1}
 _SHARES = (
     *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names"),
     *("holdout", "decay_from", "average"),
@@ -100,6 +101,8 @@ class AdapterTrainConfig:
     """Rounds of exchange, among words and again with rows."""
     shared: bool = False
     """One LoRA for all tasks instead of a generated one, for comparison."""
+    feedback: bool = True
+    """Whether the head's generation is told how well the head of words alone does on the support."""
     precision: str = "auto"
     """Of the backbone's pass: ``bf16``, ``float32``, or ``auto``, bf16 where the device multiplies it faster."""
     init: str | None = None
@@ -111,7 +114,11 @@ class AdapterTrainConfig:
         check_types(self)
         if self.tasks is None:
             raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of text tasks with cards.")
-        check_run_fields(self, _LEAST | {"validate_every": 1, "free_support": 0, "validation_query": 1}, _SHARES)
+        check_run_fields(
+            self,
+            _LEAST | {"validate_every": 1, "free_support": 0, "validation_query": 1},
+            _SHARES,
+        )
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
         if self.width % AdapterConfig().heads:

@@ -149,6 +149,7 @@ class AdapterTraining:
             width=config.width,
             blocks=config.blocks,
             shared=config.shared,
+            feedback=config.feedback,
         )
         self.generator = make_text_generator(sizes, backbone).to(device)
         if config.init is not None and not (out / "last.safetensors").exists():  # a resumed run has its own weights

@@ -95,7 +95,7 @@ def run_episode(
     query = with_bias(phi[-q:])
     alone = generator.head(tokens, words, named, None)
     seen = support if cut is None else support.detach()
-    told = generator.head(tokens, words, named, class_evidence(seen, target, words.regression))
+    told = generator.head(tokens, words, named, class_evidence(seen, target, words.regression, alone))
     if cut is not None:
         told = HeadPrior(cut(told.weight), cut(told.precision))
         alone = HeadPrior(cut(alone.weight), alone.precision)

@@ -86,7 +86,10 @@ class Adapted:
             shape = (n_inputs + 1, len(self.words.names))
             return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
         regression = self.words.regression
-        evidence = None if phi is None or target is None else class_evidence(phi, target, regression)
+        alone = self.generator.head(self.tokens, self.words, self.named, None)
+        if phi is None or target is None:
+            return alone
+        evidence = class_evidence(phi, target, regression, alone)
         return self.generator.head(self.tokens, self.words, self.named, evidence)
 
 
