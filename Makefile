@@ -1,5 +1,5 @@
 # The daily commands. `make` lists them.
-.PHONY: help demo test check lint format types benchmark benchmark-pipeline clean
+.PHONY: help demo test check lint format types benchmark benchmark-text benchmark-pipeline clean
 
 DATA ?= ../shared/data/tabular/paper10
 TRAIN ?= ../shared/data/tabular/train
@@ -35,6 +35,11 @@ benchmark:  ## Quality on tables, ours and others' (hours; goes on where it stop
 	.venv/bin/python scripts/benchmark_figures.py docs/results/tabular-paper10.csv --out docs/figures
 	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-metavalidation.csv
 	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-paper10.csv
+
+benchmark-text:  ## Quality on texts, ours and others' (many hours; goes on where it stopped; needs .[benchmark])
+	.venv/bin/python scripts/benchmark_text.py glue
+	.venv/bin/python scripts/benchmark_text.py few-shot
+	.venv/bin/python scripts/benchmark_text_summary.py --per-task --report docs/benchmarks.md
 
 benchmark-pipeline:  ## Wall-clock and memory of the whole way
 	.venv/bin/python scripts/benchmark_pipeline.py --data $(DATA) \
