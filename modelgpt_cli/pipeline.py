@@ -75,6 +75,7 @@ def build(
     text_pair: str | None = None,
     backbone: str | None = None,
     max_tokens: int | None = None,
+    rows: int | None = None,
     tokenizer_in_graph: bool = False,
     force: bool = False,
 ) -> BuildReport:
@@ -119,6 +120,8 @@ def build(
         Texts: an architecture card, a local folder or a hub name; the installed encoder by default.
     max_tokens : int, optional
         Texts: the window; what is longer is cut off. By default the card's.
+    rows : int, optional
+        Texts: the head is solved on so many rows at most; 4,096 where not given.
     tokenizer_in_graph : bool
         Texts: put the tokenizer into ``model.onnx`` (needs onnxruntime-extensions): strings in.
 
@@ -150,13 +153,13 @@ def build(
         requirement_only_columns(wanted)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     options = BuildOptions(
-        pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens
+        pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens, rows
     )
     builder = _builder(wanted, dataset, options)
     if dataset is None:
-        model, metrics, rows = builder.from_words()
+        model, metrics, n_rows = builder.from_words()
     else:
-        model, metrics, rows = builder.from_data(dataset, check_fingerprint=data is None)
+        model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None)
     sample = dataset.sample if dataset is not None else None
     size, measured = _write(model, metrics, wanted, output, sample, tokenizer_in_graph, force)
     return BuildReport(
@@ -164,7 +167,7 @@ def build(
         size_bytes=size,
         seconds=time.monotonic() - start,
         metrics=metrics,
-        n_rows=rows,
+        n_rows=n_rows,
         data_used=source is not None,
         notes=model.blueprint.notes,
         interval=model.blueprint.interval,
@@ -211,8 +214,8 @@ def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions
         from modelgpt_cli.domains.text.build import TextBuild
 
         return TextBuild(wanted, options)
-    if options.backbone is not None or options.max_tokens is not None:
-        raise UsageError("--backbone and --max-tokens are for texts.", "This is a table.", "Leave them out.")
+    if any(value is not None for value in (options.backbone, options.max_tokens, options.rows)):
+        raise UsageError("--backbone, --max-tokens and --rows are for texts.", "This is a table.", "Leave them out.")
     from modelgpt_cli.domains.tabular.build import TabularBuild
 
     return TabularBuild(wanted, options)

@@ -240,6 +240,7 @@ GLUE_METHODS: dict[str, Method] = {
     ),
     "ours_words": Method(partial(modelgpt, support=False), packages=("modelgpt-cli", *LIBRARIES, "peft")),
     "ours": Method(modelgpt, packages=("modelgpt-cli", *LIBRARIES, "peft")),
+    "ours_512": Method(partial(modelgpt, rows=512), packages=("modelgpt-cli", *LIBRARIES, "peft")),
     "ours_all_rows": Method(partial(modelgpt, all_rows=True), packages=("modelgpt-cli", *LIBRARIES, "peft")),
     "ours_tuned": Method(partial(modelgpt, tune=1), packages=("modelgpt-cli", *LIBRARIES, "peft")),
 }

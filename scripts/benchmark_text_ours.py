@@ -31,17 +31,39 @@ GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
 TEXT, PAIR, LABEL = "text", "pair", "label"
 
 
+_inputs: dict[tuple[Any, ...], torch.Tensor] = {}
+"""Head inputs of test rows by the words that adapted the encoder: it is the same one for all sizes and draws."""
+
+
 @dataclass
 class Built:
-    """A built model."""
+    """A built model.
+
+    Attributes
+    ----------
+    words : tuple, optional
+        What the encoder was adapted by; None for one that was tuned since.
+    """
 
     model: TextModel
+    words: tuple[Any, ...] | None
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @torch.inference_mode()
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
         """Probabilities (n, C), or numbers (n,)."""
-        answers = self.model.predict(_frame(texts, pairs))
-        return answers if self.model.blueprint.labels else answers[:, 0]
+        classes = self.model.blueprint.labels
+        if self.words is None:
+            answers = self.model.predict(_frame(texts, pairs))
+            return answers if classes else answers[:, 0]
+        key = (*self.words, len(texts), texts[0], texts[-1])
+        if key not in _inputs:
+            _inputs[key] = self.model.inputs(self.model.encode(_frame(texts, pairs)))
+        scores = _inputs[key] @ self.model.head_weight + self.model.head_bias
+        if classes:
+            return scores.softmax(1).numpy()
+        mean, std = self.model.constants["target"]
+        return (scores[:, 0] * std + mean).numpy()
 
 
 def generator_file() -> Path:
@@ -55,6 +77,7 @@ def ours(
     support: bool = True,
     tune: int = 0,
     all_rows: bool = False,
+    rows: int | None = None,
 ) -> Any:
     """A `Fit` by ModelGPT.
 
@@ -66,6 +89,8 @@ def ours(
         Epochs of tuning after it, on the same rows.
     all_rows : bool
         Solve the head on every row.
+    rows : int, optional
+        Solve it on so many at most.
     """
 
     def fit(
@@ -86,7 +111,7 @@ def ours(
             target_mean=0.0 if not classes else None,
             target_std=1.0 if not classes else None,
         )
-        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows)
+        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows)
         build = TextBuild(wanted, options)
         if support and len(texts):
             model = build.from_data(_dataset(texts, pairs, labels, schema), check_fingerprint=False)[0]
@@ -98,7 +123,7 @@ def ours(
             y = _codes(labels, classes) if classes else labels.astype(np.float32)
             _, _, kept = tune_texts(model, model.encode(_frame(texts, pairs)), y, epochs=tune, seed=seed)
             facts |= {"kept": kept}
-        return Built(model, facts)
+        return Built(model, None if tune else (requirement, tuple(classes)), facts)
 
     return fit
 

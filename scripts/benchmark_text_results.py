@@ -19,6 +19,7 @@ LABELS = {
     "lora": "LoRA",
     "finetune": "finetuning",
     "ours_words": "ModelGPT, requirement only",
+    "ours_512": "ModelGPT, head on 512 rows",
     "ours": "ModelGPT",
     "ours_all_rows": "ModelGPT, head on all rows",
     "ours_tuned": "ModelGPT, one epoch of tuning",

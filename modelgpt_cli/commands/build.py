@@ -41,6 +41,7 @@ modelgpt build --req req.txt --data reviews.csv --text review --target stars -o 
 @o.option("--text-pair", metavar="COLUMN", help="The column with the second text of a pair.", show_default="none")
 @o.option("--backbone", metavar="NAME|DIR", help="Texts: the encoder to adapt.", show_default="minilm-l6")
 @o.option("--max-tokens", type=int, help="Texts: the window; what is longer is cut off.", show_default="128")
+@o.option("--rows", type=click.IntRange(min=1), help="Texts: solve the head on so many rows.", show_default="4,096")
 @o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
 @o.types_option
 @o.merge_labels_option
@@ -65,6 +66,7 @@ def build(
     text_pair: str | None,
     backbone: str | None,
     max_tokens: int | None,
+    rows: int | None,
     tokenizer_in_graph: bool,
     types: str | None,
     merge_labels: bool,
@@ -101,6 +103,7 @@ def build(
         text_pair=text_pair,
         backbone=backbone,
         max_tokens=max_tokens,
+        rows=rows,
         tokenizer_in_graph=tokenizer_in_graph,
         types=types,
         merge_labels=merge_labels,

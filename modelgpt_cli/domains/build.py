@@ -21,7 +21,7 @@ class BuildOptions:
         A torch device, resolved.
     members : int, optional
         Tables only, as `coverage`, `all_rows` and `words`.
-    backbone, max_tokens
+    backbone, max_tokens, rows
         Texts only.
     """
 
@@ -35,6 +35,7 @@ class BuildOptions:
     words: bool = False
     backbone: str | None = None
     max_tokens: int | None = None
+    rows: int | None = None
 
 
 def provenance(

@@ -25,6 +25,8 @@ PRECISION = 0.05
 """The prior precision of the head's weights where the generator starts, in logits."""
 NAME_SCALE = 8.0
 """Logits per unit of cosine between a text and a class name where the generator starts."""
+SEEN_ROWS = 96
+"""Labelled rows of an episode, at most."""
 _LIMIT = 6.0
 
 
@@ -210,10 +212,13 @@ class AdapterGenerator(nn.Module):
         """What rows tell the tokens, (1 + C, D)."""
         parts = evidence.means.split(list(groups.values()), 1)
         read = sum(self.read_means[name](part) for name, part in zip(groups, parts, strict=True))
-        log_n = torch.log1p(evidence.counts)  # (C,)
+        # Of more rows than meta-training has shown, the generator is told as many as it knows.
+        log_n = torch.log1p(evidence.counts.clamp(max=SEEN_ROWS))  # (C,)
         share = evidence.counts / evidence.counts.sum().clamp(min=1) * len(evidence.counts)
         told = torch.stack([log_n / 3, share, torch.zeros_like(log_n)], 1)
-        total = torch.stack([torch.log1p(evidence.counts.sum()) / 3, log_n.mean() / 3, torch.ones_like(log_n[0])])
+        total = torch.stack(
+            [torch.log1p(evidence.counts.sum().clamp(max=SEEN_ROWS)) / 3, log_n.mean() / 3, torch.ones_like(log_n[0])]
+        )
         result = torch.cat([self.embed_counts(total)[None], read + self.embed_counts(told)])
         if self.config.feedback and evidence.agreement is not None:
             over_all, by_class = self.embed_agreement

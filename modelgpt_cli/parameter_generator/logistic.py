@@ -10,6 +10,8 @@ Shapes: n rows, p head inputs, C outputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ MOST_STEPS = 200
 TOLERANCE = 1e-4
 """Largest change of a weight, as a share of the largest weight, at which the steps end."""
 FEW_ROWS = 256
-"""Up to here the system is one of the rows, as in training."""
+"""Up to here as many steps are taken as in training."""
 CURVATURE = 0.5
 """Böhning's bound on p (1 - p)."""
 
@@ -37,6 +39,7 @@ def posterior_rows(
     precision : (p,)
         Above 0.
     steps : int
+        Up to `STEPS` plain ones, through which gradients flow; more go with momentum, to convergence.
 
     Returns
     -------
@@ -50,10 +53,16 @@ def posterior_rows(
         dual = torch.linalg.solve(gram + identity, target - offset)
         return prior + scaled.T @ dual
     root = torch.linalg.cholesky(CURVATURE * gram + identity)
-    dual = torch.zeros_like(target)
-    for _ in range(steps):
+
+    def step(dual: Tensor) -> Tensor:
         error = target - (offset + gram @ dual).softmax(1)
-        dual = dual + torch.cholesky_solve(error - dual, root)
+        return dual + torch.cholesky_solve(error - dual, root)
+
+    dual = torch.zeros_like(target)
+    if steps > STEPS:
+        return prior + scaled.T @ _converged(step, dual, steps)
+    for _ in range(steps):
+        dual = step(dual)
     return prior + scaled.T @ dual
 
 
@@ -78,19 +87,28 @@ def posterior_weights(
         moment = (phi.T @ (target - phi @ prior)).double()
         return prior + torch.linalg.solve(system + diagonal, moment).to(prior.dtype)
     root = torch.linalg.cholesky(CURVATURE * system + diagonal)
-    weight, ahead, momentum = prior.clone(), prior.clone(), 1.0
+
+    def step(weight: Tensor) -> Tensor:
+        gradient = phi.T @ (target - (phi @ weight).softmax(1)) - precision[:, None] * (weight - prior)  # (p, C)
+        return weight + torch.cholesky_solve(gradient.double(), root).to(weight.dtype)
+
+    return _converged(step, prior, steps)
+
+
+def _converged(step: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
+    """Repeat a step with Nesterov's momentum until it changes next to nothing, or `steps` times."""
+    current, ahead, momentum = start, start, 1.0
     for _ in range(steps):
-        gradient = phi.T @ (target - (phi @ ahead).softmax(1)) - precision[:, None] * (ahead - prior)  # (p, C)
-        moved = ahead + torch.cholesky_solve(gradient.double(), root).to(weight.dtype)
-        step = moved - weight
-        if (step * (moved - ahead)).sum() < 0:  # overshot: start the momentum anew (O'Donoghue and Candès 2015)
+        moved = step(ahead)
+        change = moved - current
+        if (change * (moved - ahead)).sum() < 0:  # overshot: start the momentum anew (O'Donoghue and Candès 2015)
             momentum = 1.0
         grown = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        ahead, weight = moved + (momentum - 1) / grown * step, moved
+        ahead, current = moved + (momentum - 1) / grown * change, moved
         momentum = grown
-        if step.abs().max() < TOLERANCE * weight.abs().max():
+        if change.abs().max() < TOLERANCE * current.abs().max():
             break
-    return weight
+    return current
 
 
 def posterior(
@@ -99,4 +117,6 @@ def posterior(
     """The posterior head (p, C), whichever way is cheaper; for builds."""
     if len(phi) <= FEW_ROWS:
         return posterior_rows(phi, target, prior, precision, regression=regression)
+    if len(phi) < phi.shape[1]:
+        return posterior_rows(phi, target, prior, precision, regression=regression, steps=MOST_STEPS)
     return posterior_weights(phi, target, prior, precision, regression=regression, gram=gram)

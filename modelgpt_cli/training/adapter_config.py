@@ -7,7 +7,7 @@ from typing import Any
 
 from modelgpt_cli.domains.text.tasks import Draw
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.parameter_generator.adapter import AdapterConfig
+from modelgpt_cli.parameter_generator.adapter import SEEN_ROWS, AdapterConfig
 from modelgpt_cli.training.settings import check_run_fields, check_types
 
 PRECISIONS = ("auto", "bf16", "float32")
@@ -65,7 +65,7 @@ class AdapterTrainConfig:
     """L2 penalty on what is generated beyond the shared factors (Text-to-LoRA's)."""
     query: int = 32
     """Query rows of an episode."""
-    max_support: int = 96
+    max_support: int = SEEN_ROWS
     """Most support rows of an episode."""
     free_support: int = 48
     """Support rows that pass gradients on to the factors; further ones only count in the head."""

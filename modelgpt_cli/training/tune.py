@@ -74,7 +74,7 @@ def tune(
     start = time.monotonic()
     output = Path(output)
     check_model_destination(output, force)
-    target = load_model(model)
+    target: Any = load_model(model)  # of either domain
     common: dict[str, Any] = {"epochs": epochs, "lr": lr, "seed": seed, "device": pick_device(device)}
     if batch_size is not None:
         common["batch_size"] = batch_size

@@ -106,13 +106,18 @@ class TextBuild:
         if check_fingerprint and known and known != dataset.fingerprint:
             notes.append("The data has changed since the requirement was written.")
             log.warning(notes[-1])
+        for flag, given in (("--members", self.options.members), ("--coverage", self.options.coverage)):
+            if given:
+                notes.append(f"{flag} is for tables; this is a model of texts.")
+                log.warning(notes[-1])
         pair = len(schema.used) == 2
         frame = dataset.sample
-        if len(frame) > HEAD_ROWS and not self.options.all_rows:
-            frame = _even_draw(frame, schema.target, schema.task, self.options.seed)
+        most = self.options.rows or HEAD_ROWS
+        if len(frame) > most and not self.options.all_rows:
+            frame = _even_draw(frame, most, schema.target, schema.task, self.options.seed)
         if len(frame) < dataset.n_rows:
             notes.append(f"The head was solved on {len(frame):,} of {dataset.n_rows:,} rows, drawn evenly.")
-            log.info("%s --all-rows takes more, at a pass of the backbone each.", notes[-1])
+            log.info("%s --rows and --all-rows take more, at a pass of the backbone each.", notes[-1])
         columns = [frame[c.name].fillna("").tolist() for c in schema.used]
         rows = encode(self.tokenizer, columns[0], columns[1] if pair else None)
         if rows.cut:
@@ -213,12 +218,12 @@ def _targets(cells: np.ndarray, classes: tuple[str, ...]) -> tuple[Tensor, tuple
     return torch.from_numpy(((y - scale[0]) / scale[1]).astype(np.float32))[:, None], scale
 
 
-def _even_draw(frame: Any, target: str, task: str, seed: int) -> Any:
-    """`HEAD_ROWS` rows, each class in its share but at least some of it."""
+def _even_draw(frame: Any, rows: int, target: str, task: str, seed: int) -> Any:
+    """So many rows, each class in its share but at least some of it."""
     rng = np.random.default_rng([seed, 31])
     order = rng.permutation(len(frame))
     if task == "classification":
         labels = frame[target].iloc[order]
         turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
         order = order[np.argsort(turn >= 8, kind="stable")]  # eight rows of each class come first
-    return frame.iloc[np.sort(order[:HEAD_ROWS])].reset_index(drop=True)
+    return frame.iloc[np.sort(order[:rows])].reset_index(drop=True)

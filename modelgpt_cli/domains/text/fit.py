@@ -33,9 +33,9 @@ MANY_ROWS = 2000
 """Above so many rows, three folds say as much."""
 LEAST_ROWS = 8
 """With fewer rows nothing is held out: the scores would say nothing."""
-STRENGTHS = (1.0, 0.25, 4.0, 16.0)
+STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
 """Multiples of the generated precision that cross-validation chooses from, where there are rows enough to tell."""
-CHOICE_ROWS = 64
+CHOICE_ROWS = 32
 OURS, LINEAR, MAJORITY, PRIOR_ONLY = "model", "linear", "majority", "requirement only"
 """Names of the models that a build compares: 'linear' counts words."""
 BATCH_TOKENS = 4096

@@ -74,13 +74,17 @@ class TextModel(nn.Module):
         text: str = self.tokenizer.to_str()
         return text
 
-    def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
-        """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
+    def head_inputs(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """What the head sees, (N, P), from int64 (N, T) each; see `Tokens`."""
         inputs = {"input_ids": ids, "attention_mask": mask}
         if self.type_ids:
             inputs["token_type_ids"] = segments
         states = self.encoder(**inputs).last_hidden_state  # (N, T, E)
-        scores = head_inputs(states, mask, segments, self.pair) @ self.head_weight + self.head_bias
+        return head_inputs(states, mask, segments, self.pair)
+
+    def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
+        scores = self.head_inputs(ids, mask, segments) @ self.head_weight + self.head_bias
         if self.blueprint.task == "regression":
             mean, std = self.constants["target"]
             scores = scores * std + mean
@@ -100,6 +104,16 @@ class TextModel(nn.Module):
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32."""
         return self.predict_encoded(self.encode(frame))
+
+    @torch.inference_mode()
+    def inputs(self, rows: Encoded) -> Tensor:
+        """Head inputs of tokenised rows, (N, P) float32."""
+        result = torch.zeros(len(rows), len(self.head_weight))
+        device = str(self.head_weight.device)
+        for index, batch in rows.batches(TOKENS):
+            t = batch.to(device)
+            result[torch.from_numpy(index)] = self.head_inputs(t.ids, t.mask, t.segments).cpu()
+        return result
 
     @torch.inference_mode()
     def predict_encoded(self, rows: Encoded) -> np.ndarray:
