@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 25_000_000
@@ -22,6 +23,17 @@ MAX_BYTES = 25_000_000
 
 def _rounded(values: dict[str, Any]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items() if isinstance(value, float)}
+
+
+def _write(source: Path, target: Path, *, half: bool) -> None:
+    """Copy a checkpoint, its weights rounded to float16 where asked for; reading brings them back to float32."""
+    if not half:
+        shutil.copyfile(source, target)
+        return
+    with safe_open(str(source), "pt") as file:
+        metadata = file.metadata()
+        state = {name: file.get_tensor(name).half() for name in file.keys()}  # noqa: SIM118
+    save_file(state, str(target), metadata=metadata)
 
 
 def main() -> None:
@@ -32,6 +44,7 @@ def main() -> None:
     parser.add_argument("--hardware", required=True)
     parser.add_argument("--tasks", default="", help="what was given as --tasks, in words")
     parser.add_argument("--command", required=True, help="the command that made it")
+    parser.add_argument("--half", action="store_true", help="store the weights as float16: half the bytes")
     args = parser.parse_args()
 
     source = args.run / "generator.safetensors"
@@ -49,9 +62,11 @@ def main() -> None:
         config.pop(words, None)
     target = ROOT / "weights" / args.domain
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target / "generator.safetensors")
+    released = target / "generator.safetensors"
+    _write(source, released, half=args.half)
     card = {
-        "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(released.read_bytes()).hexdigest(),
+        "stored_as": "float16" if args.half else "float32",
         "domain": header["domain"],
         "generator": header["generator"],
         "parameters": parameters,

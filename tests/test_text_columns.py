@@ -199,7 +199,8 @@ def test_regression_from_text_alone_has_intervals(tmp_path: Path) -> None:
     frame = reviews(150, 0).dropna()
     frame["stars"] = np.where(frame["back"] == "yes", 4.5, 1.5) + rng.normal(0, 0.3, len(frame))
     frame[["review", "stars"]].to_csv(tmp_path / "train.csv", index=False)
-    (tmp_path / "req.txt").write_text("Predict how many stars a customer gives from the words of the review.\n")
+    words = "Predict how many stars a customer gives from the words of the review.\n---\ndomain: tabular\n"
+    (tmp_path / "req.txt").write_text(words)
     report = build(tmp_path / "req.txt", data=tmp_path / "train.csv", output=tmp_path / "m.onnx", members=2)
     assert report.metrics["model"]["r2"] > 0.8
     scored = predict(tmp_path / "m.onnx", tmp_path / "train.csv")

@@ -19,7 +19,7 @@ STEPS = 20
 MOST_STEPS = 200
 TOLERANCE = 1e-4
 """Largest change of a weight, as a share of the largest weight, at which the steps end."""
-FEW_ROWS = 256
+FEW_ROWS = 96
 """Up to here as many steps are taken as in training."""
 CURVATURE = 0.5
 """Böhning's bound on p (1 - p)."""

@@ -71,6 +71,7 @@ def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[st
     from transformers import AutoModel, AutoTokenizer, logging
 
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # of weights that are left out on purpose
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model = AutoModel.from_pretrained(source).eval().to(device)
@@ -81,8 +82,10 @@ def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[st
             "Give --encoder a local model folder or a hub name, or leave it out for the packaged encoder.",
         ) from error
 
+    longest = min(MAX_TOKENS, getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS)
+
     def states(texts: list[str]) -> tuple[Tensor, Tensor]:
-        tokens = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").to(device)
+        tokens = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt").to(device)
         return model(**tokens).last_hidden_state, tokens["attention_mask"]
 
     return states, model.config.hidden_size

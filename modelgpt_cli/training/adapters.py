@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from modelgpt_cli.domains.text.episode import episode_loss, run_episode
 from modelgpt_cli.domains.text.target import make_text_generator
 from modelgpt_cli.domains.text.tasks import GLUE, Episode, TextTask, draw_episode, fixed_episode, held_out, read_tasks
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer
+from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import (
@@ -112,7 +113,7 @@ def train_adapters(
         update=update, precision=precision,
     )  # fmt: skip
     check_run(out, resume)
-    loaded = load_backbone(find_card(settings.backbone))
+    loaded = load_backbone(replace(find_card(settings.backbone), max_tokens=settings.max_tokens))
     run = AdapterTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
     if resume:
         run.restore()
@@ -139,6 +140,14 @@ class AdapterTraining:
         self.bf16 = multiplies_bf16(config.precision, device)
         self.train_tasks = [t for t in tasks if not held_out(t.name, config.holdout)]
         self.validation_tasks = [t for t in tasks if held_out(t.name, config.holdout)]
+        self.glue_tasks = [t for t in self.train_tasks if t.name in GLUE]
+        if not self.train_tasks or not self.validation_tasks + self.glue_tasks:
+            raise UsageError(
+                f"{len(self.train_tasks)} of the {len(tasks)} tasks are to be trained on, {len(self.validation_tasks)} "
+                "are held out.",
+                "Some are needed to train on, and some held out or of GLUE to choose the checkpoint by.",
+                "Give more tasks, or change holdout or exclude in the --config.",
+            )
         rows = np.array([len(t.parts["train"].y) for t in self.train_tasks], dtype=np.float64) ** config.temperature
         rows *= [config.glue_weight if t.name in GLUE else 1.0 for t in self.train_tasks]
         self.proportions = rows / rows.sum()
@@ -220,7 +229,11 @@ class AdapterTraining:
         self.generator.train()
         self.backbone.train_adapter()
         self.optimizer.zero_grad(set_to_none=True)
-        found = [self._backward(episode) for episode in self.draw(self.step)]
+        try:
+            found = [self._backward(episode) for episode in self.draw(self.step)]
+        except torch.linalg.LinAlgError:  # a system that can't be solved must not end a run of hours
+            log.warning("Step %d met a head that can't be solved; skipped.", self.step)
+            return {"posterior": math.nan, "prior": math.nan}, math.nan
         norm = take_step(self.config, self.step, self.generator, self.optimizer)
         if math.isfinite(norm):
             self.average.update_parameters(self.generator)
@@ -263,8 +276,7 @@ class AdapterTraining:
         self.backbone.train_adapter(False)
         losses: dict[str, list[float]] = {}
         detail: dict[str, list[float]] = {}
-        seen = [t for t in self.train_tasks if t.name in GLUE]
-        for kind, tasks in (("unseen", self.validation_tasks), ("glue", seen)):
+        for kind, tasks in (("unseen", self.validation_tasks), ("glue", self.glue_tasks)):
             for i, task in enumerate(tasks):
                 detail[task.name] = []
                 for shots in SHOTS[1:]:

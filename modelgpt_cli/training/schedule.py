@@ -50,7 +50,7 @@ def progress(plan: Plan, step: int, seconds: float) -> float:
 
 def learning_rate(plan: Plan, step: int, share: float) -> float:
     """Warm-up by steps, a plateau, and a cosine to (almost) zero over the last part of the run's `share`."""
-    warm = min(1.0, (step + 1) / plan.warmup)
+    warm = min(1.0, (step + 1) / max(plan.warmup, 1))
     late = max(0.0, (share - plan.decay_from) / max(1 - plan.decay_from, 1e-9))
     return plan.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(late, 1.0))))
 

@@ -10,9 +10,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -145,34 +147,63 @@ def load_backbone(card: TextCard) -> Backbone:
 
 def load_encoder(source: str) -> tuple[Any, Tokenizer]:
     """An encoder and its fast tokenizer, as transformers loads them; errors as `load_backbone` has them."""
-    from pathlib import Path
-
     folder = Path(source)
     if source.startswith((".", "/", "~")) and not folder.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Give --backbone a model folder, or a name on the hub.")
     from transformers import AutoModel, AutoTokenizer
 
     with _quiet():
+        place = source if folder.is_dir() else _on_hub(source)
         try:
             # On the CPU the fused attention's gradient takes twice the time of all the rest together.
-            model = AutoModel.from_pretrained(source, attn_implementation="eager")
-        except (OSError, ValueError, KeyError, ImportError) as error:
+            model, report = AutoModel.from_pretrained(
+                place, attn_implementation="eager", output_loading_info=True, trust_remote_code=False
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise _not_loaded(source, folder.is_dir(), error) from error
+        if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
+            raise UsageError(f"{source} is no text encoder.", f"It is a {type(model).__name__}.", "Choose another one.")
+        lacking = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+        if lacking:  # transformers would fill them with random numbers
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            raise _not_loaded(source, folder.is_dir(), ValueError(f"Its weights lack {lacking[0]}{more}."))
         try:
-            fast = AutoTokenizer.from_pretrained(source).backend_tokenizer
-        except (OSError, ValueError, KeyError, AttributeError, ImportError, TypeError) as error:
-            raise UsageError(
-                f"{source} has no tokenizer that can be used.",
-                " ".join(str(error).split())[:300],
-                "A folder with a tokenizer.json is needed, as save_pretrained of a fast tokenizer writes it.",
-            ) from error
-    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model.config, "hidden_size"):
-        raise UsageError(f"{source} is no text encoder.", f"It is a {type(model).__name__}.", "Choose another one.")
-    for unused in ("pooler",):
-        if getattr(model, unused, None) is not None:
-            setattr(model, unused, None)
-    tokenizer: Tokenizer = Tokenizer.from_str(fast.to_str())
+            fast = AutoTokenizer.from_pretrained(place, trust_remote_code=False).backend_tokenizer
+            tokenizer: Tokenizer = Tokenizer.from_str(fast.to_str())
+        except Exception as error:  # the tokenizers library has no narrower kind
+            raise _no_tokenizer(source, " ".join(str(error).split())[:300]) from error
+    # Without a tokenizer's files transformers makes one that knows the special tokens and no word.
+    known, rows = tokenizer.get_vocab_size(), model.config.vocab_size
+    if not rows // 2 <= known <= rows:
+        raise _no_tokenizer(source, f"It knows {known:,} tokens, and the encoder {rows:,}.")
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
     return model.float(), tokenizer
+
+
+def _on_hub(name: str) -> str:
+    """A hub name, or where the hub can't be asked, the folder in its cache that holds what was loaded before.
+
+    Asked once, here: transformers would try for half a minute a file.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except HfHubHTTPError:
+        return name  # it answers; what is wrong with the name, transformers says
+    except Exception as error:  # each version of the hub's client has its own kind for no connection
+        try:
+            return snapshot_download(name, local_files_only=True)
+        except (OSError, ValueError):
+            raise _not_loaded(name, False, error) from error
+    return name
+
+
+def _no_tokenizer(source: str, cause: str) -> UsageError:
+    hint = "A folder with a tokenizer.json is needed, as save_pretrained of a fast tokenizer writes it."
+    return UsageError(f"{source} has no tokenizer that can be used.", cause, hint)
 
 
 def _not_loaded(source: str, is_folder: bool, error: Exception) -> ModelGPTError:

@@ -118,7 +118,7 @@ class TextBuild:
         if len(frame) < dataset.n_rows:
             notes.append(f"The head was solved on {len(frame):,} of {dataset.n_rows:,} rows, drawn evenly.")
             log.info("%s --rows and --all-rows take more, at a pass of the backbone each.", notes[-1])
-        columns = [frame[c.name].fillna("").tolist() for c in schema.used]
+        columns = [frame[c.name].fillna("").tolist() for c in schema.texts]
         rows = encode(self.tokenizer, columns[0], columns[1] if pair else None)
         if rows.cut:
             notes.append(
@@ -136,7 +136,7 @@ class TextBuild:
         if folds is None:
             notes.append(f"Too few rows ({len(rows)}) to cross-validate: nothing is known of how good this model is.")
             log.warning(notes[-1])
-        blueprint = self._blueprint(dataset, schema.columns, schema.target, schema.classes, notes)
+        blueprint = self._blueprint(dataset, (*schema.texts, *schema.dropped), schema.target, schema.classes, notes)
         blueprint.metrics = fit.metrics
         blueprint.provenance["head"] = {"rows": len(rows), "strength": fit.strength}
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)

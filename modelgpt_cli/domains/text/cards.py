@@ -5,6 +5,7 @@ Adding an encoder means adding a card; any other that transformers' AutoModel lo
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ class TextCard:
             The installed encoder is absent, or not the one that the generators were trained with.
         """
         if self.source:
-            return str(Path(self.source).expanduser()) if _is_folder(self.source) else self.source
+            # Not through Path, which takes the "./" off that tells a folder from a hub name.
+            return os.path.expanduser(self.source) if _is_folder(self.source) else self.source
         folder = default_folder()
         check_default(folder)
         return str(folder)

@@ -261,12 +261,21 @@ def read_tasks(
     cards = sorted(Path(folder).rglob("card.yaml"), key=lambda path: path.parent.name)
     if not cards:
         raise UsageError(f"No text tasks with cards in {folder}.", "Each is a folder with a card.yaml and its rows.")
-    return [_read(path.parent, encoder, tokenizer, (wordings or {}).get(path.parent.name, {})) for path in cards]
+    found = []
+    for path in cards:
+        try:
+            found.append(_read(path.parent, encoder, tokenizer, (wordings or {}).get(path.parent.name, {})))
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            hint = "It needs card.yaml (title, description, labels), train.csv.gz, and dev.csv.gz or test.csv.gz."
+            raise UsageError(f"The text task {path.parent} can't be read.", cause, hint) from error
+    return found
 
 
 def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Mapping[str, Any]) -> TextTask:
     card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
-    test = next(folder / f"{name}.csv.gz" for name in ("dev", "test") if (folder / f"{name}.csv.gz").is_file())
+    dev = folder / "dev.csv.gz"
+    test = dev if dev.is_file() else folder / "test.csv.gz"
     frames = {"train": pd.read_csv(folder / "train.csv.gz", dtype=str, keep_default_na=False)}
     frames["test"] = pd.read_csv(test, dtype=str, keep_default_na=False)
     pair = "sentence2" in frames["train"]
@@ -274,6 +283,8 @@ def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Ma
     parts = {}
     for name, frame in frames.items():
         rows = encode(tokenizer, frame["sentence1"].tolist(), frame["sentence2"].tolist() if pair else None)
+        if classes and (len(classes) < 2 or not frame["label"].isin(classes).all()):
+            raise ValueError(f"{name} has the labels {sorted(set(frame['label']))[:10]}, the card {list(classes)[:10]}")
         y = pd.Categorical(frame["label"], categories=list(classes)).codes.astype(np.int64) if classes else None
         parts[name] = Part(rows, frame["label"].astype(float).to_numpy() if y is None else y)
     sentences = [card["description"], f"{card['title']}.", *templates(classes, pair), *wordings.get("requirements", ())]

@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from modelgpt_cli.domains.text.backbone import Tokens
+from modelgpt_cli.runtime.text_rows import TextRows
 
 
 @dataclass
@@ -89,14 +90,6 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str | None], pairs: Sequence[st
     texts, pairs : sequences of str or None
         A missing text is an empty one.
     """
-    first = [text or "" for text in texts]
-    second = [text or "" for text in pairs] if pairs is not None else None
-    found = tokenizer.encode_batch(list(zip(first, second, strict=True)) if second is not None else first)
-    ids, starts, cut = [], np.zeros(len(first), dtype=np.int64), 0
-    for row, encoding in enumerate(found):
-        ids.append(np.array(encoding.ids or [0], dtype=np.int32))
-        starts[row] = len(ids[row])
-        if second is not None:
-            starts[row] = next((i for i, s in enumerate(encoding.sequence_ids) if s == 1), len(ids[row]))
-        cut += bool(encoding.overflowing)
-    return Encoded(ids, starts, cut)
+    second = None if pairs is None else [text or "" for text in pairs]
+    rows = TextRows(tokenizer, [text or "" for text in texts], second)
+    return Encoded(rows.ids, rows.second, rows.cut)
