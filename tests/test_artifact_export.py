@@ -16,7 +16,8 @@ from modelgpt_cli.artifact import export as export_module
 from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.export import TOLERANCES, export, write_onnx
 from modelgpt_cli.artifact.model_file import load_model, save_model
-from modelgpt_cli.artifact.onnx_file import read_onnx_state, to_onnx
+from modelgpt_cli.artifact.onnx_file import to_onnx
+from modelgpt_cli.artifact.onnx_state import read_onnx_state
 from modelgpt_cli.artifact.verify import verify
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
@@ -173,6 +174,8 @@ def test_export_from_safetensors_and_from_onnx(model, tmp_path):
         "quantize": "none",
         "max_difference": report.max_difference,
         "seconds": report.seconds,
+        "before": {},
+        "after": {},
     }
     with pytest.raises(UsageError, match="already exists"):
         export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx")

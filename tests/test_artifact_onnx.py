@@ -19,7 +19,8 @@ from artifact_models import random_model, random_table
 
 from modelgpt_cli.artifact.card import input_names, model_card
 from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.onnx_file import read_onnx_state, to_onnx
+from modelgpt_cli.artifact.onnx_file import to_onnx
+from modelgpt_cli.artifact.onnx_state import read_onnx_state
 from modelgpt_cli.artifact.verify import verify
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
@@ -181,7 +182,7 @@ def test_the_way_back_is_exact(classifier, regressor, tmp_path):
     for model in (classifier, regressor):
         path = tmp_path / f"{model.blueprint.task}.onnx"
         write_onnx(model, path)
-        card, state = read_onnx_state(path)
+        card, state, _ = read_onnx_state(path)
         assert Blueprint.from_dict(card["blueprint"]) == model.blueprint
         assert state.keys() == model.state().keys()
         for name, tensor in model.state().items():

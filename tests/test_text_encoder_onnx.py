@@ -28,8 +28,9 @@ TEXTS = [
 
 def graph(encoder: ShippedEncoder, opset: int) -> bytes:
     """A model that is the encoder alone."""
-    g = GraphWriter(encoder_weights(encoder.state(), quantized=encoder.quantized), ["ids", "mask", "embedding"])
-    g.op("Identity", embed(g, "ids", "mask", opset=opset), output="embedding")
+    weights = encoder_weights(encoder.state(), quantized=encoder.quantized)
+    g = GraphWriter(weights, ["ids", "mask", "embedding"], opset=opset)
+    g.op("Identity", embed(g, "ids", "mask"), output="embedding")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["N", "T"]) for name in ("ids", "mask")]
     outputs = [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 384])]
     made = helper.make_graph(g.nodes, "encoder", inputs, outputs, list(g.constants.values()))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.data.schema import ROLES, Column
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS
 from modelgpt_cli.model_generator.blueprint import Blueprint
 
@@ -15,7 +15,11 @@ OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")
 DAYS = "days since 1970-01-01"
 IDS, MASK = ".input_ids", ".attention_mask"
 ENCODER = "encoder."
-"""What the names of the text encoder's tensors begin with."""
+"""What the names of the tensors of tables' text encoder begin with."""
+BACKBONE = "backbone."
+"""Text domain: what the names of the encoder's tensors begin with."""
+HEAD = ("head.weight", "head.bias")
+"""Text domain: the head's tensors."""
 
 
 def model_card(blueprint: Blueprint) -> dict[str, Any]:
@@ -31,7 +35,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         Plain JSON values: schema, labels, requirement, limits, metrics, provenance, and the blueprint itself, from
         which the model is rebuilt.
     """
-    names = graph_inputs(blueprint.used)
+    text = blueprint.domain == "text"
     card = {
         "format": FORMAT,
         "domain": blueprint.domain,
@@ -39,7 +43,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "target": blueprint.target,
         "labels": list(blueprint.labels),
         "requirement": blueprint.requirement,
-        "inputs": [_input(column, name) for column, name in zip(blueprint.used, names, strict=True)],
+        "inputs": _texts(blueprint.used) if text else _columns(blueprint.used),
         "dropped": [{"name": c.name, "type": c.type, "note": c.note} for c in blueprint.columns if not c.used],
         "limits": blueprint.limits,
         "metrics": blueprint.metrics,
@@ -48,8 +52,19 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "provenance": blueprint.provenance,
         "blueprint": blueprint.to_dict(),
     }
+    if text:
+        card |= {
+            "tokenizer": "metadata",
+            "max_tokens": blueprint.architecture.max_tokens,
+            "backbone": _backbone(blueprint),
+        }
     plain: dict[str, Any] = _plain(card)
     return plain
+
+
+def text_columns(columns: Iterable[Column]) -> list[Column]:
+    """Text domain: the text, then the second one of a pair."""
+    return sorted(columns, key=lambda column: ROLES.index(column.role or ROLES[0]))
 
 
 def input_names(columns: Iterable[str]) -> list[str]:
@@ -85,7 +100,28 @@ def graph_inputs(columns: Sequence[Column]) -> list[tuple[str, ...]]:
 
 def _reserved(name: str) -> bool:
     """Whether an input can't have this name: it is an output's, a tensor's of the state, or empty."""
-    return not name or name in OUTPUTS or name in PARAMETERS or name.startswith((CONSTANTS, ENCODER))
+    return not name or name in (*OUTPUTS, *PARAMETERS, *HEAD) or name.startswith((CONSTANTS, ENCODER, BACKBONE))
+
+
+def _texts(columns: Iterable[Column]) -> list[dict[str, Any]]:
+    """Text domain: what is read, in the order of the pair."""
+    kept = text_columns(columns)
+    notes = ({"description": column.description} if column.description else {} for column in kept)
+    roles = ROLES[: len(kept)]
+    return [{"name": c.name, "type": "text", "role": r} | note for c, r, note in zip(kept, roles, notes, strict=True)]
+
+
+def _backbone(blueprint: Blueprint) -> dict[str, Any]:
+    """Which encoder a text model is built on, for people."""
+    config = blueprint.architecture.encoder
+    sizes = {"layers": ("num_hidden_layers", "n_layers"), "size": ("hidden_size", "dim")}
+    found = {name: next((config[key] for key in keys if key in config), None) for name, keys in sizes.items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    return {"card": blueprint.architecture.card, "type": config.get("model_type"), **known}
+
+
+def _columns(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    return [_input(column, names) for column, names in zip(columns, graph_inputs(columns), strict=True)]
 
 
 def _input(column: Column, names: tuple[str, ...]) -> dict[str, Any]:

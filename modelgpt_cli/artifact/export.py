@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.artifact.model_file import load_model
 from modelgpt_cli.artifact.onnx_file import check_options, to_onnx
+from modelgpt_cli.artifact.target_model import TargetModel, is_text
 from modelgpt_cli.artifact.verify import TOLERANCE, verify
-from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.1}
-"""The largest difference that passes, by quantisation; see `verify`."""
+"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` has those of texts."""
+DEFAULT_OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class ExportReport:
     max_difference: float
     """Largest difference of a probability, or of a prediction in standard deviations of the target."""
     seconds: float
+    before: dict[str, float | None] = field(default_factory=dict)
+    after: dict[str, float | None] = field(default_factory=dict)
+    """Metrics on labelled rows without and with quantisation; empty where there were no rows."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -40,16 +47,27 @@ class ExportReport:
 
 
 def export(
-    model: str | Path, *, output: str | Path, opset: int = 17, quantize: str = "none", force: bool = False
+    model: str | Path,
+    *,
+    output: str | Path,
+    opset: int | None = None,
+    quantize: str = "none",
+    data: str | Path | None = None,
+    tokenizer_in_graph: bool = False,
+    force: bool = False,
 ) -> ExportReport:
     """Turn a ``model.safetensors``, or an unquantised ``model.onnx``, into a verified ``model.onnx``.
 
     Parameters
     ----------
     model, output : path-like
-    opset : int
-        Operator set, 13 to 20.
+    opset : int, optional
+        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
     quantize : {"none", "fp16", "int8"}
+    data : path-like, optional
+        A labelled table, as for `evaluate`: the report then has the metrics without and with quantisation.
+    tokenizer_in_graph : bool
+        Text models: see `write_onnx`.
     force : bool
         Whether an existing file may be replaced.
 
@@ -63,19 +81,35 @@ def export(
         The export differs from the original.
     """
     start = time.perf_counter()
-    check_options(opset, quantize)
+    check_options(DEFAULT_OPSET if opset is None else opset, quantize)
     if Path(output).suffix.lower() != ".onnx":
         raise UsageError(f"Can't write an ONNX model to {output}.", hint="End the name in .onnx.")
+    if data is not None and quantize == "none":
+        raise UsageError(
+            "--data is for measuring what --quantize costs, and there is no --quantize.",
+            hint="Measure a model with: modelgpt evaluate",
+        )
     check_destination(output, force)
-    return write_onnx(load_model(model), output, opset=opset, quantize=quantize, force=force, start=start)
+    options: dict[str, Any] = {"opset": opset, "tokenizer_in_graph": tokenizer_in_graph}
+    loaded = load_model(model)
+    measured: dict[str, dict[str, float | None]] = {}
+
+    def measure(path: Path) -> None:
+        assert data is not None
+        measured.update(_cost(loaded, path, data, options))
+
+    accept = None if data is None else measure
+    report = write_onnx(loaded, output, quantize=quantize, force=force, accept=accept, start=start, **options)
+    return ExportReport(**(report.__dict__ | measured))
 
 
 def write_onnx(
-    model: TabularModel,
+    model: TargetModel,
     path: str | Path,
     *,
-    opset: int = 17,
+    opset: int | None = None,
     quantize: str = "none",
+    tokenizer_in_graph: bool = False,
     force: bool = False,
     rows: pd.DataFrame | None = None,
     accept: Callable[[Path], None] | None = None,
@@ -85,6 +119,10 @@ def write_onnx(
 
     Parameters
     ----------
+    opset : int, optional
+        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
+    tokenizer_in_graph : bool
+        Text models: the graph takes raw texts, one input (N,) for each column, and needs onnxruntime-extensions.
     rows : DataFrame, optional
         Typed rows of the real data, to verify on besides the edge cases. They don't go into the file.
     accept : callable, optional
@@ -94,12 +132,67 @@ def write_onnx(
         When the work began, on `time.perf_counter`'s clock; now by default.
     """
     start = time.perf_counter() if start is None else start
+    opset = _opset(model, opset)
     check_options(opset, quantize)
+    if tokenizer_in_graph and not is_text(model):
+        raise UsageError("--tokenizer-in-graph is for models of the text domain, and this is a table's.")
     with atomic_write(path, force=force) as temporary:
-        proto = to_onnx(model, opset=opset, quantize=quantize)
-        temporary.write_bytes(proto.SerializeToString(deterministic=True))
-        written = temporary.read_bytes()
-        difference = verify(model, written, rows, TOLERANCES[quantize])
+        written = _graph(model, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
+        temporary.write_bytes(written)
+        if is_text(model):
+            from modelgpt_cli.artifact.verify_text import verify_text
+
+            difference = verify_text(model, written, rows, quantize=quantize, in_graph=tokenizer_in_graph)
+        else:
+            difference = verify(model, written, rows, TOLERANCES[quantize])
         if accept is not None:
             accept(temporary)
     return ExportReport(Path(path), len(written), opset, quantize, difference, time.perf_counter() - start)
+
+
+def _opset(model: TargetModel, opset: int | None) -> int:
+    if opset is not None:
+        return opset
+    if not is_text(model):
+        return DEFAULT_OPSET
+    from modelgpt_cli.artifact.onnx_text import default_opset
+
+    return default_opset(model)
+
+
+def _graph(model: TargetModel, *, opset: int, quantize: str, tokenizer_in_graph: bool) -> bytes:
+    """The file's bytes."""
+    if is_text(model):
+        from modelgpt_cli.artifact.onnx_text import text_to_onnx
+
+        proto = text_to_onnx(model, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
+    else:
+        proto = to_onnx(model, opset=opset, quantize=quantize)
+    raw: bytes = proto.SerializeToString(deterministic=True)
+    return raw
+
+
+def _cost(
+    model: TargetModel, path: Path, data: str | Path, options: dict[str, Any]
+) -> dict[str, dict[str, float | None]]:
+    """The metrics of a model without and with quantisation, on labelled rows."""
+    from modelgpt_cli.runtime.evaluate import evaluate
+
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / "model.onnx"
+        exact.write_bytes(_graph(model, quantize="none", **options | {"opset": _opset(model, options["opset"])}))
+        with _unsaid():  # what there is to say of the rows is said once
+            before = evaluate(exact, data).metrics
+        return {"before": before, "after": evaluate(path, data).metrics}
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without warnings to the user."""
+    logger = logging.getLogger("modelgpt")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.artifact.target_model import TargetModel, is_text
 from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
 from modelgpt_cli.errors import VerificationError
 from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS as ENCODER_PARAMETERS
 from modelgpt_cli.requirement_generator.limits import Limits
 
+if TYPE_CHECKING:
+    from modelgpt_cli.runtime.session import Model
+
 RUNS = 50
+_WARM_UP = 5
+_ENOUGH_SECONDS = 10.0
+TYPICAL_TEXT = "The parcel came a week late, but the people at the counter were kind and gave me the money back."
+"""What a text model's latency is measured on where there are no rows of the user's."""
 
 
 def check_limits(
-    limits: Limits, model: TabularModel, path: Path | None, metrics: dict[str, dict[str, float]]
+    limits: Limits,
+    model: TargetModel,
+    path: Path | None,
+    metrics: dict[str, dict[str, float]],
+    rows: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Measure what the requirement limits.
 
@@ -28,6 +40,9 @@ def check_limits(
         The exported file; None leaves size and latency unmeasured (``model.safetensors``).
     metrics : dict
         Cross-validated metrics of the model.
+    rows : DataFrame, optional
+        Typed rows of the real data: a text model's latency is measured on the first of them, as how long a text is
+        makes the most of it.
 
     Returns
     -------
@@ -42,13 +57,13 @@ def check_limits(
     measured: dict[str, Any] = {}
     if limits.parameters is not None:
         measured["parameters"] = sum(p.numel() for p in model.parameters())
-        measured["parameters"] += ENCODER_PARAMETERS if model.codec.textual else 0
+        measured["parameters"] += ENCODER_PARAMETERS if _embeds_text(model) else 0
     if limits.accuracy is not None:
         measured["accuracy"] = metrics.get("model", {}).get("accuracy")
     if path is not None and limits.size is not None:
         measured["size"] = path.stat().st_size
     if path is not None and limits.latency_ms is not None:
-        measured["latency_ms"] = measure_latency(path, limits.batch_size, limits.threads)
+        measured["latency_ms"] = measure_latency(path, limits.batch_size, limits.threads, rows)
     missed = []
     for name, value in measured.items():
         limit = getattr(limits, name)
@@ -60,28 +75,54 @@ def check_limits(
         raise VerificationError(
             "The model does not meet the requirement's limits; nothing was written.",
             "\n".join(missed),
-            "Try fewer --members (smaller and faster), limits: quantize: int8, "
-            + ("--text-columns drop, " if model.codec.textual else "")
-            + "or a looser limit.",
+            _advice(model),
         )
     return measured
 
 
-def measure_latency(path: Path, batch_size: int, threads: int) -> float:
-    """Median milliseconds of one batch of neutral rows (texts of `TEXT_WORDS` words), after a warm-up."""
+def _embeds_text(model: TargetModel) -> bool:
+    """Whether a table's model holds the text encoder."""
+    return not is_text(model) and bool(model.codec.textual)
+
+
+def _advice(model: TargetModel) -> str:
+    if is_text(model):
+        return "Try limits: quantize: int8 (smaller and faster), a smaller --backbone, or a looser limit."
+    dropped = "--text-columns drop, " if _embeds_text(model) else ""
+    return f"Try fewer --members (smaller and faster), limits: quantize: int8, {dropped}or a looser limit."
+
+
+def measure_latency(path: Path, batch_size: int, threads: int, rows: pd.DataFrame | None = None) -> float:
+    """Median milliseconds of one batch, after a warm-up.
+
+    A table's rows are neutral ones, with texts of `TEXT_WORDS` words; texts are `rows`, or `TYPICAL_TEXT`.
+    """
     from modelgpt_cli.runtime.session import Model
 
     session = Model(path, threads=threads)
+    columns = _texts(session, batch_size, rows) if session.reads_texts else _neutral(session, batch_size)
+    times: list[float] = []
+    while len(times) < RUNS + _WARM_UP and (sum(times) < _ENOUGH_SECONDS or len(times) < 2 * _WARM_UP):
+        start = time.perf_counter()
+        session.run(columns)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[_WARM_UP:]) * 1000)
+
+
+def _texts(session: Model, batch_size: int, rows: pd.DataFrame | None) -> dict[str, Any]:
+    """A batch of the given texts, over and over if they are few."""
+    columns = {}
+    for i in session.inputs:
+        given = [] if rows is None or i.column not in rows else rows[i.column].iloc[:batch_size].tolist()
+        columns[i.column] = np.resize(np.array(given or [TYPICAL_TEXT], dtype=object), batch_size)
+    return columns
+
+
+def _neutral(session: Model, batch_size: int) -> dict[str, Any]:
     cells: dict[str, Any] = {"categorical": "", "boolean": "", "text": "word " * TEXT_WORDS}
-    columns = {
+    return {
         entry["name"]: np.full(batch_size, cells[entry["type"]], dtype=object)
         if entry["type"] in cells
         else np.full(batch_size, np.nan, dtype=np.float32)
         for entry in session.metadata["inputs"]
     }
-    times = []
-    for _ in range(RUNS + 5):
-        start = time.perf_counter()
-        session.run(columns)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[5:]) * 1000)

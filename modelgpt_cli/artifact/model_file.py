@@ -1,4 +1,7 @@
-"""``model.safetensors``: the torch artifact, one file; the parameters, and in the header the blueprint."""
+"""``model.safetensors``: the torch artifact, one file; the parameters, and in the header the blueprint.
+
+A text model's header holds the tokenizer too, under the name that it has in ``model.onnx``.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from modelgpt_cli.artifact.target_model import TargetModel, is_text, make_target_model
 from modelgpt_cli.data.typing import typed
-from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import atomic_write, check_destination
-from modelgpt_cli.model_generator.blueprint import Blueprint
-from modelgpt_cli.runtime.session import check_file, damaged, parse_metadata
+from modelgpt_cli.runtime.session import TOKENIZER, check_file, damaged, parse_metadata
 
 SUFFIXES = (".onnx", ".safetensors")
 
@@ -34,7 +36,7 @@ def check_model_destination(path: Path, force: bool) -> None:
     check_destination(path, force)
 
 
-def save_model(model: TabularModel, path: str | Path, *, card: dict[str, Any], force: bool = False) -> None:
+def save_model(model: TargetModel, path: str | Path, *, card: dict[str, Any], force: bool = False) -> None:
     """Write the torch artifact.
 
     Parameters
@@ -43,11 +45,14 @@ def save_model(model: TabularModel, path: str | Path, *, card: dict[str, Any], f
         The same JSON that ``model.onnx`` carries as ``modelgpt``; see `modelgpt_cli.artifact.card`.
     """
     state = {k: v.contiguous().cpu() for k, v in model.state().items()}
+    header = {"modelgpt": json.dumps(card)}
+    if is_text(model):
+        header[TOKENIZER] = model.tokenizer_json
     with atomic_write(path, force=force) as temporary:
-        save_file(state, str(temporary), metadata={"modelgpt": json.dumps(card)})
+        save_file(state, str(temporary), metadata=header)
 
 
-def load_model(path: str | Path) -> TabularModel:
+def load_model(path: str | Path) -> TargetModel:
     """Read a model from ``model.safetensors``, or from an fp32 ``model.onnx`` of ours.
 
     Raises
@@ -58,20 +63,17 @@ def load_model(path: str | Path) -> TabularModel:
     path = Path(path)
     check_file(path)
     if path.suffix.lower() == ".onnx":
-        from modelgpt_cli.artifact.onnx_file import read_onnx_state
+        from modelgpt_cli.artifact.onnx_state import read_onnx_state
 
-        card, state = read_onnx_state(path)
+        card, state, tokenizer = read_onnx_state(path)
     else:
-        card, state = _read_safetensors(path)
-    try:
-        model = TabularModel(Blueprint.from_dict(card["blueprint"]), state)
-    except KeyError as error:
-        raise damaged(path, f"{error} is missing.") from error
+        card, state, tokenizer = _read_safetensors(path)
+    model = make_target_model(card, state, tokenizer, path)
     _check(model, path)
     return model
 
 
-def _check(model: TabularModel, path: Path) -> None:
+def _check(model: TargetModel, path: Path) -> None:
     """Make sure that the tensors are numbers and fit each other: a row of empty cells has to pass through them."""
     broken = next((name for name, p in model.named_parameters() if not bool(p.isfinite().all())), None)
     if broken is not None:
@@ -84,13 +86,14 @@ def _check(model: TabularModel, path: Path) -> None:
         raise damaged(path, f"It has {outputs} outputs and {model.blueprint.n_outputs} labels.")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str | None]:
     try:
         with safe_open(str(path), "pt") as file:
-            card = parse_metadata((file.metadata() or {}).get("modelgpt"), path)
+            header = file.metadata() or {}
+            card = parse_metadata(header.get("modelgpt"), path)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ModelGPTError(f"{path} can't be read.", f"It is corrupted, or no model.safetensors: {error}") from error
     if not isinstance(card.get("blueprint"), dict):
         raise damaged(path, "Its header holds no blueprint.")
-    return card, state
+    return card, state, header.get(TOKENIZER)

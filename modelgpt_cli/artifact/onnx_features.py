@@ -22,9 +22,7 @@ SOURCES = CONSTANTS + "sources."
 TABLES = CONSTANTS + "tables."
 
 
-def encode(
-    g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]], *, opset: int
-) -> tuple[list[str], list[str]]:
+def encode(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> tuple[list[str], list[str]]:
     """Write the nodes that turn the inputs into features.
 
     Parameters
@@ -33,7 +31,6 @@ def encode(
     codec : TableCodec
     inputs : list of tuple of str
         Graph inputs of the codec's columns: one (N, 1), or of a text two (N, T); see `artifact.card.graph_inputs`.
-    opset : int
 
     Returns
     -------
@@ -45,13 +42,13 @@ def encode(
     full: list[str] = []
     flat: list[str] = []
     if codec.sources:
-        full, flat = _numeric(g, _sources(g, codec, inputs, opset))
+        full, flat = _numeric(g, _sources(g, codec, inputs))
     tables = _categorical(g, codec, [inputs[i][0] for i in codec.categorical])
     flat = [*flat, *tables]
     return full, [g.join(flat)] if flat else []
 
 
-def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]], opset: int) -> str:
+def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> str:
     """Float and text columns to numeric sources (N, s): cells clipped, dates in their parts, NaN = missing."""
     parts: list[str] = []
     found: list[tuple[int, str]] = []  # the source of each column of the parts, side by side
@@ -66,16 +63,16 @@ def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]], o
         parts += _date_parts(g, g.take(parts[0], g.index(*(floats.index(i) for i in dates))))
         found += [(i, part) for part in DATE_PARTS[1:] for i in dates]
     for j, i in enumerate(codec.textual):
-        parts += _text(g, j, inputs[i], opset)
+        parts += _text(g, j, inputs[i])
         found += [(i, part) for part in text_parts(codec.columns[i])]
     order = [found.index((source.column, source.part)) for source in codec.sources]
     joined = g.join(parts)
     return joined if order == list(range(len(found))) else g.take(joined, g.index(*order))
 
 
-def _text(g: GraphWriter, j: int, inputs: tuple[str, ...], opset: int) -> list[str]:
+def _text(g: GraphWriter, j: int, inputs: tuple[str, ...]) -> list[str]:
     """The j-th text column's components (N, k), 0 where there is no text, and whether there is one (N, 1)."""
-    vectors = onnx_text_encoder.embed(g, *inputs, opset=opset)
+    vectors = onnx_text_encoder.embed(g, *inputs)
     state = f"{CONSTANTS}{PREFIX}{j}."
     values = g.op("MatMul", g.op("Sub", vectors, g.tensor(state + "mean")), g.tensor(state + "components"))
     tokens = g.op("Cast", g.op("ReduceSum", inputs[1], g.index(1), keepdims=1), to=TensorProto.FLOAT)

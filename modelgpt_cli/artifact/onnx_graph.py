@@ -12,8 +12,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+import modelgpt_cli
+
 ML_DOMAIN = "ai.onnx.ml"
 _OF_ML = ("LabelEncoder",)
+_ML_OPSET = 3
 
 
 class GraphWriter:
@@ -41,21 +44,19 @@ class GraphWriter:
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node; returns the name of its output."""
-        output = output or self._fresh(kind.lower())
+        output = output or self.fresh(kind.lower())
         self._node(kind, inputs, [output], attributes)
         return output
 
     def ops(self, kind: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
         """Add a node of several outputs; returns their names."""
-        outputs = [self._fresh(kind.lower()) for _ in range(count)]
+        outputs = [self.fresh(kind.lower()) for _ in range(count)]
         self._node(kind, inputs, outputs, attributes)
         return outputs
 
     def _node(self, kind: str, inputs: Sequence[str], outputs: list[str], attributes: dict[str, Any]) -> None:
         attributes.setdefault("domain", ML_DOMAIN if kind in _OF_ML else "")
-        self.nodes.append(
-            helper.make_node(kind, list(inputs), outputs, name=f"node.{len(self.nodes)}", **attributes)
-        )
+        self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=f"node.{len(self.nodes)}", **attributes))
 
     def reduce(self, kind: str, x: str, axis: int, *, keep: bool = True) -> str:
         """Add a ReduceSum, ReduceMax or ReduceMin over one axis."""
@@ -80,13 +81,13 @@ class GraphWriter:
         array = np.asarray(value, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._literals:
-            name = self._literals[key] = self._fresh("const")
+            name = self._literals[key] = self.fresh("const")
             self.constants[name] = numpy_helper.from_array(array, name)
         return self._literals[key]
 
     def strings(self, values: Iterable[str]) -> str:
         """A constant list of strings."""
-        name = self._fresh("const")
+        name = self.fresh("const")
         cells = np.array(list(values), dtype=object)
         self.constants[name] = numpy_helper.from_array(cells, name)
         return name
@@ -107,7 +108,27 @@ class GraphWriter:
         """Numbers, kept between two bounds."""
         return self.op("Clip", x, self.const(low), self.const(high))
 
-    def _fresh(self, stem: str) -> str:
+    def model(
+        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto], entries: Mapping[str, str]
+    ) -> onnx.ModelProto:
+        """What was written as a model, with `entries` in its metadata."""
+        graph = helper.make_graph(self.nodes, "modelgpt", inputs, outputs, list(self.constants.values()))
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(ML_DOMAIN, _ML_OPSET)]
+        version = helper.find_min_ir_version_for(opsets)
+        used = {node.domain for node in self.nodes} - {opset.domain for opset in opsets}
+        opsets += [helper.make_opsetid(domain, 1) for domain in sorted(used)]
+        proto = helper.make_model(
+            graph,
+            opset_imports=opsets,
+            ir_version=version,
+            producer_name="modelgpt",
+            producer_version=modelgpt_cli.__version__,
+        )
+        helper.set_model_props(proto, dict(entries))
+        return proto
+
+    def fresh(self, stem: str) -> str:
+        """A name that nothing has yet."""
         while True:
             self._count[stem] = self._count.get(stem, -1) + 1
             name = f"{stem}.{self._count[stem]}"

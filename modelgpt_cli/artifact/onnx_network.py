@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, ValueInfoProto, helper
 
 from modelgpt_cli.artifact.onnx_graph import GraphWriter
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import PARAMETERS, SPREAD_CLIP
+from modelgpt_cli.model_generator.blueprint import Blueprint
 
 SCALE = ".scale"
 """Behind a weight's name: the name of the numbers that its 8-bit integers are to be multiplied by."""
@@ -116,6 +117,18 @@ def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str)
     half = g.op("Mul", g.op("Exp", g.op("Clip", log_spread, least, most)), quantile)
     g.op("Sub", "prediction", half, output="lower")
     g.op("Add", "prediction", half, output="upper")
+
+
+def answer_outputs(blueprint: Blueprint, *, interval: bool = False) -> list[ValueInfoProto]:
+    """The graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds."""
+    if blueprint.task == "regression":
+        names = ["prediction", "lower", "upper"] if interval else ["prediction"]
+        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in names]
+    kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
+    return [
+        helper.make_tensor_value_info("label", kind, ["N"]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(blueprint.labels)]),
+    ]
 
 
 def integer_labels(labels: Sequence[str]) -> bool:

@@ -1,13 +1,16 @@
-"""The default text encoder as nodes of a graph: the ONNX twin of `parameter_generator.minilm` with pooling.
+"""Text encoders as nodes of a graph: BERT and its like, token ids to token states, for texts and for tables' columns.
 
-A BERT encoder (post-norm), the sum over token states scaled to length 1. Batch and number of tokens are free.
-Shapes: N texts, T tokens, E embedding size, A attention heads, H = E / A.
+Post-norm layers with learned positions: the ONNX twin of transformers' BertModel and DistilBertModel, and of
+`parameter_generator.minilm`. Batch and number of tokens are free.
+Shapes: N texts, T tokens, E state size, A attention heads, H = E / A.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -15,18 +18,120 @@ from torch import Tensor
 
 from modelgpt_cli.artifact.card import ENCODER
 from modelgpt_cli.artifact.onnx_graph import GraphWriter
-from modelgpt_cli.parameter_generator.shipped_encoder import MAX_TOKENS, rounded
+from modelgpt_cli.artifact.onnx_weights import factor, kept, linear, rows
+from modelgpt_cli.parameter_generator.shipped_encoder import EMBEDDING, MAX_TOKENS
 
-PREFIX = ENCODER
-HEADS = 12
-EPS = 1e-12
-_SCALE = ".scale"
-_POSITIONS = "positions"
+_BERT = {
+    "words": "embeddings.word_embeddings.weight",
+    "positions": "embeddings.position_embeddings.weight",
+    "types": "embeddings.token_type_embeddings.weight",
+    "norm": "embeddings.LayerNorm",
+    "layer": "encoder.layer.",
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "mix": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "widen": "intermediate.dense",
+    "narrow": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+_DISTILBERT = {
+    "words": "embeddings.word_embeddings.weight",
+    "positions": "embeddings.position_embeddings.weight",
+    "norm": "embeddings.LayerNorm",
+    "layer": "transformer.layer.",
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "mix": "attention.out_lin",
+    "norm1": "sa_layer_norm",
+    "widen": "ffn.lin1",
+    "narrow": "ffn.lin2",
+    "norm2": "output_layer_norm",
+}
+_LINEAR = ("query", "key", "value", "mix", "widen", "narrow")
 _MASKED = -10_000.0
+_EPS = 1e-12
+
+
+@dataclass(frozen=True)
+class EncoderLayout:
+    """The sizes of an encoder, and what its tensors are called.
+
+    Attributes
+    ----------
+    prefix : str
+        What all its tensors' names in the graph begin with.
+    names : mapping of str to str
+        Part → name.
+    activation : str
+        Of the feed-forward layers, as transformers calls it; one of `ACTIVATIONS`.
+    """
+
+    prefix: str
+    names: Mapping[str, str]
+    layers: int
+    heads: int
+    size: int
+    eps: float
+    activation: str = "gelu"
+
+    def name(self, part: str) -> str:
+        """A tensor, or a module, outside of the layers."""
+        return self.prefix + self.names[part]
+
+    def inner(self, layer: int, part: str) -> str:
+        """A module of a layer."""
+        return f"{self.prefix}{self.names['layer']}{layer}.{self.names[part]}"
+
+    @property
+    def matrices(self) -> list[tuple[str, str]]:
+        """Weight and bias of every linear layer."""
+        modules = [self.inner(i, part) for i in range(self.layers) for part in _LINEAR]
+        return [(f"{module}.weight", f"{module}.bias") for module in modules]
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of embeddings that are worth making smaller."""
+        return [self.name("words")]
+
+
+TABLE_ENCODER = EncoderLayout(ENCODER, _BERT, layers=6, heads=12, size=EMBEDDING, eps=1e-12)
+"""The encoder of tables' text columns."""
+
+
+def encoder_layout(config: Any, prefix: str) -> EncoderLayout | None:
+    """The layout of an encoder that `token_states` can write; None for another kind.
+
+    Parameters
+    ----------
+    config : PretrainedConfig
+        As transformers holds it.
+    prefix : str
+    """
+    names = {"bert": _BERT, "distilbert": _DISTILBERT}.get(config.model_type)
+    if names is None or getattr(config, "position_embedding_type", "absolute") != "absolute":
+        return None
+    if getattr(config, "is_decoder", False) or getattr(config, "sinusoidal_pos_embds", False):
+        return None
+    distilled = config.model_type == "distilbert"
+    activation = config.activation if distilled else config.hidden_act
+    if activation not in ACTIVATIONS:
+        return None
+    return EncoderLayout(
+        prefix,
+        names,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        size=config.hidden_size,
+        eps=1e-12 if distilled else config.layer_norm_eps,
+        activation=activation,
+    )
 
 
 def encoder_weights(state: Mapping[str, Tensor], *, quantized: bool = True) -> dict[str, np.ndarray]:
-    """The initializers of the encoder's graph.
+    """The initializers of `embed`'s nodes.
 
     Parameters
     ----------
@@ -36,24 +141,17 @@ def encoder_weights(state: Mapping[str, Tensor], *, quantized: bool = True) -> d
         Whether matrices are kept as int8 with a scale for each output (word: for each token).
     """
     weights: dict[str, np.ndarray] = {}
-    for key, tensor in state.items():
-        name, value = PREFIX + key, tensor.detach().cpu().float().numpy()
-        if key.startswith(("positions.", "types.")):
-            continue
-        if value.ndim == 2 and quantized:
-            integers, scale = rounded(value)
-            word = key.startswith("words.")
-            weights[name] = integers if word else integers.T
-            weights[name + _SCALE] = scale if word else scale.T
-        else:
-            weights[name] = value if value.ndim == 1 or key.startswith("words.") else value.T
-    positions = state["positions.weight"][:MAX_TOKENS] + state["types.weight"][0]
-    weights[PREFIX + _POSITIONS] = positions.detach().cpu().float().numpy()
+    for name, tensor in _bert_names(state).items():
+        value = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
+        small = quantized and value.ndim == 2 and "position" not in name and "token_type" not in name
+        weights |= kept(ENCODER + name, value, "int8" if small else "none")
+    positions = TABLE_ENCODER.name("positions")
+    weights[positions] = weights[positions][:MAX_TOKENS]
     return weights
 
 
-def embed(g: GraphWriter, ids: str, mask: str, *, opset: int) -> str:
-    """Write the encoder's nodes.
+def embed(g: GraphWriter, ids: str, mask: str) -> str:
+    """Write the nodes of the encoder of tables' text columns.
 
     Parameters
     ----------
@@ -61,83 +159,158 @@ def embed(g: GraphWriter, ids: str, mask: str, *, opset: int) -> str:
         Its state holds `encoder_weights`.
     ids, mask : str
         int64 (N, T); an all-zero mask (a missing text) gives zeros.
-    opset : int
 
     Returns
     -------
     str
         float32 (N, E), each row of length 1.
     """
-    x = _norm(g, _embeddings(g, ids), PREFIX + "norm", opset)
     present = g.op("Cast", mask, to=TensorProto.FLOAT)  # (N, T)
+    return mean_direction(g, token_states(g, TABLE_ENCODER, ids, present), present)
+
+
+def mean_direction(g: GraphWriter, states: str, weight: str) -> str:
+    """The direction of the mean of some tokens' states: (N, E) of length 1, or 0 where there are none.
+
+    Parameters
+    ----------
+    states : str
+        (N, T, E)
+    weight : str
+        float32 (N, T): 1 for the tokens that count.
+    """
+    total = g.reduce("ReduceSum", g.op("Mul", states, g.op("Unsqueeze", weight, g.index(2))), 1, keep=False)
+    length = g.op("Sqrt", g.reduce("ReduceSum", g.op("Mul", total, total), 1))
+    return g.op("Div", total, g.op("Max", length, g.const(_EPS)))
+
+
+def token_states(g: GraphWriter, e: EncoderLayout, ids: str, present: str, types: str = "") -> str:
+    """Write an encoder's nodes.
+
+    Parameters
+    ----------
+    g : GraphWriter
+        Its state holds the weights.
+    ids : str
+        int64 (N, T)
+    present : str
+        float32 (N, T): 1 for tokens, 0 for padding.
+    types : str, optional
+        int64 (N, T); all are of the first type without.
+
+    Returns
+    -------
+    str
+        float32 (N, T, E)
+    """
+    x = _norm(g, _embeddings(g, e, ids, types), e.name("norm"), e.eps)
     hidden = g.op("Mul", g.op("Sub", g.const(1), present), g.const(_MASKED))
     hidden = g.op("Unsqueeze", hidden, g.index(1, 2))  # (N, 1, 1, T)
-    layers = 1 + max(int(name.split(".")[3]) for name in g.state if name.startswith(PREFIX + "layers.layers."))
-    for i in range(layers):
-        layer = f"{PREFIX}layers.layers.{i}."
-        x = _norm(g, g.op("Add", x, _attention(g, x, hidden, layer)), layer + "norm1", opset)
-        x = _norm(g, g.op("Add", x, _feed_forward(g, x, layer)), layer + "norm2", opset)
-    total = g.op("ReduceSum", g.op("Mul", x, g.op("Unsqueeze", present, g.index(2))), g.index(1), keepdims=0)  # (N, E)
-    length = g.op("Sqrt", g.op("ReduceSum", g.op("Mul", total, total), g.index(1), keepdims=1))
-    return g.op("Div", total, g.op("Max", length, g.const(EPS)))
+    for i in range(e.layers):
+        x = _norm(g, g.op("Add", _attention(g, e, i, x, hidden), x), e.inner(i, "norm1"), e.eps)
+        x = _norm(g, g.op("Add", _feed_forward(g, e, i, x), x), e.inner(i, "norm2"), e.eps)
+    return x
 
 
-def _embeddings(g: GraphWriter, ids: str) -> str:
+def _embeddings(g: GraphWriter, e: EncoderLayout, ids: str, types: str) -> str:
     """Word, position and type embeddings, (N, T, E)."""
-    words = g.op("Gather", g.tensor(PREFIX + "words.weight"), ids, axis=0)
-    if PREFIX + "words.weight" + _SCALE in g.state:
-        scale = g.op("Gather", g.tensor(PREFIX + "words.weight" + _SCALE), ids, axis=0)  # (N, T, 1)
-        words = g.op("Mul", g.op("Cast", words, to=TensorProto.FLOAT), scale)
     length = g.op("Slice", g.op("Shape", ids), g.index(1), g.index(2))
-    positions = g.op("Slice", g.tensor(PREFIX + _POSITIONS), g.index(0), length, g.index(0))  # (T, E)
-    return g.op("Add", words, positions)
+    positions = g.op("Slice", g.tensor(e.name("positions")), g.index(0), length, g.index(0))  # (T, E)
+    x = g.op("Add", rows(g, e.name("words"), ids), positions)
+    if "types" not in e.names:
+        return x
+    return g.op("Add", x, rows(g, e.name("types"), types or g.const(0, np.int64)))
 
 
-def _attention(g: GraphWriter, x: str, hidden: str, layer: str) -> str:
+def _attention(g: GraphWriter, e: EncoderLayout, i: int, x: str, hidden: str) -> str:
     """Multi-head self-attention, (N, T, E)."""
-    size = g.state[PREFIX + _POSITIONS].shape[1]
-    joined = _linear(g, x, layer + "self_attn.in_proj_weight", layer + "self_attn.in_proj_bias")  # (N, T, 3 E)
+    shared = factor(g, x, e.inner(i, "query") + ".weight")
     heads = []
-    for part in range(3):
-        piece = g.op("Slice", joined, g.index(part * size), g.index((part + 1) * size), g.index(2))
-        split = g.op("Reshape", piece, g.index(0, 0, HEADS, size // HEADS))
+    for part in ("query", "key", "value"):
+        split = g.op("Reshape", _linear(g, e, i, part, shared), g.index(0, 0, e.heads, e.size // e.heads))
         # keys: (N, A, H, T); queries and values: (N, A, T, H)
-        heads.append(g.op("Transpose", split, perm=[0, 2, 3, 1] if part == 1 else [0, 2, 1, 3]))
+        heads.append(g.op("Transpose", split, perm=[0, 2, 3, 1] if part == "key" else [0, 2, 1, 3]))
     query, key, value = heads
-    scores = g.op("Mul", g.op("MatMul", query, key), g.const(1 / math.sqrt(size // HEADS)))
+    scores = g.op("Div", g.op("MatMul", query, key), g.const(math.sqrt(e.size // e.heads)))
     share = g.op("Softmax", g.op("Add", scores, hidden), axis=-1)  # (N, A, T, T)
     mixed = g.op("Transpose", g.op("MatMul", share, value), perm=[0, 2, 1, 3])
-    mixed = g.op("Reshape", mixed, g.index(0, 0, size))
-    return _linear(g, mixed, layer + "self_attn.out_proj.weight", layer + "self_attn.out_proj.bias")
+    return _linear(g, e, i, "mix", g.op("Reshape", mixed, g.index(0, 0, e.size)))
 
 
-def _feed_forward(g: GraphWriter, x: str, layer: str) -> str:
-    """Two linear layers with the exact GELU between them, (N, T, E)."""
-    inner = _linear(g, x, layer + "linear1.weight", layer + "linear1.bias")
-    half = g.op("Add", g.op("Erf", g.op("Div", inner, g.const(math.sqrt(2)))), g.const(1))
-    gelu = g.op("Mul", g.op("Mul", inner, half), g.const(0.5))
-    return _linear(g, gelu, layer + "linear2.weight", layer + "linear2.bias")
+def _feed_forward(g: GraphWriter, e: EncoderLayout, i: int, x: str) -> str:
+    """Two linear layers with the activation between them, (N, T, E)."""
+    inner = _linear(g, e, i, "widen", x)
+    return _linear(g, e, i, "narrow", ACTIVATIONS[e.activation](g, inner))
 
 
-def _linear(g: GraphWriter, x: str, weight: str, bias: str) -> str:
-    """A linear layer; 8-bit weights become float32 once, when the runtime loads the model."""
-    matrix = g.tensor(weight)
-    if weight + _SCALE in g.state:
-        # Written once, whatever the number of text columns that read it.
-        matrix = g.once(
-            weight, lambda: g.op("Mul", g.op("Cast", matrix, to=TensorProto.FLOAT), g.tensor(weight + _SCALE))
-        )
-    return g.op("Add", g.op("MatMul", x, matrix), g.tensor(bias))
+def _linear(g: GraphWriter, e: EncoderLayout, i: int, part: str, x: Any) -> str:
+    weight = e.inner(i, part) + ".weight"
+    return linear(g, factor(g, x, weight) if isinstance(x, str) else x, weight, e.inner(i, part) + ".bias")
 
 
-def _norm(g: GraphWriter, x: str, name: str, opset: int) -> str:
+def _gelu(g: GraphWriter, x: str) -> str:
+    half = g.op("Add", g.op("Erf", g.op("Div", x, g.const(math.sqrt(2)))), g.const(1))
+    return g.op("Mul", g.op("Mul", x, half), g.const(0.5))
+
+
+def _gelu_tanh(g: GraphWriter, x: str) -> str:
+    cube = g.op("Mul", g.op("Mul", g.op("Mul", x, x), x), g.const(0.044715))
+    inner = g.op("Mul", g.op("Add", x, cube), g.const(math.sqrt(2 / math.pi)))
+    return g.op("Mul", g.op("Mul", x, g.const(0.5)), g.op("Add", g.op("Tanh", inner), g.const(1)))
+
+
+ACTIVATIONS: dict[str, Callable[[GraphWriter, str], str]] = {
+    "gelu": _gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "relu": lambda g, x: g.op("Relu", x),
+    "silu": lambda g, x: g.op("Mul", x, g.op("Sigmoid", x)),
+}
+
+
+def _norm(g: GraphWriter, x: str, name: str, eps: float) -> str:
     """Layer normalisation over the last axis."""
     weight, bias = g.tensor(name + ".weight"), g.tensor(name + ".bias")
-    if opset >= 17:
-        return g.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=EPS)
+    if g.opset >= 17:
+        return g.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=eps)
     size = g.const(g.state[name + ".weight"].shape[0])
-    mean = g.op("Div", g.op("ReduceSum", x, g.index(-1), keepdims=1), size)
+    mean = g.op("Div", g.reduce("ReduceSum", x, -1), size)
     centred = g.op("Sub", x, mean)
-    variance = g.op("Div", g.op("ReduceSum", g.op("Mul", centred, centred), g.index(-1), keepdims=1), size)
-    scaled = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.const(EPS))))
+    variance = g.op("Div", g.reduce("ReduceSum", g.op("Mul", centred, centred), -1), size)
+    scaled = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.const(eps))))
     return g.op("Add", g.op("Mul", scaled, weight), bias)
+
+
+_MINILM = {
+    "words.weight": "words",
+    "positions.weight": "positions",
+    "types.weight": "types",
+    "norm.weight": "norm",
+    "norm.bias": "norm",
+    "self_attn.out_proj": "mix",
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "linear1": "widen",
+    "linear2": "narrow",
+}
+"""`MiniLM`'s names → parts."""
+
+
+def _bert_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`MiniLM`'s parameters under BERT's names."""
+    found: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if not key.startswith("layers.layers."):
+            part = _BERT[_MINILM[key]]
+            found[f"{part}.{key.split('.')[1]}" if key.startswith("norm.") else part] = value
+            continue
+        _, _, number, rest = key.split(".", 3)
+        layer = f"{_BERT['layer']}{number}."
+        if rest.startswith("self_attn.in_proj_"):
+            end = rest.removeprefix("self_attn.in_proj_")
+            parts = zip(("query", "key", "value"), value.chunk(3), strict=True)
+            found |= {f"{layer}{_BERT[part]}.{end}": piece for part, piece in parts}
+        else:
+            module, end = rest.rsplit(".", 1)
+            found[f"{layer}{_BERT[_MINILM[module]]}.{end}"] = value
+    return found

@@ -14,10 +14,12 @@ import pandas as pd
 import torch
 
 from modelgpt_cli.artifact.card import graph_inputs
+from modelgpt_cli.artifact.target_model import TargetModel
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import VerificationError
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
+from modelgpt_cli.runtime.session import register_extensions
 from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
 
 TOLERANCE = 1e-4
@@ -59,7 +61,7 @@ def verify(
         The checker or onnxruntime refuses the graph, or a difference is above the tolerance.
     """
     raw = proto if isinstance(proto, bytes) else proto.SerializeToString(deterministic=True)
-    session = _session(raw)
+    session = graph_session(raw)
     frame = edge_rows(model)
     if rows is not None and len(rows):
         given = rows.iloc[: _GIVEN_TEXTS if model.codec.textual else _GIVEN].reindex(columns=frame.columns)
@@ -76,9 +78,9 @@ def verify(
             for start in range(0, len(frame), size)
         ]
         outputs = [np.concatenate(part) for part in zip(*parts, strict=True)]
-        worst = max(worst, _difference(model, expected, outputs))
+        worst = max(worst, float(difference(model, expected, outputs).max()))
     if worst > tolerance:
-        raise _failed(f"It differs from the original by {worst:.2g}; {tolerance:.2g} is allowed.")
+        raise failed(f"It differs from the original by {worst:.2g}; {tolerance:.2g} is allowed.")
     return worst
 
 
@@ -120,10 +122,19 @@ def _string_cells(levels: tuple[str, ...], n_rows: int, rng: np.random.Generator
     return cells
 
 
-def _session(raw: bytes) -> ort.InferenceSession:
+def graph_session(raw: bytes, *, extensions: bool = False) -> ort.InferenceSession:
+    """Check a graph and load it; with the operators of onnxruntime-extensions where it needs them.
+
+    Raises
+    ------
+    VerificationError
+        The checker or onnxruntime refuses it.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    if extensions:
+        register_extensions(options)
     try:
         onnx.checker.check_model(raw)
         return ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
@@ -148,24 +159,32 @@ def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     return feed
 
 
-def _difference(model: TabularModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
-    """The largest difference between torch's answers and the graph's: the probabilities, or all outputs in a row."""
+def difference(model: TargetModel, expected: np.ndarray, outputs: list[np.ndarray]) -> np.ndarray:
+    """How far the graph's answers are from torch's: of probabilities (N, C), or of all outputs in a row, in standard
+    deviations of the target.
+
+    Raises
+    ------
+    VerificationError
+        There are answers that are no numbers, too few, or labels that are not the likeliest.
+    """
     got = outputs[-1] if model.blueprint.task == "classification" else np.concatenate(outputs, axis=1)
     if not np.isfinite(expected).all():
-        raise _failed("The original itself gives answers that are no numbers.")
+        raise failed("The original itself gives answers that are no numbers.")
     if got.shape != expected.shape or not np.isfinite(got).all():
-        raise _failed("It gives answers that are no numbers, or not one for each row and class.")
-    gap = np.abs(got.astype(np.float64) - expected)
+        raise failed("It gives answers that are no numbers, or not one for each row and class.")
+    gap: np.ndarray = np.abs(got.astype(np.float64) - expected)
     if model.blueprint.task == "regression":
         steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
-        return float(np.maximum(gap - steps, 0).max() / (float(model.constants["target"][1]) or 1.0))
+        return np.maximum(gap - steps, 0) / (float(model.constants["target"][1]) or 1.0)
     best = [model.blueprint.labels[k] for k in got.argmax(1)]
     if [str(label) for label in outputs[0].tolist()] != best:
-        raise _failed("Its label is not the one with the highest probability.")
-    return float(gap.max())
+        raise failed("Its label is not the one with the highest probability.")
+    return gap
 
 
-def _failed(cause: str) -> VerificationError:
+def failed(cause: str) -> VerificationError:
+    """The error for an export that is not what it should be."""
     return VerificationError(
         "The exported model failed its verification; nothing was written.",
         cause,

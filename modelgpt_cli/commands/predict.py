@@ -21,7 +21,7 @@ cat new.csv | modelgpt predict model.onnx - --proba""",
 @o.threads_option
 @o.force_option
 def predict(model: str, data: str, output: str, proba: bool, chunk_rows: int, threads: int | None, force: bool) -> None:
-    """Score DATA (any table describe can read; '-' for stdin) with MODEL (a model.onnx).
+    """Score DATA (any table or folder of texts that describe can read; '-' for stdin) with MODEL (a model.onnx).
 
     Writes CSV with a column 'label', or for regression 'prediction' and, of a model that has an interval, 'lower' and
     'upper'; rows in the order of the input. Works on files larger than memory. Missing columns

@@ -23,9 +23,12 @@ Status = Literal["ok", "warning", "broken"]
 _PACKAGES = (
     "torch",
     "transformers",
+    "peft",
+    "tokenizers",
     "safetensors",
     "onnx",
     "onnxruntime",
+    "onnxscript",
     "openai",
     "numpy",
     "pandas",
@@ -64,6 +67,7 @@ def check(*, base_url: str | None = None, timeout: float = 5.0) -> list[Check]:
         Check("modelgpt", "ok", f"{__version__}, {python}"),
         *_packages(),
         _runtime(),
+        _extensions(),
         _device(),
         *_weights(),
         _encoder(),
@@ -102,6 +106,12 @@ def _runtime() -> Check:
         return Check(name, "ok", ", ".join(onnxruntime.get_available_providers()))
     except Exception as error:  # a broken native library can raise anything
         return Check(name, "broken", _one_line(error), "pip install --force-reinstall onnxruntime")
+
+
+def _extensions() -> Check:
+    """Only models with the tokenizer in their graph need them."""
+    version = _version("onnxruntime-extensions")
+    return Check("onnx extensions", "ok", version or "not installed: only --tokenizer-in-graph needs them")
 
 
 def _device() -> Check:

@@ -185,6 +185,7 @@ def _scored(
         if n:
             yield columns[column], model.run(columns)
     rows.report()
+    model.report()
 
 
 def _joined(parts: list[np.ndarray], rows: Rows, column: str, skipped: int) -> np.ndarray:

@@ -55,14 +55,33 @@ def classification_metrics(
 
 
 def regression_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:
-    """Measure a regressor: RMSE and MAE in the target's unit, R2 (None where the true values don't vary)."""
+    """Measure a regressor: RMSE and MAE in the target's unit, R2, and Pearson's and Spearman's correlation.
+
+    R2 is None where the true values don't vary, a correlation where these or the predictions don't.
+    """
     error = predicted - true
     spread = float(((true - true.mean()) ** 2).sum())
     return {
         "rmse": float(np.sqrt((error**2).mean())),
         "mae": float(np.abs(error).mean()),
         "r2": 1 - float((error**2).sum()) / spread if spread > 0 else None,
+        "pearson": _correlation(true, predicted),
+        "spearman": _correlation(_ranks(true), _ranks(predicted)),
     }
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    a, b = (a - a.mean()) / a.std(), (b - b.mean()) / b.std()
+    return float((a * b).mean())
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks (N,), the mean one where values are equal."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(count) - (count - 1) / 2)[place]
+    return ranks
 
 
 def interval_metrics(true: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float | None]:

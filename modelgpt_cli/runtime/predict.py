@@ -80,10 +80,12 @@ def predict(
     if output is None:
         collected = _collect(loaded, rows, chunk_rows, start)
         rows.report()
+        loaded.report()
         return collected
     with _sink(path, force) as stream:
         n_rows = _write(loaded, rows, stream, proba=proba, chunk_rows=chunk_rows)
     rows.report()
+    loaded.report()
     seconds = time.perf_counter() - start
     logger.debug("%d rows in %.2f s, %.0f rows/s", n_rows, seconds, n_rows / max(seconds, 1e-9))
     return Prediction(n_rows, seconds, loaded.labels, path)

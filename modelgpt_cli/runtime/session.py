@@ -6,8 +6,9 @@ Shapes: N rows, C classes.
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,20 @@ import numpy as np
 import onnxruntime as ort
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.runtime.text_rows import IDS, MASK, SEGMENTS, TextRows
 from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+logger = logging.getLogger("modelgpt")
 FORMAT = 1
 TOKENIZER = "modelgpt_tokenizer"
 """Metadata entry of models that read text: the tokenizer's JSON."""
 _CELLS_PER_RUN = 400_000
 _TEXTS_PER_RUN = 32
+EXTENSIONS = "ai.onnx.contrib"
+"""The operators of onnxruntime-extensions, which turn raw texts into token ids inside the graph."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,15 @@ class Model:
     threads : int, optional
         CPU threads; all cores by default.
 
+    Attributes
+    ----------
+    texts_read, texts_cut : int
+        Text domain: rows scored so far, and how many of them were longer than the model's window.
+
     Raises
     ------
     ModelGPTError
-        No such file, not an ONNX file, or not one that modelgpt has made.
+        No such file, not an ONNX file, not one that modelgpt has made, or a library that it needs is absent.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
@@ -71,6 +81,9 @@ class Model:
         try:
             self.task: str = self.metadata["task"]
             self.target: str = self.metadata["target"]
+            self.reads_texts = self.metadata.get("domain") == "text"
+            self.max_tokens: int = self.metadata.get("max_tokens") or 0
+            self._in_graph = self.metadata.get("tokenizer") == "graph"
             self.labels: tuple[str, ...] = tuple(str(label) for label in self.metadata.get("labels") or ())
             interval = self.metadata.get("interval") or {}
             self.coverage: float | None = interval["coverage"] if interval else None
@@ -80,9 +93,10 @@ class Model:
             )
         except (KeyError, TypeError) as error:
             raise damaged(self.path, f"Its card lacks {error}.") from error
+        self.texts_read = self.texts_cut = 0
         self._check_graph()
         self._tokenizer: Tokenizer | None = None
-        if any(i.mask for i in self.inputs):
+        if any(i.mask for i in self.inputs) or (self.reads_texts and not self._in_graph):
             self._tokenizer = load_tokenizer(self._session.get_modelmeta().custom_metadata_map.get(TOKENIZER))
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -115,6 +129,8 @@ class Model:
             if i.name not in arrays:
                 fill = np.full((n_rows, 1), np.nan, np.float32) if i.is_float else np.full((n_rows, 1), "", object)
                 arrays[i.name] = fill
+        if self.reads_texts:
+            return self._run_texts([arrays[i.name][:, 0] for i in self.inputs])
         if self._tokenizer is not None:
             return self._run_with_text(arrays, n_rows, self._tokenizer)
         # The graph holds several numbers per cell at once: a bounded number of cells a run bounds the memory, and one
@@ -150,14 +166,62 @@ class Model:
             for k, output in enumerate(self._session.get_outputs())
         }
 
-    def _check_graph(self) -> None:
-        """Hold the graph against its card, so that a mismatch is one clear error and not a riddle at the first run."""
-        graph = {i.name: i.type for i in self._session.get_inputs()}
+    def _run_texts(self, texts: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """Score texts, or pairs of texts (N,) each; those of like length together."""
+        order, parts = [], []
+        for rows, feed in self._text_batches(texts):
+            order.append(rows)
+            parts.append(self._session.run(None, feed))
+        if not parts:  # no rows at all
+            return {name: cells[:0] for name, cells in self._run_texts([np.array([""], object)] * len(texts)).items()}
+        back = np.argsort(np.concatenate(order))
+        return {
+            output.name: np.concatenate([part[k] for part in parts])[back]
+            for k, output in enumerate(self._session.get_outputs())
+        }
+
+    def _text_batches(self, texts: list[np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Row numbers and the graph's inputs, batch by batch."""
+        if self._tokenizer is not None:
+            tokenised = TextRows(self._tokenizer, *(column.tolist() for column in texts))
+            self.texts_read += len(tokenised)
+            self.texts_cut += tokenised.cut
+            yield from tokenised.batches()
+            return
+        order = np.argsort([sum(map(len, row)) for row in zip(*texts, strict=True)], kind="stable")
+        for start in range(0, len(order), _TEXTS_PER_RUN):
+            rows = order[start : start + _TEXTS_PER_RUN]
+            # The operators take a NUL character for a text's end; tokenizers pass over it.
+            cells = (np.array([text.replace("\0", "") for text in column[rows]], object) for column in texts)
+            yield rows, {i.name: column for i, column in zip(self.inputs, cells, strict=True)}
+
+    def report(self) -> None:
+        """Warn of texts that were longer than the window, once all rows are scored."""
+        if self.texts_cut:
+            logger.warning(
+                "%s of %s %s are longer than the model's window (%d tokens) and were cut.",
+                f"{self.texts_cut:,}",
+                f"{self.texts_read:,}",
+                "texts" if len(self.inputs) == 1 else "pairs of texts",
+                self.max_tokens,
+            )
+
+    def _graph_inputs(self) -> dict[str, str]:
+        """The graph's inputs and their types, as the card has it."""
+        if self.reads_texts and not self._in_graph:
+            names = [IDS, MASK, *([SEGMENTS] if len(self.inputs) == 2 else [])]
+            return dict.fromkeys(names, "tensor(int64)")
         expected: dict[str, str] = {}
         for i in self.inputs:
             kind = "tensor(float)" if i.is_float else "tensor(int64)" if i.mask else "tensor(string)"
             expected |= {name: kind for name in (i.name, i.mask) if name}
-        if not expected or graph != expected:
+        return expected
+
+    def _check_graph(self) -> None:
+        """Hold the graph against its card, so that a mismatch is one clear error and not a riddle at the first run."""
+        graph = {i.name: i.type for i in self._session.get_inputs()}
+        expected = self._graph_inputs()
+        if not self.inputs or graph != expected or (self.reads_texts and len(self.inputs) > 2):
             raise damaged(self.path, "Its inputs are not those that its card names.")
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
         if self.coverage is not None:
@@ -225,12 +289,39 @@ def _open(path: Path, threads: int | None) -> ort.InferenceSession:
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
-        return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        try:
+            return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common base but Exception
+            if EXTENSIONS not in str(error):
+                raise
+            register_extensions(options)
+            return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    except ModelGPTError:
+        raise
+    except Exception as error:
         detail = " ".join(str(error).split())
         raise ModelGPTError(
             f"{path} is not a model that onnxruntime can load.", detail[:300], "Build or export the model again."
         ) from error
+
+
+def register_extensions(options: ort.SessionOptions) -> None:
+    """Let a session use the operators of onnxruntime-extensions.
+
+    Raises
+    ------
+    ModelGPTError
+        The library is not installed.
+    """
+    try:
+        from onnxruntime_extensions import get_library_path
+    except ImportError as error:
+        raise ModelGPTError(
+            "This model's tokenizer is in its graph, for which the library onnxruntime-extensions is needed.",
+            "",
+            'Install it: pip install "modelgpt-cli[tokenizer]"',
+        ) from error
+    options.register_custom_ops_library(get_library_path())
 
 
 def _column(values: Any, i: Input) -> np.ndarray:
@@ -241,7 +332,8 @@ def _column(values: Any, i: Input) -> np.ndarray:
                 return np.asarray(values, dtype=np.float32).reshape(-1, 1)
         except (TypeError, ValueError) as error:
             raise UsageError(f"Column '{i.column}' must hold numbers.", str(error)) from error
-    array = np.asarray(values)
+    # As an array of fixed width, a list of strings takes the longest one's room for each.
+    array = np.array(values, dtype=object) if isinstance(values, (list, tuple)) else np.asarray(values)
     if array.dtype.kind == "U":
         return array.astype(object).reshape(-1, 1)
     cells = array.reshape(-1).tolist()
