@@ -22,6 +22,7 @@ SCALE = ".scale"
 SHIFT = ".shift"
 """Behind a matrix's name: what makes up for its factor's least number, and the bias, (2, O)."""
 _LEVELS = 255
+_MOST = 127
 _LEAST_SCALE = 1e-12
 
 
@@ -56,11 +57,25 @@ def kept(name: str, matrix: np.ndarray, quantize: str) -> dict[str, np.ndarray]:
 
 
 def kept_for_integers(name: str, matrix: np.ndarray, bias: np.ndarray | None) -> dict[str, np.ndarray]:
-    """A matrix (O, I) for integer products, with its bias (O,)."""
-    integers, scale = rounded(matrix)
+    """A matrix (O, I) for integer products, with its bias (O,).
+
+    Processors without instructions for 8-bit networks (AVX2) add the products of two neighbours in 16 bits, and what
+    doesn't fit in is lost without a word: neighbours are kept so small that it fits.
+    """
+    scale = np.maximum(np.abs(matrix).max(1), _neighbours(matrix))[:, None] / _MOST
+    scale[scale == 0] = 1
+    scale = scale.astype(np.float32)
+    integers = np.round(matrix / scale).astype(np.int8)
     sums = integers.sum(1, dtype=np.int64) * scale[:, 0]
     shift = np.stack([sums, np.zeros(len(sums)) if bias is None else bias]).astype(np.float32)
     return {name: integers, name + SCALE: scale, name + SHIFT: shift}
+
+
+def _neighbours(matrix: np.ndarray) -> np.ndarray:
+    """The largest sum of two neighbours of one sign, of each row (O,)."""
+    sides = (np.maximum(side, 0) for side in (matrix, -matrix))
+    sums = ((side[:, 1:] + side[:, :-1]).max(1, initial=0) for side in sides)
+    return np.maximum(*sums)
 
 
 def rows(g: GraphWriter, name: str, ids: str) -> str:
