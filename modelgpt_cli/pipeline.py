@@ -137,6 +137,8 @@ def build(
     check_coverage(coverage or 0.0)
     check_text_mode(text_columns)
     check_model_destination(output, force)
+    if tokenizer_in_graph and output.suffix.lower() != ".onnx":
+        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     more = read_description(description)
     if more:
@@ -239,16 +241,16 @@ def _write(
     measured = {}
 
     def accept(path: Path) -> None:
-        measured.update(check_limits(limits, model, path, metrics))
+        measured.update(check_limits(limits, model, path, metrics, rows))
 
     report = write_onnx(
         model,
         output,
-        opset=limits.opset or 17,
+        opset=limits.opset,
         quantize=limits.quantize or "none",
         force=force,
         rows=rows,
         accept=accept,
-        **({"tokenizer_in_graph": True} if tokenizer_in_graph else {}),
+        tokenizer_in_graph=tokenizer_in_graph,
     )
     return report.size_bytes, measured

@@ -157,7 +157,7 @@ def test_regression_of_words_and_what_else_a_requirement_can_lack(bench: Bench, 
     bench.refuse(2, "is a folder", "build", "--req", ".", "-o", "out.onnx")
     bench.refuse(2, "not a requirement file", "build", "--req", iris_model / "model.onnx", "-o", "out.onnx")
     bare = bench.write("bare.txt", "Classify irises.")
-    bench.refuse(2, "the requirement names no columns", "build", "--req", bare, "-o", "out.onnx")
+    bench.refuse(2, "the requirement names no classes", "build", "--req", bare, "-o", "out.onnx")
     gone = bench.write("gone.txt", "Classify irises.\n---\ndata: gone.csv\n")
     bench.refuse(1, "There is no file", "build", "--req", gone, "-o", "out.onnx")
     types = bench.write("types.yaml", "species: numeric\n")

@@ -55,7 +55,10 @@ class Started:
 
     def writing(self) -> bool:
         """Whether the temporary file of the destination is there."""
-        return any(p.name.startswith(".tmp-") and p.stat().st_size for p in self._folder.iterdir())
+        try:
+            return any(p.name.startswith(".tmp-") and p.stat().st_size for p in self._folder.iterdir())
+        except FileNotFoundError:  # it was renamed between the two looks
+            return False
 
 
 @pytest.fixture

@@ -88,7 +88,8 @@ def text_model(
     size = encoder.config.hidden_size
     n_inputs, n_outputs = (4 * size + 1 if pair else size), len(labels) or 1
     state = {f"backbone.{name}": value for name, value in encoder.state_dict().items()}
-    state["head.weight"] = 4 * torch.randn(n_inputs, n_outputs, generator=torch.Generator().manual_seed(1))
+    spread = 4.0 if labels else 0.5
+    state["head.weight"] = spread * torch.randn(n_inputs, n_outputs, generator=torch.Generator().manual_seed(1))
     state["head.bias"] = torch.zeros(n_outputs)
     if not labels:
         state["constants.target"] = torch.tensor(target)

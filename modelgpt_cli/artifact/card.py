@@ -20,6 +20,8 @@ BACKBONE = "backbone."
 """Text domain: what the names of the encoder's tensors begin with."""
 HEAD = ("head.weight", "head.bias")
 """Text domain: the head's tensors."""
+HEAD_INPUTS = "head.inputs"
+"""Text domain: the inner value that the head reads, (N, P); the verification looks at it."""
 
 
 def model_card(blueprint: Blueprint) -> dict[str, Any]:
@@ -100,7 +102,8 @@ def graph_inputs(columns: Sequence[Column]) -> list[tuple[str, ...]]:
 
 def _reserved(name: str) -> bool:
     """Whether an input can't have this name: it is an output's, a tensor's of the state, or empty."""
-    return not name or name in (*OUTPUTS, *PARAMETERS, *HEAD) or name.startswith((CONSTANTS, ENCODER, BACKBONE))
+    taken = (*OUTPUTS, *PARAMETERS, *HEAD, HEAD_INPUTS)
+    return not name or name in taken or name.startswith((CONSTANTS, ENCODER, BACKBONE))
 
 
 def _texts(columns: Iterable[Column]) -> list[dict[str, Any]]:

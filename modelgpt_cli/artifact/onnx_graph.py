@@ -33,7 +33,7 @@ class GraphWriter:
     """
 
     def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str], *, opset: int = 17) -> None:
-        self.state = state
+        self.state = dict(state)
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-from modelgpt_cli.artifact.card import BACKBONE, OUTPUTS, input_names, model_card, text_columns
+from modelgpt_cli.artifact.card import BACKBONE, HEAD_INPUTS, OUTPUTS, input_names, model_card, text_columns
 from modelgpt_cli.artifact.onnx_file import check_options
 from modelgpt_cli.artifact.onnx_graph import GraphWriter
 from modelgpt_cli.artifact.onnx_network import answer_outputs, prediction, probabilities
@@ -27,8 +27,8 @@ from modelgpt_cli.runtime.text_rows import IDS, MASK, SEGMENTS
 DEFAULT_OPSET = 17
 TRACED_OPSET = 18
 """The first that a traced encoder can be written in."""
-HEAD_INPUTS = "head.inputs"
-"""The inner value that the head reads, (N, P); the verification looks at it."""
+_MOST_BYTES = 2_000_000_000
+"""Protobuf's limit is a little above."""
 
 
 def default_opset(model: TextModel) -> int:
@@ -75,10 +75,10 @@ def text_to_onnx(
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
     texts = input_names(column.name for column in text_columns(model.columns)) if tokenizer_in_graph else []
     names = texts or [IDS, MASK, *([SEGMENTS] if model.pair else [])]
-    g = GraphWriter(dict(state), [*names, HEAD_INPUTS, *OUTPUTS], opset=opset)
+    g = GraphWriter(state, [*names, HEAD_INPUTS, *OUTPUTS], opset=opset)
     tokens = _tokenize(g, model, texts) if texts else tuple(names)
     _write(g, model, layout, tokens, quantize)
-
+    _check_size(g)
     kind, shape = (TensorProto.STRING, ["N"]) if texts else (TensorProto.INT64, ["N", "T"])
     inputs = [helper.make_tensor_value_info(name, kind, shape) for name in names]
     card = model_card(model.blueprint)
@@ -88,6 +88,16 @@ def text_to_onnx(
     metadata = entries(g, card, state, opset=opset, quantize=quantize)
     metadata[TOKENIZER] = model.tokenizer_json
     return g.model(inputs, answer_outputs(model.blueprint), metadata)
+
+
+def _check_size(g: GraphWriter) -> None:
+    size = sum(len(tensor.raw_data) for tensor in g.constants.values())
+    if size > _MOST_BYTES:
+        raise UsageError(
+            f"The model's {size / 1e9:.1f} GB don't fit into one ONNX file.",
+            "It may hold 2 GB.",
+            "Make it smaller with --quantize fp16 or int8, or write a model.safetensors.",
+        )
 
 
 def _layout(model: TextModel) -> EncoderLayout | None:
@@ -109,8 +119,7 @@ def _write(
     types = segments if model.type_ids else ""
     present = g.op("Cast", mask, to=TensorProto.FLOAT)  # (N, T)
     if layout is not None:
-        window = model.blueprint.architecture.max_tokens
-        _make_small(g.state, layout, quantize, window)  # type: ignore[arg-type]  # a dict that is the writer's own
+        _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
         states = token_states(g, layout, ids, present, types)  # (N, T, E)
     else:
         from modelgpt_cli.artifact.onnx_traced import traced_states

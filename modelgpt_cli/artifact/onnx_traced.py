@@ -247,7 +247,7 @@ class _Filler:
                 continue
             whole = matrix and self.quantize == "int8"
             made = kept_for_integers(own, value, None) if whole else kept(own, value, self.quantize)
-            self.g.state.update(made)  # type: ignore[attr-defined]  # a dict that is the writer's own
+            self.g.state.update(made)
             self.small[name] = own
 
     def fill(self) -> str:

@@ -13,8 +13,7 @@ import pandas as pd
 import torch
 from onnx import TensorProto, helper
 
-from modelgpt_cli.artifact.card import input_names, text_columns
-from modelgpt_cli.artifact.onnx_text import HEAD_INPUTS
+from modelgpt_cli.artifact.card import HEAD_INPUTS, input_names, text_columns
 from modelgpt_cli.artifact.verify import BATCHES, TOLERANCE, difference, failed, graph_session
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel

@@ -23,6 +23,8 @@ _NAMES = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R2",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
     "interval_coverage": "interval coverage",
     "interval_width": "interval width (mean)",
 }
@@ -53,12 +55,16 @@ def card_text(card: Mapping[str, Any]) -> str:
     facts.append(["task", f"{card['task']} of '{card['target']}'"])
     if card.get("labels"):
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
+    if card.get("backbone"):
+        facts.append(["backbone", _flat(card["backbone"])])
+        raw = "raw texts" if card.get("tokenizer") == "graph" else "token ids"
+        facts.append(["reads", f"{raw}, at most {card['max_tokens']} tokens a row"])
     facts += [[name, _flat(card[name])] for name in ("limits", "provenance") if card.get(name)]
     if card.get("interval"):
         facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
     parts.append("\n".join(f"{name + ':':<12}{value}" for name, value in facts))
-    inputs = [[i["name"], i["type"], _input_note(i)] for i in card["inputs"]]
-    parts.append(f"{len(inputs)} inputs:\n{_left(inputs)}")
+    inputs = [[i["name"], i.get("role") or i["type"], _input_note(i)] for i in card["inputs"]]
+    parts.append(f"{len(inputs)} input{'s' if len(inputs) > 1 else ''}:\n{_left(inputs)}")
     if card.get("dropped"):
         parts.append("Not used:\n" + _left([[d["name"], d["type"], d.get("note", "")] for d in card["dropped"]]))
     if card.get("metrics"):

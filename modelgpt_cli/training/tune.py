@@ -90,7 +90,7 @@ def tune(
         (before, after, kept), rows = tune_arrays(target, table, **common), len(table.y)
     target.blueprint = _noted(target.blueprint, kept, before, after, epochs)
     if output.suffix.lower() == ".onnx":
-        size = write_onnx(target, output, opset=17, quantize="none", force=force).size_bytes
+        size = write_onnx(target, output, force=force).size_bytes
     else:
         save_model(target, output, card=model_card(target.blueprint), force=force)
         size = output.stat().st_size

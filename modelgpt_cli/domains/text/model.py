@@ -26,8 +26,8 @@ BACKBONE = "backbone."
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 TARGET = "constants.target"
 """Regression: mean and standard deviation of the target, (2,)."""
-TOKENS = 4096
-"""Tokens of a batch, with the padding."""
+TOKENS = 512
+"""Tokens of a batch, with the padding: larger ones of mixed lengths are mostly padding."""
 
 
 class TextModel(nn.Module):
@@ -65,8 +65,8 @@ class TextModel(nn.Module):
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The text, or the two of a pair."""
-        return self.blueprint.used
+        """The text, or the two of a pair in their order."""
+        return tuple(sorted(self.blueprint.used, key=lambda column: column.role == "pair"))
 
     @property
     def tokenizer_json(self) -> str:
