@@ -257,10 +257,10 @@ def test_empty_texts(make: Make) -> None:
     built = make(frame)
     assert "2 of 30 texts are empty." in built.report.notes
     missing = built.model.predict(pd.DataFrame({"text": ["", None, float("nan")]}))
-    np.testing.assert_array_equal(missing[0], missing[1])
-    np.testing.assert_array_equal(missing[0], missing[2])
+    np.testing.assert_allclose(missing[0], missing[1], atol=1e-6)
+    np.testing.assert_allclose(missing[0], missing[2], atol=1e-6)
     nothing = built.model.predict(pd.DataFrame(index=[0, 1, 2]))  # no such column
-    np.testing.assert_array_equal(nothing, missing)
+    np.testing.assert_allclose(nothing, missing, atol=1e-6)
 
 
 def test_odd_characters(make: Make) -> None:
