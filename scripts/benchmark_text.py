@@ -126,7 +126,7 @@ def run(tasks: Sequence[str], methods: Sequence[str], args: argparse.Namespace) 
     measured, failed : int
     """
     backbone = Backbone(args.backbone)
-    settings = Settings(backbone, Embedder(backbone), use_bf16(args.dtype), args.max_epochs)
+    settings = Settings(backbone, Embedder(backbone), use_bf16(args.dtype), args.max_epochs, args.max_steps)
     read = lru_cache(maxsize=None)(
         lambda name: read_task(args.data, args.part, name, train_rows=args.train_rows, test_rows=args.test_rows)
     )
@@ -154,6 +154,8 @@ def note(path: Path, method: Method, args: argparse.Namespace) -> None:
     """Write down how the cells of a file are measured; cells of another protocol are refused."""
     protocol = {"max_tokens": MAX_TOKENS, "max_epochs": args.max_epochs, "backbone": args.backbone_name}
     protocol |= {"train_rows": args.train_rows, "test_rows": args.test_rows}
+    if args.max_steps:
+        protocol["max_steps"] = args.max_steps
     record_run(path, protocol, {"command": command(), "machine": machine(), "versions": versions(*method.packages)})
 
 
@@ -202,6 +204,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "text", help="folder of results")
     parser.add_argument("--backbone", type=Path, help="a BERT encoder's folder; default: packaged all-MiniLM-L6-v2")
     parser.add_argument("--max-epochs", type=int, default=20, help="of methods that train (default 20)")
+    parser.add_argument("--max-steps", type=int, default=0, help="as many whole epochs as fit in so many steps")
     parser.add_argument("--dtype", choices=["auto", "bf16", "fp32"], default="auto", help="of training on the CPU")
     parser.add_argument("--threads", type=int, default=1, help="threads of every method (default 1)")
     parser.add_argument("--train-rows", type=int, default=0, help="rows read of a training file, 0 for all (default)")
@@ -212,8 +215,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     args.test_rows = TEST_ROWS[args.part] if args.test_rows is None else args.test_rows
     args.data = args.data or default_data()
     args.backbone_name = args.backbone.name if args.backbone else "all-MiniLM-L6-v2"
-    if args.max_epochs < 1 or args.threads < 1 or args.train_rows < 0 or args.test_rows < 0:
-        parser.error("--max-epochs and --threads must be at least 1, --train-rows and --test-rows at least 0")
+    if args.max_epochs < 1 or args.max_steps < 0 or args.threads < 1 or args.train_rows < 0 or args.test_rows < 0:
+        parser.error("--max-epochs and --threads must be at least 1, rows and --max-steps at least 0")
     if unknown := set(args.methods or ()) - set(METHODS[args.part]):
         parser.error(f"no such method: {', '.join(sorted(unknown))}. There are: {', '.join(METHODS[args.part])}")
     return args

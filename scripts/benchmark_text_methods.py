@@ -62,6 +62,8 @@ class Settings:
     bf16: bool = False
     """Train with the encoder's products in bfloat16. Frozen features and final answers are float32 throughout."""
     max_epochs: int = 20
+    max_steps: int = 0
+    """Steps that the epochs must fit in; 0 for no limit."""
     metric: Metric = accuracy
     """The task's; its ``score`` chooses the epoch to keep where rows are held out for that."""
 
@@ -180,7 +182,7 @@ class Trained:
 
 def trained(settings: Settings, plan: Plan) -> Fit:
     """The pretrained encoder with a random head, trained by `plan`."""
-    plan = replace(plan, epochs=settings.max_epochs)
+    plan = replace(plan, epochs=settings.max_epochs, most_steps=settings.max_steps)
 
     def fit(
         texts: Sequence[str],

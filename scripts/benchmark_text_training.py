@@ -30,6 +30,8 @@ class Plan:
     """At most."""
     least_steps: int = 0
     """Where the epochs are shorter than that, there are more of them."""
+    most_steps: int = 0
+    """Where the epochs are longer than that, there are fewer of them; 0 for no limit."""
     held_out: float = 0.0
     """Share of the rows that choose the epoch to keep."""
     patience: int = 3
@@ -130,6 +132,8 @@ def _optimiser(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR, int]:
     """AdamW, its linear warm-up and decay over the epochs that there are at most, and their number."""
     epochs = max(plan.epochs, math.ceil(plan.least_steps / steps_an_epoch))
+    if plan.most_steps:
+        epochs = max(1, min(epochs, plan.most_steps // steps_an_epoch))
     total = epochs * steps_an_epoch
     warm_up = max(1, round(WARM_UP * total))
     body = [p for p in network.encoder.parameters() if p.requires_grad]

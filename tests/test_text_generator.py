@@ -264,10 +264,10 @@ def test_agreement_of_numbers_is_their_correlation() -> None:
 def test_an_episode_teaches_every_part(backbone: Backbone, classes: int, pair: bool) -> None:
     generator = tiny_generator(backbone, shaken=0.1)
     episode = episode_of(backbone, classes, pair=pair)
-    posterior_logits, prior_logits, _ = run_episode(generator, backbone, episode)
-    assert posterior_logits.shape == prior_logits.shape == (12, max(classes, 1))
+    found = run_episode(generator, backbone, episode)
+    assert found.posterior.shape == found.prior.shape == found.prior_support.shape == (12, max(classes, 1))
     regression = episode.words.regression
-    loss = sum(episode_loss(z, episode.answer, regression) for z in (posterior_logits, prior_logits))
+    loss = sum(episode_loss(z, episode.answer, regression) for z in (found.posterior, found.prior))
     loss.backward()
     others = set(input_groups(SIZE)[not pair])
     silent = {name for name, parameter in generator.named_parameters() if parameter.grad is None}
@@ -284,7 +284,8 @@ def test_an_episode_teaches_every_part(backbone: Backbone, classes: int, pair: b
 @torch.no_grad()
 def test_an_episode_is_the_prior_solved_on_the_support(backbone: Backbone, learnt: AdapterGenerator) -> None:
     episode = episode_of(backbone, 3)
-    told, alone, lora = run_episode(learnt, backbone, episode)
+    found = run_episode(learnt, backbone, episode)
+    lora = found.lora
     words, tokens = episode.words, learnt.adapt(episode.words)[1]
     support, query = (embed(backbone, lora, rows, False) for rows in (episode.support, episode.query))
     assert episode.names is not None
@@ -292,15 +293,16 @@ def test_an_episode_is_the_prior_solved_on_the_support(backbone: Backbone, learn
     prior = learnt.head(tokens, words, named, None)
     head = learnt.head(tokens, words, named, class_evidence(support, episode.target, False, prior))
     expected = with_bias(query) @ solve(support, episode.target, head, False)
-    torch.testing.assert_close(told, expected, atol=1e-3, rtol=1e-3)
-    unsolved = with_bias(query) @ prior.weight
-    torch.testing.assert_close(alone, unsolved, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.posterior, expected, atol=1e-3, rtol=1e-3)
+    for rows, logits in ((query, found.prior), (support[found.kept], found.prior_support)):
+        torch.testing.assert_close(logits, with_bias(rows) @ prior.weight, atol=1e-4, rtol=1e-4)
 
 
 def test_rows_that_pass_no_gradient_count_all_the_same(backbone: Backbone, learnt: AdapterGenerator) -> None:
     episode = episode_of(backbone, 3)
-    few, _, _ = run_episode(learnt, backbone, episode, free=2)
-    every, _, _ = run_episode(learnt, backbone, episode)
+    found = run_episode(learnt, backbone, episode, free=2)
+    few, every = found.posterior, run_episode(learnt, backbone, episode).posterior
+    assert len(found.prior_support) == len(found.kept) == 2
     torch.testing.assert_close(few, every, atol=1e-3, rtol=1e-3)
     torch.manual_seed(0)
     learnt.zero_grad()

@@ -199,9 +199,9 @@ def test_delta_cuts_the_graph_at_what_is_generated(world: Path, tmp_path: Path) 
         seen.append(value)
         return value.detach().requires_grad_()
 
-    told, alone, _ = run_episode(run.generator, run.backbone, episode, cut=cut)
+    found = run_episode(run.generator, run.backbone, episode, cut=cut)
     regression = episode.words.regression
-    (episode_loss(told, episode.answer, regression) + episode_loss(alone, episode.answer, regression)).backward()
+    sum(episode_loss(z, episode.answer, regression) for z in (found.posterior, found.prior)).backward()
     assert len(seen) == len(run.generator.spec) + 3  # the factors; both heads, and the precision
     assert all(p.grad is None for p in run.generator.parameters())
 

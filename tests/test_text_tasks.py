@@ -96,8 +96,11 @@ def rows_in(part: Encoded, drawn: Encoded) -> set[int]:
     return {place[tuple(row)] for row in drawn.ids}
 
 
+FEW = Draw(query=10, query_tokens=0)
+
+
 def episodes(task: TextTask, count: int, draw: Draw | None = None) -> list[Episode]:
-    return [draw_episode(task, np.random.default_rng([3, i]), draw or Draw(query=10)) for i in range(count)]
+    return [draw_episode(task, np.random.default_rng([3, i]), draw or FEW) for i in range(count)]
 
 
 @pytest.mark.parametrize("name", ["topics", "waters", "alike", "stars"])
@@ -114,7 +117,7 @@ def test_an_episode_has_some_of_the_classes_and_their_right_labels(tasks: dict[s
     task = tasks["waters"]
     part = task.parts["train"]
     sizes, orders = set(), set()
-    for episode in episodes(task, 40, Draw(query=10, subset=0.7, name_dropout=0.0, other_names=0.0)):
+    for episode in episodes(task, 40, Draw(query=10, query_tokens=0, subset=0.7, name_dropout=0.0, other_names=0.0)):
         count = len(episode.words.names)
         sizes.add(count)
         chosen = [int(np.flatnonzero((task.names[0] == row.numpy()).all(1))[0]) for row in episode.words.names]
@@ -133,7 +136,8 @@ def test_an_episode_has_some_of_the_classes_and_their_right_labels(tasks: dict[s
 
 def test_words_are_varied_and_withheld(tasks: dict[str, TextTask]) -> None:
     task = tasks["topics"]
-    drawn = episodes(task, 80, Draw(query=4, subset=0.0, requirement_dropout=0.3, name_dropout=0.3, other_names=0.5))
+    shares = {"requirement_dropout": 0.3, "name_dropout": 0.3, "other_names": 0.5}
+    drawn = episodes(task, 80, Draw(query=4, query_tokens=0, subset=0.0, **shares))
     sentences = {tuple(e.words.requirement.tolist()) for e in drawn}
     assert len(sentences) == 1 + len(task.requirements)  # and none
     namings = {tuple(e.words.names.flatten().tolist()) for e in drawn if e.names is not None}
@@ -145,13 +149,37 @@ def test_words_are_varied_and_withheld(tasks: dict[str, TextTask]) -> None:
 
 
 def test_limits_of_an_episode_are_kept(tasks: dict[str, TextTask]) -> None:
-    draw = Draw(query=6, max_support=7, max_classes=3, subset=0.0)
+    draw = Draw(query=6, query_tokens=0, max_support=7, max_classes=3, subset=0.0)
     drawn = episodes(tasks["waters"], 30, draw)
     assert {len(e.words.names) for e in drawn} <= {2, 3}
     assert max(len(e.support) for e in drawn) <= 7
     assert max(len(e.query) for e in drawn) <= 6
-    many = Draw(query=6, max_support=2, subset=0.0)
+    many = Draw(query=6, query_tokens=0, max_support=2, subset=0.0)
     assert {len(e.support) for e in episodes(tasks["waters"], 10, many)} == {4}, "one row of each class at least"
+
+
+def test_short_texts_are_asked_more_often_for_the_same_work(tasks: dict[str, TextTask]) -> None:
+    task = tasks["waters"]
+    length = np.mean(task.parts["train"].rows.lengths)
+    for tokens, expected in ((0, 4), (int(8 * length), 8), (10_000, 16)):  # never more than four times as many
+        draw = Draw(query=4, query_tokens=tokens, subset=0.0, max_support=4)
+        counts = [len(e.query) for e in episodes(task, 5, draw)]
+        assert counts == pytest.approx([expected] * 5, abs=1), tokens
+
+
+def test_misled_episodes_have_each_name_at_another_class(tasks: dict[str, TextTask]) -> None:
+    task = tasks["topics"]
+    draw = Draw(query=6, query_tokens=0, subset=0.0, name_dropout=0.0, other_names=0.0, misled=0.5)
+    drawn = episodes(task, 40, draw)
+    assert 8 < sum(e.misled for e in drawn) < 32
+    right = [row.tolist() for row in task.name_rows[0].ids]
+    for episode in drawn:
+        assert episode.names is not None
+        called = [row.tolist() for row in episode.names.ids]
+        assert sorted(called) == sorted(right)
+        wrong = [a != b for a, b in zip(called, right, strict=True)]
+        assert wrong == [episode.misled] * 3
+        assert np.allclose(episode.words.names, task.names[0][[right.index(name) for name in called]])
 
 
 def test_balanced_queries_are_drawn_class_by_class(tmp_path: Path, folder: Path, backbone: Backbone) -> None:
@@ -162,7 +190,7 @@ def test_balanced_queries_are_drawn_class_by_class(tmp_path: Path, folder: Path,
     share = {}
     for balanced in (0.0, 1.0):
         # With two classes no subset is drawn, and they keep their order: food is the second.
-        drawn = episodes(task, 40, Draw(query=8, balanced=balanced))
+        drawn = episodes(task, 40, Draw(query=8, query_tokens=0, balanced=balanced))
         share[balanced] = np.mean([float((e.answer == 1).float().mean()) for e in drawn])
     assert share[0.0] < 0.25
     assert share[1.0] > 0.3

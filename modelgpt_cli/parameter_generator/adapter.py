@@ -278,7 +278,9 @@ def class_evidence(phi: Tensor, target: Tensor, regression: bool, alone: HeadPri
     alone : HeadPrior, optional
         The head of words alone, to be tried on the rows, of which it knows nothing.
     """
-    agreement = _agreement(F.pad(phi, (0, 1), value=1.0) @ alone.weight, target, regression) if alone else None
+    agreement = None
+    if alone is not None:  # an observation: no gradient makes the head of words tell lies about itself
+        agreement = _agreement(F.pad(phi, (0, 1), value=1.0).detach() @ alone.weight.detach(), target, regression)
     if regression:
         n = max(len(phi), 1)
         return Evidence(target.T @ phi / n, phi.new_tensor([float(len(phi))]), agreement)

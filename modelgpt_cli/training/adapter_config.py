@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "bf16", "float32")
 _LEAST = {"batch": 1, "query": 1, "max_support": 2, "max_classes": 2, "max_tokens": 8, "width": 4, "blocks": 1}
 _LEAST |= {"validate_every": 1, "free_support": 0, "validation_query": 1}
 _SHARES = (
-    *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names"),
+    *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names", "misled"),
     *("holdout", "decay_from", "average"),
 )
 
@@ -64,7 +64,9 @@ class AdapterTrainConfig:
     penalty: float = 1e-3
     """L2 penalty on what is generated beyond the shared factors (Text-to-LoRA's)."""
     query: int = 32
-    """Query rows of an episode."""
+    """Query rows of an episode, at least."""
+    query_tokens: int = 1024
+    """Tokens of an episode's queries, about: of short texts up to four times as many rows are asked."""
     max_support: int = SEEN_ROWS
     """Most support rows of an episode."""
     free_support: int = 48
@@ -81,6 +83,8 @@ class AdapterTrainConfig:
     """Share of episodes without class names."""
     other_names: float = 0.4
     """Share of episodes with other wordings of the class names, where there are some."""
+    misled: float = 0.1
+    """Share of episodes whose class names are each another class's: rows must win over words."""
     temperature: float = 0.5
     """Tasks are drawn in proportion to training rows ** temperature ..."""
     glue_weight: float = 2.0
@@ -116,7 +120,7 @@ class AdapterTrainConfig:
             raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of text tasks with cards.")
         check_run_fields(
             self,
-            _LEAST | {"validate_every": 1, "free_support": 0, "validation_query": 1},
+            _LEAST,
             _SHARES,
         )
         if self.precision not in PRECISIONS:

@@ -249,7 +249,7 @@ class AdapterTraining:
             pairs.append((generated, generated.detach().requires_grad_()))
             return pairs[-1][1]
 
-        posterior, prior, lora = run_episode(
+        found = run_episode(
             self.generator,
             self.backbone,
             episode,
@@ -257,9 +257,13 @@ class AdapterTraining:
             free=c.free_support,
             cut=cut if delta else None,
         )
-        answer, regression = episode.answer.to(posterior.device), episode.words.regression
-        told, alone = (episode_loss(z, answer, regression) for z in (posterior, prior))
-        loss = told + c.prior_weight * alone + c.penalty * self.generator.beyond_shared(lora)
+        regression = episode.words.regression
+        answer, target = (y.to(found.posterior.device) for y in (episode.answer, episode.target[found.kept]))
+        told, alone = (episode_loss(z, answer, regression) for z in (found.posterior, found.prior))
+        # The head of words alone has seen no row: those of the support judge it as well as the queries do.
+        seen = episode_loss(found.prior_support, target[:, 0] if regression else target.argmax(1), regression)
+        words = 0.0 if episode.misled else c.prior_weight * (alone + seen) / 2
+        loss = told + words + c.penalty * self.generator.beyond_shared(found.lora)
         (loss / c.batch).backward()
         if delta:
             send_back(pairs, c.target_lr / c.batch)
@@ -282,8 +286,9 @@ class AdapterTraining:
                 for shots in SHOTS[1:]:
                     rng = np.random.default_rng([self.config.seed, VALIDATION_STREAM, i, shots])
                     episode = fixed_episode(task, shots, rng, self.config.validation_query)
-                    posterior, prior, _ = run_episode(averaged, self.backbone, episode, bf16=self.bf16)
-                    given = {f"{kind}_{shots}": posterior} | ({f"{kind}_0": prior} if shots == SHOTS[1] else {})
+                    found = run_episode(averaged, self.backbone, episode, bf16=self.bf16)
+                    given = {f"{kind}_{shots}": found.posterior}
+                    given |= {f"{kind}_0": found.prior} if shots == SHOTS[1] else {}
                     for key, z in sorted(given.items()):
                         answer = episode.answer.to(z.device)
                         losses.setdefault(key, []).append(float(episode_loss(z, answer, task.regression)))

@@ -6,6 +6,7 @@ Shapes: N rows, P head inputs, C classes, s support rows, q query rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,29 @@ def with_bias(phi: Tensor) -> Tensor:
     return F.pad(phi, (0, 1), value=1.0)
 
 
+@dataclass
+class Answers:
+    """What came of an episode.
+
+    Attributes
+    ----------
+    posterior, prior : float (q, C)
+        Logits of the queries (or the standardised target) with the support, and of the requirement alone.
+    prior_support : float (k, C)
+        Of the requirement alone, for those support rows that pass gradients on.
+    kept : list of int
+        Which rows of the support these are.
+    lora : dict of Tensor
+        The generated factors.
+    """
+
+    posterior: Tensor
+    prior: Tensor
+    prior_support: Tensor
+    kept: list[int]
+    lora: dict[str, Tensor]
+
+
 def run_episode(
     generator: AdapterGenerator,
     backbone: Backbone,
@@ -57,8 +81,8 @@ def run_episode(
     bf16: bool = False,
     free: int = 64,
     cut: Callable[[Tensor], Tensor] | None = None,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Answers to an episode's queries.
+) -> Answers:
+    """Answer an episode's queries.
 
     Parameters
     ----------
@@ -66,12 +90,6 @@ def run_episode(
         So many support rows pass gradients on; the others are only looked at.
     cut : callable, optional
         Given each generated tensor; what it returns is used in its stead (Algorithm 1 cuts the graph there).
-
-    Returns
-    -------
-    posterior, prior : Tensor (q, C)
-        Logits (or the standardised target) with the support, and of the requirement alone.
-    lora : dict of Tensor
     """
     words = episode.words
     lora, tokens = generator.adapt(words)
@@ -100,7 +118,8 @@ def run_episode(
         told = HeadPrior(cut(told.weight), cut(told.precision))
         alone = HeadPrior(cut(alone.weight), alone.precision)
     weight = solve(support, target, told, words.regression)
-    return query @ weight, query @ alone.weight, lora
+    on_support = with_bias(phi[: len(kept)]) @ alone.weight
+    return Answers(query @ weight, query @ alone.weight, on_support, kept, lora)
 
 
 def solve(phi: Tensor, target: Tensor, prior: HeadPrior, regression: bool) -> Tensor:

@@ -106,6 +106,8 @@ class Episode:
     target : float32 (s, C)
         One-hot, or standardised numbers.
     answer : int64 or float32 (q,)
+    misled : bool
+        Whether the class names are each another class's, so that words say nothing.
     """
 
     task: str
@@ -115,6 +117,7 @@ class Episode:
     target: torch.Tensor
     query: Encoded
     answer: torch.Tensor
+    misled: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Draw:
     """How episodes are drawn; see `AdapterTrainConfig` for each."""
 
     query: int = 32
+    query_tokens: int = 1024
     max_support: int = 96
     max_classes: int = 24
     subset: float = 0.4
@@ -129,6 +133,7 @@ class Draw:
     requirement_dropout: float = 0.15
     name_dropout: float = 0.1
     other_names: float = 0.4
+    misled: float = 0.0
 
 
 def draw_episode(task: TextTask, rng: np.random.Generator, draw: Draw) -> Episode:
@@ -142,12 +147,14 @@ def draw_episode(task: TextTask, rng: np.random.Generator, draw: Draw) -> Episod
     per_class = SUPPORT[rng.integers(len(SUPPORT))]
     support_rows = _support(pools, per_class, draw.max_support, rng, task.regression)
     rest = [np.setdiff1d(pool, support_rows) for pool in pools]
+    query = _query_rows(part, draw)
     if rng.random() < draw.balanced:
-        each = -(-draw.query // len(rest))
+        each = -(-query // len(rest))
         query_rows = np.concatenate([rng.permutation(pool)[:each] for pool in rest])
     else:
         query_rows = np.concatenate(rest)
-    query_rows = rng.permutation(query_rows)[: draw.query]
+    query_rows = rng.permutation(query_rows)[:query]
+    misled = not task.regression and rng.random() < draw.misled
     return make_episode(
         task,
         chosen,
@@ -156,6 +163,7 @@ def draw_episode(task: TextTask, rng: np.random.Generator, draw: Draw) -> Episod
         part.y[query_rows],
         requirement=None if rng.random() < draw.requirement_dropout else int(rng.integers(len(task.requirements))),
         naming=_naming(task, chosen, rng, draw),
+        misled=np.roll(np.arange(len(chosen)), 1) if misled else None,
     )
 
 
@@ -178,6 +186,7 @@ def make_episode(
     *,
     requirement: int | None,
     naming: np.ndarray | None,
+    misled: np.ndarray | None = None,
 ) -> Episode:
     """Put an episode together.
 
@@ -191,6 +200,8 @@ def make_episode(
         Which wording; None withholds it.
     naming : int64 (C,), optional
         Which wording of each class's name; None withholds them.
+    misled : int64 (C,), optional
+        Whose name each class gets instead of its own.
     """
     part = task.parts["train"]
     y = part.y[support_rows]
@@ -207,10 +218,18 @@ def make_episode(
         answers = torch.from_numpy(place[answer])
         names, texts = np.zeros_like(task.names[0][chosen]), None
         if naming is not None:
-            names = task.names[naming, chosen]
-            texts = _joined([task.name_rows[v].take([c]) for v, c in zip(naming, chosen, strict=True)])
+            called = chosen if misled is None else chosen[misled]
+            names = task.names[naming, called]
+            texts = _joined([task.name_rows[v].take([c]) for v, c in zip(naming, called, strict=True)])
     words = Words(torch.from_numpy(sentence), torch.from_numpy(names), task.regression, task.pair)
-    return Episode(task.name, words, texts, part.rows.take(support_rows), target, query, answers)
+    support = part.rows.take(support_rows)
+    return Episode(task.name, words, texts, support, target, query, answers, misled is not None)
+
+
+def _query_rows(part: Part, draw: Draw) -> int:
+    """Queries of an episode: of short texts more, for the same work."""
+    length = float(np.mean(part.rows.lengths[:200]))
+    return int(min(max(draw.query_tokens // max(length, 1.0), draw.query), 4 * draw.query))
 
 
 def _joined(parts: Sequence[Encoded]) -> Encoded:
