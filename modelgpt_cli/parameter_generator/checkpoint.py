@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
@@ -20,6 +21,7 @@ from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfi
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 FORMAT = 1
+_AVERAGE = "average."
 
 
 def make_generator(config: GeneratorConfig) -> Generator:
@@ -116,7 +118,40 @@ def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> Non
         raise ModelGPTError(f"{path} doesn't fit the generator's sizes.", f"It also holds {extra[0]}.")
 
 
-def training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def save_run(
+    path: Path,
+    generator: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    known: dict[str, Any],
+    config: dict[str, Any],
+    averaged: AveragedModel | None = None,
+) -> None:
+    """Write all that an exact resume needs, atomically: weights, optimiser moments, average, and what is `known`."""
+    state = _training_state(generator, optimizer)
+    if averaged is not None:
+        state |= {_AVERAGE + k: v.detach().cpu().clone() for k, v in averaged.state_dict().items()}
+    metadata = {"progress": json.dumps(known), "config": json.dumps(config)}
+    with atomic_write(path, force=True) as temporary:
+        save_file(state, str(temporary), metadata=metadata)
+
+
+def restore_run(
+    path: Path,
+    generator: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedModel | None = None,
+) -> dict[str, Any]:
+    """Put back what `save_run` wrote; returns what was known."""
+    with safe_open(str(path), "pt") as file:
+        known: dict[str, Any] = json.loads(file.metadata()["progress"])
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    _restore_training_state(state, generator, optimizer)
+    if averaged is not None:
+        averaged.load_state_dict({k[len(_AVERAGE) :]: v for k, v in state.items() if k.startswith(_AVERAGE)})
+    return known
+
+
+def _training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Weights and optimiser moments as one flat dict, for an exact resume."""
     names = [n for n, p in generator.named_parameters() if p.requires_grad]
     state = {f"model.{k}": v.detach().cpu().clone() for k, v in generator.state_dict().items()}
@@ -125,10 +160,10 @@ def training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer)
     return state
 
 
-def restore_training_state(
+def _restore_training_state(
     state: dict[str, torch.Tensor], generator: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put back what `training_state` took."""
+    """Put back what `_training_state` took."""
     generator.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
     names = [n for n, p in generator.named_parameters() if p.requires_grad]
     moments: dict[int, dict[str, torch.Tensor]] = {}

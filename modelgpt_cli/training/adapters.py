@@ -6,21 +6,14 @@ the support and without it.
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from modelgpt_cli.devices import multiplies_bf16, pick_device
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
@@ -30,24 +23,15 @@ from modelgpt_cli.domains.text.target import make_text_generator
 from modelgpt_cli.domains.text.tasks import GLUE, Episode, TextTask, draw_episode, fixed_episode, held_out, read_tasks
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
-from modelgpt_cli.parameter_generator.checkpoint import (
-    restore_training_state,
-    save_generator,
-    training_state,
-    warm_start,
-)
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import AdapterTrainConfig
 from modelgpt_cli.training.loss import send_back
-from modelgpt_cli.training.processes import interruptible
-from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
+from modelgpt_cli.training.run import TrainingRun
+from modelgpt_cli.training.schedule import check_run, write_config
 from modelgpt_cli.training.settings import read_settings
 
 log = logging.getLogger("modelgpt")
-AVERAGE = "average."
-PROGRESS = ("step", "seconds", "best_loss", "best_step")
 VALIDATION_STREAM = 1_000_003
 SHOTS = (0, 4, 16)
 """Examples per class that a held-out task is validated with."""
@@ -118,7 +102,8 @@ def train_adapters(
     if resume:
         run.restore()
     write_config(out, settings.to_dict())
-    return run.train()
+    rate, best = run.train(), run.best
+    return AdapterReport(out, run.step, run.seconds, rate, best["mean"], best["step"])
 
 
 def load_tasks(settings: AdapterTrainConfig, backbone: Backbone) -> list[TextTask]:
@@ -129,15 +114,31 @@ def load_tasks(settings: AdapterTrainConfig, backbone: Backbone) -> list[TextTas
     return [task for task in found if task.name not in settings.exclude]
 
 
-class AdapterTraining:
-    """One run: the generator, the running average of its weights, its optimiser, and where it stands."""
+class AdapterTraining(TrainingRun[AdapterGenerator]):
+    """One run."""
+
+    shown = "posterior"
 
     def __init__(
         self, config: AdapterTrainConfig, out: Path, device: str, backbone: Backbone, tasks: list[TextTask]
     ) -> None:
-        self.config, self.out, self.device = config, out, device
-        self.backbone = backbone.to(device)
+        self.config, self.backbone = config, backbone.to(device)
         self.bf16 = multiplies_bf16(config.precision, device)
+        self._share_out(tasks)
+        torch.manual_seed(config.seed)
+        sizes = AdapterConfig(
+            backbone=backbone.card.name,
+            size=backbone.size,
+            width=config.width,
+            blocks=config.blocks,
+            shared=config.shared,
+            feedback=config.feedback,
+        )
+        super().__init__(config, out, device, make_text_generator(sizes, backbone), config.init)
+
+    def _share_out(self, tasks: list[TextTask]) -> None:
+        """Which tasks are trained on, how often, and which are held out."""
+        config = self.config
         self.train_tasks = [t for t in tasks if not held_out(t.name, config.holdout)]
         self.validation_tasks = [t for t in tasks if held_out(t.name, config.holdout)]
         self.glue_tasks = [t for t in self.train_tasks if t.name in GLUE]
@@ -151,69 +152,6 @@ class AdapterTraining:
         rows = np.array([len(t.parts["train"].y) for t in self.train_tasks], dtype=np.float64) ** config.temperature
         rows *= [config.glue_weight if t.name in GLUE else 1.0 for t in self.train_tasks]
         self.proportions = rows / rows.sum()
-        torch.manual_seed(config.seed)
-        sizes = AdapterConfig(
-            backbone=backbone.card.name,
-            size=backbone.size,
-            width=config.width,
-            blocks=config.blocks,
-            shared=config.shared,
-            feedback=config.feedback,
-        )
-        self.generator = make_text_generator(sizes, backbone).to(device)
-        if config.init is not None and not (out / "last.safetensors").exists():  # a resumed run has its own weights
-            warm_start(self.generator, config.init)
-        self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self.optimizer = torch.optim.AdamW(
-            self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
-        )
-        self.step = 0
-        self.seconds = 0.0
-        self.best_loss, self.best_step = math.inf, 0
-
-    def restore(self) -> None:
-        """Take up the state of ``last.safetensors``."""
-        with safe_open(str(self.out / "last.safetensors"), "pt") as file:
-            known = json.loads(file.metadata()["progress"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        restore_training_state(state, self.generator, self.optimizer)
-        self.average.load_state_dict({k[len(AVERAGE) :]: v for k, v in state.items() if k.startswith(AVERAGE)})
-        for name in PROGRESS:
-            setattr(self, name, known[name])
-
-    def save(self) -> None:
-        """Write ``last.safetensors`` atomically."""
-        known = {name: getattr(self, name) for name in PROGRESS}
-        average = {AVERAGE + k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
-        with atomic_write(self.out / "last.safetensors", force=True) as temporary:
-            save_file(
-                training_state(self.generator, self.optimizer) | average,
-                str(temporary),
-                metadata={"progress": json.dumps(known), "config": json.dumps(self.config.to_dict())},
-            )
-
-    def train(self) -> AdapterReport:
-        """Run to the end, or until interrupted."""
-        start_step, before, start = self.step, self.seconds, time.monotonic()
-        with interruptible() as interrupted, tqdm(initial=self.step, total=self.config.steps, disable=None) as bar:
-            while progress(self.config, self.step, self.seconds) < 1 and not interrupted:
-                losses, norm = self.update()
-                self.seconds = before + time.monotonic() - start
-                self.step += 1
-                bar.update()
-                if self.step % 25 == 0:
-                    bar.set_postfix(loss=f"{losses['posterior']:.3f}")
-                    self._log(**losses, grad_norm=norm, lr=self._learning_rate())
-                if self.step % self.config.validate_every == 0:
-                    self._checkpoint()
-            if not interrupted and self.step % self.config.validate_every:
-                self._checkpoint()
-        self.save()
-        if interrupted:
-            log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
-            raise KeyboardInterrupt
-        rate = self.config.batch * (self.step - start_step) / max(self.seconds - before, 1e-9)
-        return AdapterReport(self.out, self.step, self.seconds, rate, self.best_loss, self.best_step)
 
     def draw(self, step: int) -> list[Episode]:
         """The episodes of one step, a function of (seed, step) alone, so that a run can be resumed."""
@@ -221,24 +159,11 @@ class AdapterTraining:
         picked = rng.choice(len(self.train_tasks), size=self.config.batch, p=self.proportions)
         return [draw_episode(self.train_tasks[i], rng, self.config.draw) for i in picked]
 
-    def update(self) -> tuple[dict[str, float], float]:
-        """One optimiser step; returns the mean losses and the gradient norm."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)  # LoRA's dropout
-        self.generator.train()
+    def teach(self) -> dict[str, float]:
+        """Add the gradients of the step's episodes; their mean losses."""
         self.backbone.train_adapter()
-        self.optimizer.zero_grad(set_to_none=True)
-        try:
-            found = [self._backward(episode) for episode in self.draw(self.step)]
-        except torch.linalg.LinAlgError:  # a system that can't be solved must not end a run of hours
-            log.warning("Step %d met a head that can't be solved; skipped.", self.step)
-            return {"posterior": math.nan, "prior": math.nan}, math.nan
-        norm = take_step(self.config, self.step, self.generator, self.optimizer)
-        if math.isfinite(norm):
-            self.average.update_parameters(self.generator)
-        posterior, prior = np.mean(found, 0)
-        return {"posterior": float(posterior), "prior": float(prior)}, norm
+        posterior, prior = np.mean([self._backward(episode) for episode in self.draw(self.step)], 0)
+        return {"posterior": float(posterior), "prior": float(prior)}
 
     def _backward(self, episode: Episode) -> tuple[float, float]:
         """Add an episode's share to the gradients; the losses with the support and without."""
@@ -269,14 +194,9 @@ class AdapterTraining:
             send_back(pairs, c.target_lr / c.batch)
         return float(told.detach()), float(alone.detach())
 
-    def _learning_rate(self) -> float:
-        return learning_rate(self.config, self.step, progress(self.config, self.step, self.seconds))
-
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
         """Of the averaged weights, on held-out tasks and GLUE's: mean losses by examples per class, and accuracies."""
-        averaged: AdapterGenerator = self.average.module  # type: ignore[assignment]
-        averaged.eval()
         self.backbone.train_adapter(False)
         losses: dict[str, list[float]] = {}
         detail: dict[str, list[float]] = {}
@@ -286,7 +206,7 @@ class AdapterTraining:
                 for shots in SHOTS[1:]:
                     rng = np.random.default_rng([self.config.seed, VALIDATION_STREAM, i, shots])
                     episode = fixed_episode(task, shots, rng, self.config.validation_query)
-                    found = run_episode(averaged, self.backbone, episode, bf16=self.bf16)
+                    found = run_episode(self.average, self.backbone, episode, bf16=self.bf16)
                     given = {f"{kind}_{shots}": found.posterior}
                     given |= {f"{kind}_0": found.prior} if shots == SHOTS[1] else {}
                     for key, z in sorted(given.items()):
@@ -297,18 +217,6 @@ class AdapterTraining:
         unseen = [result[f"unseen_{shots}"] for shots in SHOTS if f"unseen_{shots}" in result]
         result["mean"] = float(np.mean(unseen or list(result.values())))
         return result | {"scores": detail}
-
-    def _checkpoint(self) -> None:
-        validation = self.validate()
-        if validation["mean"] < self.best_loss:
-            self.best_loss, self.best_step = validation["mean"], self.step
-            info = {"step": self.step, "seed": self.config.seed, "validation": validation}
-            save_generator(self.out / "generator.safetensors", self.average.module, info)  # type: ignore[arg-type]
-        self._log(validation=validation, best_step=self.best_step)
-        self.save()
-
-    def _log(self, **values: Any) -> None:
-        write_log(self.out, self.step, self.seconds, values)
 
 
 def _score(logits: Tensor, answer: Tensor, regression: bool) -> float:

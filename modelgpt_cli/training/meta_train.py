@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -12,19 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out, load_real_tasks
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM, TaskSource, draw_real_batch
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
-from modelgpt_cli.files import atomic_write
 from modelgpt_cli.parameter_generator.checkpoint import (
     make_generator,
-    restore_training_state,
+    restore_run,
     save_generator,
-    training_state,
+    save_run,
     warm_start,
 )
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
@@ -36,6 +32,7 @@ from modelgpt_cli.training.processes import Processes, interruptible, join
 from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
 
 log = logging.getLogger("modelgpt")
+PROGRESS = ("step", "seconds", "best_loss", "best_step")
 
 
 @dataclass
@@ -161,24 +158,16 @@ class MetaTraining:
 
     def restore(self) -> None:
         """Take up the state of ``last.safetensors``."""
-        with safe_open(str(self.out / "last.safetensors"), "pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        restore_training_state(state, self.generator, self.optimizer)
-        self.step, self.seconds = progress["step"], progress["seconds"]
-        self.best_loss, self.best_step = progress["best_loss"], progress["best_step"]
+        known = restore_run(self.out / "last.safetensors", self.generator, self.optimizer)
+        for name in PROGRESS:
+            setattr(self, name, known[name])
 
     def save(self) -> None:
         """Write ``last.safetensors`` atomically, in the main process."""
         if not self.processes.main:
             return
-        progress = {k: getattr(self, k) for k in ("step", "seconds", "best_loss", "best_step")}
-        with atomic_write(self.out / "last.safetensors", force=True) as temporary:
-            save_file(
-                training_state(self.generator, self.optimizer),
-                str(temporary),
-                metadata={"progress": json.dumps(progress), "config": json.dumps(self.config.to_dict())},
-            )
+        known = {name: getattr(self, name) for name in PROGRESS}
+        save_run(self.out / "last.safetensors", self.generator, self.optimizer, known, self.config.to_dict())
 
     def train(self) -> MetaTrainReport:
         """Run to the end, or until interrupted."""

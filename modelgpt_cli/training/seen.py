@@ -8,10 +8,8 @@ validation rows; test rows are not looked at.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.tabular.seen_tasks import SeenTask, encode_seen_table, read_seen_tables
@@ -31,23 +25,15 @@ from modelgpt_cli.domains.tabular.target import make_body, prior_head, score_sca
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import atomic_write
-from modelgpt_cli.parameter_generator.checkpoint import (
-    make_generator,
-    restore_training_state,
-    save_generator,
-    training_state,
-)
+from modelgpt_cli.parameter_generator.checkpoint import make_generator
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.loss import backward
-from modelgpt_cli.training.processes import interruptible
-from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
+from modelgpt_cli.training.run import TrainingRun
+from modelgpt_cli.training.schedule import check_run, write_config
 from modelgpt_cli.training.seen_config import SeenConfig, read_seen_config
 
 log = logging.getLogger("modelgpt")
-AVERAGE = "average."
-PROGRESS = ("step", "seconds", "best_loss", "best_accuracy", "best_step")
 
 
 @dataclass
@@ -107,7 +93,8 @@ def train_on_seen(
     if resume:
         run.restore()
     write_config(out, settings.to_dict())
-    return run.train()
+    rate, best = run.train(), run.best
+    return SeenReport(out, run.step, run.seconds, rate, best["mean"], best.get("accuracy", 0.0), best["step"])
 
 
 def load_seen_tasks(settings: SeenConfig) -> list[SeenTask]:
@@ -127,67 +114,18 @@ def load_seen_tasks(settings: SeenConfig) -> list[SeenTask]:
     return [encode_seen_table(t, encoder, settings.sentences.get(t.name, ())) for t in tables]
 
 
-class SeenTraining:
-    """One run: the generator, the running average of its weights, its optimiser, and where it stands."""
+class SeenTraining(TrainingRun[Generator]):
+    """One run."""
+
+    log_every = 50
 
     def __init__(self, config: SeenConfig, out: Path, device: str, tasks: Sequence[SeenTask]) -> None:
-        self.config, self.out, self.device, self.tasks = config, out, device, list(tasks)
+        self.config, self.tasks = config, list(tasks)
         rows = np.array([len(t.parts["train"][3]) for t in self.tasks], dtype=np.float64) ** config.temperature
         self.proportions = rows / rows.sum()
         torch.manual_seed(config.seed)
-        self.generator = make_generator(GeneratorConfig(width=config.width, blocks=config.blocks)).to(device)
-        self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average))
-        self.optimizer = torch.optim.AdamW(
-            self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
-        )
-        self.step = 0
-        self.seconds = 0.0
-        self.best_loss, self.best_accuracy, self.best_step = math.inf, 0.0, 0
-
-    def restore(self) -> None:
-        """Take up the state of ``last.safetensors``."""
-        with safe_open(str(self.out / "last.safetensors"), "pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        restore_training_state(state, self.generator, self.optimizer)
-        self.average.load_state_dict({k[len(AVERAGE) :]: v for k, v in state.items() if k.startswith(AVERAGE)})
-        for name in PROGRESS:
-            setattr(self, name, progress[name])
-
-    def save(self) -> None:
-        """Write ``last.safetensors`` atomically."""
-        progress = {name: getattr(self, name) for name in PROGRESS}
-        average = {AVERAGE + k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
-        with atomic_write(self.out / "last.safetensors", force=True) as temporary:
-            save_file(
-                training_state(self.generator, self.optimizer) | average,
-                str(temporary),
-                metadata={"progress": json.dumps(progress), "config": json.dumps(self.config.to_dict())},
-            )
-
-    def train(self) -> SeenReport:
-        """Run to the end, or until interrupted."""
-        start_step, start = self.step, time.monotonic()
-        before = self.seconds
-        with interruptible() as interrupted, tqdm(initial=self.step, total=self.config.steps, disable=None) as bar:
-            while progress(self.config, self.step, self.seconds) < 1 and not interrupted:
-                loss, norm = self.update()
-                self.seconds = before + time.monotonic() - start
-                self.step += 1
-                bar.update()
-                if self.step % 50 == 0:
-                    bar.set_postfix(loss=f"{loss:.3f}")
-                    self._log(loss=loss, grad_norm=norm, lr=self._learning_rate())
-                if self.step % self.config.validate_every == 0:
-                    self._checkpoint()
-            if not interrupted and self.step % self.config.validate_every:
-                self._checkpoint()
-        self.save()
-        if interrupted:
-            log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
-            raise KeyboardInterrupt
-        rate = self.config.batch * (self.step - start_step) / max(self.seconds - before, 1e-9)
-        return SeenReport(self.out, self.step, self.seconds, rate, self.best_loss, self.best_accuracy, self.best_step)
+        sizes = GeneratorConfig(width=config.width, blocks=config.blocks)
+        super().__init__(config, out, device, make_generator(sizes))
 
     def draw(self, step: int) -> list[TaskBatch]:
         """The tasks of one step, a function of (seed, step) alone, so that a run can be resumed."""
@@ -207,48 +145,24 @@ class SeenTraining:
             for i in picked
         ]
 
-    def update(self) -> tuple[float, float]:
-        """One optimiser step; returns the mean query loss and the gradient norm."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate()
-        self.generator.train()
-        self.optimizer.zero_grad(set_to_none=True)
+    def teach(self) -> dict[str, float]:
+        """Add the gradients of the step's tasks; their mean query loss."""
         losses = [
             backward(self.generator, batch.to(self.device), self.config.update, self.config.target_lr)  # type: ignore[arg-type]
             for batch in self.draw(self.step)
         ]
-        norm = take_step(self.config, self.step, self.generator, self.optimizer)
-        if math.isfinite(norm):
-            self.average.update_parameters(self.generator)
-        return float(torch.cat(losses).mean()), norm
-
-    def _learning_rate(self) -> float:
-        return learning_rate(self.config, self.step, progress(self.config, self.step, self.seconds))
+        return {"loss": float(torch.cat(losses).mean())}
 
     def validate(self) -> dict[str, float]:
         """Of the averaged weights on the validation rows: mean loss (a share of log C), mean and single accuracies."""
-        averaged: Generator = self.average.module  # type: ignore[assignment]
-        averaged.eval()
         scores = {}
         for i, task in enumerate(self.tasks):
             codes = class_codes(1, task.n_classes, torch.Generator().manual_seed(VALIDATION_STREAM + i))
             batch = task.batch("validation", None, task.described, codes).to(self.device)
-            scores[task.name] = seen_scores(averaged, batch)
+            scores[task.name] = seen_scores(self.average, batch)
         result = {"mean": float(np.mean([loss for loss, _ in scores.values()]))}
         result["accuracy"] = float(np.mean([accuracy for _, accuracy in scores.values()]))
         return result | {name: accuracy for name, (_, accuracy) in scores.items()}
-
-    def _checkpoint(self) -> None:
-        validation = self.validate()
-        if validation["mean"] < self.best_loss:
-            self.best_loss, self.best_accuracy, self.best_step = validation["mean"], validation["accuracy"], self.step
-            info = {"step": self.step, "seed": self.config.seed, "validation": validation}
-            save_generator(self.out / "generator.safetensors", self.average.module, info)  # type: ignore[arg-type]
-        self._log(validation=validation, best_step=self.best_step)
-        self.save()
-
-    def _log(self, **values: Any) -> None:
-        write_log(self.out, self.step, self.seconds, values)
 
 
 @torch.inference_mode()
