@@ -21,6 +21,7 @@ from modelgpt_cli.parameter_generator.adapter import (
     NAME_SCALE,
     PRECISION,
     SEEN_ROWS,
+    AdapterConfig,
     AdapterGenerator,
     Evidence,
     HeadPrior,
@@ -29,6 +30,7 @@ from modelgpt_cli.parameter_generator.adapter import (
     input_groups,
 )
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator, load_generator, save_generator
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,34 @@ def test_each_factor_is_one_that_the_backbone_takes(backbone: Backbone, learnt: 
     for layer, (inputs, outputs) in backbone.adapted.items():
         assert lora[f"{layer}.lora_A"].shape == (rank, inputs)
         assert lora[f"{layer}.lora_B"].shape == (outputs, rank)
+
+
+@torch.no_grad()
+def test_factors_of_convolutions_are_kernels(tmp_path: Path) -> None:
+    spec = [
+        ParameterSpec("a.lora_A", (4, 6, 3, 3)),
+        ParameterSpec("a.lora_B", (10, 4, 1, 1), gain=0.0),
+        ParameterSpec("b.lora_A", (4, 10, 1, 1)),
+        ParameterSpec("b.lora_B", (2, 4, 1, 1), gain=0.0),
+    ]
+    config = AdapterConfig(domain="image", backbone="none", size=10, width=16, embedding=SIZE)
+    generator = AdapterGenerator(config, spec, input_groups(10, "image"))
+    words = words_of(3)
+    lora, tokens = generator.adapt(words)
+    assert {p.name: tuple(lora[p.name].shape) for p in spec} == {p.name: p.sizes for p in spec}
+    assert all(bool(lora[p.name].any()) == bool(p.gain) for p in spec), "a no-op at the start"
+    for parameter in generator.factors.out.parameters():
+        parameter.normal_()
+    # Each of the r kernels is decoded from its own token, so of lora_B the columns differ, not only the rows.
+    second = generator.adapt(words)[0]["a.lora_B"][:, :, 0, 0]
+    assert all(not torch.allclose(second[:, 0], second[:, k]) for k in range(1, 4))
+    assert float(generator.beyond_shared(generator.adapt(words)[0])) > 0
+    assert generator.head(tokens, words, None, None).weight.shape == (11, 3)
+    save_generator(tmp_path / "g.safetensors", generator, {})
+    again = load_adapter_generator(tmp_path / "g.safetensors", domain="image")[0]
+    assert torch.equal(again.adapt(words)[0]["a.lora_B"], generator.adapt(words)[0]["a.lora_B"])
+    with pytest.raises(ModelGPTError, match="for the domain image, not for text"):
+        load_adapter_generator(tmp_path / "g.safetensors")
 
 
 @torch.no_grad()

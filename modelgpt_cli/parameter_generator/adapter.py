@@ -34,6 +34,8 @@ _LIMIT = 6.0
 class AdapterConfig:
     """Sizes of a generator; part of every checkpoint."""
 
+    domain: str = "text"
+    """Which domain's backbones it adapts."""
     backbone: str = "minilm-l6"
     """Name of the backbone's card."""
     size: int = 384
@@ -112,11 +114,13 @@ class HeadPrior:
     precision: Tensor
 
 
-def input_groups(size: int) -> dict[bool, dict[str, int]]:
+def input_groups(size: int, domain: str = "text") -> dict[bool, dict[str, int]]:
     """The kinds of head inputs and how many of each, in order: of single inputs (False), and of pairs (True).
 
     A pair has both texts, their distance and product by component, and their cosine (after InferSent's).
     """
+    if domain == "image":
+        return {False: {"picture": size}}
     pair = {"first": size, "second": size, "distance": size, "product": size, "cosine": 1}
     return {False: {"text": size}, True: pair}
 
@@ -205,7 +209,7 @@ class AdapterGenerator(nn.Module):
     def beyond_shared(self, lora: Mapping[str, Tensor]) -> Tensor:
         """Mean square of what is generated for this task alone, in units of a factor's usual size."""
         base = self.factors.base
-        squares = [(lora[p.name] - base[_key(p.name)]).square().mean() * max(p.sizes) for p in self.spec]
+        squares = [(lora[p.name] - base[_key(p.name)]).square().mean() * _length(p) for p in self.spec]
         return torch.stack(squares).mean()
 
     def _told(self, evidence: Evidence, groups: Mapping[str, int]) -> Tensor:
@@ -229,8 +233,9 @@ class AdapterGenerator(nn.Module):
 class FactorDecoder(nn.Module):
     """LoRA factors from the global token with embeddings of layer and factor row (after Text-to-LoRA).
 
-    Each row of a factor (a column, of the second one) is decoded on its own, by one decoder per length. Ordinary LoRA
-    initialisation plus a decoder that starts at zero: the first adapter is a no-op.
+    Each row of a factor (a column, of the second one) is decoded on its own, by one decoder per length; of a
+    convolution that is one of its r kernels. Ordinary LoRA initialisation plus a decoder that starts at zero: the first
+    adapter is a no-op. Of each pair, lora_A (r, inputs[, h, w]) has a gain and lora_B (outputs, r[, 1, 1]) none.
     """
 
     def __init__(self, config: AdapterConfig, spec: list[ParameterSpec]) -> None:
@@ -243,12 +248,12 @@ class FactorDecoder(nn.Module):
             if p.gain:
                 nn.init.kaiming_uniform_(start, a=math.sqrt(5))
             self.base[_key(p.name)] = nn.Parameter(start if p.gain else start.zero_())
-        rank = min(spec[0].sizes)
+        rank = next(p.sizes[0] for p in spec if p.gain)
         self.layer = nn.Parameter(torch.randn(len(spec), 1, D) * 0.5)
         self.row = nn.Parameter(torch.randn(2, rank, D) * 0.5)
         self.from_world = nn.Linear(D, D)
         self.norm = nn.LayerNorm(D)
-        lengths = sorted({max(p.sizes) for p in spec})
+        lengths = sorted({_length(p) for p in spec})
         self.out = nn.ModuleDict({str(n): zero_init(nn.Linear(D, n)) for n in lengths})
 
     def forward(self, world: Tensor) -> dict[str, Tensor]:
@@ -260,11 +265,17 @@ class FactorDecoder(nn.Module):
             if self.shared:
                 result[p.name] = base
                 continue
-            second = int(p.sizes[0] > p.sizes[1])  # lora_B is (outputs, r)
+            second = int(not p.gain)  # lora_B
             hidden = F.gelu(self.norm(heard + self.layer[i] + self.row[second]))  # (r, D)
-            rows = self.out[str(max(p.sizes))](hidden) * max(p.sizes) ** -0.5  # (r, length)
-            result[p.name] = base + (rows.T if second else rows)
+            rows = self.out[str(_length(p))](hidden) * _length(p) ** -0.5  # (r, length)
+            result[p.name] = base + (rows.T if second else rows).reshape(p.sizes)
         return result
+
+
+def _length(p: ParameterSpec) -> int:
+    """Numbers in one of a factor's r rows (lora_A), or columns (lora_B)."""
+    rank = p.sizes[0] if p.gain else p.sizes[1]
+    return math.prod(p.sizes) // rank
 
 
 def class_evidence(phi: Tensor, target: Tensor, regression: bool, alone: HeadPrior | None = None) -> Evidence:

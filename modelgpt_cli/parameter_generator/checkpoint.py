@@ -33,7 +33,7 @@ def save_generator(path: str | Path, generator: Generator | AdapterGenerator, in
     """Write a checkpoint atomically; `info` (JSON) goes into the header."""
     header: dict[str, Any] = {"format": FORMAT, "domain": "tabular", "generator": generator.config.to_dict(), **info}
     if isinstance(generator, AdapterGenerator):
-        header |= {"domain": "text", "spec": [[p.name, list(p.sizes), p.gain] for p in generator.spec]}
+        header |= {"domain": generator.config.domain, "spec": [[p.name, list(p.sizes), p.gain] for p in generator.spec]}
     state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     with atomic_write(path, force=True) as temporary:
         save_file(state, str(temporary), metadata={"modelgpt": json.dumps(header)})
@@ -60,12 +60,14 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, di
     return generator.to(device), header
 
 
-def load_adapter_generator(path: str | Path, device: str = "cpu") -> tuple[AdapterGenerator, dict[str, Any]]:
-    """Read a checkpoint of a generator of adapters (text); otherwise as `load_generator`."""
-    header, state = _read(path, device, "text")
+def load_adapter_generator(
+    path: str | Path, device: str = "cpu", domain: str = "text"
+) -> tuple[AdapterGenerator, dict[str, Any]]:
+    """Read a checkpoint of a generator of adapters (texts, images); otherwise as `load_generator`."""
+    header, state = _read(path, device, domain)
     config = AdapterConfig(**header["generator"])
     spec = [ParameterSpec(name, tuple(sizes), gain=gain) for name, sizes, gain in header["spec"]]
-    generator = AdapterGenerator(config, spec, input_groups(config.size))
+    generator = AdapterGenerator(config, spec, input_groups(config.size, domain))
     _fill(generator, state, path)
     return generator.to(device), header
 
@@ -108,8 +110,10 @@ def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> Non
     ModelGPTError
         If the checkpoint can't be read, or holds weights that don't fit.
     """
-    load = load_generator if isinstance(generator, Generator) else load_adapter_generator
-    state = load(path)[0].state_dict()
+    if isinstance(generator, Generator):
+        state = load_generator(path)[0].state_dict()
+    else:
+        state = load_adapter_generator(path, domain=generator.config.domain)[0].state_dict()
     try:
         extra = generator.load_state_dict(state, strict=False).unexpected_keys
     except RuntimeError as error:
