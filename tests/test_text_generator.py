@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_texts import SIZE, loaded, sayings, tiny_backbone, tiny_generator
 
+from modelgpt_cli.domains.head import episode_loss, solve, with_bias
 from modelgpt_cli.domains.text.backbone import Backbone
-from modelgpt_cli.domains.text.episode import embed, episode_loss, run_episode, solve, with_bias
+from modelgpt_cli.domains.text.episode import embed, run_episode
 from modelgpt_cli.domains.text.tasks import Episode
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.errors import ModelGPTError

@@ -15,7 +15,8 @@ from bad_input import Bench
 from safetensors.torch import load_file
 from tiny_texts import SIZE, loaded, tiny_backbone, tiny_generator, write_tasks
 
-from modelgpt_cli.domains.text.episode import episode_loss, run_episode
+from modelgpt_cli.domains.head import episode_loss
+from modelgpt_cli.domains.text.episode import run_episode
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.training.adapter_config import AdapterTrainConfig

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.devices import multiplies_bf16, pick_device
+from modelgpt_cli.domains.head import episode_loss
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.text.cards import find_card
-from modelgpt_cli.domains.text.episode import episode_loss, run_episode
+from modelgpt_cli.domains.text.episode import run_episode
 from modelgpt_cli.domains.text.target import make_text_generator
 from modelgpt_cli.domains.text.tasks import GLUE, Episode, TextTask, draw_episode, fixed_episode, held_out, read_tasks
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer

@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.codec import level_codes
 from modelgpt_cli.domains.tabular.crossfit import fold_of
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.training.tune import check_labels

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.devices import multiplies_bf16
+from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.crossfit import fold_of
-from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.errors import ModelGPTError

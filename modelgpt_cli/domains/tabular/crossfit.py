@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
     Fitted,
@@ -24,7 +25,6 @@ from modelgpt_cli.domains.tabular.fit import (
     standardise_target,
 )
 from modelgpt_cli.domains.tabular.head import CURVATURE, Refiner, head_outputs
-from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.parameter_generator.generator import Generator

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from modelgpt_cli.domains.head import solve, with_bias
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tasks import Episode
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, HeadPrior, class_evidence
-from modelgpt_cli.parameter_generator.logistic import posterior_rows
 
 TOKENS = 4096
 """Tokens of a batch, with the padding: about what fits the processor's cache."""
@@ -43,11 +43,6 @@ def embed(
         order.append(torch.from_numpy(index))
     back = torch.argsort(torch.cat(order)).to(device)
     return torch.cat(parts)[back]
-
-
-def with_bias(phi: Tensor) -> Tensor:
-    """Head inputs with a constant one, (N, P + 1)."""
-    return F.pad(phi, (0, 1), value=1.0)
 
 
 @dataclass
@@ -122,19 +117,5 @@ def run_episode(
     return Answers(query @ weight, query @ alone.weight, on_support, kept, lora)
 
 
-def solve(phi: Tensor, target: Tensor, prior: HeadPrior, regression: bool) -> Tensor:
-    """The posterior head (P + 1, C) of few rows `phi` (s, P)."""
-    return posterior_rows(with_bias(phi), target, prior.weight, prior.precision, regression=regression)
-
-
-def episode_loss(logits: Tensor, answer: Tensor, regression: bool) -> Tensor:
-    """Mean loss over the queries: about 1 for a model that knows nothing, 0 for a perfect one."""
-    if regression:
-        return F.huber_loss(logits[:, 0], answer, delta=2.0) * 2
-    return F.cross_entropy(logits, answer) / torch.log(torch.tensor(float(logits.shape[1])))
-
-
 def _join(first: Encoded, second: Encoded) -> Encoded:
-    import numpy as np
-
     return Encoded(first.ids + second.ids, np.concatenate([first.second, second.second]))

@@ -1,67 +1,40 @@
-"""A build's numbers: the generator's words made into factors, every labelled row embedded once, the head solved.
+"""A text build's numbers: the generator's words made into factors, every labelled row embedded once.
 
-The factors come from words alone, so the rows' head inputs are the same whatever rows are held out: cross-validation
-generates and solves the head anew for each fold, on inputs that no label has touched.
-Shapes: N rows, P head inputs, C outputs.
+The head is solved by `domains.head`. Shapes: N rows, P head inputs, C outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.tabular.scores import class_scores, regression_scores
+from modelgpt_cli.domains.head import HeadSource, head_scores
 from modelgpt_cli.domains.text.backbone import Backbone, Tokens
-from modelgpt_cli.domains.text.episode import with_bias
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tokens import Encoded
-from modelgpt_cli.parameter_generator.adapter import (
-    PRECISION,
-    AdapterGenerator,
-    HeadPrior,
-    Words,
-    class_evidence,
-)
-from modelgpt_cli.parameter_generator.logistic import posterior
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
-FOLDS = 5
-MANY_ROWS = 2000
-"""Above so many rows, three folds say as much."""
-LEAST_ROWS = 8
-"""With fewer rows nothing is held out: the scores would say nothing."""
-STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
-"""Multiples of the generated precision that cross-validation chooses from, where there are rows enough to tell."""
-CHOICE_ROWS = 32
-OURS, LINEAR, MAJORITY, PRIOR_ONLY = "model", "linear", "majority", "requirement only"
-"""Names of the models that a build compares: 'linear' counts words."""
+LINEAR, MAJORITY = "linear", "majority"
+"""The simplest models that a build is compared with: 'linear' counts words."""
 BATCH_TOKENS = 4096
 
 
-@dataclass
-class Adapted:
+@dataclass(kw_only=True)
+class Adapted(HeadSource):
     """A backbone with the generated factors merged in, and what the head is generated from.
 
     Attributes
     ----------
     encoder : nn.Module
         transformers' module.
-    generator : AdapterGenerator, optional
-        None for a backbone that none was trained for: the head starts from nothing.
-    tokens : Tensor (1 + C, D), optional
-    named : Tensor (C, P), optional
-        Class names as the adapted backbone sees them.
     """
 
     encoder: nn.Module
     type_ids: bool
-    words: Words
-    generator: AdapterGenerator | None
-    tokens: Tensor | None = None
-    named: Tensor | None = None
 
     @torch.inference_mode()
     def embed(self, rows: Encoded, pair: bool) -> Tensor:
@@ -79,19 +52,6 @@ class Adapted:
             given["token_type_ids"] = batch.segments
         return head_inputs(self.encoder(**given).last_hidden_state, batch.mask, batch.segments, pair)
 
-    @torch.inference_mode()
-    def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
-        """The generated head, with the labelled rows in view or without any."""
-        if self.generator is None or self.tokens is None:
-            shape = (n_inputs + 1, len(self.words.names))
-            return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
-        regression = self.words.regression
-        alone = self.generator.head(self.tokens, self.words, self.named, None)
-        if phi is None or target is None:
-            return alone
-        evidence = class_evidence(phi, target, regression, alone)
-        return self.generator.head(self.tokens, self.words, self.named, evidence)
-
 
 @torch.inference_mode()
 def adapt(
@@ -105,132 +65,11 @@ def adapt(
         Class names as texts (C,), where there are any.
     """
     lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
-    adapted = Adapted(backbone.merge(lora).to(device).eval(), backbone.type_ids, words, generator, tokens)
+    encoder = backbone.merge(lora).to(device).eval()
+    adapted = Adapted(encoder=encoder, type_ids=backbone.type_ids, words=words, generator=generator, tokens=tokens)
     if names is not None and not words.pair and generator is not None:
         adapted.named = adapted.embed(names, False)
     return adapted
-
-
-@dataclass
-class HeadFit:
-    """A solved head.
-
-    Attributes
-    ----------
-    weight : float32 (P, C)
-    bias : float32 (C,)
-    strength : float
-        Chosen multiple of the generated precision.
-    metrics : dict
-        Name of a model → metric → value, on held-out rows; empty where there were too few.
-    held_out : float32 (N, C), optional
-        Cross-validated probabilities or predictions (standardised).
-    """
-
-    weight: Tensor
-    bias: Tensor
-    strength: float = 1.0
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    held_out: np.ndarray | None = None
-
-
-@torch.inference_mode()
-def fit_head(adapted: Adapted, phi: Tensor, target: Tensor, *, seed: int, scale: tuple[float, float]) -> HeadFit:
-    """Solve the head on labelled rows, and find out by cross-validation how good it is.
-
-    Parameters
-    ----------
-    phi : (N, P)
-    target : (N, C)
-        One-hot, or standardised.
-    scale : (float, float)
-        Regression: mean and standard deviation of the target.
-    """
-    regression = adapted.words.regression
-    folds = make_folds(target, regression, seed)
-    metrics: dict[str, dict[str, float]] = {}
-    strength, held_out = 1.0, None
-    if folds is not None:
-        strength, held_out = _cross_validate(adapted, phi, target, folds)
-        alone = with_bias(phi) @ adapted.prior(None, None, phi.shape[1]).weight
-        metrics[OURS] = _scores(held_out, target, regression, scale)
-        if adapted.generator is not None and not regression:
-            metrics[PRIOR_ONLY] = _scores(alone.softmax(1).numpy(), target, regression, scale)
-    weight = _solve(adapted, phi, target, strength)
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out)
-
-
-def _solve(adapted: Adapted, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:
-    """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
-    prior = adapted.prior(phi, target, phi.shape[1])
-    regression = adapted.words.regression
-    given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
-    weight = prior.weight.clone()
-    weight[:, given] = posterior(
-        with_bias(phi),
-        target[:, given],
-        prior.weight[:, given],
-        prior.precision * strength,
-        regression=regression,
-        gram=gram,
-    )
-    return weight
-
-
-def make_folds(target: Tensor, regression: bool, seed: int) -> np.ndarray | None:
-    """The fold of each row (N,), stratified; None where there are too few rows to hold any out."""
-    n = len(target)
-    if n < LEAST_ROWS:
-        return None
-    rng = np.random.default_rng([seed, 29])
-    order = rng.permutation(n)
-    if not regression:  # rows of a class one after the other, so that the folds share them evenly
-        labels = target.argmax(1).numpy()[order]
-        order = order[np.argsort(labels, kind="stable")]
-    count = FOLDS if n <= MANY_ROWS else 3
-    folds = np.empty(n, dtype=np.int64)
-    folds[order] = np.arange(n) % count
-    return folds
-
-
-def _cross_validate(adapted: Adapted, phi: Tensor, target: Tensor, folds: np.ndarray) -> tuple[float, np.ndarray]:
-    """The multiple of the precision that does best on held-out rows, and its answers there."""
-    regression = adapted.words.regression
-    strengths = STRENGTHS if len(phi) >= CHOICE_ROWS else STRENGTHS[:1]
-    answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
-    full = with_bias(phi)
-    total = full.T @ full if len(phi) > MANY_ROWS else None
-    for fold in range(folds.max() + 1):
-        out = torch.from_numpy(folds == fold)
-        gram = None if total is None else total - full[out].T @ full[out]
-        for s in strengths:
-            logits = full[out] @ _solve(adapted, phi[~out], target[~out], s, gram)
-            answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
-    truth = target.numpy()
-    losses = {s: _loss(found, truth, regression) for s, found in answers.items()}
-    best = min(losses, key=lambda s: float(losses[s].mean()))
-    # The generated precision stays unless another one is clearly better: by more than the noise of the comparison.
-    gain = losses[1.0] - losses[best]
-    if gain.mean() < gain.std() / len(gain) ** 0.5:
-        best = 1.0
-    return best, answers[best]
-
-
-def _loss(found: np.ndarray, truth: np.ndarray, regression: bool) -> np.ndarray:
-    """Loss of each row, (N,)."""
-    if regression:
-        squares: np.ndarray = (found - truth)[:, 0] ** 2
-        return squares
-    return -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
-
-
-def _scores(found: np.ndarray, target: Tensor, regression: bool, scale: tuple[float, float]) -> dict[str, float]:
-    """Metrics as a build reports them."""
-    if not regression:
-        return class_scores(found, target.argmax(1).numpy())
-    mean, std = scale
-    predicted, y = found[:, 0] * std + mean, target[:, 0].numpy() * std + mean
-    return regression_scores(predicted, y)
 
 
 def baseline_scores(
@@ -265,4 +104,4 @@ def baseline_scores(
         else:
             counted[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
     found = {LINEAR: counted, MAJORITY: majority}
-    return {name: _scores(answers, target, regression, scale) for name, answers in found.items()}
+    return {name: head_scores(answers, target, regression, scale) for name, answers in found.items()}
