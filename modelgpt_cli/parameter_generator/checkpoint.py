@@ -136,7 +136,7 @@ def save_run(
         state |= {_AVERAGE + k: v.detach().cpu().clone() for k, v in averaged.state_dict().items()}
     metadata = {"progress": json.dumps(known), "config": json.dumps(config)}
     with atomic_write(path, force=True) as temporary:
-        save_file(state, str(temporary), metadata=metadata)
+        save_file({k: v.contiguous() for k, v in state.items()}, str(temporary), metadata=metadata)
 
 
 def restore_run(
