@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from modelgpt_cli.runtime.card import inspect
     from modelgpt_cli.runtime.evaluate import evaluate
     from modelgpt_cli.runtime.predict import predict
-    from modelgpt_cli.training.adapters import train_adapters
     from modelgpt_cli.training.meta_train import meta_train
     from modelgpt_cli.training.seen import train_on_seen
+    from modelgpt_cli.training.texts import train_texts
     from modelgpt_cli.training.tune import tune
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
     "inspect",
     "meta_train",
     "predict",
-    "train_adapters",
     "train_on_seen",
+    "train_texts",
     "tune",
 ]
 
@@ -38,7 +38,7 @@ VERBS = {
     "inspect": "modelgpt_cli.runtime.card",
     "meta_train": "modelgpt_cli.training.meta_train",
     "predict": "modelgpt_cli.runtime.predict",
-    "train_adapters": "modelgpt_cli.training.adapters",
+    "train_texts": "modelgpt_cli.training.texts",
     "train_on_seen": "modelgpt_cli.training.seen",
     "tune": "modelgpt_cli.training.tune",
 }

@@ -25,10 +25,10 @@ from benchmark_text_metrics import score
 from benchmark_text_ours import generator_file, with_shared_lora, without_lora
 
 from modelgpt_cli.domains.head import fit_head, with_bias
+from modelgpt_cli.domains.tasks import label_text, make_words
 from modelgpt_cli.domains.text.backbone import load_backbone
 from modelgpt_cli.domains.text.cards import find_card
 from modelgpt_cli.domains.text.fit import Adapted, adapt
-from modelgpt_cli.domains.text.tasks import label_text, make_words
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.text.cards import CARDS, find_card
-from modelgpt_cli.domains.text.episode import embed
+from modelgpt_cli.domains.text.embed import embed
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT, head_inputs
 from modelgpt_cli.domains.text.model import encoder_config, make_encoder
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer

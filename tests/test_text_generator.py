@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_texts import SIZE, loaded, sayings, tiny_backbone, tiny_generator
 
+from modelgpt_cli.domains.episode import run_episode
 from modelgpt_cli.domains.head import episode_loss, solve, with_bias
+from modelgpt_cli.domains.tasks import Episode
 from modelgpt_cli.domains.text.backbone import Backbone
-from modelgpt_cli.domains.text.episode import embed, run_episode
-from modelgpt_cli.domains.text.tasks import Episode
+from modelgpt_cli.domains.text.embed import embed
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator.adapter import (
@@ -295,7 +297,7 @@ def test_agreement_of_numbers_is_their_correlation() -> None:
 def test_an_episode_teaches_every_part(backbone: Backbone, classes: int, pair: bool) -> None:
     generator = tiny_generator(backbone, shaken=0.1)
     episode = episode_of(backbone, classes, pair=pair)
-    found = run_episode(generator, backbone, episode)
+    found = run_episode(generator, partial(embed, backbone), episode)
     assert found.posterior.shape == found.prior.shape == found.prior_support.shape == (12, max(classes, 1))
     regression = episode.words.regression
     loss = sum(episode_loss(z, episode.answer, regression) for z in (found.posterior, found.prior))
@@ -315,7 +317,7 @@ def test_an_episode_teaches_every_part(backbone: Backbone, classes: int, pair: b
 @torch.no_grad()
 def test_an_episode_is_the_prior_solved_on_the_support(backbone: Backbone, learnt: AdapterGenerator) -> None:
     episode = episode_of(backbone, 3)
-    found = run_episode(learnt, backbone, episode)
+    found = run_episode(learnt, partial(embed, backbone), episode)
     lora = found.lora
     words, tokens = episode.words, learnt.adapt(episode.words)[1]
     support, query = (embed(backbone, lora, rows, False) for rows in (episode.support, episode.query))
@@ -331,8 +333,8 @@ def test_an_episode_is_the_prior_solved_on_the_support(backbone: Backbone, learn
 
 def test_rows_that_pass_no_gradient_count_all_the_same(backbone: Backbone, learnt: AdapterGenerator) -> None:
     episode = episode_of(backbone, 3)
-    found = run_episode(learnt, backbone, episode, free=2)
-    few, every = found.posterior, run_episode(learnt, backbone, episode).posterior
+    found = run_episode(learnt, partial(embed, backbone), episode, free=2)
+    few, every = found.posterior, run_episode(learnt, partial(embed, backbone), episode).posterior
     assert len(found.prior_support) == len(found.kept) == 2
     torch.testing.assert_close(few, every, atol=1e-3, rtol=1e-3)
     torch.manual_seed(0)

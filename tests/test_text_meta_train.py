@@ -15,14 +15,14 @@ from bad_input import Bench
 from safetensors.torch import load_file
 from tiny_texts import SIZE, loaded, tiny_backbone, tiny_generator, write_tasks
 
+from modelgpt_cli.domains.episode import run_episode
 from modelgpt_cli.domains.head import episode_loss
-from modelgpt_cli.domains.text.episode import run_episode
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
-from modelgpt_cli.training.adapter_config import AdapterTrainConfig
-from modelgpt_cli.training.adapters import AdapterTraining, load_tasks, train_adapters
+from modelgpt_cli.training.adapter_config import TextTrainConfig
 from modelgpt_cli.training.loss import send_back
 from modelgpt_cli.training.settings import read_settings
+from modelgpt_cli.training.texts import TextTraining, load_tasks, train_texts
 
 TINY = {
     "width": 16,
@@ -61,11 +61,11 @@ def written(path: Path, world: Path, **changes: object) -> Path:
     return path
 
 
-def training(world: Path, out: Path, **changes: object) -> AdapterTraining:
+def training(world: Path, out: Path, **changes: object) -> TextTraining:
     """A run that has not begun."""
     backbone = loaded(world / "tiny")
-    settings = AdapterTrainConfig(**(TINY | {"tasks": str(world / "tasks"), "steps": 4} | changes))
-    return AdapterTraining(settings, out, "cpu", backbone, load_tasks(settings, backbone))
+    settings = TextTrainConfig(**(TINY | {"tasks": str(world / "tasks"), "steps": 4} | changes))
+    return TextTraining(settings, out, "cpu", backbone, load_tasks(settings, backbone))
 
 
 def log_of(run: Path) -> list[dict]:
@@ -74,14 +74,14 @@ def log_of(run: Path) -> list[dict]:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGINT in the middle of a training step."""
-    original = AdapterTraining.update
+    original = TextTraining.update
 
-    def update(self: AdapterTraining):
+    def update(self: TextTraining):
         if self.step == step:
             signal.raise_signal(signal.SIGINT)
         return original(self)
 
-    monkeypatch.setattr(AdapterTraining, "update", update)
+    monkeypatch.setattr(TextTraining, "update", update)
 
 
 # A run --------------------------------------------------------------------------------------------------------------
@@ -123,21 +123,21 @@ def test_the_command_trains_a_generator(bench: Bench, world: Path, config: Path)
 
 def test_tasks_are_drawn_by_size_and_glue_more_often(world: Path, tmp_path: Path) -> None:
     run = training(world, tmp_path)
-    assert [t.name for t in run.train_tasks] == ["alike", "sst2", "stars", "topics"]
-    assert [t.name for t in run.validation_tasks] == ["waters"]
-    share = dict(zip((t.name for t in run.train_tasks), run.proportions, strict=True))
+    assert [t.name for t in run.shares.train] == ["alike", "sst2", "stars", "topics"]
+    assert [t.name for t in run.shares.judged["unseen"]] == ["waters"]
+    share = dict(zip((t.name for t in run.shares.train), run.proportions, strict=True))
     assert sum(share.values()) == pytest.approx(1)
     assert share["alike"] == pytest.approx(share["topics"])
     assert share["sst2"] == pytest.approx(share["topics"] * 2 * (40 / 60) ** 0.5)
     without = training(world, tmp_path, exclude=["topics", "waters"])
-    assert [t.name for t in without.train_tasks + without.validation_tasks] == ["alike", "sst2", "stars"]
+    assert [t.name for t in without.shares.train + without.shares.judged["unseen"]] == ["alike", "sst2", "stars"]
 
 
 def test_a_step_is_a_function_of_seed_and_number(world: Path, tmp_path: Path) -> None:
     run, again, other = (training(world, tmp_path, seed=seed) for seed in (0, 0, 1))
     run.draw(0)
 
-    def shown(run: AdapterTraining, step: int) -> list:
+    def shown(run: TextTraining, step: int) -> list:
         return [(e.task, [row.tolist() for row in (*e.support.ids, *e.query.ids)]) for e in run.draw(step)]
 
     assert shown(run, 7) == shown(again, 7)
@@ -200,7 +200,7 @@ def test_delta_cuts_the_graph_at_what_is_generated(world: Path, tmp_path: Path) 
         seen.append(value)
         return value.detach().requires_grad_()
 
-    found = run_episode(run.generator, run.backbone, episode, cut=cut)
+    found = run_episode(run.generator, run.embed, episode, cut=cut)
     regression = episode.words.regression
     sum(episode_loss(z, episode.answer, regression) for z in (found.posterior, found.prior)).backward()
     assert len(seen) == len(run.generator.spec) + 3  # the factors; both heads, and the precision
@@ -229,13 +229,13 @@ def test_resume_is_bit_for_bit(
     update: str, world: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train_adapters(config=config, steps=5, update=update, out=whole, device="cpu")
+    train_texts(config=config, steps=5, update=update, out=whole, device="cpu")
     with monkeypatch.context() as patch:
         interrupt_at(patch, step=2)
         with pytest.raises(KeyboardInterrupt):
-            train_adapters(config=config, steps=5, update=update, out=parts, device="cpu")
+            train_texts(config=config, steps=5, update=update, out=parts, device="cpu")
     assert log_of(parts)[-1]["step"] == 2
-    report = train_adapters(out=parts, resume=True, device="cpu")
+    report = train_texts(out=parts, resume=True, device="cpu")
     assert report.steps == 5
     for name in ("last.safetensors", "generator.safetensors"):
         one, two = load_file(whole / name), load_file(parts / name)
@@ -251,8 +251,8 @@ def test_the_best_average_is_what_is_kept(
 ) -> None:
     written(config, world, validate_every=1)
     means = iter([0.5, 0.3, 0.4])
-    monkeypatch.setattr(AdapterTraining, "validate", lambda self: {"mean": next(means)})
-    report = train_adapters(config=config, steps=3, out=tmp_path / "run", device="cpu")
+    monkeypatch.setattr(TextTraining, "validate", lambda self: {"mean": next(means)})
+    report = train_texts(config=config, steps=3, out=tmp_path / "run", device="cpu")
     assert (report.best_step, report.validation_loss) == (2, 0.3)
     _, header = load_adapter_generator(tmp_path / "run" / "generator.safetensors")
     assert (header["step"], header["validation"]) == (2, {"mean": 0.3})
@@ -263,22 +263,22 @@ def test_the_best_average_is_what_is_kept(
 
 def test_a_run_can_start_from_a_generator(world: Path, config: Path, tmp_path: Path) -> None:
     written(config, world, feedback=False)
-    train_adapters(config=config, steps=2, out=tmp_path / "first", device="cpu")
+    train_texts(config=config, steps=2, out=tmp_path / "first", device="cpu")
     init = tmp_path / "first" / "generator.safetensors"
     written(config, world, feedback=True, init=str(init), lr=1e-6)
-    train_adapters(config=config, steps=1, out=tmp_path / "second", device="cpu")
+    train_texts(config=config, steps=1, out=tmp_path / "second", device="cpu")
     first, later = (load_file(tmp_path / name / "generator.safetensors") for name in ("first", "second"))
     assert set(first) < set(later)  # what the first one lacked starts fresh
     assert max(float((first[name] - later[name]).abs().max()) for name in first) < 1e-4
     init.unlink()  # a resumed run doesn't need it any more
-    assert train_adapters(config=config, steps=2, out=tmp_path / "second", resume=True, device="cpu").steps == 2
+    assert train_texts(config=config, steps=2, out=tmp_path / "second", resume=True, device="cpu").steps == 2
     with pytest.raises(ModelGPTError, match="No generator checkpoint"):
-        train_adapters(config=config, steps=1, out=tmp_path / "third", device="cpu")
+        train_texts(config=config, steps=1, out=tmp_path / "third", device="cpu")
 
 
 def test_nothing_to_resume(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelGPTError, match="no run to resume"):
-        train_adapters(config=config, steps=1, out=tmp_path / "nowhere", resume=True, device="cpu")
+        train_texts(config=config, steps=1, out=tmp_path / "nowhere", resume=True, device="cpu")
 
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -309,16 +309,16 @@ def test_nothing_to_resume(config: Path, tmp_path: Path) -> None:
 def test_bad_configuration_is_named(changes: dict, words: list[str], world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "bad.yaml", world, **({"steps": 1} | changes))
     with pytest.raises(UsageError) as caught:
-        train_adapters(config=path, out=tmp_path / "run")
+        train_texts(config=path, out=tmp_path / "run")
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_flags_win_over_the_file(world: Path, config: Path) -> None:
-    settings = read_settings(AdapterTrainConfig, config, steps=9, seed=None, update="delta")
+    settings = read_settings(TextTrainConfig, config, steps=9, seed=None, update="delta")
     assert (settings.steps, settings.seed, settings.update, settings.width) == (9, 0, "delta", 16)
     assert settings.draw.query == 8
-    assert AdapterTrainConfig(**settings.to_dict()).to_dict() == settings.to_dict()
+    assert TextTrainConfig(**settings.to_dict()).to_dict() == settings.to_dict()
     assert replace(settings, exclude=("a",)).to_dict()["exclude"] == ["a"]
 
 
@@ -326,19 +326,19 @@ def test_flags_win_over_the_file(world: Path, config: Path) -> None:
 def test_tasks_to_train_on_and_to_choose_by_are_needed(changes: dict, world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "some.yaml", world, **changes)
     with pytest.raises(UsageError, match="tasks are to be trained on"):
-        train_adapters(config=path, steps=1, out=tmp_path / "run", device="cpu")
+        train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
 def test_training_may_begin_at_full_speed(world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "fast.yaml", world, warmup=0)
-    assert train_adapters(config=path, steps=1, out=tmp_path / "run", device="cpu").steps == 1
+    assert train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu").steps == 1
 
 
 def test_the_window_of_the_training_is_the_encoders_at_most(world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "wide.yaml", world, max_tokens=500)
     with pytest.raises(UsageError, match="reads 160 tokens at most"):
-        train_adapters(config=path, steps=1, out=tmp_path / "run", device="cpu")
+        train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu")
 
 
 COMMANDS = {

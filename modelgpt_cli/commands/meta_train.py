@@ -140,7 +140,7 @@ def _train_on_texts(
         raise UsageError("--seen, --compile and --workers are for tables.", "Texts are read once and kept in memory.")
     if started() > 1:
         raise UsageError("--domain text runs in one process.", hint="Start it without accelerate launch or torchrun.")
-    report = api.train_adapters(**common, backbone=backbone, precision=precision)
+    report = api.train_texts(**common, backbone=backbone, precision=precision)
     if as_json:
         result_json(report.to_dict())
         return

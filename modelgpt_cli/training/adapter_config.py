@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from modelgpt_cli.domains.text.tasks import Draw
+from modelgpt_cli.domains.tasks import Draw
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.adapter import SEEN_ROWS, AdapterConfig
 from modelgpt_cli.training.settings import RunSettings
@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "bf16", "float32")
 
 @dataclass(frozen=True)
 class AdapterTrainConfig(RunSettings):
-    """Everything that decides a run of ``meta-train --domain text``; errors as `RunSettings` has them."""
+    """What decides a run that trains a generator of adapters; errors as `RunSettings` has them."""
 
     domain: str = "text"
     """Which domain's generator."""
@@ -30,7 +30,7 @@ class AdapterTrainConfig(RunSettings):
     """Weight of the loss of the generated head alone (requirement-only) beside the posterior head's."""
     penalty: float = 1e-3
     """L2 penalty on what is generated beyond the shared factors (Text-to-LoRA's)."""
-    query_tokens: int = 1024
+    query_tokens: int = 0
     """Tokens of an episode's queries, about: of short texts up to four times as many rows are asked."""
     max_support: int = SEEN_ROWS
     """Most support rows of an episode."""
@@ -50,14 +50,10 @@ class AdapterTrainConfig(RunSettings):
     """Share of episodes with other wordings of the class names, where there are some."""
     misled: float = 0.1
     """Share of episodes whose class names are each another class's: rows must win over words."""
-    glue_weight: float = 2.0
-    """GLUE's tasks are drawn so many times as often."""
-    max_tokens: int = 64
-    """Window in training; texts are cut there."""
     exclude: tuple[str, ...] = ()
     """Tasks that are left out altogether."""
     holdout: float = 0.25
-    """Share of tasks, by hash of the name, kept for validation (none of GLUE's)."""
+    """Share of tasks, by hash of the name, kept for validation (none of GLUE's nine)."""
     validation_query: int = 128
     """Test rows of each task at a validation."""
     shared: bool = False
@@ -75,7 +71,6 @@ class AdapterTrainConfig(RunSettings):
         "query_tokens": 0,
         "max_support": 2,
         "max_classes": 2,
-        "max_tokens": 8,
         "free_support": 0,
         "validation_query": 1,
     }
@@ -88,7 +83,7 @@ class AdapterTrainConfig(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.tasks is None:
-            raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of text tasks with cards.")
+            raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of tasks with cards.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
 
@@ -96,3 +91,21 @@ class AdapterTrainConfig(RunSettings):
     def draw(self) -> Draw:
         """How episodes are drawn."""
         return Draw(**{name: getattr(self, name) for name in Draw.__dataclass_fields__})
+
+    def sizes(self, backbone: str, size: int) -> AdapterConfig:
+        """The generator's sizes, for a backbone whose states have `size` numbers."""
+        names = ("domain", "width", "blocks", "shared", "feedback")
+        return AdapterConfig(backbone=backbone, size=size, **{name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class TextTrainConfig(AdapterTrainConfig):
+    """Everything that decides a run of ``meta-train --domain text``; errors as `RunSettings` has them."""
+
+    query_tokens: int = 1024
+    glue_weight: float = 2.0
+    """GLUE's tasks are drawn so many times as often as others of their size."""
+    max_tokens: int = 64
+    """Window in training; texts are cut there."""
+
+    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"max_tokens": 8}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from modelgpt_cli.domains.tabular.codec import make_codec
 from modelgpt_cli.domains.tabular.prior import SyntheticTask
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
+from modelgpt_cli.domains.tasks import hashed
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -154,8 +154,7 @@ def held_out(task: RealTask, share: float) -> bool:
 
 def family_held_out(family: str, share: float) -> bool:
     """As `held_out`, for tables that are not loaded."""
-    digest = hashlib.sha256(family.encode()).digest()
-    return int.from_bytes(digest[:4], "big") / 2**32 < share
+    return hashed(family) < share
 
 
 def _load(path: Path, card: dict[str, Any], encoder: TextEncoder) -> RealTask | None:

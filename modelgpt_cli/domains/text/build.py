@@ -17,12 +17,12 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.build import BuildOptions, provenance
 from modelgpt_cli.domains.head import HeadFit, fit_head, make_folds
+from modelgpt_cli.domains.tasks import label_text, make_words
 from modelgpt_cli.domains.text.backbone import load_backbone, lora_spec
 from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.fit import Adapted, adapt, baseline_scores
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
-from modelgpt_cli.domains.text.tasks import label_text, make_words
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint

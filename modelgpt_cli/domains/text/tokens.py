@@ -46,6 +46,10 @@ class Encoded:
         """Some rows, in the order asked for."""
         return Encoded([self.ids[i] for i in rows], self.second[np.asarray(rows, dtype=np.int64)])
 
+    def followed_by(self, other: Encoded) -> Encoded:
+        """These rows, then others."""
+        return Encoded(self.ids + other.ids, np.concatenate([self.second, other.second]))
+
     def padded(self, rows: Sequence[int] | np.ndarray) -> Tokens:
         """Some rows as tensors; what pads is 0 with an attention mask of 0."""
         lengths = np.array([len(self.ids[i]) for i in rows])

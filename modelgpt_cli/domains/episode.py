@@ -7,42 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from modelgpt_cli.domains.head import solve, with_bias
-from modelgpt_cli.domains.text.backbone import Backbone
-from modelgpt_cli.domains.text.inputs import head_inputs
-from modelgpt_cli.domains.text.tasks import Episode
-from modelgpt_cli.domains.text.tokens import Encoded
+from modelgpt_cli.domains.tasks import Episode, R
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, HeadPrior, class_evidence
 
-TOKENS = 4096
-"""Tokens of a batch, with the padding: about what fits the processor's cache."""
-
-
-def embed(
-    backbone: Backbone,
-    lora: Mapping[str, Tensor] | None,
-    rows: Encoded,
-    pair: bool,
-    *,
-    bf16: bool = False,
-    tokens: int = TOKENS,
-) -> Tensor:
-    """Head inputs of all rows, (N, P) float32, in their order."""
-    device = next(backbone.parameters()).device
-    parts, order = [], []
-    for index, batch in rows.batches(tokens):
-        batch = batch.to(str(device))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            states = backbone(batch, lora)
-        parts.append(head_inputs(states, batch.mask, batch.segments, pair))
-        order.append(torch.from_numpy(index))
-    back = torch.argsort(torch.cat(order)).to(device)
-    return torch.cat(parts)[back]
+Embed: TypeAlias = Callable[[Mapping[str, Tensor], R, bool], Tensor]
 
 
 @dataclass
@@ -70,10 +44,9 @@ class Answers:
 
 def run_episode(
     generator: AdapterGenerator,
-    backbone: Backbone,
-    episode: Episode,
+    embed: Embed[R],
+    episode: Episode[R],
     *,
-    bf16: bool = False,
     free: int = 64,
     cut: Callable[[Tensor], Tensor] | None = None,
 ) -> Answers:
@@ -81,6 +54,8 @@ def run_episode(
 
     Parameters
     ----------
+    embed : callable
+        From factors, rows and whether they are pairs to head inputs (N, P) float32.
     free : int
         So many support rows pass gradients on; the others are only looked at.
     cut : callable, optional
@@ -93,17 +68,17 @@ def run_episode(
     s, q = len(episode.support), len(episode.query)
     kept = torch.randperm(s)[:free].tolist() if torch.is_grad_enabled() and s > free else list(range(s))
     other = sorted(set(range(s)) - set(kept))
-    rows = _join(episode.support.take(kept), episode.query)
-    phi = embed(backbone, lora, rows, words.pair, bf16=bf16)  # (s' + q, P)
+    rows = episode.support.take(kept).followed_by(episode.query)
+    phi = embed(lora, rows, words.pair)  # (s' + q, P)
     target = episode.target.to(phi.device)[kept + other]
     support = phi[: len(kept)]
     if other:
         with torch.no_grad():
-            more = embed(backbone, lora, episode.support.take(other), words.pair, bf16=bf16)
+            more = embed(lora, episode.support.take(other), words.pair)
         support = torch.cat([support, more])
     named: Tensor | None = None
     if episode.names is not None and not words.pair:
-        named = embed(backbone, lora, episode.names, False, bf16=bf16)  # (C, P)
+        named = embed(lora, episode.names, False)  # (C, P)
         named = named if cut is None else named.detach()
     query = with_bias(phi[-q:])
     alone = generator.head(tokens, words, named, None)
@@ -115,7 +90,3 @@ def run_episode(
     weight = solve(support, target, told, words.regression)
     on_support = with_bias(phi[: len(kept)]) @ alone.weight
     return Answers(query @ weight, query @ alone.weight, on_support, kept, lora)
-
-
-def _join(first: Encoded, second: Encoded) -> Encoded:
-    return Encoded(first.ids + second.ids, np.concatenate([first.second, second.second]))
