@@ -40,11 +40,13 @@ def list_folder(folder: Path) -> list[str]:
     Links are followed, but never into a folder that they lie in.
     """
     found: list[str] = []
-    _walk(folder, "", [os.path.realpath(folder)], found)
+    root = Path(os.path.realpath(folder))
+    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found)
     return sorted(found)
 
 
 def _walk(folder: Path, prefix: str, above: list[str], found: list[str]) -> None:
+    """Add the files of a folder; `above` are the real paths of the folders around it, and its own."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -55,8 +57,8 @@ def _walk(folder: Path, prefix: str, above: list[str], found: list[str]) -> None
         if not _is_folder(entry):
             found.append(prefix + entry.name)
             continue
-        real = os.path.realpath(entry.path) if entry.is_symlink() else f"{above[-1]}{os.sep}{entry.name}"
-        if real not in above and len(above) < _DEEPEST:
+        real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+        if real not in above and prefix.count("/") < _DEEPEST:
             _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found)
 
 

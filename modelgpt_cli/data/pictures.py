@@ -7,6 +7,7 @@ shown the same pixels when it is made and when it is used.
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -32,6 +33,7 @@ _16_BITS = 65_535
 
 # What is odd about a file Pillow says to stderr, for every file anew; what matters of it becomes a reason here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class PictureError(Exception):
