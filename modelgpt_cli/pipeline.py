@@ -151,7 +151,7 @@ def build(
         dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair)
     elif wanted.is_text:
         requirement_only_texts(wanted)
-    else:
+    elif not wanted.is_image:
         requirement_only_columns(wanted)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     options = BuildOptions(
@@ -204,7 +204,7 @@ def _read_data(
         domain=wanted.domain,
         seed=seed,
     )
-    if dataset.schema.domain == "text":
+    if dataset.schema.domain != "tabular":
         return dataset
     check_width(dataset)
     return prepare_text(dataset, reason, wanted.limits, seed)
@@ -216,6 +216,8 @@ def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions
         from modelgpt_cli.domains.text.build import TextBuild
 
         return TextBuild(wanted, options)
+    if dataset.schema.domain == "image" if dataset is not None else wanted.is_image:
+        raise UsageError("Pictures can be described but not yet built.", "", "Give a table or texts.")
     if any(value is not None for value in (options.backbone, options.max_tokens, options.rows)):
         raise UsageError("--backbone, --max-tokens and --rows are for texts.", "This is a table.", "Leave them out.")
     from modelgpt_cli.domains.tabular.build import TabularBuild
