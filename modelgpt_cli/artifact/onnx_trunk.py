@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from onnx import TensorProto
 from torch import fx, nn
 
@@ -174,6 +175,10 @@ def _times(g: GraphWriter, a: str, b: str) -> str:
     return g.op("Mul", a, b)
 
 
+def _pool(g: GraphWriter, x: str, layer: Any = None) -> str:
+    return g.op("GlobalAveragePool", x)
+
+
 _LAYERS: dict[type[nn.Module], Callable[[GraphWriter, str, Any], str]] = {
     nn.Identity: lambda g, x, layer: x,
     nn.Dropout: lambda g, x, layer: x,
@@ -181,7 +186,7 @@ _LAYERS: dict[type[nn.Module], Callable[[GraphWriter, str, Any], str]] = {
     nn.ReLU6: lambda g, x, layer: g.clip(x, 0, 6),
     nn.Hardswish: lambda g, x, layer: g.op("HardSwish", x),
     nn.Hardsigmoid: lambda g, x, layer: g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5),
-    nn.AdaptiveAvgPool2d: lambda g, x, layer: g.op("GlobalAveragePool", x),
+    nn.AdaptiveAvgPool2d: _pool,
     nn.MaxPool2d: _max_pool,
 }
 _FUNCTIONS: dict[Any, Callable[..., str]] = {
@@ -190,6 +195,7 @@ _FUNCTIONS: dict[Any, Callable[..., str]] = {
     operator.mul: _times,
     torch.add: _add,
     torch.mul: _times,
+    F.adaptive_avg_pool2d: _pool,
     torch.flatten: _flat,
     "flatten": _flat,
 }
