@@ -219,8 +219,8 @@ def _cost(
 
 def _some_pictures(model: ImageModel, data: str | Path) -> list[np.ndarray]:
     """Pictures of the user's, drawn evenly, to measure ranges on."""
+    from modelgpt_cli.data.pictures import PictureError
     from modelgpt_cli.runtime.image_rows import decoded, find_pictures
-    from modelgpt_cli.runtime.pictures import PictureError
 
     files = find_pictures([data])
     step = max(1, len(files) // PICTURES)

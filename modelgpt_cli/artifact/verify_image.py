@@ -98,7 +98,16 @@ def edge_pictures(size: int) -> list[np.ndarray]:
     slope = np.linspace(0, 255, size * 5).astype(np.uint8)
     ramp = np.broadcast_to(slope[:, None, None], (size * 5, size * 4 + 2, 3)).copy()
     long = rng.integers(0, 256, (3, 3 * LONGEST * 2 + 1, 3), dtype=np.uint8)
-    return [noise[:1, :1], noise[:2, :3], long, long.transpose(1, 0, 2).copy(), noise, stripes, ramp, noise[:size, :size]]
+    return [
+        noise[:1, :1],
+        noise[:2, :3],
+        long,
+        long.transpose(1, 0, 2).copy(),
+        noise,
+        stripes,
+        ramp,
+        noise[:size, :size],
+    ]
 
 
 def _batches(model: ImageModel, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, bool]]:
@@ -134,4 +143,3 @@ def _check_pixels(expected: np.ndarray, seen: np.ndarray) -> None:
     most, mean = PIXEL_TOLERANCES
     if gap.max() > most or gap.mean((1, 2, 3)).max() > mean:
         raise failed(f"Its pixels differ from Pillow's by up to {gap.max()} of 255, by {gap.mean():.2g} in the mean.")
-

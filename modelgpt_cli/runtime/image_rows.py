@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from modelgpt_cli.data.pictures import PictureError, decode_picture
 from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.runtime.pictures import PictureError, decode_picture
 
 logger = logging.getLogger("modelgpt")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
