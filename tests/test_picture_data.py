@@ -418,4 +418,5 @@ def test_pictures_are_asked_for_where_there_are_none(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x,y\n" + "1.5,a\n2.5,b\n" * 20)
     refused(path, "t.csv has no column of pictures", domain="image")
+    refused(path, "t.csv has no column of pictures", domain="image", columns=[Column("x", "numeric")])
     refused(path, "no column of pictures 'photo'", columns=[Column("photo", "image", role="image")])

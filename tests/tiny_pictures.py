@@ -38,8 +38,9 @@ def blot(seed: int, colour: tuple[int, int, int] = (190, 120, 60), side: int = 9
     down, right = np.mgrid[:side, :side] / side
     x, y = rng.uniform(0.4, 0.6, 2)
     inside = np.clip((0.28 - np.hypot(right - x, down - y)) * 12, 0, 1)[..., None]
-    shade = (0.5 + right + 0.3 * rng.standard_normal((side, side)))[..., None]
-    pixels = (1 - inside) * ground + inside * shade * np.array(colour) + rng.normal(0, 2, (side, side, 3))
+    shade = (0.5 + right)[..., None]
+    light = (ground - 30 * down)[..., None]
+    pixels = (1 - inside) * light + inside * shade * np.array(colour) + rng.normal(0, 4, (side, side, 3))
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 

@@ -96,7 +96,7 @@ def find_pictures(
     asked = [c.name for c in columns or () if c.role == "image"] or [n for n, kind in kinds.items() if kind == "image"]
     if asked:
         return Pictures(_only(asked, table), source)
-    if columns or text is not None or domain in ("tabular", "text") or table.is_folder:
+    if domain != "image" and (columns or text is not None or domain is not None or table.is_folder):
         return None
     name = _path_column(table, target, kinds, source, domain == "image")
     return None if name is None else Pictures(name, source)

@@ -57,6 +57,8 @@ _NEAR = 32
 """Levels in each channel that count as the same colour: an eighth of the scale, so that a shadow does no harm."""
 _PLAIN = 0.6
 """Share of the border in its own median colour: hands, waste, drawings .7 to 1; outdoors .3 to .4."""
+_LIT, _MOST_GAIN = 200, 8
+"""Darker pictures are brightened to have their lightest parts at this level: eyes see contrast, not difference."""
 _BUSY_STEP, _BUSY = 12, 0.4
 """Share of the border's pixels that differ from their neighbour: street and animal photographs .45 to .6, sky .26."""
 _SURFACE_NEAR, _SURFACE_RATIO, _SURFACE_STEP = 0.5, 1.5, 2
@@ -170,6 +172,8 @@ def _blur(grey: np.ndarray) -> float:
 def _background(pixels: np.ndarray) -> tuple[bool, bool, bool]:
     """Whether the border is plain, whether it is busy, and whether all is one rough surface."""
     height, width = pixels.shape[:2]
+    light = np.percentile(_luma(pixels), 98)
+    pixels = pixels * np.clip(_LIT / max(light, 1.0), 1.0, _MOST_GAIN)  # [h, w, 3]
     wide = max(1, round(_BORDER * min(height, width)))
     border = np.ones((height, width), dtype=bool)
     border[wide:-wide, wide:-wide] = False

@@ -272,6 +272,12 @@ def _open_source(file: Path, name: str) -> Source:
         return ExcelSource(file, name)
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return JsonSource(file, name)
-    if start.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+        raise ModelGPTError(
+            f"{name} is a picture, not a table.",
+            "Many are needed, and the class of each.",
+            "Give a folder with a sub-folder of pictures per class, or a table of their paths and classes.",
+        )
+    if start.startswith(b"%PDF"):
         raise unknown_type(name)
     return CsvSource(file, name)

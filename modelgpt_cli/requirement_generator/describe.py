@@ -161,6 +161,7 @@ def describe(
     if sheet is not None and picture is not None:
         with atomic_write(sheet, force=force) as temporary:
             temporary.write_bytes(picture)
+        _say(notes, f"The sheet of pictures was saved as {sheet}.")
     return Description(requirement, content, None if dry_run else destination, prompt, notes, picture)
 
 

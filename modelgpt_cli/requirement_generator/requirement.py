@@ -97,16 +97,19 @@ class Requirement:
         for column in self.columns:
             if column.role and column.type != ("image" if column.role == "image" else "text"):
                 raise UsageError(
-                    f"columns: {column.name}: a {column.type} column can't have the role {column.role}.",
+                    f"columns: {column.name}: a {column.type} column has no role {column.role}.",
                     "Text has the role text or pair, an image the role image.",
                 )
-        if roles and self.domain not in (None, "image" if "image" in roles else "text"):
+        of = "image" if "image" in roles else "text"
+        if roles and self.domain not in (None, of):
             raise UsageError(
-                f"columns: a role {roles[0]} is not for the domain {self.domain}.", hint="Drop one of the two."
+                f"columns: the role {roles[0]} is for the {of} domain, and domain is {self.domain}.",
+                hint="Drop one of them.",
             )
         if roles and sorted(roles) not in (["text"], ["pair", "text"], ["image"]):
             raise UsageError(
-                "columns: one has the role text, and at most one other the role pair; or one alone the role image.",
+                "columns: one column has the role text, and at most one other the role pair; or one alone the role "
+                "image.",
                 f"The roles here: {', '.join(roles)}.",
             )
         if self.is_image and self.task == "regression":
