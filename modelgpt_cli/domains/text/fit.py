@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modelgpt_cli.devices import multiplies_bf16
 from modelgpt_cli.domains.head import HeadSource, head_scores
 from modelgpt_cli.domains.text.backbone import Backbone, Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
@@ -41,9 +42,11 @@ class Adapted(HeadSource):
         """Head inputs of all rows, (N, P) float32."""
         device = next(self.encoder.parameters()).device
         parts, order = [], []
-        for index, batch in rows.batches(BATCH_TOKENS):
-            parts.append(self._inputs(batch.to(str(device)), pair).cpu())
-            order.append(torch.from_numpy(index))
+        # As in meta-training: what a head is solved on bears rounding, and this is most of a build's time.
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_bf16("auto", device.type)):
+            for index, batch in rows.batches(BATCH_TOKENS):
+                parts.append(self._inputs(batch.to(str(device)), pair).cpu())
+                order.append(torch.from_numpy(index))
         return torch.cat(parts)[torch.argsort(torch.cat(order))]
 
     def _inputs(self, batch: Tokens, pair: bool) -> Tensor:
