@@ -171,8 +171,8 @@ def build(
         model, metrics, n_rows = builder.from_words()
     else:
         model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None)
-    sample = dataset.sample if dataset is not None else None
-    size, measured = _write(model, metrics, wanted, output, sample, tokenizer_in_graph, force)
+    shown = getattr(builder, "shown", None) or (dataset.sample if dataset is not None else None)
+    size, measured = _write(model, metrics, wanted, output, shown, tokenizer_in_graph, force)
     return BuildReport(
         path=output,
         size_bytes=size,

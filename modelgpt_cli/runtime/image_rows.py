@@ -99,7 +99,7 @@ def find_pictures(sources: Sequence[str | Path], *, target: str | None = None) -
     return found
 
 
-def decoded(files: Sequence[PictureFile], *, least: int | None = None) -> Iterator[Decoded]:
+def decoded(files: Sequence[PictureFile], *, least: int = 0) -> Iterator[Decoded]:
     """Read pictures some ahead in threads of their own, and hand them on in portions that fit into memory."""
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         waiting: deque[Future[np.ndarray | PictureError]] = deque()
@@ -146,7 +146,7 @@ def report_unreadable(broken: Sequence[tuple[str, str]], total: int, consequence
     logger.warning("%d of %s pictures can't be read and %s: %s%s.", len(broken), f"{total:,}", consequence, shown, more)
 
 
-def _decode(file: PictureFile, least: int | None) -> np.ndarray | PictureError:
+def _decode(file: PictureFile, least: int) -> np.ndarray | PictureError:
     """One picture; an unreadable one must not stop the others."""
     try:
         return decode_picture(file.read(), least=least)

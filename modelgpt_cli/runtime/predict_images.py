@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from modelgpt_cli.data.pictures import PictureError
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.runtime.image_rows import PictureFile, decoded, find_pictures, report_unreadable
-from modelgpt_cli.runtime.pictures import PictureError
 from modelgpt_cli.runtime.session import IMAGE, Model
 
 _SHARP = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -27,10 +28,17 @@ from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
+SHOWN = 64
 
 
 class ImageBuild(BackboneBuild):
-    """One build: what was asked, and the backbone, generator and encoder that serve it."""
+    """One build: what was asked, and the backbone, generator and encoder that serve it.
+
+    Attributes
+    ----------
+    shown : list of uint8 (H, W, 3)
+        Some of the user's pictures, evenly drawn: what the exported graph is verified, timed and calibrated on.
+    """
 
     domain = "image"
     generator_card = ""
@@ -39,6 +47,7 @@ class ImageBuild(BackboneBuild):
         self.card = find_card(options.backbone)
         self.backbone = load_backbone(self.card, options.backbone_weights)
         self.view = View.of(self.card.encoder_config())
+        self.shown: list[np.ndarray] = []
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
 
     def architecture(self) -> Architecture:
@@ -88,12 +97,16 @@ class ImageBuild(BackboneBuild):
             A class has no picture left.
         """
         column = dataset.schema.columns[0].name
-        values, reasons = [], {}
+        values: list[Tensor] = []
+        reasons: dict[str, str] = {}
+        every = -(-len(frame) // SHOWN)
         for place, picture in read_pictures(dataset, frame[column], least=self.view.resize):
             if isinstance(picture, PictureError):
                 reasons[place] = picture.reason
-            else:
-                values.append(pixels([picture], self.view))
+                continue
+            if len(values) % every == 0:
+                self.shown.append(picture)
+            values.append(pixels([picture], self.view))
         kept, words = without_unreadable(frame, column, frame[dataset.schema.target], reasons)
         for word in words:
             notes.append(word)
