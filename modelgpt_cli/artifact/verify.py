@@ -5,6 +5,7 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import onnx
 import onnxruntime as ort
 import pandas as pd
 import torch
+from onnx import helper
 
 from modelgpt_cli.artifact.card import graph_inputs
 from modelgpt_cli.artifact.target_model import TargetModel
@@ -141,6 +143,35 @@ def graph_session(raw: bytes, *, extensions: bool = False) -> ort.InferenceSessi
     except Exception as error:  # onnxruntime's errors have no common base but Exception
         detail = " ".join(str(error).split())
         raise VerificationError("The exported model can't be loaded; nothing was written.", detail[:300]) from error
+
+
+def with_inner_values(raw: bytes, values: Mapping[str, tuple[int, Sequence[str | int]]]) -> bytes:
+    """The graph with some of its inner values (element type and shape of each) as its last outputs."""
+    proto = onnx.load_model_from_string(raw)
+    proto.graph.output.extend(helper.make_tensor_value_info(name, *about) for name, about in values.items())
+    changed: bytes = proto.SerializeToString()
+    return changed
+
+
+def relative_gap(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """How far what a quantised model's head sees, (N, P), is from the original's, in shares of its length, (N,)."""
+    gap: np.ndarray = np.linalg.norm(got - expected, axis=1) / np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    return gap
+
+
+def check_gap(off: np.ndarray, largest: float, mean: float) -> None:
+    """Hold gaps, (N,), against the largest and the mean one that pass.
+
+    Raises
+    ------
+    VerificationError
+        One is above.
+    """
+    if not off.max() <= largest or not off.mean() <= mean:
+        raise failed(
+            f"What its head sees is off by {off.max():.2g} of its length, by {off.mean():.2g} in the mean; "
+            f"{largest:.2g} and {mean:.2g} are allowed."
+        )
 
 
 def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:

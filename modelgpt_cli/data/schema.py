@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "identifier", "constant"]
+ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "identifier", "constant", "image"]
 TaskType = Literal["classification", "regression"]
 
 COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 USED_TYPES = frozenset({"numeric", "boolean", "categorical", "datetime"})
-DOMAINS: tuple[str, ...] = ("tabular", "text")
-ROLES: tuple[str, ...] = ("text", "pair")
-"""What a column can be in the text domain: the text that is judged, or the second text of a pair."""
+DOMAINS: tuple[str, ...] = ("tabular", "text", "image")
+ROLES: tuple[str, ...] = ("text", "pair", "image")
+"""What a column can be: the text that is judged, the second text of a pair, or the picture that is judged."""
 
 
 @dataclass(frozen=True)
