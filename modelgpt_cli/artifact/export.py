@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from modelgpt_cli.domains.image.model import ImageModel
 
 TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.1}
-"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` has those of texts, `verify_image`
-those of pictures."""
+"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` and `verify_image` have
+those of texts and pictures."""
 DEFAULT_OPSET = 17
 PICTURES = 128
 """Images in 8 bits: the ranges of a network's numbers are measured on so many pictures of the user's, or a few more."""
@@ -68,7 +68,7 @@ def export(
     ----------
     model, output : path-like
     opset : int, optional
-        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it and for images.
+        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
     quantize : {"none", "fp16", "int8"}
     data : path-like, optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. An image
@@ -136,7 +136,7 @@ def write_onnx(
     Parameters
     ----------
     opset : int, optional
-        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it and for images.
+        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
     tokenizer_in_graph : bool
         Text models: the graph takes raw texts, one input (N,) for each column, and needs onnxruntime-extensions.
     rows : DataFrame or sequence of uint8 (H, W, 3), optional
@@ -180,10 +180,6 @@ def _opset(model: TargetModel, opset: int | None) -> int:
         from modelgpt_cli.artifact.onnx_text import default_opset
 
         return default_opset(model)
-    if is_image(model):
-        from modelgpt_cli.artifact.onnx_image import DEFAULT_OPSET as IMAGE_OPSET
-
-        return IMAGE_OPSET
     return DEFAULT_OPSET
 
 

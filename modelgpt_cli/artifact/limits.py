@@ -129,7 +129,11 @@ def _texts(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
     """A batch of the given texts, over and over if they are few."""
     columns = {}
     for i in session.inputs:
-        given = [] if not isinstance(rows, pd.DataFrame) or i.column not in rows else rows[i.column].iloc[:batch_size].tolist()
+        given = (
+            []
+            if not isinstance(rows, pd.DataFrame) or i.column not in rows
+            else rows[i.column].iloc[:batch_size].tolist()
+        )
         columns[i.column] = np.resize(np.array(given or [TYPICAL_TEXT], dtype=object), batch_size)
     return columns
 

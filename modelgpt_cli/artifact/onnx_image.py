@@ -23,12 +23,9 @@ from modelgpt_cli.domains.image.model import HEAD_BIAS, HEAD_WEIGHT, ImageModel
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.runtime.session import IMAGE
 
-DEFAULT_OPSET = 18
-"""The first whose Resize smooths what it makes smaller, as Pillow does."""
-
 
 def image_to_onnx(
-    model: ImageModel, *, opset: int = DEFAULT_OPSET, quantize: str = "none", pictures: Sequence[np.ndarray] = ()
+    model: ImageModel, *, opset: int = 17, quantize: str = "none", pictures: Sequence[np.ndarray] = ()
 ) -> onnx.ModelProto:
     """Write an image model as an ONNX graph, with preprocessing inside.
 
@@ -36,7 +33,7 @@ def image_to_onnx(
     ----------
     model : ImageModel
     opset : int
-        Operator set, 18 to 20.
+        Operator set, 13 to 20.
     quantize : {"none", "fp16", "int8"}
         "fp16": convolutions are kept as float16 and computed with in float32. "int8": they are kept and computed in 8
         bits, with fixed ranges of their inputs that `pictures` show: an answer doesn't depend on the batch. The head
@@ -56,8 +53,6 @@ def image_to_onnx(
         An option is off, or there are no pictures to measure ranges on.
     """
     check_options(opset, quantize)
-    if opset < DEFAULT_OPSET:
-        raise UsageError(f"--opset {opset} is not supported for models of images.", f"It may be {DEFAULT_OPSET} to 20.")
     if quantize == "int8" and not len(pictures):
         raise UsageError(
             "int8 needs pictures like those that the model is for, to measure the ranges of its numbers on.",

@@ -123,7 +123,9 @@ class _Writer:
         state = self.g.state
         parts = ("weight", "bias", "running_mean", "running_var")
         scale, shift, mean, var = (state[f"{self.prefix}{norm.target}.{p}"].astype(np.float64) for p in parts)
-        scale = scale / np.sqrt(var + self.trunk.get_submodule(str(norm.target)).eps)
+        layer_of = self._module(norm)
+        assert isinstance(layer_of, nn.BatchNorm2d)
+        scale = scale / np.sqrt(var + layer_of.eps)
         own = f"{self.prefix}{node.target}"
         bias = state[f"{own}.bias"].astype(np.float64) if layer.bias is not None else 0.0
         weight = state[f"{own}.weight"] * scale[:, None, None, None]
@@ -175,6 +177,10 @@ def _times(g: GraphWriter, a: str, b: str) -> str:
     return g.op("Mul", a, b)
 
 
+def _gate(g: GraphWriter, x: str) -> str:
+    return g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+
+
 def _pool(g: GraphWriter, x: str, layer: Any = None) -> str:
     return g.op("GlobalAveragePool", x)
 
@@ -184,8 +190,8 @@ _LAYERS: dict[type[nn.Module], Callable[[GraphWriter, str, Any], str]] = {
     nn.Dropout: lambda g, x, layer: x,
     nn.ReLU: lambda g, x, layer: g.op("Relu", x),
     nn.ReLU6: lambda g, x, layer: g.clip(x, 0, 6),
-    nn.Hardswish: lambda g, x, layer: g.op("HardSwish", x),
-    nn.Hardsigmoid: lambda g, x, layer: g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5),
+    nn.Hardsigmoid: lambda g, x, layer: _gate(g, x),
+    nn.Hardswish: lambda g, x, layer: g.op("Mul", x, _gate(g, x)),
     nn.AdaptiveAvgPool2d: _pool,
     nn.MaxPool2d: _max_pool,
 }

@@ -16,7 +16,7 @@ import torch
 from onnx import helper
 
 from modelgpt_cli.artifact.card import graph_inputs
-from modelgpt_cli.artifact.target_model import TargetModel
+from modelgpt_cli.artifact.target_model import TargetModel, is_image
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import VerificationError
@@ -205,7 +205,7 @@ def difference(model: TargetModel, expected: np.ndarray, outputs: list[np.ndarra
     if got.shape != expected.shape or not np.isfinite(got).all():
         raise failed("It gives answers that are no numbers, or not one for each row and class.")
     gap: np.ndarray = np.abs(got.astype(np.float64) - expected)
-    if model.blueprint.task == "regression":
+    if model.blueprint.task == "regression" and not is_image(model):
         steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
         return np.maximum(gap - steps, 0) / (float(model.constants["target"][1]) or 1.0)
     best = [model.blueprint.labels[k] for k in got.argmax(1)]

@@ -1,5 +1,6 @@
-"""Pictures from files, folders, globs, zips or tables of paths, decoded ahead of the graph. For `predict` and `evaluate`.
+"""Pictures from files, folders, globs, zips or tables of paths, decoded ahead of the graph.
 
+Between the user's files and `runtime.session`.
 Shapes: N pictures, H, W pixels.
 """
 

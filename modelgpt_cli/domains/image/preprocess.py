@@ -71,7 +71,8 @@ def _seen(picture: np.ndarray, view: View) -> np.ndarray:
     short = min(height, width)
     height, width = view.resize * height // short, view.resize * width // short
     if (height, width) != middle.shape[:2]:
-        resized = Image.fromarray(middle).resize((width, height), Image.Resampling.BILINEAR)
-        middle = np.asarray(resized)
+        # First across, then down, in any version: of tall pictures Pillow 13 turns that round, and rounds otherwise.
+        across = Image.fromarray(middle).resize((width, middle.shape[0]), Image.Resampling.BILINEAR)
+        middle = np.asarray(across.resize((width, height), Image.Resampling.BILINEAR))
     top, left = round((height - view.size) / 2), round((width - view.size) / 2)
     return middle[top : top + view.size, left : left + view.size]
