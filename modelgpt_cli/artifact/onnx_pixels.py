@@ -1,10 +1,10 @@
 """Pictures to pixels inside a graph: the ONNX twin of `domains.image.preprocess`, equal to Pillow bit by bit.
 
-Not by the operator Resize: onnxruntime works out its weights in float32, Pillow in double, and where a pixel lies on the
-edge of two steps, as it often does at simple ratios of sizes, that decides it otherwise; answers of networks that were
-tried then differed by up to 0.01. So Pillow's arithmetic is written out: weights of 22 bits, worked out in double from the picture's size,
-one product of matrices for each direction, across first, each rounded to 8 bits. Weights are split into two parts of 11
-bits, so that float32 holds every sum of products exactly.
+Not by the operator Resize: onnxruntime works out its weights in float32, Pillow in double, and where a pixel lies on
+the edge of two steps, as it often does at simple ratios of sizes, that decides it otherwise; answers of networks that
+were tried then differed by up to 0.01. So Pillow's arithmetic is written out: weights of 22 bits, worked out in double
+from the picture's size, one product of matrices for each direction, across first, each rounded to 8 bits. Weights are
+split into two parts of 11 bits, so that float32 holds every sum of products exactly.
 Shapes: N pictures, H, W pixels, S pixels a side.
 """
 
