@@ -132,8 +132,7 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     if weights is not None:
         source, state = str(weights), read_weights(weights)
     elif card.source == "shipped":
-        source = str(asset("weights", "image", f"{card.name}.safetensors"))
-        state = read_weights(source)
+        source, state = _shipped(card)
     elif card.source == "torchvision":
         source, state = f"torchvision's {card.network}", _from_hub(card)
     else:
@@ -172,6 +171,19 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise UsageError(f"{path} holds no state dict.", "", "Save one with: torch.save(model.state_dict(), FILE)")
     return {str(name).removeprefix("module."): value for name, value in found.items()}
+
+
+def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
+    """The weights that travel with the code, and where they lie."""
+    try:
+        source = str(asset("weights", "image", f"{card.name}.safetensors"))
+    except ModelGPTError as error:
+        raise ModelGPTError(
+            f"This version has no weights for the backbone {card.name!r} yet.",
+            "",
+            "Give --backbone-weights FILE with your own, or a network of torchvision's: --backbone mobilenet_v2.",
+        ) from error
+    return source, read_weights(source)
 
 
 def _from_hub(card: ImageCard) -> dict[str, Tensor]:
