@@ -21,7 +21,7 @@ from torch.func import functional_call
 from modelgpt_cli.assets import asset
 from modelgpt_cli.domains.image.cards import DEFAULT_CARD, ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 _ADAPTER = ".default.weight"
