@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.runtime.card import inspect
     from modelgpt_cli.runtime.evaluate import evaluate
     from modelgpt_cli.runtime.predict import predict
+    from modelgpt_cli.training.images import train_images
     from modelgpt_cli.training.meta_train import meta_train
     from modelgpt_cli.training.seen import train_on_seen
     from modelgpt_cli.training.texts import train_texts
@@ -25,6 +26,7 @@ __all__ = [
     "inspect",
     "meta_train",
     "predict",
+    "train_images",
     "train_on_seen",
     "train_texts",
     "tune",
@@ -38,6 +40,7 @@ VERBS = {
     "inspect": "modelgpt_cli.runtime.card",
     "meta_train": "modelgpt_cli.training.meta_train",
     "predict": "modelgpt_cli.runtime.predict",
+    "train_images": "modelgpt_cli.training.images",
     "train_texts": "modelgpt_cli.training.texts",
     "train_on_seen": "modelgpt_cli.training.seen",
     "tune": "modelgpt_cli.training.tune",

@@ -15,6 +15,7 @@ from modelgpt_cli.artifact.model_file import check_model_destination, save_model
 from modelgpt_cli.data.dataset import Dataset, check_width, load_dataset
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.build import BuildOptions
+from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.tabular.intervals import check_coverage
 from modelgpt_cli.domains.tabular.requirement_only import requirement_only_columns
 from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text, text_columns_allowed
@@ -26,6 +27,7 @@ from modelgpt_cli.requirement_generator.requirement import Requirement, read_req
 if TYPE_CHECKING:
     import pandas as pd
 
+    from modelgpt_cli.domains.image.build import ImageBuild
     from modelgpt_cli.domains.tabular.build import TabularBuild
     from modelgpt_cli.domains.text.build import TextBuild
 
@@ -76,6 +78,7 @@ def build(
     backbone: str | None = None,
     max_tokens: int | None = None,
     rows: int | None = None,
+    backbone_weights: str | None = None,
     tokenizer_in_graph: bool = False,
     force: bool = False,
 ) -> BuildReport:
@@ -117,11 +120,14 @@ def build(
     target, text, text_pair : str, optional
         The columns with the answer, the text, and the second text of a pair, where the requirement names none.
     backbone : str, optional
-        Texts: an architecture card, a local folder or a hub name; the installed encoder by default.
+        Texts: an architecture card, a local folder or a hub name; the installed encoder by default. Pictures: an
+        architecture card.
     max_tokens : int, optional
         Texts: the window; what is longer is cut off. By default the card's.
     rows : int, optional
-        Texts: the head is solved on so many rows at most; 4,096 where not given.
+        Texts and pictures: the head is solved on so many rows at most; 4,096 where not given.
+    backbone_weights : str, optional
+        Pictures: a file of weights for the card, under torchvision's names.
     tokenizer_in_graph : bool
         Texts: put the tokenizer into ``model.onnx`` (needs onnxruntime-extensions): strings in.
 
@@ -151,19 +157,22 @@ def build(
         dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair)
     elif wanted.is_text:
         requirement_only_texts(wanted)
-    else:
+    elif wanted.is_image:
+        requirement_only_classes(wanted)
+    elif not wanted.is_image:
         requirement_only_columns(wanted)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     options = BuildOptions(
-        pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens, rows
-    )
+        pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens, rows,
+        backbone_weights,
+    )  # fmt: skip
     builder = _builder(wanted, dataset, options)
     if dataset is None:
         model, metrics, n_rows = builder.from_words()
     else:
         model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None)
-    sample = dataset.sample if dataset is not None else None
-    size, measured = _write(model, metrics, wanted, output, sample, tokenizer_in_graph, force)
+    shown = getattr(builder, "shown", None) or (dataset.sample if dataset is not None else None)
+    size, measured = _write(model, metrics, wanted, output, shown, tokenizer_in_graph, force)
     return BuildReport(
         path=output,
         size_bytes=size,
@@ -204,20 +213,30 @@ def _read_data(
         domain=wanted.domain,
         seed=seed,
     )
-    if dataset.schema.domain == "text":
+    if dataset.schema.domain != "tabular":
         return dataset
     check_width(dataset)
     return prepare_text(dataset, reason, wanted.limits, seed)
 
 
-def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions) -> TabularBuild | TextBuild:
+def _builder(
+    wanted: Requirement, dataset: Dataset | None, options: BuildOptions
+) -> TabularBuild | TextBuild | ImageBuild:
     """What builds for the domain; only that domain's libraries are imported."""
     if dataset.schema.domain == "text" if dataset is not None else wanted.is_text:
         from modelgpt_cli.domains.text.build import TextBuild
 
         return TextBuild(wanted, options)
-    if any(value is not None for value in (options.backbone, options.max_tokens, options.rows)):
-        raise UsageError("--backbone, --max-tokens and --rows are for texts.", "This is a table.", "Leave them out.")
+    if dataset.schema.domain == "image" if dataset is not None else wanted.is_image:
+        from modelgpt_cli.domains.image.build import ImageBuild
+
+        return ImageBuild(wanted, options)
+    if any(v is not None for v in (options.backbone, options.backbone_weights, options.max_tokens, options.rows)):
+        raise UsageError(
+            "--backbone, --backbone-weights, --max-tokens and --rows are for texts and pictures.",
+            "This is a table.",
+            "Leave them out.",
+        )
     from modelgpt_cli.domains.tabular.build import TabularBuild
 
     return TabularBuild(wanted, options)

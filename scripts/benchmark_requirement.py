@@ -40,6 +40,7 @@ from modelgpt_cli.artifact.model_file import load_model
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.codec import make_codec
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model
 from modelgpt_cli.domains.tabular.seen_tasks import read_seen_tables
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
@@ -100,11 +101,18 @@ def measure_seen(args: argparse.Namespace) -> Iterator[Row]:
             spoken = replace(seen.requirement, sentence=paraphrases[seen.name])
             for method, requirement in (("paraphrase", spoken), ("words", seen.requirement)):
                 report = build(requirement, output=path, **options)
-                yield row(method, 0, load_model(path).predict(test), report.seconds)
+                yield row(method, 0, _table(path).predict(test), report.seconds)
             tuned = Path(folder) / "tuned.safetensors"
             for (method, lr), seed in product((("tuned", None), ("tuned_slow", args.lr)), range(args.seeds)):
                 done = tune(path, data=data, output=tuned, lr=lr, seed=seed, device="cpu", force=True)
-                yield row(method, seed, load_model(tuned).predict(test), done.seconds) | {"kept": done.kept}
+                yield row(method, seed, _table(tuned).predict(test), done.seconds) | {"kept": done.kept}
+
+
+def _table(path: Path) -> TabularModel:
+    """A built model of a table."""
+    model = load_model(path)
+    assert isinstance(model, TabularModel)
+    return model
 
 
 def _warm_up(threads: int) -> None:

@@ -179,7 +179,9 @@ def test_describe_prints_text_path_or_prompt(
     def describe(path: str, **options: Any) -> SimpleNamespace:
         calls.append(options)
         requirement = SimpleNamespace(sentence="Classify.")
-        return SimpleNamespace(text="Classify.\n", path=options["output"], prompt="[...]", requirement=requirement)
+        return SimpleNamespace(
+            text="Classify.\n", path=options["output"], prompt="[...]", requirement=requirement, sheet=None
+        )
 
     monkeypatch.setattr(api, "describe", describe)
     assert main(["describe", "d.csv"]) == 0

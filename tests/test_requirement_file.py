@@ -139,7 +139,7 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
         ("S.\n---\ncolumns: [{name: a, type: numeric, mean: .nan}]", "a: mean can't be '.nan'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, std: -1}]", "a: std can't be '-1'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, missing: 2}]", "a: missing can't be '2'.*between 0 and 1"),
-        ("S.\n---\ndomain: image", "domain can't be 'image'.*tabular, text"),
+        ("S.\n---\ndomain: audio", "domain can't be 'audio'.*tabular, text"),
         ("S.\n---\ncolumns: [{name: a, type: text, role: first}]", "a: role can't be 'first'.*text, pair"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, role: text}]", "a: a numeric column has no role"),
         ("S.\n---\ncolumns: [{name: a, type: text, role: pair}]", "columns: one column has the role text"),

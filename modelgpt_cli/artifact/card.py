@@ -9,6 +9,7 @@ from typing import Any
 from modelgpt_cli.data.schema import ROLES, Column
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS
 from modelgpt_cli.model_generator.blueprint import Blueprint
+from modelgpt_cli.runtime.session import IMAGE
 
 FORMAT = 1
 OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")
@@ -17,11 +18,11 @@ IDS, MASK = ".input_ids", ".attention_mask"
 ENCODER = "encoder."
 """What the names of the tensors of tables' text encoder begin with."""
 BACKBONE = "backbone."
-"""Text domain: what the names of the encoder's tensors begin with."""
+"""Texts and images: what the names of the encoder's, or the trunk's, tensors begin with."""
 HEAD = ("head.weight", "head.bias")
-"""Text domain: the head's tensors."""
+"""Texts and images: the head's tensors."""
 HEAD_INPUTS = "head.inputs"
-"""Text domain: the inner value that the head reads, (N, P); the verification looks at it."""
+"""Texts and images: the inner value that the head reads, (N, P); the verification looks at it."""
 
 
 def model_card(blueprint: Blueprint) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         Plain JSON values: schema, labels, requirement, limits, metrics, provenance, and the blueprint itself, from
         which the model is rebuilt.
     """
-    text = blueprint.domain == "text"
+    text, image = (blueprint.domain == domain for domain in ("text", "image"))
     card = {
         "format": FORMAT,
         "domain": blueprint.domain,
@@ -45,7 +46,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "target": blueprint.target,
         "labels": list(blueprint.labels),
         "requirement": blueprint.requirement,
-        "inputs": _texts(blueprint.used) if text else _columns(blueprint.used),
+        "inputs": _texts(blueprint.used) if text else _images() if image else _columns(blueprint.used),
         "dropped": [{"name": c.name, "type": c.type, "note": c.note} for c in blueprint.columns if not c.used],
         "limits": blueprint.limits,
         "metrics": blueprint.metrics,
@@ -60,6 +61,9 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
             "max_tokens": blueprint.architecture.max_tokens,
             "backbone": _backbone(blueprint),
         }
+    if image:
+        seen = dict(blueprint.architecture.encoder)
+        card |= {"backbone": {"card": blueprint.architecture.card, "type": seen.pop("network")}, "image": seen}
     plain: dict[str, Any] = _plain(card)
     return plain
 
@@ -112,6 +116,11 @@ def _texts(columns: Iterable[Column]) -> list[dict[str, Any]]:
     notes = ({"description": column.description} if column.description else {} for column in kept)
     roles = ROLES[: len(kept)]
     return [{"name": c.name, "type": "text", "role": r} | note for c, r, note in zip(kept, roles, notes, strict=True)]
+
+
+def _images() -> list[dict[str, Any]]:
+    """Image domain: what is read."""
+    return [{"name": IMAGE, "type": "image", "role": "image"}]
 
 
 def _backbone(blueprint: Blueprint) -> dict[str, Any]:

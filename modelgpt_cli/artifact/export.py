@@ -6,24 +6,30 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.artifact.model_file import load_model
 from modelgpt_cli.artifact.onnx_file import check_options, to_onnx
-from modelgpt_cli.artifact.target_model import TargetModel, is_text
+from modelgpt_cli.artifact.target_model import TargetModel, is_image, is_table, is_text
 from modelgpt_cli.artifact.verify import TOLERANCE, verify
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from modelgpt_cli.domains.image.model import ImageModel
+
 TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.1}
-"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` has those of texts."""
+"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` and `verify_image` have
+those of texts and pictures."""
 DEFAULT_OPSET = 17
+PICTURES = 128
+"""Images in 8 bits: the ranges of a network's numbers are measured on so many pictures of the user's, or a few more."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ def export(
         Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
     quantize : {"none", "fp16", "int8"}
     data : path-like, optional
-        A labelled table, as for `evaluate`: the report then has the metrics without and with quantisation.
+        Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. An image
+        model's int8 needs pictures, with or without labels: it measures on some of them the ranges of its numbers.
     tokenizer_in_graph : bool
         Text models: see `write_onnx`.
     force : bool
@@ -92,14 +99,23 @@ def export(
     check_destination(output, force)
     options: dict[str, Any] = {"opset": opset, "tokenizer_in_graph": tokenizer_in_graph}
     loaded = load_model(model)
+    pictures = _some_pictures(loaded, data) if is_image(loaded) and data is not None else None
     measured: dict[str, dict[str, float | None]] = {}
 
     def measure(path: Path) -> None:
         assert data is not None
         measured.update(_cost(loaded, path, data, options))
 
-    accept = None if data is None else measure
-    report = write_onnx(loaded, output, quantize=quantize, force=force, accept=accept, start=start, **options)
+    report = write_onnx(
+        loaded,
+        output,
+        quantize=quantize,
+        force=force,
+        rows=pictures,
+        accept=None if data is None else measure,
+        start=start,
+        **options,
+    )
     return ExportReport(**(report.__dict__ | measured))
 
 
@@ -111,7 +127,7 @@ def write_onnx(
     quantize: str = "none",
     tokenizer_in_graph: bool = False,
     force: bool = False,
-    rows: pd.DataFrame | None = None,
+    rows: pd.DataFrame | Sequence[np.ndarray] | None = None,
     accept: Callable[[Path], None] | None = None,
     start: float | None = None,
 ) -> ExportReport:
@@ -123,8 +139,9 @@ def write_onnx(
         Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
     tokenizer_in_graph : bool
         Text models: the graph takes raw texts, one input (N,) for each column, and needs onnxruntime-extensions.
-    rows : DataFrame, optional
-        Typed rows of the real data, to verify on besides the edge cases. They don't go into the file.
+    rows : DataFrame or sequence of uint8 (H, W, 3), optional
+        Typed rows of the real data, or pictures, to verify on besides the edge cases; an image model's int8 measures
+        ranges on them. They don't go into the file.
     accept : callable, optional
         Given the verified file before it appears under its name; what it raises, such as a limit that is not met,
         keeps the file from appearing.
@@ -135,16 +152,22 @@ def write_onnx(
     opset = _opset(model, opset)
     check_options(opset, quantize)
     if tokenizer_in_graph and not is_text(model):
-        raise UsageError("--tokenizer-in-graph is for models of the text domain, and this is a table's.")
+        kind = "a table's" if is_table(model) else "one of images"
+        raise UsageError(f"--tokenizer-in-graph is for models of the text domain, and this is {kind}.")
+    given: Any = rows if rows is not None else () if is_image(model) else None
     with atomic_write(path, force=force) as temporary:
-        written = _graph(model, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
+        written = _graph(model, given, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
         temporary.write_bytes(written)
         if is_text(model):
             from modelgpt_cli.artifact.verify_text import verify_text
 
-            difference = verify_text(model, written, rows, quantize=quantize, in_graph=tokenizer_in_graph)
+            difference = verify_text(model, written, given, quantize=quantize, in_graph=tokenizer_in_graph)
+        elif is_image(model):
+            from modelgpt_cli.artifact.verify_image import verify_image
+
+            difference = verify_image(model, written, given, quantize=quantize)
         else:
-            difference = verify(model, written, rows, TOLERANCES[quantize])
+            difference = verify(model, written, given, TOLERANCES[quantize])
         if accept is not None:
             accept(temporary)
     return ExportReport(Path(path), len(written), opset, quantize, difference, time.perf_counter() - start)
@@ -153,16 +176,20 @@ def write_onnx(
 def _opset(model: TargetModel, opset: int | None) -> int:
     if opset is not None:
         return opset
-    if not is_text(model):
-        return DEFAULT_OPSET
-    from modelgpt_cli.artifact.onnx_text import default_opset
-
-    return default_opset(model)
-
-
-def _graph(model: TargetModel, *, opset: int, quantize: str, tokenizer_in_graph: bool) -> bytes:
-    """The file's bytes."""
     if is_text(model):
+        from modelgpt_cli.artifact.onnx_text import default_opset
+
+        return default_opset(model)
+    return DEFAULT_OPSET
+
+
+def _graph(model: TargetModel, rows: Any, *, opset: int, quantize: str, tokenizer_in_graph: bool) -> bytes:
+    """The file's bytes."""
+    if is_image(model):
+        from modelgpt_cli.artifact.onnx_image import image_to_onnx
+
+        proto = image_to_onnx(model, opset=opset, quantize=quantize, pictures=rows)
+    elif is_text(model):
         from modelgpt_cli.artifact.onnx_text import text_to_onnx
 
         proto = text_to_onnx(model, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
@@ -180,10 +207,22 @@ def _cost(
 
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "model.onnx"
-        exact.write_bytes(_graph(model, quantize="none", **options | {"opset": _opset(model, options["opset"])}))
+        exact.write_bytes(_graph(model, (), quantize="none", **options | {"opset": _opset(model, options["opset"])}))
         with _unsaid():  # what there is to say of the rows is said once
             before = evaluate(exact, data).metrics
         return {"before": before, "after": evaluate(path, data).metrics}
+
+
+def _some_pictures(model: ImageModel, data: str | Path) -> list[np.ndarray]:
+    """Pictures of the user's, drawn evenly, to measure ranges on."""
+    from modelgpt_cli.data.pictures import PictureError
+    from modelgpt_cli.runtime.image_rows import decoded, find_pictures
+
+    files = find_pictures([data])
+    step = max(1, len(files) // PICTURES)
+    least = 2 * model.view.resize
+    found = [picture for part in decoded(files[::step], least=least) for picture in part.pictures]
+    return [picture for picture in found if not isinstance(picture, PictureError)]
 
 
 @contextlib.contextmanager

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.artifact.target_model import TargetModel, is_text
+from modelgpt_cli.artifact.target_model import TargetModel, is_table
 from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
 from modelgpt_cli.errors import VerificationError
 from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS as ENCODER_PARAMETERS
 from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.runtime.session import IMAGE
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.session import Model
 
+Rows: TypeAlias = "pd.DataFrame | Sequence[np.ndarray] | None"
+"""Typed rows of the real data; of the image domain pictures, uint8 (H, W, 3) each."""
 RUNS = 50
 _WARM_UP = 5
 _ENOUGH_SECONDS = 10.0
 TYPICAL_TEXT = "The parcel came a week late, but the people at the counter were kind and gave me the money back."
-"""What a text model's latency is measured on where there are no rows of the user's."""
+TYPICAL_SIDE = 256
+"""What a text and an image model's latency are measured on where there are no rows of the user's."""
 
 
 def check_limits(
@@ -30,7 +35,7 @@ def check_limits(
     model: TargetModel,
     path: Path | None,
     metrics: dict[str, dict[str, float]],
-    rows: pd.DataFrame | None = None,
+    rows: Rows = None,
 ) -> dict[str, Any]:
     """Measure what the requirement limits.
 
@@ -40,9 +45,9 @@ def check_limits(
         The exported file; None leaves size and latency unmeasured (``model.safetensors``).
     metrics : dict
         Cross-validated metrics of the model.
-    rows : DataFrame, optional
-        Typed rows of the real data: a text model's latency is measured on the first of them, as how long a text is
-        makes the most of it.
+    rows : DataFrame or sequence of uint8 (H, W, 3), optional
+        Typed rows of the real data, or pictures: a text or image model's latency is measured on the first of them, as
+        how long a text, or large a picture, is makes much of it.
 
     Returns
     -------
@@ -82,25 +87,29 @@ def check_limits(
 
 def _embeds_text(model: TargetModel) -> bool:
     """Whether a table's model holds the text encoder."""
-    return not is_text(model) and bool(model.codec.textual)
+    return is_table(model) and bool(model.codec.textual)
 
 
 def _advice(model: TargetModel) -> str:
-    if is_text(model):
+    if not is_table(model):
         return "Try limits: quantize: int8 (smaller and faster), a smaller --backbone, or a looser limit."
     dropped = "--text-columns drop, " if _embeds_text(model) else ""
     return f"Try fewer --members (smaller and faster), limits: quantize: int8, {dropped}or a looser limit."
 
 
-def measure_latency(path: Path, batch_size: int, threads: int, rows: pd.DataFrame | None = None) -> float:
+def measure_latency(path: Path, batch_size: int, threads: int, rows: Rows = None) -> float:
     """Median milliseconds of one batch, after a warm-up.
 
-    A table's rows are neutral ones, with texts of `TEXT_WORDS` words; texts are `rows`, or `TYPICAL_TEXT`.
+    A table's rows are neutral ones, with texts of `TEXT_WORDS` words; texts and pictures are `rows`, or `TYPICAL_TEXT`
+    and pictures of `TYPICAL_SIDE` pixels.
     """
     from modelgpt_cli.runtime.session import Model
 
     session = Model(path, threads=threads)
-    columns = _texts(session, batch_size, rows) if session.reads_texts else _neutral(session, batch_size)
+    if session.reads_images:
+        columns = _pictures(batch_size, rows)
+    else:
+        columns = _texts(session, batch_size, rows) if session.reads_texts else _neutral(session, batch_size)
     times: list[float] = []
     while len(times) < RUNS + _WARM_UP and (sum(times) < _ENOUGH_SECONDS or len(times) < 2 * _WARM_UP):
         start = time.perf_counter()
@@ -109,11 +118,22 @@ def measure_latency(path: Path, batch_size: int, threads: int, rows: pd.DataFram
     return float(np.median(times[_WARM_UP:]) * 1000)
 
 
-def _texts(session: Model, batch_size: int, rows: pd.DataFrame | None) -> dict[str, Any]:
+def _pictures(batch_size: int, rows: Rows) -> dict[str, Any]:
+    """A batch of the given pictures, over and over if they are few."""
+    given: Sequence[np.ndarray] = () if rows is None or isinstance(rows, pd.DataFrame) else rows
+    found = given[:batch_size] if len(given) else [np.full((TYPICAL_SIDE, TYPICAL_SIDE, 3), 127, dtype=np.uint8)]
+    return {IMAGE: [found[i % len(found)] for i in range(batch_size)]}
+
+
+def _texts(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
     """A batch of the given texts, over and over if they are few."""
     columns = {}
     for i in session.inputs:
-        given = [] if rows is None or i.column not in rows else rows[i.column].iloc[:batch_size].tolist()
+        given = (
+            []
+            if not isinstance(rows, pd.DataFrame) or i.column not in rows
+            else rows[i.column].iloc[:batch_size].tolist()
+        )
         columns[i.column] = np.resize(np.array(given or [TYPICAL_TEXT], dtype=object), batch_size)
     return columns
 

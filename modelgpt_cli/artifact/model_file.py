@@ -9,12 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from modelgpt_cli.artifact.target_model import TargetModel, is_text, make_target_model
+from modelgpt_cli.artifact.target_model import TargetModel, is_image, is_text, make_target_model
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import atomic_write, check_destination
@@ -74,12 +75,16 @@ def load_model(path: str | Path) -> TargetModel:
 
 
 def _check(model: TargetModel, path: Path) -> None:
-    """Make sure that the tensors are numbers and fit each other: a row of empty cells has to pass through them."""
+    """Make sure that the tensors are numbers and fit each other: a row of empty cells, or a black picture, has to pass
+    through them."""
     broken = next((name for name, p in model.named_parameters() if not bool(p.isfinite().all())), None)
     if broken is not None:
         raise damaged(path, "Some of its parameters are no finite numbers.")
     try:
-        outputs = model.predict(typed(pd.DataFrame(index=[0]), model.blueprint.used)).shape[1]
+        if is_image(model):
+            outputs = model.predict(np.zeros((1, 1, 1, 3), dtype=np.uint8)).shape[1]
+        else:
+            outputs = model.predict(typed(pd.DataFrame(index=[0]), model.blueprint.used)).shape[1]
     except (RuntimeError, IndexError, KeyError, ValueError) as error:  # torch has no narrower kind for shapes
         raise damaged(path, "Its tensors don't fit each other, or its columns.") from error
     if outputs != model.blueprint.n_outputs:

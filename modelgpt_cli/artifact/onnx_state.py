@@ -91,9 +91,9 @@ def read_onnx_state(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def _state_names(blueprint: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
-    """The tensors that a model of this blueprint has; of an encoder, those that the file holds."""
+    """The tensors that a model of this blueprint has; of an encoder or a trunk, those that the file holds."""
     regression = blueprint["task"] == "regression"
-    if blueprint.get("domain") == "text":
+    if blueprint.get("domain") in ("text", "image"):
         names = [name for name in state if name.startswith(BACKBONE)]
         return [*names, *HEAD, *([TARGET] if regression else [])]
     strings = sum(column["type"] in ("boolean", "categorical") for column in blueprint["columns"])

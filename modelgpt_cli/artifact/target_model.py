@@ -1,4 +1,5 @@
-"""Which domain a model is of. The one place that asks, so that a table's build loads nothing that is for texts."""
+"""Which domain a model is of. The one place that asks, so that a table's build loads nothing that is for texts
+or images."""
 
 from __future__ import annotations
 
@@ -17,14 +18,25 @@ from modelgpt_cli.runtime.tokens import load_tokenizer
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+    from modelgpt_cli.domains.image.model import ImageModel
     from modelgpt_cli.domains.text.model import TextModel
 
-TargetModel: TypeAlias = "TabularModel | TextModel"
+TargetModel: TypeAlias = "TabularModel | TextModel | ImageModel"
+
+
+def is_table(model: TargetModel) -> TypeIs[TabularModel]:
+    """Whether a model is of the tabular domain."""
+    return model.blueprint.domain == "tabular"
 
 
 def is_text(model: TargetModel) -> TypeIs[TextModel]:
     """Whether a model is of the text domain."""
     return model.blueprint.domain == "text"
+
+
+def is_image(model: TargetModel) -> TypeIs[ImageModel]:
+    """Whether a model is of the image domain."""
+    return model.blueprint.domain == "image"
 
 
 def make_target_model(
@@ -49,6 +61,10 @@ def make_target_model(
     """
     blueprint = Blueprint.from_dict(card["blueprint"])
     try:
+        if blueprint.domain == "image":
+            from modelgpt_cli.domains.image.model import ImageModel
+
+            return ImageModel(blueprint, state)
         if blueprint.domain != "text":
             return TabularModel(blueprint, state)
         if not tokenizer:

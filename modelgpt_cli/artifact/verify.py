@@ -5,6 +5,7 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import onnx
 import onnxruntime as ort
 import pandas as pd
 import torch
+from onnx import helper
 
 from modelgpt_cli.artifact.card import graph_inputs
-from modelgpt_cli.artifact.target_model import TargetModel
+from modelgpt_cli.artifact.target_model import TargetModel, is_image
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.errors import VerificationError
@@ -143,6 +145,35 @@ def graph_session(raw: bytes, *, extensions: bool = False) -> ort.InferenceSessi
         raise VerificationError("The exported model can't be loaded; nothing was written.", detail[:300]) from error
 
 
+def with_inner_values(raw: bytes, values: Mapping[str, tuple[int, Sequence[str | int]]]) -> bytes:
+    """The graph with some of its inner values (element type and shape of each) as its last outputs."""
+    proto = onnx.load_model_from_string(raw)
+    proto.graph.output.extend(helper.make_tensor_value_info(name, *about) for name, about in values.items())
+    changed: bytes = proto.SerializeToString()
+    return changed
+
+
+def relative_gap(expected: np.ndarray, got: np.ndarray) -> np.ndarray:
+    """How far what a quantised model's head sees, (N, P), is from the original's, in shares of its length, (N,)."""
+    gap: np.ndarray = np.linalg.norm(got - expected, axis=1) / np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    return gap
+
+
+def check_gap(off: np.ndarray, largest: float, mean: float) -> None:
+    """Hold gaps, (N,), against the largest and the mean one that pass.
+
+    Raises
+    ------
+    VerificationError
+        One is above.
+    """
+    if not off.max() <= largest or not off.mean() <= mean:
+        raise failed(
+            f"What its head sees is off by {off.max():.2g} of its length, by {off.mean():.2g} in the mean; "
+            f"{largest:.2g} and {mean:.2g} are allowed."
+        )
+
+
 def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Typed rows as the graph takes them, (N, 1) each, or (N, T) of a text."""
     columns = model.codec.columns
@@ -174,7 +205,7 @@ def difference(model: TargetModel, expected: np.ndarray, outputs: list[np.ndarra
     if got.shape != expected.shape or not np.isfinite(got).all():
         raise failed("It gives answers that are no numbers, or not one for each row and class.")
     gap: np.ndarray = np.abs(got.astype(np.float64) - expected)
-    if model.blueprint.task == "regression":
+    if model.blueprint.task == "regression" and not is_image(model):
         steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
         return np.maximum(gap - steps, 0) / (float(model.constants["target"][1]) or 1.0)
     best = [model.blueprint.labels[k] for k in got.argmax(1)]

@@ -11,10 +11,19 @@ import numpy as np
 import onnx
 import pandas as pd
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from modelgpt_cli.artifact.card import HEAD_INPUTS, input_names, text_columns
-from modelgpt_cli.artifact.verify import BATCHES, TOLERANCE, difference, failed, graph_session
+from modelgpt_cli.artifact.verify import (
+    BATCHES,
+    TOLERANCE,
+    check_gap,
+    difference,
+    failed,
+    graph_session,
+    relative_gap,
+    with_inner_values,
+)
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.runtime.session import TOKENIZER
@@ -27,6 +36,7 @@ shares of their length. What that costs in accuracy is for labelled rows to say;
 a rounded one."""
 _BATCH_TOLERANCE = 0.03
 """Of the same shares, in the mean: a number on the edge of two steps may be rounded either way."""
+_HEAD_INPUTS = {HEAD_INPUTS: (TensorProto.FLOAT, ("N", "P"))}
 _TOKENS = 256
 _GIVEN = 8
 _TEXTS = (
@@ -75,7 +85,7 @@ def verify_text(
     VerificationError
         The checker or onnxruntime refuses the graph, or a difference is above the tolerance.
     """
-    session = graph_session(raw if quantize == "none" else _with_head_inputs(raw), extensions=in_graph)
+    session = graph_session(raw if quantize == "none" else with_inner_values(raw, _HEAD_INPUTS), extensions=in_graph)
     frame = edge_texts(model)
     if rows is not None and len(rows):
         given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
@@ -102,14 +112,6 @@ def verify_text(
     return worst
 
 
-def _with_head_inputs(raw: bytes) -> bytes:
-    """The graph with the head's inputs as its last output."""
-    proto = onnx.load_model_from_string(raw)
-    proto.graph.output.append(helper.make_tensor_value_info(HEAD_INPUTS, TensorProto.FLOAT, ["N", "P"]))
-    changed: bytes = proto.SerializeToString()
-    return changed
-
-
 @torch.inference_mode()
 def _head_inputs(model: TextModel, frame: pd.DataFrame) -> np.ndarray:
     """What the original's head sees of some rows, (N, P)."""
@@ -134,13 +136,8 @@ def _answers(model: TextModel, inputs: np.ndarray) -> np.ndarray:
 
 def _check_head_inputs(expected: np.ndarray, got: np.ndarray, alone: np.ndarray, largest: float, mean: float) -> None:
     """Hold what the quantised graph's head sees against the original's, and against what it sees of single rows."""
+    check_gap(relative_gap(expected, got), largest, mean)
     length = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
-    off = np.linalg.norm(got - expected, axis=1) / length
-    if not off.max() <= largest or not off.mean() <= mean:
-        raise failed(
-            f"What its head sees is off by {off.max():.2g} of its length, by {off.mean():.2g} in the mean; "
-            f"{largest:.2g} and {mean:.2g} are allowed."
-        )
     apart = float((np.linalg.norm(got - alone, axis=1) / length).mean())
     if not apart <= _BATCH_TOLERANCE:
         raise failed(f"What its head sees depends on the batch: by {apart:.2g} of its length.")

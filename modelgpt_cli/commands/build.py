@@ -39,9 +39,12 @@ modelgpt build --req req.txt --data reviews.csv --text review --target stars -o 
 @o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="the requirement's")
 @o.option("--text", metavar="COLUMN", help="The column with the text.", show_default="the requirement's")
 @o.option("--text-pair", metavar="COLUMN", help="The column with the second text of a pair.", show_default="none")
-@o.option("--backbone", metavar="NAME|DIR", help="Texts: the encoder to adapt.", show_default="minilm-l6")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts, pictures: what to adapt.", show_default="minilm-l6, small")
+@o.option("--backbone-weights", metavar="FILE", help="Pictures: weights for the backbone, as torchvision has them.")
 @o.option("--max-tokens", type=int, help="Texts: the window; what is longer is cut off.", show_default="128")
-@o.option("--rows", type=click.IntRange(min=1), help="Texts: solve the head on so many rows.", show_default="4,096")
+@o.option(
+    "--rows", type=click.IntRange(min=1), help="Texts, pictures: solve the head on so many.", show_default="4,096"
+)
 @o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
 @o.types_option
 @o.merge_labels_option
@@ -65,6 +68,7 @@ def build(
     text: str | None,
     text_pair: str | None,
     backbone: str | None,
+    backbone_weights: str | None,
     max_tokens: int | None,
     rows: int | None,
     tokenizer_in_graph: bool,
@@ -102,6 +106,7 @@ def build(
         text=text,
         text_pair=text_pair,
         backbone=backbone,
+        backbone_weights=backbone_weights,
         max_tokens=max_tokens,
         rows=rows,
         tokenizer_in_graph=tokenizer_in_graph,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MAX_CONFUSION = 12
 _NAMES = {
     "accuracy": "accuracy",
+    "top_3_accuracy": "top-3 accuracy",
+    "top_5_accuracy": "top-5 accuracy",
     "balanced_accuracy": "balanced accuracy",
     "f1": "F1 (macro)",
     "roc_auc": "ROC AUC",
@@ -38,7 +40,12 @@ def evaluation_text(done: Evaluation) -> str:
             row[0] += f" ({done.roc_auc_kind})"
         if row[0] == "interval coverage" and done.coverage is not None:
             row[0] += f" (made for {done.coverage:.4g})"
-    lines = [f"{done.rows:,} rows, target '{done.target}'", "", table(["", "value"], rows)]
+    kind = "pictures" if done.classes else "rows"
+    lines = [f"{done.rows:,} {kind}, target '{done.target}'", "", table(["", "value"], rows)]
+    if done.classes:
+        names = ["recall", "precision", "f1", "rows"]
+        cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
+        lines += ["", table(["class", "recall", "precision", "F1", "pictures"], cells)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
@@ -57,8 +64,7 @@ def card_text(card: Mapping[str, Any]) -> str:
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
     if card.get("backbone"):
         facts.append(["backbone", _flat(card["backbone"])])
-        raw = "raw texts" if card.get("tokenizer") == "graph" else "token ids"
-        facts.append(["reads", f"{raw}, at most {card['max_tokens']} tokens a row"])
+        facts.append(["reads", _reads(card)])
     facts += [[name, _flat(card[name])] for name in ("limits", "provenance") if card.get(name)]
     if card.get("interval"):
         facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
@@ -87,6 +93,15 @@ def checks_text(checks: Sequence[Check]) -> str:
         if check.hint:
             lines.append(f"{'':<8}  {'':<{width}}  {check.hint}")
     return "\n".join(lines)
+
+
+def _reads(card: Mapping[str, Any]) -> str:
+    """What a model with a backbone takes, and how much of it."""
+    if card.get("image"):
+        side, resize = card["image"]["size"], card["image"]["resize"]
+        return f"pictures of any size: the short side resized to {resize} pixels, of that the middle {side} x {side}"
+    raw = "raw texts" if card.get("tokenizer") == "graph" else "token ids"
+    return f"{raw}, at most {card['max_tokens']} tokens a row"
 
 
 def _input_note(i: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from modelgpt_cli.commands import options as o
     """
 modelgpt describe data.csv --target species -o req.txt
 modelgpt describe ./data --llm gpt-4o-mini --dry-run
+modelgpt describe ./pictures --dry-run --sheet sheet.jpg
 modelgpt describe pairs.csv --text premise --text-pair hypothesis
 cat data.csv | modelgpt describe - --offline > req.txt""",
 )
@@ -26,6 +27,7 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
 @o.types_option
 @o.merge_labels_option
+@o.option("--sheet", metavar="FILE.jpg", help="Save the sheet of small pictures that an LLM is shown.")
 @o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
 @o.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds to wait for the LLM.")
 @o.option("--retries", type=click.IntRange(min=0), default=3, help="How often a failed call is tried again.")
@@ -43,6 +45,7 @@ def describe(
     output: str,
     types: str | None,
     merge_labels: bool,
+    sheet: str | None,
     dry_run: bool,
     timeout: float,
     retries: int,
@@ -51,12 +54,14 @@ def describe(
 ) -> None:
     """Look at the data and write the requirement.
 
-    PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, or a folder with one
-    sub-folder of .txt files per class. Of the data, an LLM sees the column names, a profile and a few rows; --dry-run
-    shows exactly what.
+    PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, a folder with one
+    sub-folder of .txt files or pictures per class (also zipped), or a table with a column of paths to pictures. Of the
+    data, an LLM sees the column names, a profile and a few rows, or up to 16 pictures made small; --dry-run shows
+    exactly what.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say
+    from modelgpt_cli.requirement_generator.prompt import without_pictures
 
     done = api.describe(
         path,
@@ -70,6 +75,7 @@ def describe(
         merge_labels=merge_labels,
         text=text,
         text_pair=text_pair,
+        sheet=sheet,
         dry_run=dry_run,
         force=force,
         timeout=timeout,
@@ -80,7 +86,7 @@ def describe(
         if done.prompt is None:
             say("Nothing would be sent: the sentence is written offline.")
         else:
-            result(done.prompt)
+            result(done.prompt if done.sheet is None else without_pictures(done.prompt))
     elif done.path is not None:
         say(done.requirement.sentence)
         result(done.path)

@@ -26,11 +26,12 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure MODEL (a model.onnx) on DATA, a table or a folder of texts with the true values in it.
+    """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or pictures (or a
+    zip of these) with a sub-folder per class.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix. Regression: RMSE, MAE, R2, Pearson's and Spearman's correlation, and the interval's coverage
-    and mean width.
+    the confusion matrix; of pictures also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
+    R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.cards import evaluation_text

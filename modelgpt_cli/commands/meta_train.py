@@ -16,11 +16,13 @@ modelgpt meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --minutes 60 --out runs/tabular --resume
 accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables
-modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text""",
+modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text
+modelgpt meta-train --domain image --tasks pictures --minutes 60 --out runs/image""",
 )
-@o.option("--domain", type=click.Choice(["tabular", "text"]), default="tabular", help="What kind of data.")
-@o.option("--tasks", metavar="DIR", help="Real tasks with cards: tables, beside the synthetic ones; or texts.")
-@o.option("--backbone", metavar="NAME|DIR", help="Texts: the encoder to adapt.", show_default="minilm-l6")
+@o.option("--domain", type=click.Choice(["tabular", "text", "image"]), default="tabular", help="What kind of data.")
+@o.option("--tasks", metavar="DIR", help="Real tasks with cards: tables, beside the synthetic ones; texts; pictures.")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts, pictures: what to adapt.", show_default="minilm-l6, small")
+@o.option("--backbone-weights", metavar="FILE", help="Pictures: weights for the backbone, as torchvision has them.")
 @o.option(
     "--seen",
     is_flag=True,
@@ -53,6 +55,7 @@ def meta_train(
     domain: str,
     tasks: str | None,
     backbone: str | None,
+    backbone_weights: str | None,
     seen: bool,
     config: str | None,
     steps: int | None,
@@ -90,11 +93,15 @@ def meta_train(
         "seed": seed,
         "update": update,
     }
-    if domain == "text":
-        _train_on_texts(common, backbone, precision, seen, bool(compile) or workers is not None, as_json)
+    if backbone_weights is not None and domain != "image":
+        raise UsageError("--backbone-weights is for --domain image.", hint="Leave it out.")
+    if domain != "tabular":
+        common |= {"backbone": backbone, "precision": precision}
+        common |= {"backbone_weights": backbone_weights} if domain == "image" else {}
+        _train_adapters(domain, common, seen, bool(compile) or workers is not None, as_json)
         return
     if backbone is not None:
-        raise UsageError("--backbone is for --domain text.", "Tables have none.", "Leave it out.")
+        raise UsageError("--backbone is for --domain text and image.", "Tables have none.", "Leave it out.")
     if seen:
         if precision is not None or compile or workers is not None:
             raise UsageError("--precision, --compile and --workers are not for --seen.", "It runs in one process.")
@@ -128,19 +135,21 @@ def meta_train(
     result(report.out)
 
 
-def _train_on_texts(
-    common: dict[str, Any], backbone: str | None, precision: str | None, seen: bool, others: bool, as_json: bool
-) -> None:
+def _train_adapters(domain: str, common: dict[str, Any], seen: bool, others: bool, as_json: bool) -> None:
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say
     from modelgpt_cli.errors import UsageError
     from modelgpt_cli.training.processes import started
 
     if seen or others:
-        raise UsageError("--seen, --compile and --workers are for tables.", "Texts are read once and kept in memory.")
+        raise UsageError(
+            "--seen, --compile and --workers are for tables.", "What the tasks hold is read once and kept in memory."
+        )
     if started() > 1:
-        raise UsageError("--domain text runs in one process.", hint="Start it without accelerate launch or torchrun.")
-    report = api.train_texts(**common, backbone=backbone, precision=precision)
+        raise UsageError(
+            f"--domain {domain} runs in one process.", hint="Start it without accelerate launch or torchrun."
+        )
+    report = (api.train_texts if domain == "text" else api.train_images)(**common)
     if as_json:
         result_json(report.to_dict())
         return

@@ -13,6 +13,8 @@ import pandas as pd
 
 from modelgpt_cli.background import ahead, begin
 from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
+from modelgpt_cli.data.picture_dataset import PictureTable, find_pictures, read_picture_table
+from modelgpt_cli.data.picture_source import PictureSource
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
@@ -39,20 +41,23 @@ class Dataset:
 
     name: str
     path: Path | None
-    """The file, or the folder of texts; None for stdin."""
+    """The file, or the folder of texts or pictures; None for stdin."""
     schema: Schema
     n_rows: int
     """Rows with a target."""
     class_counts: dict[str, int]
     """Classification: rows per class, in the order of the classes."""
     sample: pd.DataFrame
-    """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample."""
+    """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample. Of
+    pictures always all up to a million: their places and classes, and a column "domain" where they have domains."""
     warnings: list[str]
     """What the user must know; each has been logged once."""
     fingerprint: str
     """"sha256:" and 64 hex digits, over the file's bytes, or the files' of a folder."""
     description: str = ""
     test_path: Path | None = None
+    pictures: PictureSource | None = None
+    """Image domain: what opens the places of the sample; see `read_pictures`."""
     _table: Table | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
 
@@ -110,12 +115,13 @@ def load_dataset(
     domain: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Read a table, or texts, once and find out what is in it.
+    """Read a table, texts or pictures once and find out what is in it.
 
     Parameters
     ----------
     path : str or Path
-        A file, a folder (of a table, or of .txt files in a sub-folder per class), or "-" for stdin.
+        A file, a folder (of a table, or of .txt files or pictures in a sub-folder per class), a zip archive of
+        pictures, or "-" for stdin.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional
@@ -134,8 +140,9 @@ def load_dataset(
         Of a table: so many columns of free text are to be used at most.
     text, text_pair : str, optional
         Text domain: the column of the text, and of the second one of a pair; before what `columns` say.
-    domain : {"tabular", "text"}, optional
-        Where omitted: text if there is nothing but one or two columns of free text to learn from, else tabular.
+    domain : {"tabular", "text", "image"}, optional
+        Where omitted: image for a folder of pictures, or a column of paths to some; text if there is nothing but one or
+        two columns of free text to learn from; else tabular.
     seed : int
         For the sample.
 
@@ -149,10 +156,22 @@ def load_dataset(
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     table = open_table(path)
+    overrides = _overrides(table, types)
+    if pictures := find_pictures(table, target, columns, overrides, text, domain):
+        pictured = read_picture_table(
+            table,
+            pictures,
+            target=target,
+            task=task,
+            columns=columns,
+            classes=classes,
+            merge_labels=merge_labels,
+            seed=seed,
+        )
+        return _of_pictures(table, pictures.source, pictured)
     _check_two_columns(table)
     roles = asked_roles(table, target, text, text_pair, columns, domain)
     target = choose_target(table, target, roles)
-    overrides = _overrides(table, types)
     if target in overrides:
         task = _overridden(task, target, overrides[target])
     names, fixed = _inputs(table, target, columns, overrides, roles)
@@ -186,6 +205,22 @@ def load_dataset(
         test_path=table.test_path,
         _table=table,
         _target=plan,
+    )
+
+
+def _of_pictures(table: Table, source: PictureSource, found: PictureTable) -> Dataset:
+    return Dataset(
+        name=_short_name(table),
+        path=table.path,
+        schema=found.schema,
+        n_rows=found.plan.n_rows,
+        class_counts=found.plan.counts,
+        sample=found.sample,
+        warnings=found.warnings,
+        fingerprint=found.fingerprint,
+        description=table.description,
+        test_path=table.test_path,
+        pictures=source,
     )
 
 
@@ -230,7 +265,7 @@ def _short_name(table: Table) -> str:
     stem = table.name.removesuffix(".gz")
     stem = stem.rsplit(".", 1)[0] if "." in stem[1:] and not table.is_folder else stem
     if stem.lower() in ("train", "training", "data", "dataset"):
-        return table.path.resolve().parent.name or stem
+        return table.path.resolve().parent.name.removesuffix(".zip") or stem
     return stem
 
 

@@ -1,4 +1,4 @@
-"""The profile of a table or of texts: what the requirement generator is shown of the data, and nothing more."""
+"""The profile of the data: what the requirement generator is shown of them, and nothing more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from modelgpt_cli.data.picture_profile import PictureProfile, profile_pictures
 from modelgpt_cli.data.schema import Column, TaskType
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 @dataclass(frozen=True)
 class Profile:
-    """A small, printable summary of a `Dataset`; its cells are the only data an LLM ever sees."""
+    """A small, printable summary of a `Dataset`; its cells, or its sheet of pictures, are all that an LLM ever sees."""
 
     name: str
     n_rows: int
@@ -35,12 +36,15 @@ class Profile:
     target_range: tuple[float, float, float] | None = None
     """Regression: minimum, median, maximum."""
     sample: tuple[dict[str, str], ...] = ()
-    """A few rows, stratified by class; cells as text, cut at 60 characters, in the text domain at 200."""
+    """A few rows, stratified by class; cells as text, cut at 60 characters, in the text domain at 200. Of pictures
+    none: their names may tell what is nobody's business."""
     description: str = ""
     """The user's own words about the data (``--description``, or a README in the folder)."""
     domain: str = "tabular"
     mean_words: float | None = None
     """Text domain: words per text of the sample; a word is what blanks enclose."""
+    pictures: PictureProfile | None = None
+    """Image domain: what the pictures look like."""
 
 
 def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int = 0) -> Profile:
@@ -52,7 +56,7 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
         The user's words; a README beside the data serves where they are empty.
     rows : int
         Rows to show at most, drawn in turn from each class (regression: spread over the target's range). In the text
-        domain so many texts: half as many rows where each is a pair.
+        domain so many texts: half as many rows where each is a pair; in the image domain none.
     seed : int
         For the draw.
     """
@@ -62,7 +66,8 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
     if schema.task == "regression":
         span = (float(target.min()), float(target.median()), float(target.max()))
     is_text = schema.domain == "text"
-    rows = max(1, rows // len(schema.texts)) if is_text else rows
+    is_image = schema.domain == "image"
+    rows = 0 if is_image else max(1, rows // len(schema.texts)) if is_text else rows
     chars = TEXT_CHARS if is_text else CELL_CHARS
     shown = dataset.sample.iloc[_pick(target, schema.task, rows, seed)]
     days = {column.name for column in schema.used if column.type == "datetime"}
@@ -82,6 +87,7 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
         description=description or dataset.description,
         domain=schema.domain,
         mean_words=_mean_words(dataset) if is_text else None,
+        pictures=profile_pictures(dataset, seed) if is_image else None,
     )
 
 

@@ -23,6 +23,15 @@ import pandas as pd
 
 from modelgpt_cli.data.csv_file import CsvSource, open_bytes, unknown_type
 from modelgpt_cli.data.formats import ExcelSource, JsonSource, ParquetSource
+from modelgpt_cli.data.picture_folder import (
+    PictureFolder,
+    about_zip,
+    find_picture_folder,
+    find_picture_zip,
+    open_picture_folder,
+    open_picture_zip,
+    split_zip,
+)
 from modelgpt_cli.data.text_folder import TEST_NAMES, TRAIN_NAMES, TextFolder, find_text_folder, is_about
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
@@ -50,25 +59,39 @@ class Table:
     name : str
         A short name for messages: the file's or the folder's, or "stdin".
     path : Path or None
-        The file, or the folder of texts, as the user knows it; None for stdin.
+        The file, or the folder of texts or pictures, as the user knows it; None for stdin.
     columns : list of str
         The column names, in the file's order.
     description : str
         The text of a README beside the table in a folder, else "".
     test_path : Path or None
-        The test file beside the table in a folder, or the folder of test texts.
+        The test file beside the table in a folder, or the folder of test texts or pictures.
     is_folder : bool
-        Whether it is a folder of .txt files.
+        Whether it is a folder of .txt files or pictures.
+    pictures : PictureSource or None
+        What opens the pictures of a folder or archive of them; None for all else.
+    folder : Path or None
+        The folder that was given, where the table was found in one.
     """
 
-    def __init__(self, file: Path, name: str, path: Path | None, description: str, test_path: Path | None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        name: str,
+        path: Path | None,
+        description: str,
+        test_path: Path | None,
+        folder: Path | None = None,
+    ) -> None:
+        self.folder = folder
         self.name = name
         self.path = path
         self.description = description
         self.test_path = test_path
         self._file = file
         self.is_folder = file.is_dir()
-        self._source: Source = TextFolder(file, name) if self.is_folder else _open_source(file, name)
+        self._source: Source = _open_folder(file, name) if self.is_folder else _open_source(file, name)
+        self.pictures = self._source.pictures if isinstance(self._source, PictureFolder) else None
         self.columns = list(self._source.columns)
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
@@ -98,7 +121,7 @@ class Table:
 
     def fingerprint(self) -> str:
         """The SHA-256 of the file's bytes, or of all files' of a folder, as "sha256:<64 hex digits>"."""
-        if isinstance(self._source, TextFolder):
+        if isinstance(self._source, (TextFolder, PictureFolder)):
             return self._source.fingerprint()
         digest = hashlib.sha256()
         with self._file.open("rb") as file:
@@ -117,7 +140,8 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
 
 
 def open_table(path: str | Path) -> Table:
-    """Open a file, a folder with a table or with sub-folders of .txt files in it, or stdin ("-").
+    """Open a file, a folder with a table or with sub-folders of .txt files or pictures in it, a zip archive of such
+    pictures, or stdin ("-").
 
     Raises
     ------
@@ -127,6 +151,8 @@ def open_table(path: str | Path) -> Table:
     if str(path) == "-":
         return Table(_spool_stdin(), "stdin", None, "", None)
     path = Path(path).expanduser()
+    if inside := split_zip(path):
+        return _zip_table(path, *inside)
     if not path.exists():
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
@@ -138,7 +164,19 @@ def open_table(path: str | Path) -> Table:
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
         )
     file, test_path = _table_in_folder(path)
-    return Table(file, os.path.basename(os.path.abspath(file)), file, _readme(path), test_path)
+    return Table(file, os.path.basename(os.path.abspath(file)), file, _readme(path), test_path, path)
+
+
+def _zip_table(path: Path, archive: Path, inside: str) -> Table:
+    """The pictures of an archive, or of a folder inside it."""
+    found = (path, None) if inside else find_picture_zip(archive)
+    if found is None:
+        raise ModelGPTError(
+            f"{archive.name} is a ZIP archive without pictures.",
+            "",
+            "Unpack it and give the folder or the table in it.",
+        )
+    return Table(found[0], found[0].name, found[0], about_zip(archive), found[1])
 
 
 def _stem(path: Path) -> str:
@@ -151,7 +189,7 @@ def _is_table_name(path: Path) -> bool:
 
 
 def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
-    """The training table of a folder, and its test table where there is one; or the folders of its texts."""
+    """The training table of a folder, and its test table where there is one; or its folders of texts or pictures."""
     files = sorted(file for file in folder.iterdir() if _is_table_name(file))
     test = next((file for stem in TEST_NAMES for file in files if _stem(file) == stem), None)
     for stem in TRAIN_NAMES:
@@ -161,13 +199,13 @@ def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
     others = [file for file in files if file != test]
     if len(others) == 1:
         return others[0], test
-    if not files and (found := find_text_folder(folder)):
+    if not files and (found := find_picture_folder(folder) or find_text_folder(folder)):
         return found
     if not others:
         raise ModelGPTError(
             f"There is no table in the folder {folder}.",
-            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files in one "
-            "sub-folder per class.",
+            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files or pictures "
+            "in one sub-folder per class.",
             "Put a train.csv into it, or give the file itself.",
         )
     raise ModelGPTError(
@@ -204,8 +242,15 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def _open_folder(folder: Path, name: str) -> Source:
+    """The reader for a folder that is itself the data."""
+    return open_picture_folder(folder, name) or TextFolder(folder, name)
+
+
 def _open_source(file: Path, name: str) -> Source:
     """The reader for a file, by its first bytes, then by its name."""
+    if inside := split_zip(file):
+        return open_picture_zip(*inside, name)
     try:
         with file.open("rb") as raw:
             magic = raw.read(8)
@@ -227,6 +272,12 @@ def _open_source(file: Path, name: str) -> Source:
         return ExcelSource(file, name)
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return JsonSource(file, name)
-    if start.startswith((b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+        raise ModelGPTError(
+            f"{name} is a picture, not a table.",
+            "Many are needed, and the class of each.",
+            "Give a folder with a sub-folder of pictures per class, or a table of their paths and classes.",
+        )
+    if start.startswith(b"%PDF"):
         raise unknown_type(name)
     return CsvSource(file, name)

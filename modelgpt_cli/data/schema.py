@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "identifier", "constant"]
+ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "image", "identifier", "constant"]
 TaskType = Literal["classification", "regression"]
 
 COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 USED_TYPES = frozenset({"numeric", "boolean", "categorical", "datetime"})
-DOMAINS: tuple[str, ...] = ("tabular", "text")
-ROLES: tuple[str, ...] = ("text", "pair")
+DOMAINS: tuple[str, ...] = ("tabular", "text", "image")
+TEXT_ROLES: tuple[str, ...] = ("text", "pair")
 """What a column can be in the text domain: the text that is judged, or the second text of a pair."""
+ROLES: tuple[str, ...] = (*TEXT_ROLES, "image")
+"""The image domain has one column with a role: the pictures' places."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Column:
     components: int = 0
     """Text in a table: how many numbers its embedding is reduced to; 0 where the column is dropped."""
     role: str = ""
-    """Text domain: "text", or "pair" for the second text of a pair; "" in a table, and where the column is dropped."""
+    """Text domain: "text", or "pair" for the second text of a pair; image domain: "image". "" in a table, and where the
+    column is dropped."""
 
     @property
     def used(self) -> bool:
@@ -79,12 +82,12 @@ class Schema:
     classes: tuple[str, ...] = ()
     """Classification: the class names, sorted (numerically where all are numbers). Empty for regression."""
     domain: str = "tabular"
-    """One of `DOMAINS`. In the text domain the columns with a role are the only ones used."""
+    """One of `DOMAINS`. In the text and image domains the columns with a role are the only ones used."""
 
     @property
     def texts(self) -> tuple[Column, ...]:
-        """Text domain: the text, then the second one of a pair; empty in a table."""
-        return tuple(sorted((c for c in self.columns if c.role), key=lambda c: ROLES.index(c.role)))
+        """Text domain: the text, then the second one of a pair; empty in the others."""
+        return tuple(sorted((c for c in self.columns if c.role in TEXT_ROLES), key=lambda c: ROLES.index(c.role)))
 
     @property
     def used(self) -> tuple[Column, ...]:

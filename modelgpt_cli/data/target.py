@@ -87,9 +87,15 @@ def choose_target(table: Table, target: str | None, texts: Collection[str] = ())
 
 
 def plan_target(
-    scan: Scan, name: str, where: str, task: TaskType | None, classes: Sequence[str] | None, merge_labels: bool
+    scan: Scan,
+    name: str,
+    where: str,
+    task: TaskType | None,
+    classes: Sequence[str] | None,
+    merge_labels: bool,
+    what: str = "row",
 ) -> Target:
-    """Decide the task and the classes from the counts of a scan.
+    """Decide the task and the classes from the counts of a scan, whose rows are called `what`.
 
     Raises
     ------
@@ -111,7 +117,7 @@ def plan_target(
         task = "classification" if classes else _infer_task(scan, facts)
     if task == "regression":
         return _regression(scan, name, facts)
-    return _classification(scan, name, facts, classes, merge_labels)
+    return _classification(scan, name, facts, classes, merge_labels, what)
 
 
 def _is_number_column(facts: ColumnFacts) -> bool:
@@ -176,7 +182,7 @@ def _variants(counts: Counter[str]) -> list[list[str]]:
 
 
 def _classification(
-    scan: Scan, name: str, facts: ColumnFacts, wanted: Sequence[str] | None, merge_labels: bool
+    scan: Scan, name: str, facts: ColumnFacts, wanted: Sequence[str] | None, merge_labels: bool, what: str
 ) -> Target:
     if scan.many_labels:
         raise UsageError(
@@ -204,7 +210,7 @@ def _classification(
     _check_classes(counts, name, wanted)
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
-        warnings.append(f"{_list(single)}: one row only, too little to learn this class or to test it.")
+        warnings.append(f"{_list(single)}: one {what} only, too little to learn this class or to test it.")
     ordered = _ordered({*counts, *(wanted or ())})
     return Target(
         name,
@@ -251,7 +257,7 @@ def _check_classes(counts: Counter[str], name: str, wanted: Sequence[str] | None
 
 
 def check_lacking(target: Target, domain: str) -> list[str]:
-    """Look for classes without a row: a text's may be known by its name alone, which is worth a word.
+    """Look for classes without a row: one of texts or pictures may be known by its name alone, which is worth a word.
 
     Raises
     ------
@@ -261,7 +267,7 @@ def check_lacking(target: Target, domain: str) -> list[str]:
     lacking = [label for label in target.classes if not target.counts[label]]
     if not lacking:
         return []
-    if domain != "text":
+    if domain == "tabular":
         if len(target.classes) - len(lacking) == 1:
             raise _one_class(target.name, next(label for label in target.classes if target.counts[label]))
         raise _disagree(target.name, f"{_LACKING}{_list(lacking)}.")
@@ -288,7 +294,7 @@ def _disagree(name: str, cause: str) -> UsageError:
 def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> None:
     """Make sure that classes are classes, where each row has one of its own.
 
-    In the text domain one example per class is enough, if what the classes are called are words.
+    Of texts and pictures one example per class is enough, if what the classes are called are words.
 
     Raises
     ------
@@ -298,7 +304,7 @@ def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> 
     n_rows = target.n_rows
     if wanted or not n_rows == len(target.classes) > MAX_NUMBER_CLASSES:
         return
-    if domain == "text" and sum(map(_is_class_name, target.classes)) > n_rows / 2:
+    if domain != "tabular" and sum(map(_is_class_name, target.classes)) > n_rows / 2:
         return
     raise UsageError(
         f"The target {target.name!r} has a different value in each of the {n_rows} rows.",

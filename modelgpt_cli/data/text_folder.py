@@ -18,7 +18,8 @@ TEXT, LABEL = "text", "label"
 """The columns of such a folder."""
 TRAIN_NAMES = ("train", "training", "data", "dataset")
 TEST_NAMES = ("test", "testing")
-_ABOUT = ("readme", "description.txt")
+ABOUT = ("readme", "description.txt")
+"""How files that describe the data begin, in lower case."""
 _FRAME_BYTES = 64 << 20
 _SHOWN = 3
 
@@ -48,7 +49,7 @@ def _is_text_file(path: Path) -> bool:
 
 def is_about(path: Path) -> bool:
     """Whether a file describes the data beside it, rather than being part of them."""
-    return path.is_file() and path.name.lower().startswith(_ABOUT)
+    return path.is_file() and path.name.lower().startswith(ABOUT)
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from modelgpt_cli.data.infer import Shape
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import Scan
-from modelgpt_cli.data.schema import DOMAINS, ROLES, Column, Schema
+from modelgpt_cli.data.schema import DOMAINS, TEXT_ROLES, Column, Schema
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
@@ -105,11 +105,11 @@ def asked_roles(
             f"--text-pair {text_pair} is the second text of a pair, and the first is not named.", "", "Give --text too."
         )
     if text is None:
-        named = {c.name: c.role for c in columns or () if c.role} if domain != "tabular" else {}
+        named = {c.name: c.role for c in columns or () if c.role in TEXT_ROLES} if domain != "tabular" else {}
     elif domain == "tabular":
         raise UsageError(f"--text {text} is for the text domain, and the domain is to be tabular.", "", "Drop one.")
     else:
-        named = {name: role for name, role in zip((text, text_pair), ROLES, strict=True) if name is not None}
+        named = {name: role for name, role in zip((text, text_pair), TEXT_ROLES, strict=True) if name is not None}
     for name in named:
         if text is not None and name not in table.columns:
             raise no_such_column(name, table, "text column")
@@ -146,9 +146,9 @@ def infer_roles(
     if any(c.used and c.type != "categorical" for c in columns) or len(strings) > _MOST_STRINGS:
         return {}
     names = _text_columns(columns, shape, fixed)
-    if any(c.used and c.name not in names for c in columns) or len(names) > len(ROLES):
+    if any(c.used and c.name not in names for c in columns) or len(names) > len(TEXT_ROLES):
         return {}
-    return dict(zip(names, ROLES, strict=False))
+    return dict(zip(names, TEXT_ROLES, strict=False))
 
 
 def wanted_roles(
@@ -167,13 +167,13 @@ def wanted_roles(
         raise UsageError(
             f"{table.name} has no column of text.", f"Its columns: {shown}.", "Say which it is with --text COLUMN."
         )
-    if len(names) > len(ROLES):
+    if len(names) > len(TEXT_ROLES):
         raise UsageError(
             f"{table.name} has {len(names)} columns of text: {', '.join(names[:10])}.",
             "A model reads one, or a pair.",
             "Say which with --text COLUMN (and --text-pair COLUMN).",
         )
-    return dict(zip(names, ROLES, strict=False))
+    return dict(zip(names, TEXT_ROLES, strict=False))
 
 
 def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixed: Mapping[str, Column]) -> list[str]:
@@ -184,7 +184,7 @@ def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixe
     names |= {name for name in strings if _is_text_by_name(name, shape(name)) or shape(name).is_free_text}
     if not names:  # short texts, each of them different: without them there would be nothing to learn from
         short = [name for name, c in strings.items() if c.type == "identifier" and _is_short_text(name, shape(name))]
-        if len(short) == 1 or (len(short) == len(ROLES) and is_pair(*short)):
+        if len(short) == 1 or (len(short) == len(TEXT_ROLES) and is_pair(*short)):
             names = set(short)
     if len(names) == 1:
         (only,) = names

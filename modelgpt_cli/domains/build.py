@@ -21,8 +21,12 @@ class BuildOptions:
         A torch device, resolved.
     members : int, optional
         Tables only, as `coverage`, `all_rows` and `words`.
-    backbone, max_tokens, rows
+    backbone, rows
+        Texts and pictures.
+    max_tokens
         Texts only.
+    backbone_weights
+        Pictures only.
     """
 
     device: str = "cpu"
@@ -36,6 +40,7 @@ class BuildOptions:
     backbone: str | None = None
     max_tokens: int | None = None
     rows: int | None = None
+    backbone_weights: str | None = None
 
 
 def provenance(

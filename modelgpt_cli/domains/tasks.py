@@ -8,7 +8,7 @@ Shapes: n rows, C classes, E embedding size, V wordings of the class names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Generic, Protocol, TypeVar
@@ -277,3 +277,9 @@ def make_words(encoder: TextEncoder, sentence: str, names: Sequence[str], pair: 
     z0 = encoder([sentence])[0] if sentence else np.zeros(encoder.size, np.float32)
     embedded = encoder(list(names)) if any(names) else np.zeros((max(len(names), 1), encoder.size), np.float32)
     return Words(torch.from_numpy(z0), torch.from_numpy(embedded), regression=not names, pair=pair)
+
+
+def wordings_of(classes: Sequence[str], others: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Wordings of all class names; the first is their own."""
+    count = min((len(others.get(label, ())) for label in classes), default=0)
+    return [list(classes), *([others[label][v] for label in classes] for v in range(count))]

@@ -138,6 +138,10 @@ class AdapterGenerator(nn.Module):
         class names are embedded in.
     """
 
+    input_mean: Tensor
+    input_std: Tensor
+    """Image domain: the scaling of the features, (P,) both."""
+
     def __init__(
         self, config: AdapterConfig, spec: list[ParameterSpec], inputs: Mapping[bool, Mapping[str, int]]
     ) -> None:
@@ -162,6 +166,9 @@ class AdapterGenerator(nn.Module):
         self.places = {name: i for i, name in enumerate(names)}
         self.name_scale = zero_init(nn.Linear(D, 1))
         self.mean_scale = zero_init(nn.Linear(D, 1))
+        if config.domain == "image":  # features have no scale of their own; see `domains.image.inputs`
+            self.register_buffer("input_mean", torch.zeros(config.size))
+            self.register_buffer("input_std", torch.ones(config.size))
         if config.feedback:
             self.embed_agreement = nn.ModuleList([zero_init(nn.Linear(2, D)) for _ in range(2)])
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.data.contact_sheet import sheet_size
+from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.files import atomic_write, check_destination
@@ -41,6 +43,8 @@ class Description:
     """JSON of the request that was sent, or would be; None if no LLM has a part in it."""
     notes: list[str] = field(default_factory=list)
     """Words for the user; they were logged as well."""
+    sheet: bytes | None = None
+    """Image domain: the sheet of pictures, a JPEG, whether or not an LLM has a part in it; `prompt` holds it too."""
 
 
 def describe(
@@ -57,13 +61,14 @@ def describe(
     merge_labels: bool = False,
     text: str | None = None,
     text_pair: str | None = None,
+    sheet: str | Path | None = None,
     dry_run: bool = False,
     force: bool = False,
     timeout: float = 60.0,
     retries: int = 3,
     seed: int = 0,
 ) -> Description:
-    """Write the requirement for a table, or for texts.
+    """Write the requirement for a table, for texts or for pictures.
 
     Parameters
     ----------
@@ -83,10 +88,12 @@ def describe(
         The requirement file to write; nothing is written if absent or ``-``.
     types, merge_labels, text, text_pair
         Passed on to `load_dataset`.
+    sheet : path-like, optional
+        Of pictures: where to save the sheet of small pictures that an LLM is shown, also in a dry run.
     dry_run : bool
-        Send nothing and write nothing; `Description.prompt` is what would be sent.
+        Send nothing and write nothing but `sheet`; `Description.prompt` is what would be sent.
     force : bool
-        Whether an existing `output` may be replaced.
+        Whether an existing `output` or `sheet` may be replaced.
     timeout : float
         Seconds to wait for the LLM, at each try.
     retries : int
@@ -112,6 +119,8 @@ def describe(
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:
         check_destination(destination, force)
+    if sheet is not None:
+        check_destination(sheet, force)
     asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
     words = read_description(description)
     dataset = load_dataset(
@@ -125,10 +134,12 @@ def describe(
         seed=seed,
     )
     check_width(dataset)
+    if sheet is not None and dataset.pictures is None:
+        raise UsageError(f"--sheet {sheet} is for pictures.", f"{dataset.name} holds none.", "Leave it out.")
     shown = profile(dataset, description=words)
     sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
-    is_text = dataset.schema.domain == "text"
-    mean, std = _target_scale(dataset) if is_text and dataset.schema.task == "regression" else (None, None)
+    domain = dataset.schema.domain
+    mean, std = _target_scale(dataset) if domain == "text" and dataset.schema.task == "regression" else (None, None)
     requirement = Requirement(
         sentence=sentence,
         task=dataset.schema.task,
@@ -138,7 +149,7 @@ def describe(
         data=_data_path(path, destination),
         fingerprint=dataset.fingerprint,
         author=author,
-        domain="text" if is_text else None,
+        domain=None if domain == "tabular" else domain,
         target_mean=mean,
         target_std=std,
     )
@@ -146,7 +157,12 @@ def describe(
     if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
-    return Description(requirement, content, None if dry_run else destination, prompt, notes)
+    picture = shown.pictures.sheet if shown.pictures is not None else None
+    if sheet is not None and picture is not None:
+        with atomic_write(sheet, force=force) as temporary:
+            temporary.write_bytes(picture)
+        _say(notes, f"The sheet of pictures was saved as {sheet}.")
+    return Description(requirement, content, None if dry_run else destination, prompt, notes, picture)
 
 
 def _target_scale(dataset: Dataset) -> tuple[float, float]:
@@ -180,10 +196,13 @@ def write_sentence(
     shown = json.dumps(request, ensure_ascii=False, indent=2)
     if dry_run:
         _say(notes, f"This would be sent to {llm.model} at {llm.host}; nothing was sent, nothing was written.")
+        if profile.pictures is not None:
+            _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
         if not llm.configured:
             _say(notes, "As there is no OPENAI_API_KEY and no base URL, the sentence would be written offline.")
         return write_offline(profile), "offline", shown, notes
-    _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent.")
+    what = f" and shown {sheet_words(profile.pictures)}" if profile.pictures is not None else ""
+    _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{what}.")
     return _ask(profile, llm, template, request), llm.model, shown, notes
 
 
@@ -204,6 +223,13 @@ def _ask(profile: Profile, llm: LLM, template: Prompt, request: Mapping[str, Any
             f"The last time, {error} It answered: {_printable(llm.scrub(answer))}",
             "Try another model with --llm, or write the sentence without one: --offline.",
         ) from None
+
+
+def sheet_words(pictures: PictureProfile) -> str:
+    """What the sheet of pictures is, for a person."""
+    width, height = sheet_size(pictures.sheet)
+    count = f"{len(pictures.shown)} pictures" if len(pictures.shown) != 1 else "one picture"
+    return f"a sheet of {count} (JPEG, {width} x {height} pixels, {len(pictures.sheet):,} bytes)"
 
 
 def _say(notes: list[str], note: str, quiet: bool = True) -> None:

@@ -79,7 +79,7 @@ class LLM:
             text = text.replace(secret, "***") if secret else text
         return text
 
-    def request(self, messages: list[dict[str, str]], response_format: dict[str, Any]) -> dict[str, Any]:
+    def request(self, messages: list[dict[str, Any]], response_format: dict[str, Any]) -> dict[str, Any]:
         """Give the body of the request, all of it: what a dry run shows is what is sent."""
         return {"model": self.model, "messages": messages, "response_format": response_format}
 

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import ROLES
+from modelgpt_cli.data.schema import TEXT_ROLES
 from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, name_words, text_nouns
 from modelgpt_cli.requirement_generator.answer import MAX_WORDS
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
@@ -16,11 +17,13 @@ MAX_LABELS = 10
 _PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y", "output", "outcome", "response"})
 _PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summary": "summaries"}
 _LONG_SENTENCE = 40
+_NAMED_DOMAINS, _TOLD_DOMAINS = 2, 6
+"""From so much detail on domains of pictures are named, and told apart."""
 _TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 
 
 def write_offline(profile: Profile) -> str:
-    """Write one sentence about a table or texts: what to predict, from what, against what background.
+    """Write one sentence about a table, texts or pictures: what to predict, from what, against what background.
 
     Parameters
     ----------
@@ -42,8 +45,10 @@ def write_offline(profile: Profile) -> str:
 
 
 def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
-    is_text = profile.domain == "text"
-    rows = _texts(profile, bool(n_names)) if is_text else _rows(profile)
+    if profile.pictures is not None:
+        rows = f"picture{_of(profile)} ({profile.n_rows:,} {profile.pictures.looks.phrase()})"
+    else:
+        rows = _texts(profile, bool(n_names)) if profile.domain == "text" else _rows(profile)
     target = _plain(profile.target)
     if profile.task == "classification":
         by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
@@ -54,7 +59,9 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
         if profile.target_range:
             low, middle, high = (f"{number:.4g}" for number in profile.target_range)
             text += f" between {low} and {high} with a median of {middle}"
-    if not is_text:
+    if profile.pictures is not None:
+        text += _domains(profile.pictures, n_names)
+    elif profile.domain == "tabular":
         text += f", from {_columns(profile, n_names)}"
     background = _background(profile, n_background)
     return text + (f"; background: {background}" if background else "") + "."
@@ -67,18 +74,35 @@ def _rows(profile: Profile) -> str:
 
 def _texts(profile: Profile, with_names: bool) -> str:
     """What each row of the text domain is: a text or a pair, in the columns' words where these say something."""
-    names = [column.name for role in ROLES for column in profile.columns if column.role == role]
+    names = [column.name for role in TEXT_ROLES for column in profile.columns if column.role == role]
     kinds = [_kind(name) for name in names]
     size = round(profile.mean_words or 0)
     alike = len(set(kinds)) == 1 and not (kinds[0] == "sentence" and size > _LONG_SENTENCE)
     kind = kinds[0] if alike else "text"
     length = f", on average {size:,} words{' each' if len(names) > 1 else ''}" if size > 1 else ""
-    of = f" of {_plain(profile.name)!r}" if profile.name else ""
+    of = _of(profile)
     if len(names) < 2:
         return f"{kind}{of} ({profile.n_rows:,} {_plural(kind)}{length})"
     telling = with_names and kind == "text" and all(map(_is_telling, names))
     which = f" ({_plain(names[0])} and {_plain(names[1])})" if telling else ""
     return f"pair of {_plural(kind)}{which}{of} ({_count(profile.n_rows, 'pair')}{length})"
+
+
+def _of(profile: Profile) -> str:
+    return f" of {_plain(profile.name)!r}" if profile.name else ""
+
+
+def _domains(pictures: PictureProfile, n: int) -> str:
+    """The domains of pictures, and how each differs from the whole where there is room to say it."""
+    kind = pictures.looks.words["kind"]
+    told = {_plain(name): looks.phrase(pictures.looks) for name, looks in pictures.domains.items() if name}
+    if not told:
+        return ""
+    if len(told) > n or n < _NAMED_DOMAINS:
+        return f", in {len(told)} domains"
+    if n < _TOLD_DOMAINS:
+        return f", in the domains {_list(list(told), 'and')}"
+    return f", in the domains {_list([d if words == kind else f'{d} ({words})' for d, words in told.items()], 'and')}"
 
 
 def _kind(name: str) -> str:

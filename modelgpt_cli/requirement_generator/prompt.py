@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.assets import asset
+from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import TEXT_CHARS, Profile
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.errors import ModelGPTError
@@ -23,7 +25,7 @@ MAX_NAME = 120
 MAX_TEXTS = 8
 """Texts that are shown in the text domain; a pair is two."""
 
-Message = dict[str, str]
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Prompt:
     def messages(self, profile: Profile) -> list[Message]:
         """Fill the template with a profile."""
         user = _fill(self.user, data=_fenced(profile_json(profile)), task=profile.task)
-        return [{"role": "system", "content": self.system.strip()}, {"role": "user", "content": user}]
+        content = user if profile.pictures is None else _with_picture(user, profile.pictures.sheet)
+        return [{"role": "system", "content": self.system.strip()}, {"role": "user", "content": content}]
 
     def again(self, messages: list[Message], answer: str, reason: str) -> list[Message]:
         """Give the messages that ask once more, saying what was wrong."""
@@ -67,7 +70,7 @@ def load_prompt(path: Path | None = None, domain: str = "tabular") -> Prompt:
     ModelGPTError
         If its keys are not exactly those of `Prompt`.
     """
-    path = path or asset("prompts", "text.yaml" if domain == "text" else "table.yaml")
+    path = path or asset("prompts", f"{'table' if domain == 'tabular' else domain}.yaml")
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys = set(Prompt.__dataclass_fields__)
     if not isinstance(values, dict) or set(values) != keys:
@@ -79,8 +82,11 @@ def profile_json(profile: Profile) -> dict[str, Any]:
     """Give the part of a profile that is shown.
 
     No cells of columns the model won't use, nor of free text in a table, where anything may be written; long lists are
-    cut. In the text domain the beginnings of up to `MAX_TEXTS` texts are shown: they are what the sentence is about.
+    cut. In the text domain the beginnings of up to `MAX_TEXTS` texts are shown: they are what the sentence is about. Of
+    pictures their measures are told; the sheet of some goes beside this.
     """
+    if profile.pictures is not None:
+        return _picture_json(profile, profile.pictures)
     used = [column for column in profile.columns if column.used]
     is_text = profile.domain == "text"
     shown = {column.name for column in used[:MAX_COLUMNS] if is_text or not column.is_text} | {profile.target}
@@ -105,6 +111,41 @@ def profile_json(profile: Profile) -> dict[str, Any]:
             zip(("minimum", "median", "maximum"), map(_short, profile.target_range), strict=True)
         )
     return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
+
+
+def _picture_json(profile: Profile, pictures: PictureProfile) -> dict[str, Any]:
+    """The part of a profile of pictures that is shown in words."""
+    values: dict[str, Any] = {
+        "name": _cut(profile.name),
+        "pictures": profile.n_rows,
+        "description": _cut(profile.description.strip(), MAX_DESCRIPTION),
+        "task": profile.task,
+        "target": _cut(profile.target),
+        "pictures_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
+        "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
+        "measured": pictures.looks.phrase(),
+        "median_short_side_in_pixels": _short(pictures.looks.short_side),
+        "domains": {_cut(name): looks.phrase() for name, looks in list(pictures.domains.items())[:MAX_COLUMNS]},
+        "sheet_row_by_row": [_cut(name) for name in pictures.shown],
+    }
+    return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
+
+
+def _with_picture(text: str, picture: bytes) -> list[dict[str, Any]]:
+    """A message's content in two parts, as Chat Completions takes text and picture together."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+    return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
+
+
+def without_pictures(prompt: str) -> str:
+    """A request as JSON with words in place of each picture's bytes, for a person to read."""
+    request = json.loads(prompt)
+    for message in request["messages"]:
+        for part in message["content"] if isinstance(message["content"], list) else ():
+            if part["type"] == "image_url":
+                head, _, data = part["image_url"]["url"].partition(",")
+                part["image_url"]["url"] = f"{head},… ({len(data):,} characters)"
+    return json.dumps(request, ensure_ascii=False, indent=2)
 
 
 def _column(column: Column) -> dict[str, Any]:

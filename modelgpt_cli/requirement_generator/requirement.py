@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.data.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, Column, TaskType
+from modelgpt_cli.data.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, TEXT_ROLES, Column, TaskType
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
 from modelgpt_cli.requirement_generator.limits import Limits
@@ -45,7 +45,7 @@ class Requirement:
     author: str | None = None
     """The LLM that wrote the sentence, or "offline"."""
     domain: str | None = None
-    """"tabular" or "text"; where it is not given, the columns and the data say it (`is_text`)."""
+    """"tabular", "text" or "image"; where it is not given, the columns and the data say it (`is_text`, `is_image`)."""
     target_mean: float | None = None
     """Regression on texts: mean of the target, so that a model made without data can speak in its units."""
     target_std: float | None = None
@@ -60,7 +60,14 @@ class Requirement:
         """
         if self.domain is not None:
             return self.domain == "text"
-        return any(column.role for column in self.columns) or (not self.columns and self.data is None)
+        return any(column.role in TEXT_ROLES for column in self.columns) or (not self.columns and self.data is None)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether this is about pictures, as far as it can be told from the requirement alone."""
+        if self.domain is not None:
+            return self.domain == "image"
+        return any(column.role == "image" for column in self.columns)
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():
@@ -83,20 +90,30 @@ class Requirement:
         self._check_domain()
 
     def _check_domain(self) -> None:
-        """Check what is said of the text domain."""
+        """Check what is said of the text and image domains."""
         if self.domain is not None and self.domain not in DOMAINS:
             raise UsageError(f"domain can't be {self.domain!r}.", f"It is one of {', '.join(DOMAINS)}.")
         roles = [column.role for column in self.columns if column.role]
         for column in self.columns:
-            if column.role and column.type != "text":
-                raise UsageError(f"columns: {column.name}: a {column.type} column has no role.", "Only text has one.")
-        if roles and self.domain == "tabular":
-            raise UsageError("columns: a role is for the text domain, and domain is tabular.", hint="Drop one of them.")
-        if roles and sorted(roles) not in (["text"], ["pair", "text"]):
+            if column.role and column.type != ("image" if column.role == "image" else "text"):
+                raise UsageError(
+                    f"columns: {column.name}: a {column.type} column has no role {column.role}.",
+                    "Text has the role text or pair, an image the role image.",
+                )
+        of = "image" if "image" in roles else "text"
+        if roles and self.domain not in (None, of):
             raise UsageError(
-                "columns: one column has the role text, and at most one other the role pair.",
+                f"columns: the role {roles[0]} is for the {of} domain, and domain is {self.domain}.",
+                hint="Drop one of them.",
+            )
+        if roles and sorted(roles) not in (["text"], ["pair", "text"], ["image"]):
+            raise UsageError(
+                "columns: one column has the role text, and at most one other the role pair; or one alone the role "
+                "image.",
                 f"The roles here: {', '.join(roles)}.",
             )
+        if self.is_image and self.task == "regression":
+            raise UsageError("task can't be regression: models of pictures tell classes apart.", "domain is image.")
         if (self.target_mean is None) != (self.target_std is None):
             raise UsageError("target_mean and target_std go together.", hint="Give both, or leave both out.")
         if self.target_std is not None and (self.task == "classification" or self.target_std <= 0):
@@ -177,7 +194,7 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
 def format_requirement(requirement: Requirement) -> str:
     """Write a requirement as its file's text, leaving defaults out; `parse_requirement` reads it back."""
     values: dict[str, Any] = {
-        "domain": requirement.domain if requirement.domain == "text" else None,
+        "domain": requirement.domain if requirement.domain != "tabular" else None,
         "task": requirement.task,
         "target": requirement.target,
         "target_mean": _rounded(requirement.target_mean),
@@ -273,6 +290,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(COLUMN_TYPES)}.")
     levels = _texts(where + "levels", item.get("levels"))
     words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "format", "role")}
+    words["role"] = words["role"] or ("image" if kind == "image" else "")
     if words["role"] not in ("", *ROLES):
         raise UsageError(f"{where}role can't be {words['role']!r}.", f"It is one of {', '.join(ROLES)}.")
     numbers = {

@@ -40,6 +40,8 @@ class Evaluation:
     """The confusion matrix's columns: the model's labels."""
     confusion: list[list[int]] = field(default_factory=list)
     plot: Path | None = None
+    classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """Images: recall, precision, F1 and number of pictures of each class."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -60,6 +62,8 @@ class Evaluation:
                 "predicted": list(self.predicted_labels),
                 "matrix": self.confusion,
             }
+        if self.classes:
+            values["classes"] = self.classes
         if self.coverage is not None:
             values["coverage"] = self.coverage
         if self.plot is not None:
@@ -77,12 +81,13 @@ def evaluate(
     threads: int | None = None,
     force: bool = False,
 ) -> Evaluation:
-    """Measure a ``model.onnx`` on a labelled table.
+    """Measure a ``model.onnx`` on a labelled table, texts, or pictures.
 
     Parameters
     ----------
     model, data, chunk_rows, threads
-        As for `predict`; of a folder, its test file is measured where there is one.
+        As for `predict`; of a folder, its test file is measured where there is one. Pictures have as label the name of
+        the folder that they lie in, or of a table of paths a cell.
     target : str, optional
         The column of true values; the model's own target by default.
     plot : str or Path, optional
@@ -96,6 +101,8 @@ def evaluate(
         check_destination(plot, force)
         need_matplotlib()
     loaded = Model(model, threads=threads)
+    if loaded.reads_images:
+        return _images(loaded, data, target, None if plot is None else Path(plot), force)
     rows = Rows(loaded, data, prefer_test=True)
     column = target or loaded.target
     rows.need(column, "Name the column of true values with --target.")
@@ -105,14 +112,42 @@ def evaluate(
     return measure(loaded, rows, column, chunk_rows, None if plot is None else Path(plot), force)
 
 
+def _images(model: Model, data: Any, target: str | None, plot: Path | None, force: bool) -> Evaluation:
+    """Measure on pictures; those that can't be read are left out."""
+    from modelgpt_cli.runtime.predict_images import Pictures
+
+    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], target=target)
+
+    def scored() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for files, good, outputs in pictures.scored():
+            yield np.array([f.label for f, kept in zip(files, good, strict=True) if kept], dtype=object), outputs
+        pictures.report("are left out")
+
+    done = _measured(model, scored(), target or model.target, str(data), plot, force)
+    done.classes = m.class_metrics(np.array(done.confusion), model.labels)
+    return done
+
+
 def _classification(
     model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool
 ) -> Evaluation:
+    return _measured(model, _scored(model, rows, column, chunk_rows), column, rows.name, plot, force)
+
+
+def _measured(
+    model: Model,
+    scored: Iterator[tuple[np.ndarray, dict[str, np.ndarray]]],
+    column: str,
+    name: str,
+    plot: Path | None,
+    force: bool,
+) -> Evaluation:
+    """Compare true labels with a classifier's outputs, portion by portion."""
     reader = LabelReader(model.labels)
     index = {label: k for k, label in enumerate(model.labels)}
     true_parts, predicted_parts, probability_parts = [], [], []
     skipped = 0
-    for cells, outputs in _scored(model, rows, column, chunk_rows):
+    for cells, outputs in scored:
         codes = reader.codes(cells)
         kept = codes >= 0
         skipped += int((~kept).sum())
@@ -120,10 +155,12 @@ def _classification(
         predicted = _codes(model, index, outputs["label"])
         predicted_parts.append(predicted[kept])
         probability_parts.append(outputs["probabilities"][kept])
-    true = _joined(true_parts, rows, column, skipped)
+    true = _joined(true_parts, name, column, skipped)
     predicted, probabilities = np.concatenate(predicted_parts), np.concatenate(probability_parts)
     reader.report()
     values, kind = m.classification_metrics(true, predicted, probabilities)
+    if model.reads_images:
+        values = {"accuracy": values.pop("accuracy")} | m.top_metrics(true, probabilities) | values
     matrix = m.confusion(true, predicted, len(reader.labels), len(model.labels))
     done = Evaluation(
         task=model.task,
@@ -161,7 +198,7 @@ def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Pa
         skipped += int((~kept).sum())
         true_parts.append(cells[kept])
         answers.append(np.stack([outputs[name].reshape(-1)[kept].astype(np.float64) for name in names]))
-    true = _joined(true_parts, rows, column, skipped)
+    true = _joined(true_parts, rows.name, column, skipped)
     predicted, *bounds = np.concatenate(answers, axis=1)
     values = m.regression_metrics(true, predicted)
     if bounds:
@@ -188,12 +225,12 @@ def _scored(
     model.report()
 
 
-def _joined(parts: list[np.ndarray], rows: Rows, column: str, skipped: int) -> np.ndarray:
+def _joined(parts: list[np.ndarray], name: str, column: str, skipped: int) -> np.ndarray:
     """Join the true values; say how many rows had none."""
     total = sum(len(part) for part in parts)
     if not total:
         cause = f"All {skipped:,} rows have an empty cell there." if skipped else "There are no rows."
-        raise ModelGPTError(f"{rows.name} has no true value in column '{column}'.", cause)
+        raise ModelGPTError(f"{name} has no true value in column '{column}'.", cause)
     if skipped:
         logger.warning(
             "%s of %s rows have no usable '%s' and are left out.", f"{skipped:,}", f"{total + skipped:,}", column

@@ -5,6 +5,8 @@ Shapes: N rows, C classes of the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 ECE_BINS = 15
@@ -52,6 +54,33 @@ def classification_metrics(
         "calibration_error": calibration_error(true == predicted, probabilities.max(axis=1)),
     }
     return values, auc_kind
+
+
+def top_metrics(true: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
+    """The share of rows whose true class is among the 3, and the 5, likeliest; where there are more classes."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    return {
+        f"top_{k}_accuracy": float((order[:, :k] == true[:, None]).any(1).mean())
+        for k in (3, 5)
+        if k < probabilities.shape[1]
+    }
+
+
+def class_metrics(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Recall, precision, F1 and number of rows of each class, from the confusion matrix.
+
+    None where a class was never predicted (precision) or has no rows (recall).
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for k, label in enumerate(labels):
+        rows, predicted, right = int(matrix[k].sum()), int(matrix[:, k].sum()), int(matrix[k, k])
+        found[label] = {
+            "recall": right / rows if rows else None,
+            "precision": right / predicted if predicted else None,
+            "f1": 2 * right / (rows + predicted) if rows + predicted else None,
+            "rows": rows,
+        }
+    return found
 
 
 def regression_metrics(true: np.ndarray, predicted: np.ndarray) -> dict[str, float | None]:

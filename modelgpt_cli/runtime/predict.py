@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.runtime.table import Rows, logger
@@ -40,30 +42,36 @@ class Prediction:
     """(N,) float32: the bounds of the prediction interval, of a regression model that has one."""
     coverage: float | None = None
     """The share of true values that the interval was made to hold."""
+    files: tuple[str, ...] = ()
+    """Of images, the N files. One that can't be read has the label "" and probabilities that are NaN."""
 
 
 def predict(
     model: str | Path,
-    data: str | Path | pd.DataFrame,
+    data: str | Path | pd.DataFrame | Sequence[str | Path],
     *,
     output: str | Path | None = None,
     proba: bool = False,
+    topk: int | None = None,
     chunk_rows: int = 16_384,
     threads: int | None = None,
     force: bool = False,
 ) -> Prediction:
-    """Score a table with a ``model.onnx``.
+    """Score a table, texts or pictures with a ``model.onnx``.
 
     Parameters
     ----------
     model : str or Path
         The ``model.onnx``.
     data : str, Path or DataFrame
-        Any table that `describe` can read, ``-`` for stdin, or a data frame.
+        Any table that `describe` can read, ``-`` for stdin, or a data frame. Of pictures, a file, folder, glob, zip or
+        table of paths, or a sequence of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
     proba : bool
         Write a column ``probability_<label>`` for each class too.
+    topk : int, optional
+        Images: write the so many likeliest classes of each picture; the likeliest by default.
     chunk_rows : int
         Rows held in memory at a time.
     threads : int, optional
@@ -75,7 +83,11 @@ def predict(
     if path is not None:
         check_destination(path, force)
     loaded = Model(model, threads=threads)
-    rows = Rows(loaded, data)
+    if loaded.reads_images:
+        return _predict_images(loaded, data, output, path, proba=proba, topk=topk, force=force)
+    if topk is not None:
+        raise UsageError("--topk is for models of images.", "This is none.", "Use --proba.")
+    rows = Rows(loaded, _only(data))
     start = time.perf_counter()
     if output is None:
         collected = _collect(loaded, rows, chunk_rows, start)
@@ -89,6 +101,38 @@ def predict(
     seconds = time.perf_counter() - start
     logger.debug("%d rows in %.2f s, %.0f rows/s", n_rows, seconds, n_rows / max(seconds, 1e-9))
     return Prediction(n_rows, seconds, loaded.labels, path)
+
+
+def _only(data: Any) -> Any:
+    """The one table."""
+    if not isinstance(data, (list, tuple)):
+        return data
+    if len(data) != 1:
+        raise UsageError("Several files are for models of images.", "This is none.", "Score one table at a time.")
+    return data[0]
+
+
+def _predict_images(
+    model: Model, data: Any, output: str | Path | None, path: Path | None, *, proba: bool, topk: int | None, force: bool
+) -> Prediction:
+    from modelgpt_cli.runtime.predict_images import Pictures, check_topk, collect_pictures, write_pictures
+
+    check_topk(1 if topk is None else topk, model)
+    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data])
+    start = time.perf_counter()
+    label = probabilities = None
+    with contextlib.ExitStack() as stack:
+        if output is None:
+            label, probabilities = collect_pictures(pictures)
+        else:
+            write_pictures(pictures, stack.enter_context(_sink(path, force)), topk=topk or 1, proba=proba)
+        pictures.report("have empty cells")
+    seconds = time.perf_counter() - start
+    names = tuple(file.name for file in pictures.files) if output is None else ()
+    logger.debug("%d pictures in %.2f s, %.0f pictures/s", len(pictures.files), seconds, len(pictures.files) / seconds)
+    return Prediction(
+        len(pictures.files), seconds, model.labels, path, label=label, probabilities=probabilities, files=names
+    )
 
 
 def _collect(model: Model, rows: Rows, chunk_rows: int, start: float) -> Prediction:
@@ -131,8 +175,8 @@ def _write(model: Model, rows: Rows, stream: BinaryIO, *, proba: bool, chunk_row
         logger.warning("--proba has no meaning for a regression; no column is added.")
     elif proba:
         names += [f"probability_{label}" for label in model.labels]
-    stream.write((",".join(_quoted(name) for name in names) + "\n").encode())
-    cells = {label: _quoted(label) for label in model.labels}
+    stream.write((",".join(quoted(name) for name in names) + "\n").encode())
+    cells = {label: quoted(label) for label in model.labels}
     total = 0
     for n, columns in rows.chunks(chunk_rows):
         if not n:
@@ -156,7 +200,7 @@ def _lines(outputs: dict[str, np.ndarray], names: list[str], cells: dict[str, st
     return [label + row % tuple(p) for label, p in zip(labels, probabilities.tolist(), strict=True)]
 
 
-def _quoted(cell: str) -> str:
+def quoted(cell: str) -> str:
     """Quote a CSV cell where it needs it; a lone empty cell would read back as a blank line."""
     if cell and not any(c in cell for c in ',"\r\n') and cell == cell.strip():
         return cell

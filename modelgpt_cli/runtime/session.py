@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime as ort
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.runtime.image_rows import by_size
 from modelgpt_cli.runtime.text_rows import IDS, MASK, SEGMENTS, TextRows
 from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
 
@@ -27,7 +28,10 @@ logger = logging.getLogger("modelgpt")
 FORMAT = 1
 TOKENIZER = "modelgpt_tokenizer"
 """Metadata entry of models that read text: the tokenizer's JSON."""
+IMAGE = "image"
+"""Image domain: the graph's input, and the column that holds the pictures."""
 _CELLS_PER_RUN = 400_000
+_PICTURES_PER_RUN = 8
 _TEXTS_PER_RUN = 32
 EXTENSIONS = "ai.onnx.contrib"
 """The operators of onnxruntime-extensions, which turn raw texts into token ids inside the graph."""
@@ -82,6 +86,7 @@ class Model:
             self.task: str = self.metadata["task"]
             self.target: str = self.metadata["target"]
             self.reads_texts = self.metadata.get("domain") == "text"
+            self.reads_images = self.metadata.get("domain") == "image"
             self.max_tokens: int = self.metadata.get("max_tokens") or 0
             self._in_graph = self.metadata.get("tokenizer") == "graph"
             self.labels: tuple[str, ...] = tuple(str(label) for label in self.metadata.get("labels") or ())
@@ -106,7 +111,8 @@ class Model:
         ----------
         columns : mapping of str to array-like, (N,) or (N, 1)
             By column name. Numbers (datetimes as days since 1970-01-01, NaN = missing) or strings (``""`` or None =
-            missing). A column that is absent counts as missing, further ones are ignored.
+            missing). A column that is absent counts as missing, further ones are ignored. Image domain: ``image``,
+            uint8 (H, W, 3) each, or (N, H, W, 3).
 
         Returns
         -------
@@ -119,6 +125,8 @@ class Model:
         UsageError
             The columns differ in length, none of the model's columns is there, or a number is none.
         """
+        if self.reads_images:
+            return self._run_images(columns.get(IMAGE, ()))
         arrays = {i.name: _column(columns[i.column], i) for i in self.inputs if i.column in columns}
         lengths = {len(array) for array in arrays.values()}
         if len(lengths) != 1:
@@ -145,6 +153,24 @@ class Model:
             for k, output in enumerate(self._session.get_outputs())
         }
 
+    def _run_images(self, pictures: Any) -> dict[str, np.ndarray]:
+        """Score pictures, those of one size together."""
+        if not len(pictures):  # no pictures at all
+            return {name: cells[:0] for name, cells in self._run_images([np.zeros((1, 1, 3), np.uint8)]).items()}
+        order, parts = [], []
+        for rows, batch in by_size(pictures):
+            for start in range(0, len(rows), _PICTURES_PER_RUN):
+                order += rows[start : start + _PICTURES_PER_RUN]
+                parts.append(self._session.run(None, {IMAGE: batch[start : start + _PICTURES_PER_RUN]}))
+        return self._joined(parts, np.argsort(order))
+
+    def _joined(self, parts: list[list[np.ndarray]], places: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of several runs in the order of the rows, by name."""
+        return {
+            output.name: np.concatenate([part[k] for part in parts])[places]
+            for k, output in enumerate(self._session.get_outputs())
+        }
+
     def _run_with_text(self, arrays: dict[str, np.ndarray], n_rows: int, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
         """Score rows, those with texts of like length together: the encoder's work grows with the longest."""
         texts = {i.name: token_ids(tokenizer, arrays.pop(i.name)[:, 0].tolist()) for i in self.inputs if i.mask}
@@ -160,11 +186,7 @@ class Model:
             for name, ids in texts.items():
                 feed[name], feed[masks[name]] = padded([ids[row] for row in rows])
             parts.append(self._session.run(None, feed))
-        back = np.argsort(order)
-        return {
-            output.name: np.concatenate([part[k] for part in parts])[back]
-            for k, output in enumerate(self._session.get_outputs())
-        }
+        return self._joined(parts, np.argsort(order))
 
     def _run_texts(self, texts: list[np.ndarray]) -> dict[str, np.ndarray]:
         """Score texts, or pairs of texts (N,) each; those of like length together."""
@@ -174,11 +196,7 @@ class Model:
             parts.append(self._session.run(None, feed))
         if not parts:  # no rows at all
             return {name: cells[:0] for name, cells in self._run_texts([np.array([""], object)] * len(texts)).items()}
-        back = np.argsort(np.concatenate(order))
-        return {
-            output.name: np.concatenate([part[k] for part in parts])[back]
-            for k, output in enumerate(self._session.get_outputs())
-        }
+        return self._joined(parts, np.argsort(np.concatenate(order)))
 
     def _text_batches(self, texts: list[np.ndarray]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Row numbers and the graph's inputs, batch by batch."""
@@ -208,6 +226,8 @@ class Model:
 
     def _graph_inputs(self) -> dict[str, str]:
         """The graph's inputs and their types, as the card has it."""
+        if self.reads_images:
+            return {IMAGE: "tensor(uint8)"}
         if self.reads_texts and not self._in_graph:
             names = [IDS, MASK, *([SEGMENTS] if len(self.inputs) == 2 else [])]
             return dict.fromkeys(names, "tensor(int64)")

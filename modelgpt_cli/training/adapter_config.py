@@ -109,3 +109,14 @@ class TextTrainConfig(AdapterTrainConfig):
     """Window in training; texts are cut there."""
 
     least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"max_tokens": 8}
+
+
+@dataclass(frozen=True)
+class ImageTrainConfig(AdapterTrainConfig):
+    """Everything that decides a run of ``meta-train --domain image``; errors as `RunSettings` has them."""
+
+    domain: str = "image"
+    backbone_weights: str | None = None
+    """A file of weights for the backbone's card (flag --backbone-weights)."""
+    judged: tuple[str, ...] = ()
+    """Tasks (``set/domain``) that are not trained on, though others of their set are, and judged at validations."""

@@ -74,7 +74,9 @@ def tune(
     start = time.monotonic()
     output = Path(output)
     check_model_destination(output, force)
-    target: Any = load_model(model)  # of either domain
+    target: Any = load_model(model)  # of any domain
+    if target.blueprint.domain == "image":
+        raise UsageError("Models of pictures can't be tuned yet.", hint="Build again with more pictures.")
     common: dict[str, Any] = {"epochs": epochs, "lr": lr, "seed": seed, "device": pick_device(device)}
     if batch_size is not None:
         common["batch_size"] = batch_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelgpt_cli.data.schema import ROLES, Column
+from modelgpt_cli.data.schema import ROLES, TEXT_ROLES, Column
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -36,7 +36,7 @@ def requirement_only_texts(requirement: Requirement) -> Wanted:
     UsageError
         If it names no classes, or for a regression not the target's scale.
     """
-    columns = tuple(sorted((c for c in requirement.columns if c.role), key=lambda c: ROLES.index(c.role)))
+    columns = tuple(sorted((c for c in requirement.columns if c.role in TEXT_ROLES), key=lambda c: ROLES.index(c.role)))
     columns = columns or (Column("text", "text", role="text"),)
     if requirement.task == "regression":
         if requirement.target_mean is None or requirement.target_std is None:

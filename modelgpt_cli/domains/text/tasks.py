@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 from tokenizers import Tokenizer
 
-from modelgpt_cli.domains.tasks import Episode, Part, Task, hashed, label_text
+from modelgpt_cli.domains.tasks import Episode, Part, Task, hashed, label_text, wordings_of
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
@@ -84,7 +84,7 @@ def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Ma
         y = pd.Categorical(frame["label"], categories=list(classes)).codes.astype(np.int64) if classes else None
         parts[name] = Part(rows, frame["label"].astype(float).to_numpy() if y is None else y)
     sentences = [card["description"], f"{card['title']}.", *templates(classes, pair), *wordings.get("requirements", ())]
-    variants = _variants(classes, wordings.get("labels") or {})
+    variants = wordings_of(classes, wordings.get("labels") or {})
     texts = [label_text(label) for names in variants for label in names]
     names = encoder(texts).reshape(len(variants), len(classes), -1) if classes else np.zeros((1, 1, encoder.size))
     return TextTask(
@@ -106,9 +106,3 @@ def templates(classes: Sequence[str], pair: bool) -> list[str]:
     if len(classes) > 10:
         return [f"Classify each {what} into one of {len(classes)} classes such as {', '.join(classes[:3])}."]
     return [f"Classify each {what} into {', '.join(classes[:-1])} or {classes[-1]}."]
-
-
-def _variants(classes: Sequence[str], others: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Wordings of all class names; the first is their own."""
-    count = min((len(others.get(label, ())) for label in classes), default=0)
-    return [list(classes), *([others[label][v] for label in classes] for v in range(count))]

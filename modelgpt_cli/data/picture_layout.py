@@ -1,0 +1,189 @@
+"""The order in a folder or archive of pictures: which folders are classes and domains, which train and test.
+
+First step of the way, below `picture_folder`. Nothing is opened here; everything follows from the *places*: paths
+inside the folder, with slashes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from modelgpt_cli.data.pictures import PICTURE_SUFFIXES
+from modelgpt_cli.data.text_folder import ABOUT, TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.errors import ModelGPTError
+
+_VALIDATION_NAMES = ("val", "valid", "validation")
+_DEEPEST = 8
+"""Folders within folders are not entered below: a name around all, train, domain, class, and some that say nothing."""
+_STRAYS = 0.05
+"""So small a share of texts among pictures, or the other way round, is passed over; more is a mistake."""
+_LACKING = 0.2
+"""So many of the classes a domain may lack, or one."""
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A picture and what its folders say of it."""
+
+    place: str
+    label: str = ""
+    domain: str = ""
+
+
+def list_folder(folder: Path) -> list[str]:
+    """The places of all files in a folder that are not hidden, sorted.
+
+    Links are followed, but never into a folder that they lie in.
+    """
+    found: list[str] = []
+    root = Path(os.path.realpath(folder))
+    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found)
+    return sorted(found)
+
+
+def _walk(folder: Path, prefix: str, above: list[str], found: list[str]) -> None:
+    """Add the files of a folder; `above` are the real paths of the folders around it, and its own."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise ModelGPTError(f"{folder} can't be read.", error.strerror or str(error), "Check the folder.") from error
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        if not _is_folder(entry):
+            found.append(prefix + entry.name)
+            continue
+        real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+        if real not in above and prefix.count("/") < _DEEPEST:
+            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's own, such as what an archive from a Mac brings along."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_picture_name(place: str) -> bool:
+    """Whether a file's name ends like a picture's."""
+    return place.lower().endswith(PICTURE_SUFFIXES)
+
+
+def holds_pictures(places: Sequence[str], name: str) -> bool:
+    """Whether this is a folder of pictures, rather than of texts or of neither.
+
+    Raises
+    ------
+    ModelGPTError
+        There are many of both.
+    """
+    pictures = [place for place in places if is_picture_name(place)]
+    deep = any("/" in place for place in pictures)
+    texts = [place for place in places if _is_text(place) and (not deep or "/" in place)]
+    fewer = min(len(pictures), len(texts))
+    if fewer > _STRAYS * (len(pictures) + len(texts)):
+        raise ModelGPTError(
+            f"{name} holds both pictures ({len(pictures):,}) and texts ({len(texts):,}).",
+            f"For instance {pictures[0]} and {texts[0]}; a model reads one or the other.",
+            "Put them into folders of their own, and give one.",
+        )
+    return len(pictures) > len(texts)
+
+
+def _is_text(place: str) -> bool:
+    name = place.rsplit("/", 1)[-1].lower()
+    return name.endswith(".txt") and not name.startswith(ABOUT)
+
+
+def find_split(places: Iterable[str]) -> tuple[str, str | None]:
+    """The folder to learn from, and the one to test on, where ``train/`` and ``test/`` lie side by side.
+
+    Both end in a slash; "" for everything, and None where there is no such folder. A ``val/`` serves as test where
+    there is none.
+    """
+    deep = [PurePosixPath(place).parts for place in places if is_picture_name(place) and "/" in place]
+    depth = 0
+    while len({parts[: depth + 1] for parts in deep}) == 1 and all(len(parts) > depth + 2 for parts in deep):
+        if deep[0][depth].lower() in TRAIN_NAMES:
+            break
+        depth += 1  # one folder around all
+    inside = {parts[depth].lower(): parts[: depth + 1] for parts in deep if len(parts) > depth + 2}
+    train, test = (
+        next(("/".join(inside[name]) + "/" for name in names if name in inside), None)
+        for names in (TRAIN_NAMES, (*TEST_NAMES, *_VALIDATION_NAMES))
+    )
+    return ("", None) if train is None else (train, test)
+
+
+def arrange(places: Sequence[str], name: str) -> list[Placed]:
+    """The pictures among some files, with class and domain, by place.
+
+    The folder that a picture lies in is its class, the one above that its domain; a level of folders that has one name
+    only, such as ``images``, says nothing. Pictures in the folder itself count where there are no others.
+
+    Raises
+    ------
+    ModelGPTError
+        The folders are nested in some other way.
+    """
+    pictures = [place for place in places if is_picture_name(place)]
+    folders = {place: PurePosixPath(place).parts[:-1] for place in pictures}
+    deep = {place: parts for place, parts in folders.items() if parts}
+    if not deep:
+        return [Placed(place) for place in pictures]
+    _check_depths(deep, name)
+    n_levels = len(next(iter(deep.values())))
+    telling = [i for i in range(n_levels) if len({parts[i] for parts in deep.values()}) > 1] or [n_levels - 1]
+    if len(telling) == 1:
+        return [Placed(place, parts[telling[0]]) for place, parts in deep.items()]
+    if len(telling) > 2:
+        example = "/".join(next(iter(deep.values())))
+        raise _nested(name, f"For instance {example}: {len(telling)} levels of folders with different names.")
+    outer, inner = telling
+    placed = [Placed(place, parts[inner], parts[outer]) for place, parts in deep.items()]
+    _check_domains(placed, name)
+    return placed
+
+
+def _check_depths(folders: dict[str, tuple[str, ...]], name: str) -> None:
+    """All pictures lie equally deep."""
+    examples = {len(parts): place for place, parts in folders.items()}
+    if len(examples) > 1:
+        some = " and ".join(examples[depth] for depth in sorted(examples)[:2])
+        raise _nested(name, f"For instance {some}: not equally deep.")
+
+
+def _check_domains(placed: Sequence[Placed], name: str) -> None:
+    """Every domain has nearly all classes."""
+    by_domain: dict[str, set[str]] = {}
+    for picture in placed:
+        by_domain.setdefault(picture.domain, set()).add(picture.label)
+    classes = set().union(*by_domain.values())
+    allowed = max(1, int(_LACKING * len(classes)))
+    odd = [d for d, some in by_domain.items() if len(some) < 2 or len(classes) - len(some) > allowed]
+    if odd:
+        others = [domain for domain in by_domain if domain != odd[0]]
+        parts = [f"{d} holds {_few(sorted(by_domain[d]))}" for d in (odd[0], *others[:1])]
+        raise _nested(name, f"{', and '.join(parts)}: not the same classes.")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _nested(name: str, cause: str) -> ModelGPTError:
+    return ModelGPTError(
+        f"The pictures of {name} lie in folders within folders whose meaning is not clear.",
+        cause,
+        "Sort them as class/picture, or as domain/class/picture with the same classes in every domain.",
+    )

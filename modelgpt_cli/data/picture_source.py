@@ -1,0 +1,200 @@
+"""Where the pictures lie: a folder, a zip archive, or wherever a table says. Between `picture_folder` and `pictures`.
+
+A picture is known by its *place*: its path inside the source, with slashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pandas as pd
+
+from modelgpt_cli.data.pictures import PictureError, decode_picture, picture_size
+from modelgpt_cli.errors import ModelGPTError
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.dataset import Dataset
+
+MOST_BYTES = 512 << 20
+"""A larger file is no picture that could be used, and may be an archive's way to fill the memory."""
+_SHOWN = 5
+
+
+class PictureSource(Protocol):
+    """What holds the pictures."""
+
+    def open(self, place: str) -> bytes:
+        """The bytes of a picture's file.
+
+        Raises
+        ------
+        PictureError
+            There is no such file, or it can't be read.
+        """
+
+
+class FolderPictures:
+    """Pictures in a folder, or at paths relative to it.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of the classes, or the one that a table with paths lies in.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self, place: str) -> bytes:
+        """The bytes of a picture's file; raises `PictureError`."""
+        path = self.root / place
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # reading a pipe would never end
+                raise PictureError("no ordinary file")
+            if found.st_size > MOST_BYTES:
+                raise PictureError(_too_long(found.st_size))
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise PictureError("no such file") from None
+        except (OSError, ValueError) as error:  # a name with a zero byte in it
+            raise PictureError(getattr(error, "strerror", "") or "no name of a file") from error
+
+
+class ZipPictures:
+    """Pictures in a zip archive, read where they lie.
+
+    Parameters
+    ----------
+    archive : ZipFile
+        Open for reading.
+    members : mapping
+        The archive's members by place.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> None:
+        self._archive = archive
+        self._members = members
+
+    def open(self, place: str) -> bytes:
+        """The bytes of a picture's file; raises `PictureError`."""
+        member = self._members.get(place)
+        if member is None:
+            raise PictureError("no such file")
+        if member.file_size > MOST_BYTES:
+            raise PictureError(_too_long(member.file_size))
+        try:
+            return self._archive.read(member)
+        except RuntimeError as error:
+            raise PictureError("encrypted") from error
+        except NotImplementedError as error:
+            raise PictureError("packed in an unknown way") from error
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise PictureError("damaged in the archive") from error
+
+
+def _too_long(size: int) -> str:
+    return f"{size:,} bytes, more than the {MOST_BYTES:,} allowed"
+
+
+def check_pictures(source: PictureSource, places: Iterable[str], fingerprint: str = "") -> tuple[str, dict[str, str]]:
+    """Look at the header of every picture, and take the fingerprint of all on the way: each file is read once.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the table that names them, to be part of it.
+
+    Returns
+    -------
+    tuple
+        "sha256:" and 64 hex digits, over places, sizes and bytes; and the pictures that can't be read, with the reason.
+    """
+    digest = hashlib.sha256(fingerprint.encode())
+    reasons: dict[str, str] = {}
+    for place in places:
+        try:
+            content = source.open(place)
+            digest.update(f"{place}\0{len(content)}\0".encode(errors="replace"))
+            digest.update(content)
+            picture_size(content)
+        except PictureError as error:
+            reasons[place] = error.reason
+    return f"sha256:{digest.hexdigest()}", reasons
+
+
+def read_pictures(
+    dataset: Dataset, places: Iterable[str], *, least: int = 0
+) -> Iterator[tuple[str, np.ndarray | PictureError]]:
+    """Decode pictures of a dataset, one after the other.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        One of the image domain.
+    places : iterable of str
+        As its sample has them.
+    least : int
+        As in `decode_picture`: how small large JPEGs may be decoded.
+
+    Yields
+    ------
+    tuple
+        The place, and uint8 [H, W, 3], or the `PictureError` that says why there is none. `without_unreadable` takes
+        the rows of these out.
+    """
+    assert dataset.pictures is not None, "only a dataset of the image domain has pictures"
+    for place in places:
+        try:
+            yield place, decode_picture(dataset.pictures.open(place), least=least)
+        except PictureError as error:
+            yield place, error
+
+
+def without_unreadable(
+    frame: pd.DataFrame, column: str, labels: pd.Series, reasons: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows whose picture can be read, and the words about the others.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its column `column` holds places.
+    labels : Series
+        The class of each row.
+    reasons : mapping
+        The pictures that can't be read, with the reason.
+
+    Raises
+    ------
+    ModelGPTError
+        A class has no picture left.
+    """
+    bad = frame[column].isin(list(reasons))
+    if not bad.any():
+        return frame, []
+    shown = shown_reasons(frame.loc[bad, column], reasons)
+    lost = sorted(set(labels.dropna()) - set(labels[~bad].dropna()), key=str)
+    if lost:
+        names = ", ".join(repr(name) for name in lost[:_SHOWN])
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        raise ModelGPTError(
+            f"No picture of the class{'es' if len(lost) > 1 else ''} {names}{more} can be read.",
+            f"In all {bad.sum():,} of {len(frame):,} can't: {shown}.",
+            "Mend or replace these files, or take the class out of the data.",
+        )
+    warning = f"Skipped {bad.sum():,} of {len(frame):,} pictures, which can't be read: {shown}."
+    return frame[~bad].reset_index(drop=True), [warning]
+
+
+def shown_reasons(places: Collection[str], reasons: Mapping[str, str]) -> str:
+    """The first pictures that can't be read, each with its reason, and how many more there are."""
+    shown = "; ".join(f"{place or '(no path)'} ({reasons[place]})" for place in list(places)[:_SHOWN])
+    return shown + (f"; and {len(places) - _SHOWN:,} more" if len(places) > _SHOWN else "")

@@ -1,0 +1,204 @@
+"""The backbone: pictures to features, with LoRA factors that come from outside. Structure and merge are peft's.
+
+BatchNorm, its running statistics and its affine parameters, is never trained.
+Shapes: N pictures, S pixels a side, E features, r rank, k kernel.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from modelgpt_cli.assets import asset
+from modelgpt_cli.domains.image.cards import DEFAULT_CARD, ImageCard
+from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk
+from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
+
+_ADAPTER = ".default.weight"
+
+
+class Backbone(nn.Module):
+    """A trunk with places for LoRA factors.
+
+    Attributes
+    ----------
+    size : int
+        E.
+    adapted : dict of str to (int, int)
+        Convolutions that take LoRA factors, with the lengths of the factors: numbers that enter an output
+        (channels * k * k), and outputs.
+    """
+
+    def __init__(self, card: ImageCard, trunk: nn.Module) -> None:
+        super().__init__()
+        from peft import LoraConfig, get_peft_model
+
+        self.card, self.size = card, card.features
+        settings = LoraConfig(
+            r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
+        )
+        self.model = get_peft_model(trunk, settings)  # type: ignore[arg-type]  # any nn.Module will do
+        self.adapted: dict[str, tuple[int, int]] = {}
+        self._names: dict[str, str] = {}
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(False)
+            if name.endswith(".lora_A" + _ADAPTER):
+                layer = name.removesuffix(".lora_A" + _ADAPTER)
+                short = layer.removeprefix("base_model.model.")
+                outputs = self.model.get_parameter(layer + ".lora_B" + _ADAPTER).shape[0]
+                self.adapted[short] = (math.prod(parameter.shape[1:]), outputs)
+                self._names |= {f"{short}.{f}": f"{layer}.{f}{_ADAPTER}" for f in ("lora_A", "lora_B")}
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Let LoRA's dropout act, and nothing else: BatchNorm stays in eval mode."""
+        super().train(False)
+        self.train_adapter(mode)
+        return self
+
+    def train_adapter(self, mode: bool = True) -> None:
+        """Let LoRA's dropout act; BatchNorm stays in eval mode, and its parameters without gradient."""
+        freeze_norms(self.model)
+        for name, module in self.model.named_modules():
+            if ".lora_dropout." in name:
+                module.train(mode)
+
+    def forward(self, pixels: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Features (N, E).
+
+        Parameters
+        ----------
+        pixels : float (N, 3, S, S)
+            From `preprocess.normalise`.
+        lora : mapping of str to Tensor, optional
+            ``<layer>.lora_A`` (r, inputs * k * k) and ``<layer>.lora_B`` (outputs, r); without it, peft's own: a no-op.
+        """
+        given = {self._names[name]: self._shaped(name, value) for name, value in (lora or {}).items()}
+        features: Tensor = functional_call(self.model, given, args=(pixels,))
+        return features
+
+    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
+        """The plain trunk with the factors merged into its weights; this backbone is used up by it."""
+        with torch.no_grad():
+            for name, value in (lora or {}).items():
+                self.model.get_parameter(self._names[name]).copy_(self._shaped(name, value))
+        trunk: nn.Module = self.model.merge_and_unload()  # type: ignore[operator]
+        return trunk.eval()
+
+    def _shaped(self, name: str, value: Tensor) -> Tensor:
+        """A factor as peft's convolutions have it: (r, inputs, k, k), or (outputs, r, 1, 1)."""
+        return value.reshape(self.model.get_parameter(self._names[name]).shape)
+
+
+def lora_spec(backbone: Backbone) -> list[ParameterSpec]:
+    """What a generator has to write for a backbone: two factors for each adapted convolution."""
+    rank = backbone.card.rank
+    spec = []
+    for layer, (inputs, outputs) in backbone.adapted.items():
+        spec.append(ParameterSpec(f"{layer}.lora_A", (rank, inputs)))
+        spec.append(ParameterSpec(f"{layer}.lora_B", (outputs, rank), gain=0.0))
+    return spec
+
+
+def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:
+    """Load a card's network.
+
+    Parameters
+    ----------
+    weights : path-like, optional
+        A file of tensors under torchvision's names (.safetensors, or .pth of plain tensors), BatchNorm kept or folded;
+        by default what the card names.
+
+    Raises
+    ------
+    UsageError
+        The file can't be read or doesn't fit, or the card needs one.
+    UnreachableError
+        The hub, from which torchvision loads weights, is out of reach.
+    ModelGPTError
+        The weights did not come with this installation.
+    """
+    trunk = make_trunk(card.network)
+    if weights is not None:
+        source, state = str(weights), read_weights(weights)
+    elif card.source == "shipped":
+        source, state = _shipped(card)
+    elif card.source == "torchvision":
+        source, state = f"torchvision's {card.network}", _from_hub(card)
+    else:
+        raise UsageError(
+            f"The backbone {card.name!r} has no weights of its own.",
+            "It is there for weights that you have.",
+            "Give --backbone-weights FILE.",
+        )
+    try:
+        load_trunk(trunk, state)
+    except ValueError as error:
+        hint = f"Weights of torchvision's {card.network} are needed, or another --backbone for these."
+        raise UsageError(f"{source} doesn't fit the backbone {card.name!r}.", str(error), hint) from error
+    return Backbone(card, trunk)
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Tensors from a .safetensors or .pth file; of the latter, nothing that could run is read.
+
+    Raises
+    ------
+    UsageError
+        It is absent, or no such file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.", hint="Give --backbone-weights a .safetensors or .pth file.")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        cause = " ".join(str(error).split())[:200]
+        raise UsageError(f"{path} can't be read as weights.", cause, "Give a .safetensors file, or a .pth.") from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UsageError(f"{path} holds no state dict.", "", "Save one with: torch.save(model.state_dict(), FILE)")
+    return {str(name).removeprefix("module."): value for name, value in found.items()}
+
+
+def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
+    """The weights that travel with the code, and where they lie."""
+    try:
+        source = str(asset("weights", "image", f"{card.name}.safetensors"))
+    except ModelGPTError as error:
+        raise ModelGPTError(
+            f"This version has no weights for the backbone {card.name!r} yet.",
+            "",
+            "Give --backbone-weights FILE with your own, or a network of torchvision's: --backbone mobilenet_v2.",
+        ) from error
+    return source, read_weights(source)
+
+
+def _from_hub(card: ImageCard) -> dict[str, Tensor]:
+    """ImageNet weights by torchvision's own loader, from its cache or from the hub."""
+    from torchvision.models import get_model_weights
+
+    try:
+        state: dict[str, Tensor] = get_model_weights(card.network).DEFAULT.get_state_dict(  # type: ignore[attr-defined]
+            progress=False, check_hash=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise UnreachableError(
+            f"The weights of the backbone {card.name!r} can't be loaded.",
+            " ".join(str(error).split())[:300],
+            f"Give --backbone-weights FILE (torchvision's {card.network}), or leave out --backbone for "
+            f"{DEFAULT_CARD!r}, which needs no network.",
+        ) from error
+    return state

@@ -1,0 +1,124 @@
+"""A build from pictures: requirement and labelled pictures in, a target model out. Called by `pipeline.build`."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
+from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.build import BuildOptions
+from modelgpt_cli.domains.head import fit_head, make_folds
+from modelgpt_cli.domains.image.backbone import load_backbone, lora_spec
+from modelgpt_cli.domains.image.cards import find_card
+from modelgpt_cli.domains.image.fit import Adapted, adapt, baseline_scores
+from modelgpt_cli.domains.image.inputs import Scaling
+from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
+from modelgpt_cli.domains.image.preprocess import View, pixels
+from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
+from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.requirement_generator.requirement import Requirement
+
+log = logging.getLogger("modelgpt")
+SHOWN = 64
+
+
+class ImageBuild(BackboneBuild):
+    """One build: what was asked, and the backbone, generator and encoder that serve it.
+
+    Attributes
+    ----------
+    shown : list of uint8 (H, W, 3)
+        Some of the user's pictures, evenly drawn: what the exported graph is verified, timed and calibrated on.
+    """
+
+    domain = "image"
+    generator_card = ""
+
+    def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
+        self.card = find_card(options.backbone)
+        self.backbone = load_backbone(self.card, options.backbone_weights)
+        self.view = View.of(self.card.encoder_config())
+        self.shown: list[np.ndarray] = []
+        super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
+
+    def architecture(self) -> Architecture:
+        """What a blueprint says of the backbone."""
+        return Architecture(card=self.card.name, members=1, hidden=0, encoder=self.card.encoder_config())
+
+    def from_words(self) -> tuple[ImageModel, dict[str, dict[str, float]], int]:
+        """Requirement-only: W = W_gen, the paper's own setting.
+
+        Raises
+        ------
+        UsageError
+            The requirement names no classes, or no generator was trained for the backbone.
+        """
+        classes = requirement_only_classes(self.requirement)
+        self.check_generator()
+        log.warning(NO_DATA)
+        adapted = self._adapt(classes)
+        head = adapted.prior(None, None, self.card.features).weight
+        blueprint = self.blueprint(None, (IMAGE_COLUMN,), self.requirement.target or "label", classes, [NO_DATA])
+        return self._model(blueprint, adapted, head[:-1], head[-1]), {}, 0
+
+    def from_data(
+        self, dataset: Dataset, *, check_fingerprint: bool
+    ) -> tuple[ImageModel, dict[str, dict[str, float]], int]:
+        """The usual way: generate, see the pictures once, cross-validate, and solve the head on them all."""
+        schema = dataset.schema
+        notes = self.first_notes(dataset, check_fingerprint, "pictures")
+        frame, rows = self._read(dataset, self.head_rows(dataset, notes, "pictures"), notes)
+        target = one_hot(frame[schema.target].to_numpy(), schema.classes)
+        adapted = self._adapt(schema.classes)
+        features = adapted.features(rows)
+        adapted.scaling = adapted.scaling or Scaling.of(features)
+        phi = adapted.scaling.inputs(features)
+        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0))
+        fit.metrics |= baseline_scores(rows, target, make_folds(target, False, self.options.seed))
+        blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
+        self.report(blueprint, fit, len(rows), "pictures")
+        return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
+
+    def _read(self, dataset: Dataset, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Pictures]:
+        """The pictures of some rows as the trunk sees them; those that can't be decoded are left out, with a word.
+
+        Raises
+        ------
+        ModelGPTError
+            A class has no picture left.
+        """
+        column = dataset.schema.columns[0].name
+        values: list[Tensor] = []
+        reasons: dict[str, str] = {}
+        every = -(-len(frame) // SHOWN)
+        for place, picture in read_pictures(dataset, frame[column], least=self.view.resize):
+            if isinstance(picture, PictureError):
+                reasons[place] = picture.reason
+                continue
+            if len(values) % every == 0:
+                self.shown.append(picture)
+            values.append(pixels([picture], self.view))
+        kept, words = without_unreadable(frame, column, frame[dataset.schema.target], reasons)
+        for word in words:
+            notes.append(word)
+            log.warning(word)
+        return kept, Pictures(torch.cat(values))
+
+    def _adapt(self, classes: tuple[str, ...]) -> Adapted:
+        """Embed the words and let the generator adapt the backbone."""
+        return adapt(self.backbone, self.generator, self.words(classes), device=self.options.device)
+
+    def _model(self, blueprint: Blueprint, adapted: Adapted, weight: Tensor, bias: Tensor) -> ImageModel:
+        assert adapted.scaling is not None
+        weight, bias = adapted.scaling.folded(weight, bias)
+        state = {BACKBONE + name: value for name, value in trunk_state(adapted.trunk.cpu()).items()}
+        return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias})

@@ -1,0 +1,85 @@
+"""A picture build's numbers: the generator's words made into factors, every labelled picture seen once.
+
+The head is solved by `domains.head`. Shapes: N pictures, E features, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modelgpt_cli.domains.head import HeadSource, head_scores
+from modelgpt_cli.domains.image.backbone import Backbone
+from modelgpt_cli.domains.image.inputs import Scaling
+from modelgpt_cli.domains.image.preprocess import View, normalise
+from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.target import scaling_of
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
+
+MAJORITY, THUMBNAIL = "majority", "linear"
+"""The simplest models that a build is compared with: 'linear' sees a thumbnail's colours."""
+BATCH = 64
+THUMBNAIL_SIZE = 8
+
+
+@dataclass(kw_only=True)
+class Adapted(HeadSource):
+    """A trunk with the generated factors merged in, and what the head is generated from.
+
+    Attributes
+    ----------
+    trunk : nn.Module
+    scaling : Scaling, optional
+        Of the features that it was trained with; None where no generator was.
+    """
+
+    trunk: nn.Module
+    view: View
+    scaling: Scaling | None = None
+
+    @torch.inference_mode()
+    def features(self, rows: Pictures) -> Tensor:
+        """Features of all pictures, (N, E) float32."""
+        device = next(self.trunk.parameters()).device
+        parts = [self.trunk(normalise(part.to(device), self.view)).cpu() for part in rows.values.split(BATCH)]
+        return torch.cat(parts)
+
+
+@torch.inference_mode()
+def adapt(backbone: Backbone, generator: AdapterGenerator | None, words: Words, *, device: str = "cpu") -> Adapted:
+    """Let the generator write the factors, and merge them into the backbone, which is used up by it."""
+    lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
+    return Adapted(
+        trunk=backbone.merge(lora).to(device),
+        view=View.of(backbone.card.encoder_config()),
+        scaling=scaling_of(generator) if generator is not None else None,
+        words=words,
+        generator=generator,
+        tokens=tokens,
+    )
+
+
+def baseline_scores(rows: Pictures, target: Tensor, folds: np.ndarray | None) -> dict[str, dict[str, float]]:
+    """What the simplest models reach on the same folds: the majority class, and a thumbnail's colours."""
+    if folds is None:
+        return {}
+    from sklearn.linear_model import LogisticRegression
+
+    truth = target.numpy()
+    y = truth.argmax(1)
+    side = rows.values.shape[-1] // THUMBNAIL_SIZE
+    small = torch.nn.functional.avg_pool2d(rows.values.float() / 255, side).flatten(1).numpy()
+    majority, coloured = np.zeros_like(truth), np.zeros_like(truth)
+    for fold in range(folds.max() + 1):
+        out = folds == fold
+        majority[out] = truth[~out].mean(0)
+        if len(np.unique(y[~out])) < 2:
+            coloured[out] = majority[out]
+            continue
+        model = LogisticRegression(max_iter=200).fit(small[~out], y[~out])
+        coloured[np.ix_(out, model.classes_)] = model.predict_proba(small[out])
+    found = {THUMBNAIL: coloured, MAJORITY: majority}
+    return {name: head_scores(answers, target, False, (0.0, 1.0)) for name, answers in found.items()}

@@ -1,0 +1,88 @@
+"""The target model of pictures: pixels in, probabilities out. This is what is tuned and exported.
+
+Shapes: N pictures, H, W pixels, S pixels a side of what the trunk sees, E features, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
+from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_state
+from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.model_generator.blueprint import Blueprint
+
+BACKBONE = "backbone."
+"""What the names of the trunk's tensors begin with."""
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+IMAGE_COLUMN = Column("image", "image", role="image")
+"""The one column of a blueprint of this domain."""
+_PICTURES = 32
+
+
+class ImageModel(nn.Module):
+    """A convolutional trunk, adapted, with a head.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        Its one column is `IMAGE_COLUMN`; `architecture.encoder` is what `ImageCard.encoder_config` gives.
+    state : mapping of str to Tensor
+        * ``backbone.*``: the trunk's parameters and BatchNorm's buffers, the LoRA factors merged into them
+        * ``head.weight`` (E, C), ``head.bias`` (C,): in logits
+    """
+
+    def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        encoder = blueprint.architecture.encoder
+        self.view = View.of(encoder)
+        self.trunk = make_trunk(encoder["network"])
+        try:
+            load_trunk(self.trunk, {k[len(BACKBONE) :]: v for k, v in state.items() if k.startswith(BACKBONE)})
+        except ValueError as error:
+            raise ModelGPTError("The model's network can't be rebuilt.", str(error)) from error
+        self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
+        self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
+        self.train(False)
+
+    def train(self, mode: bool = True) -> ImageModel:
+        """As `nn.Module.train`, but BatchNorm stays in eval mode and its parameters without gradient."""
+        super().train(mode)
+        freeze_norms(self.trunk)
+        return self
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and BatchNorm's buffers, as `__init__` takes them."""
+        weights = {BACKBONE + name: value for name, value in trunk_state(self.trunk).items()}
+        return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
+
+    def features(self, values: Tensor) -> Tensor:
+        """What the head sees, (N, E), from float (N, 3, S, S), as `preprocess.normalise` gives them."""
+        found: Tensor = self.trunk(values)
+        return found
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Logits (N, C), from float (N, 3, S, S)."""
+        return self.features(values) @ self.head_weight + self.head_bias
+
+    def answers(self, values: Tensor) -> Tensor:
+        """Probabilities (N, C), from float (N, 3, S, S)."""
+        return self.forward(values).softmax(1)
+
+    @torch.inference_mode()
+    def predict(self, pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) float32 of pictures: uint8 (H, W, 3) each, or (N, H, W, 3)."""
+        device, training = self.head_weight.device, self.training
+        self.eval()
+        parts = [np.zeros((0, self.blueprint.n_outputs), dtype=np.float32)]
+        for start in range(0, len(pictures), _PICTURES):
+            seen = pixels(pictures[start : start + _PICTURES], self.view).to(device)
+            parts.append(self.answers(normalise(seen, self.view)).cpu().numpy())
+        self.train(training)
+        return np.concatenate(parts)

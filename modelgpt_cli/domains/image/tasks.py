@@ -1,0 +1,161 @@
+"""Sets of pictures with cards, as meta-training reads them.
+
+A set is a zip archive, or a folder, of ``<class>/<file>`` or ``<domain>/<class>/<file>`` beside its ``<name>.yaml``.
+Where there are domains, each is a task of its own, whose requirement tells of it.
+Shapes: n pictures, C classes, E embedding size, V wordings.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+import yaml
+
+from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.picture_source import read_pictures
+from modelgpt_cli.domains.image.preprocess import View, pixels
+from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.tasks import Episode, Part, Task, hashed, label_text, wordings_of
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
+
+ImageTask: TypeAlias = Task[Pictures]
+ImageEpisode: TypeAlias = Episode[Pictures]
+log = logging.getLogger("modelgpt")
+TEST_SHARE = 0.4
+"""Of each class's pictures (in each domain), what a model is judged by."""
+DOMAIN = "domain"
+
+
+def held_out(name: str, share: float) -> bool:
+    """Whether a set is kept for validation: by hash of its name, with all of its domains."""
+    return hashed(name.split("/")[0]) < share
+
+
+def read_tasks(
+    folder: str | Path, encoder: TextEncoder, view: View, wordings: Mapping[str, Any] | None = None
+) -> list[ImageTask]:
+    """All sets with a card, by name; ``<set>/<domain>`` where there are domains.
+
+    Parameters
+    ----------
+    view : View
+        How the backbone sees a picture; pictures are held in memory as it has cut them.
+    wordings : mapping, optional
+        By set: more ``requirements``, and other ``labels`` by class.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds none, or one can't be read.
+    """
+    cards = [path for path in sorted(Path(folder).glob("*.yaml")) if _data_of(path) is not None]
+    if not cards:
+        raise UsageError(
+            f"No sets of pictures with cards in {folder}.", "Each is NAME.yaml beside NAME.zip or a folder NAME."
+        )
+    found = []
+    for path in cards:
+        try:
+            card = yaml.safe_load(path.read_text(encoding="utf-8"))
+            more = (wordings or {}).get(path.stem, {})
+            found += _read(path.stem, card, _data_of(path), encoder, view, more)
+        except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+            cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise UsageError(f"The set of pictures {path} can't be read.", cause) from error
+    return found
+
+
+def _data_of(card: Path) -> Path | None:
+    return next((p for p in (card.with_suffix(".zip"), card.with_suffix("")) if p.exists()), None)
+
+
+def _read(
+    name: str,
+    card: Mapping[str, Any],
+    path: Path | None,
+    encoder: TextEncoder,
+    view: View,
+    wordings: Mapping[str, Any],
+) -> list[ImageTask]:
+    assert path is not None
+    dataset = load_dataset(path, domain="image")
+    rows, labels, domains = read_rows(dataset, view)
+    classes = dataset.schema.classes
+    y = np.array([classes.index(label) for label in labels], dtype=np.int64)
+    tasks = []
+    for domain in sorted(set(domains)):
+        kept = np.flatnonzero(domains == domain)
+        train, test = split_rows(y[kept], hash_seed(name))
+        told = (card.get("domains") or {}).get(domain, {}).get("description", "") if domain else ""
+        sentences = [
+            *_sentences(card, classes, domain, told),
+            *(f"{text.rstrip('.')}, {told}." if told else text for text in wordings.get("requirements", ())),
+        ]
+        variants = wordings_of(classes, wordings.get("labels") or {})
+        names = encoder([label_text(label) for names in variants for label in names])
+        parts = {
+            part: Part(rows.take(kept[index]), y[kept[index]]) for part, index in (("train", train), ("test", test))
+        }
+        tasks.append(
+            Task(
+                name=f"{name}/{domain}" if domain else name,
+                pair=False,
+                classes=classes,
+                requirements=encoder(sentences),
+                names=names.reshape(len(variants), len(classes), -1).astype(np.float32),
+                parts=parts,
+            )
+        )
+    return tasks
+
+
+def read_rows(dataset: Dataset, view: View) -> tuple[Pictures, np.ndarray, np.ndarray]:
+    """All pictures of a dataset that can be decoded, their labels and domains ("" where there are none), (n,) each."""
+    column, target = dataset.schema.columns[0].name, dataset.schema.target
+    frame = dataset.sample
+    kept, values = [], []
+    for i, (_, picture) in enumerate(read_pictures(dataset, frame[column], least=view.resize)):
+        if isinstance(picture, np.ndarray):
+            kept.append(i)
+            values.append(pixels([picture], view))
+    frame = frame.iloc[kept]
+    domains = frame[DOMAIN].to_numpy(dtype=str) if DOMAIN in frame else np.full(len(frame), "")
+    return Pictures(torch.cat(values)), frame[target].to_numpy(dtype=str), domains
+
+
+def hash_seed(name: str) -> int:
+    """A set's own seed for its split."""
+    return int(hashed(name) * 2**32)
+
+
+def split_rows(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to learn from and to be judged by, class by class."""
+    rng = np.random.default_rng([seed, 7])
+    train, test = [], []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        count = max(1, round(len(rows) * TEST_SHARE))
+        test.append(rows[:count])
+        train.append(rows[count:])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(test))
+
+
+def _sentences(card: Mapping[str, Any], classes: Sequence[str], domain: str, told: str) -> list[str]:
+    """The requirement as the card and the offline writer would put it, with what is special to the domain."""
+    names = [label_text(label) for label in classes]
+    what = f"{told[0].upper()}{told[1:]}: " if told else ""
+    pictures = f"{label_text(domain)} pictures" if domain else "pictures"
+    shown = f"{len(names)} classes such as {', '.join(names[:3])}"
+    if len(names) <= 10:
+        shown = f"{', '.join(names[:-1])} or {names[-1]}"
+    return [
+        f"{what}{card['description']}",
+        f"{card['title']}{f', {told}' if told else ''}.",
+        f"Classify {pictures} into {shown}{f'; they are {told}' if told else ''}.",
+    ]

@@ -1,0 +1,137 @@
+"""Image models as files: the graph gives the original's answers from raw pictures, is read back exactly, is checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from image_models import LABELS, image_model, picture, picture_folder
+
+from modelgpt_cli.artifact import verify_image
+from modelgpt_cli.artifact.card import model_card
+from modelgpt_cli.artifact.export import export, write_onnx
+from modelgpt_cli.artifact.limits import measure_latency
+from modelgpt_cli.artifact.model_file import load_model, save_model
+from modelgpt_cli.artifact.onnx_image import image_to_onnx
+from modelgpt_cli.domains.image.cards import CARDS
+from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.runtime.session import IMAGE, Model
+
+PICTURES = [
+    picture(64, 64),
+    picture(160, 200, 1),
+    picture(77, 133, 2),
+    picture(3, 300, 3),
+    picture(1, 1),
+    picture(300, 90),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageModel:
+    return image_model()
+
+
+def answers(path: Path) -> np.ndarray:
+    return Model(path, threads=1).run({IMAGE: PICTURES})["probabilities"]
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_every_network_gives_the_originals_answers(card: str, tmp_path: Path) -> None:
+    original = image_model(card, size=64, resize=72)
+    report = write_onnx(original, tmp_path / "m.onnx", rows=PICTURES[:2])
+    assert report.max_difference < 1e-4
+    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), original.predict(PICTURES), atol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+@pytest.mark.parametrize("quantize", ["none", "fp16"])
+def test_operator_sets(model: ImageModel, tmp_path: Path, opset: int, quantize: str) -> None:
+    report = write_onnx(model, tmp_path / "m.onnx", opset=opset, quantize=quantize)
+    proto = onnx.load(tmp_path / "m.onnx")
+    assert (proto.opset_import[0].version, report.opset) == (opset, opset)
+    assert proto.ir_version <= 10
+    assert [(i.name, i.type.tensor_type.elem_type) for i in proto.graph.input] == [("image", onnx.TensorProto.UINT8)]
+    limit = 1e-4 if quantize == "none" else 0.02
+    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), model.predict(PICTURES), atol=limit)
+
+
+def test_eight_bits_are_measured_on_pictures(tmp_path: Path) -> None:
+    model = image_model("resnet18_layer3")
+    with pytest.raises(UsageError, match="int8 needs pictures"):
+        write_onnx(model, tmp_path / "m.onnx", quantize="int8")
+    calibration = [picture(70, 80, seed) for seed in range(12)]
+    exact = write_onnx(model, tmp_path / "exact.onnx").size_bytes
+    report = write_onnx(model, tmp_path / "m.onnx", quantize="int8", rows=calibration)
+    assert report.size_bytes < 0.35 * exact
+    loaded = Model(tmp_path / "m.onnx", threads=1)
+    together = loaded.run({IMAGE: np.stack(calibration)})["probabilities"]
+    alone = np.concatenate([loaded.run({IMAGE: [one]})["probabilities"] for one in calibration])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert np.abs(together - model.predict(calibration)).mean() < 0.05
+    with pytest.raises(ModelGPTError, match="is quantised"):
+        load_model(tmp_path / "m.onnx")
+
+
+def test_the_way_back_is_exact(model: ImageModel, tmp_path: Path) -> None:
+    write_onnx(model, tmp_path / "m.onnx")
+    save_model(model, tmp_path / "m.safetensors", card=model_card(model.blueprint))
+    for name in ("m.onnx", "m.safetensors"):
+        again = load_model(tmp_path / name)
+        assert isinstance(again, ImageModel)
+        assert again.blueprint == model.blueprint
+        assert again.state().keys() == model.state().keys()
+        assert all(torch.equal(again.state()[key], value) for key, value in model.state().items())
+    export(tmp_path / "m.safetensors", output=tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "m.onnx").read_bytes()
+
+
+def test_export_tells_what_quantisation_costs(model: ImageModel, tmp_path: Path) -> None:
+    folder = picture_folder(tmp_path / "pictures")
+    save_model(model, tmp_path / "m.safetensors", card=model_card(model.blueprint))
+    report = export(tmp_path / "m.safetensors", output=tmp_path / "m.onnx", quantize="int8", data=folder)
+    assert set(report.before) == set(report.after) >= {"accuracy"}
+    written = (tmp_path / "m.onnx").read_bytes()
+    assert str(tmp_path).encode() not in written
+
+
+def test_a_graph_that_differs_is_refused(model: ImageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = image_to_onnx(model).SerializeToString()
+    assert verify_image.verify_image(model, raw) < 1e-4
+    other = image_model(seed=1)
+    with pytest.raises(VerificationError, match="differs from the original"):
+        verify_image.verify_image(other, raw)
+    smaller = image_model(size=60, resize=64)
+    with pytest.raises(VerificationError):
+        verify_image.verify_image(smaller, raw)
+
+
+def test_damaged_files(model: ImageModel, tmp_path: Path) -> None:
+    card = model_card(model.blueprint)
+    broken = image_model()
+    broken.head_weight.data[0, 0] = float("nan")
+    save_model(broken, tmp_path / "nan.safetensors", card=card)
+    with pytest.raises(ModelGPTError, match="damaged"):
+        load_model(tmp_path / "nan.safetensors")
+    card["blueprint"]["architecture"]["encoder"]["network"] = "resnet18"
+    save_model(model, tmp_path / "other.safetensors", card=card)
+    with pytest.raises(ModelGPTError, match="network can't be rebuilt"):
+        load_model(tmp_path / "other.safetensors")
+
+
+def test_latency_is_measured(model: ImageModel, tmp_path: Path) -> None:
+    write_onnx(model, tmp_path / "m.onnx")
+    assert measure_latency(tmp_path / "m.onnx", 2, 1) > 0
+    assert measure_latency(tmp_path / "m.onnx", 2, 1, PICTURES[:1]) > 0
+
+
+def test_labels_that_are_numbers(tmp_path: Path) -> None:
+    write_onnx(image_model(labels=("0", "1", "2")), tmp_path / "m.onnx")
+    outputs = Model(tmp_path / "m.onnx").run({IMAGE: PICTURES})
+    assert outputs["label"].dtype == np.int64
+    assert outputs["label"].tolist() == outputs["probabilities"].argmax(1).tolist()
+    assert len(LABELS) == 3

@@ -1,0 +1,125 @@
+"""From a folder of pictures to a model that tells them apart: builds with random trunks, and meta-training on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from bad_input import Bench
+from image_models import random_trunk
+from safetensors.torch import save_file
+from tiny_pictures import folder_of, zip_of
+
+from modelgpt_cli.domains.image.inputs import Scaling
+from modelgpt_cli.domains.image.tasks import split_rows
+from modelgpt_cli.domains.image.trunks import trunk_state
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk("small")).items()}, str(path))
+    return path
+
+
+def test_a_folder_of_pictures_becomes_a_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "things", n=8)
+    (folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
+    assert bench.run("describe", folder, "-o", "req.txt").code == 0
+    line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", "model.onnx"]
+    built = bench.run(*line, "--json")
+    assert built.code == 0, built.err
+    assert "broken.jpg" in built.err
+    report = json.loads(built.out)
+    assert report["metrics"]["model"]["accuracy"] > report["metrics"]["majority"]["accuracy"] + 0.3
+    answered = bench.run("predict", "model.onnx", folder)
+    assert answered.code == 0, answered.err
+    lines = answered.out.splitlines()
+    assert lines[0] == "file,label,probability"
+    assert len(lines) == 1 + 17
+    assert sum(line.endswith(",,") for line in lines) == 1, "the one that can't be read"
+    scored = bench.run("evaluate", "model.onnx", folder, "--json")
+    assert scored.code == 0, scored.err
+    assert json.loads(scored.out)["metrics"]["accuracy"] > 0.8
+    refused = bench.run("tune", "model.onnx", "--data", folder, "-o", "tuned.onnx")
+    assert refused.code == 2
+    assert "can't be tuned yet" in refused.err
+    content = (bench.folder / "model.onnx").read_bytes()
+    assert b"lora" not in content
+    assert str(tmp_path).encode() not in content
+
+
+def test_same_seed_same_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
+    archive = zip_of(folder_of(tmp_path / "things", n=4), tmp_path / "things.zip")
+    assert bench.run("describe", archive, "-o", "req.txt").code == 0
+    for name in ("a.safetensors", "b.safetensors"):
+        line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", name]
+        assert bench.run(*line).code == 0
+    assert (bench.folder / "a.safetensors").read_bytes() == (bench.folder / "b.safetensors").read_bytes()
+
+
+def test_the_small_network_says_that_it_has_no_weights_yet(bench: Bench) -> None:
+    (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
+    told = bench.run("build", "--req", "req.txt", "-o", "model.onnx")
+    assert told.code == 1
+    assert "no weights for the backbone 'small' yet" in told.err
+
+
+def test_without_pictures_a_generator_is_needed(bench: Bench, weights: Path) -> None:
+    (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
+    line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", "model.onnx"]
+    told = bench.run(*line)
+    assert told.code == 2
+    assert "needs a generator trained for it" in told.err
+    (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\n")
+    assert "names no classes" in bench.run(*line).err
+
+
+def test_meta_training_learns_factors_for_pictures(bench: Bench, weights: Path, tmp_path: Path) -> None:
+    tasks = tmp_path / "sets"
+    tasks.mkdir()
+    for name, domains in (("things", ("",)), ("views", ("day", "night"))):
+        zip_of(folder_of(tmp_path / name, n=6, domains=domains), tasks / f"{name}.zip")
+        card = {"title": f"Set {name}", "description": f"Tell the {name} apart."}
+        card |= {"domains": {d: {"description": f"pictures taken by {d}"} for d in domains if d}}
+        (tasks / f"{name}.yaml").write_text(yaml.safe_dump(card))
+    config = {"query": 4, "max_support": 6, "batch": 1, "width": 32, "blocks": 1, "validation_query": 4}
+    config |= {"holdout": 0.0, "judged": ["views/night"], "validate_every": 2}
+    (bench.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    line = ["meta-train", "--domain", "image", "--tasks", tasks, "--backbone-weights", weights]
+    trained = bench.run(*line, "--config", "config.yaml", "--steps", "2", "--out", "run", "--json")
+    assert trained.code == 0, trained.err
+    log = [json.loads(text) for text in (bench.folder / "run" / "log.jsonl").read_text().splitlines()]
+    assert list(log[-1]["validation"]["scores"]) == ["views/night"]
+    # What was trained builds, from pictures and from words alone.
+    assert bench.run("describe", tmp_path / "things", "-o", "req.txt").code == 0
+    build = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", "run", "-o", "model.onnx"]
+    assert bench.run(*build).code == 0
+    (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
+    told = bench.run(*build, "--force")
+    assert told.code == 0, told.err
+    assert "zero-shot" in told.err
+
+
+def test_scaling_folds_into_the_head() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(40, 6) * torch.tensor([1.0, 5.0, 0.1, 2.0, 1.0, 0.0]) + 3
+    scaling = Scaling.of(features)
+    phi = scaling.inputs(features)
+    assert phi[:, :5].norm(dim=1).mean() == pytest.approx((5 / 6) ** 0.5, rel=0.1)
+    assert torch.isfinite(phi).all(), "a feature that never differs"
+    weight, bias = torch.randn(6, 3), torch.randn(3)
+    raw, offset = scaling.folded(weight, bias)
+    torch.testing.assert_close(features @ raw + offset, phi @ weight + bias, atol=1e-3, rtol=1e-3)
+
+
+def test_every_class_is_on_both_sides_of_a_split() -> None:
+    y = np.array([0] * 10 + [1] * 3 + [2] * 2)
+    train, test = split_rows(y, seed=3)
+    assert sorted([*train, *test]) == list(range(15))
+    assert set(y[train]) == set(y[test]) == {0, 1, 2}
+    assert [int((y[test] == k).sum()) for k in range(3)] == [4, 1, 1]

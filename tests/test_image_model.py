@@ -1,0 +1,173 @@
+"""The image domain's networks: weights from files, LoRA and its merge, BatchNorm left alone, Pillow's pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from image_models import LABELS, image_model, picture, random_trunk
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from modelgpt_cli.domains.image.backbone import Backbone, load_backbone, lora_spec
+from modelgpt_cli.domains.image.cards import CARDS, find_card
+from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
+from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
+from modelgpt_cli.errors import UnreachableError, UsageError
+
+VIEW = View(48, 40, (0.5,) * 3, (0.25,) * 3)
+
+
+def factors(backbone: Backbone, scale: float = 0.05) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return {p.name: scale * torch.randn(p.sizes, generator=generator) for p in lora_spec(backbone)}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_merged_factors_give_what_the_adapted_network_gives(name: str) -> None:
+    card = CARDS[name]
+    backbone = Backbone(card, random_trunk(card.network))
+    x = torch.randn(2, 3, 64, 64)
+    lora = factors(backbone)
+    with torch.no_grad():
+        before, adapted = backbone(x), backbone(x, lora)
+        merged = backbone.merge(lora)
+        after = merged(x)
+    assert before.shape == (2, card.features)
+    assert (adapted - before).norm() > 1e-3 * before.norm()
+    assert (after - adapted).norm() < 1e-4 * adapted.norm()
+    assert not any("lora" in part for part, _ in merged.named_modules())
+    assert trunk_state(merged).keys() == trunk_state(make_trunk(card.network)).keys()
+
+
+def test_the_default_network_is_small() -> None:
+    assert sum(p.numel() for p in make_trunk("small").parameters()) <= 2_500_000
+
+
+def test_training_leaves_batchnorm_as_it_was() -> None:
+    backbone = Backbone(replace(CARDS["small"], dropout=0.5), random_trunk("small"))
+    before = {name: value.clone() for name, value in backbone.state_dict().items() if "lora" not in name}
+    lora = {name: value.requires_grad_() for name, value in factors(backbone).items()}
+    head = nn.Linear(backbone.size, 3)
+    optimizer = torch.optim.SGD([*lora.values(), *head.parameters()], lr=0.1)
+    backbone.train()
+    x, y = torch.randn(6, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1, 2])
+    assert not torch.equal(backbone(x, lora), backbone(x, lora))  # LoRA's dropout acts
+    first = {name: value.detach().clone() for name, value in lora.items()}
+    for _ in range(3):
+        loss = nn.functional.cross_entropy(head(backbone(x, lora)), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(not torch.equal(value, first[name]) for name, value in lora.items())
+    after = backbone.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not any(p.requires_grad for _, norm in norms(backbone) for p in norm.parameters())
+
+
+def test_finetuning_the_model_leaves_batchnorm_as_it_was() -> None:
+    model = image_model()
+    before = {f"{n}.{k}": v.clone() for n, norm in norms(model) for k, v in norm.state_dict().items()}
+    conv = model.trunk.stem.conv.weight.detach().clone()
+    model.train()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        loss = nn.functional.cross_entropy(model(torch.randn(3, 3, 64, 64)), torch.tensor([0, 1, 2]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = {f"{n}.{k}": v for n, norm in norms(model) for k, v in norm.state_dict().items()}
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not torch.equal(model.trunk.stem.conv.weight, conv)
+
+
+def test_weights_from_files(tmp_path: Path) -> None:
+    trunk = random_trunk("resnet18")
+    state = trunk_state(trunk) | {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save(state, tmp_path / "w.pth")
+    x = torch.randn(1, 3, 64, 64)
+    for name in ("w.safetensors", "w.pth"):
+        with torch.no_grad():
+            got = load_backbone(CARDS["resnet18"], tmp_path / name)(x)
+            torch.testing.assert_close(got, trunk(x), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_with_batchnorm_folded_in(tmp_path: Path) -> None:
+    trunk = random_trunk("mobilenet_v2_same")
+    folded: dict[str, torch.Tensor] = {}
+    conv = ""
+    for name, module in trunk.named_modules():
+        if isinstance(module, nn.Conv2d):
+            conv = name
+        if isinstance(module, nn.BatchNorm2d):
+            scale = module.weight / (module.running_var + module.eps).sqrt()
+            folded[f"{conv}.weight"] = (trunk.get_submodule(conv).weight * scale[:, None, None, None]).detach()
+            folded[f"{conv}.bias"] = (module.bias - module.running_mean * scale).detach()
+    save_file(folded, tmp_path / "folded.safetensors")
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        got = load_backbone(CARDS["mobilenet_v2_tf"], tmp_path / "folded.safetensors")(x)
+        torch.testing.assert_close(got, trunk(x), rtol=1e-3, atol=1e-3)
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    save_file(trunk_state(make_trunk("resnet18_layer3")), tmp_path / "part.safetensors")
+    with pytest.raises(UsageError, match="doesn't fit the backbone 'resnet18'") as raised:
+        load_backbone(CARDS["resnet18"], tmp_path / "part.safetensors")
+    assert "It lacks layer4.0" in raised.value.cause
+    (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
+    with pytest.raises(UsageError, match="can't be read as weights"):
+        load_backbone(CARDS["resnet18"], tmp_path / "bad.pth")
+    torch.save({"model": nn.ReLU()}, tmp_path / "code.pth")  # a pickle of more than tensors
+    with pytest.raises(UsageError, match="can't be read as weights"):
+        load_backbone(CARDS["resnet18"], tmp_path / "code.pth")
+    with pytest.raises(UsageError, match="no weights of its own"):
+        load_backbone(CARDS["resnet18_layer3"])
+    with pytest.raises(UsageError, match="There is no file"):
+        load_backbone(CARDS["resnet18"], tmp_path / "absent.pth")
+    with pytest.raises(UsageError, match="no image backbone 'vgg'"):
+        find_card("vgg")
+
+
+def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(UnreachableError) as raised:
+        load_backbone(CARDS["resnet18"])
+    assert raised.value.exit_code == 4
+    assert "--backbone-weights" in raised.value.hint
+
+
+@pytest.mark.parametrize("size", [(90, 120), (48, 48), (31, 77), (1, 1), (60, 45), (3, 20), (96, 48)])
+def test_pixels_are_pillows(size: tuple[int, int]) -> None:
+    array = picture(*size)
+    height, width = size
+    short = min(size)
+    resized = Image.fromarray(array).resize((48 * width // short, 48 * height // short), Image.Resampling.BILINEAR)
+    left, top = round((resized.width - 40) / 2), round((resized.height - 40) / 2)
+    expected = np.asarray(resized.crop((left, top, left + 40, top + 40)))
+    got = pixels([array], VIEW)
+    np.testing.assert_array_equal(got[0].permute(1, 2, 0).numpy(), expected)
+    torch.testing.assert_close(normalise(got, VIEW), (got.float() / 255 - 0.5) / 0.25)
+
+
+def test_long_pictures_show_their_middle() -> None:
+    array = np.zeros((4, 4000, 3), dtype=np.uint8)
+    array[:, 1999:2001] = 255
+    seen = pixels([array], VIEW)[0, 0].numpy()
+    assert seen[:, 18:22].min() > 200
+    assert seen[:, 0].max() == 0
+
+
+def test_predict_takes_pictures_of_any_size() -> None:
+    model = image_model(size=48)
+    together = model.predict([picture(60, 80), picture(30, 200, 1), picture(60, 80, 2)])
+    assert together.shape == (3, len(LABELS))
+    np.testing.assert_allclose(together.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(picture(60, 80)[None]), together[:1], atol=1e-6)
+    assert model.predict([]).shape == (0, 3)

@@ -1,0 +1,422 @@
+"""Pictures as a `Dataset`: folders, archives and tables of them; what is skipped, what is refused, every odd file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_pictures import KINDS, blot, encoded, folder_of, zip_of
+
+from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
+from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.data.schema import Column
+from modelgpt_cli.errors import ModelGPTError, UsageError
+
+DOT = encoded(np.full((3, 4, 3), 99, np.uint8), "PNG")
+
+
+def refused(path: Path, words: str, **options: object) -> ModelGPTError:
+    """Loading fails with an error that holds `words`."""
+    with pytest.raises(ModelGPTError) as caught:
+        load_dataset(path, **options)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    return caught.value
+
+
+def places(root: Path, *names: str) -> Path:
+    """A folder with a dot at each place."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(DOT)
+    return root
+
+
+def all_readable(dataset: Dataset) -> bool:
+    column = dataset.schema.used[0].name
+    return all(isinstance(found, np.ndarray) for _, found in read_pictures(dataset, dataset.sample[column]))
+
+
+# Folders ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_per_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = folder_of(tmp_path / "pets")
+    (folder / "README.md").write_text("Pets of our street.\n")
+    (folder / "cat" / "notes.pdf").write_bytes(b"%PDF")
+    (folder / "cat" / ".hidden.jpg").write_bytes(DOT)
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.png").write_bytes(DOT)
+    (folder / "dog" / "wrong.JPG").write_bytes(DOT)
+    with caplog.at_level("INFO", logger="modelgpt"):
+        dataset = load_dataset(folder)
+    assert "passed over cat/notes.pdf: no picture" in caplog.text
+    assert (dataset.name, dataset.path, dataset.test_path) == ("pets", folder, None)
+    assert dataset.description == "Pets of our street."
+    assert dataset.schema.columns == (Column("image", "image", role="image"),)
+    assert (dataset.schema.domain, dataset.schema.task, dataset.schema.target) == ("image", "classification", "label")
+    assert (dataset.schema.classes, dataset.class_counts) == (("cat", "dog"), {"cat": 6, "dog": 7})
+    assert list(dataset.sample.columns) == ["image", "label"]
+    assert dataset.sample["image"].tolist()[:2] == ["cat/000.jpg", "cat/001.jpg"]
+    assert [len(frame) for frame in dataset.frames()] == [13]
+    found = dict(read_pictures(dataset, ["cat/001.jpg", "dog/wrong.JPG", "dog/none.jpg"]))
+    assert isinstance(found["cat/001.jpg"], np.ndarray)
+    assert found["cat/001.jpg"].shape == (96, 96, 3)
+    assert np.array_equal(found["dog/wrong.JPG"], np.full((3, 4, 3), 99))
+    assert isinstance(found["dog/none.jpg"], PictureError)
+    assert found["dog/none.jpg"].reason == "no such file"
+
+
+def test_domains(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3, ("photo", "webcam", "night"))
+    (folder / "night" / "owl").mkdir()  # one domain may know a class more
+    for i in range(3):
+        (folder / "night" / "owl" / f"{i}.png").write_bytes(DOT)
+    dataset = load_dataset(folder)
+    assert dataset.class_counts == {"cat": 9, "dog": 9, "owl": 3}
+    assert list(dataset.sample.columns) == ["image", "label", "domain"]
+    row = dataset.sample.set_index("image").loc["webcam/dog/001.jpg"]
+    assert (row["label"], row["domain"]) == ("dog", "webcam")
+
+
+def test_levels_that_say_nothing(tmp_path: Path) -> None:
+    around = places(tmp_path / "a", *(f"pets/{k}/images/{i}.png" for k in KINDS for i in range(3)))
+    assert load_dataset(around).class_counts == {"cat": 3, "dog": 3}
+    between = places(tmp_path / "b", *(f"{d}/images/{k}/{i}.png" for d in ("x", "y") for k in KINDS for i in range(3)))
+    dataset = load_dataset(between)
+    assert dataset.class_counts == {"cat": 6, "dog": 6}
+    assert set(dataset.sample["domain"]) == {"x", "y"}
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("Training", "val")])
+def test_train_and_test_folders(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name, n in zip(names, (5, 2), strict=True):
+        folder_of(tmp_path / "pets" / name, n, ("indoors", "outdoors"))
+    dataset = load_dataset(tmp_path / "pets")
+    assert (dataset.name, dataset.n_rows) == ("pets", 20)
+    assert dataset.path == tmp_path / "pets" / names[0]
+    assert dataset.test_path == tmp_path / "pets" / names[1]
+    assert load_dataset(dataset.test_path).class_counts == {"cat": 4, "dog": 4}
+
+
+def test_the_fingerprint_is_of_places_and_bytes(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets")
+    before = load_dataset(folder).fingerprint
+    assert before.startswith("sha256:")
+    assert before == load_dataset(folder_of(tmp_path / "copy")).fingerprint == open_table(folder).fingerprint()
+    assert before == load_dataset(zip_of(folder, tmp_path / "pets.zip")).fingerprint
+    os.rename(folder / "cat" / "000.jpg", folder / "dog" / "900.jpg")
+    assert load_dataset(folder).fingerprint != before
+
+
+def test_numbers_are_class_names_and_so_are_five_hundred(tmp_path: Path) -> None:
+    folder = places(tmp_path / "many", *(f"{k:03d}/{i}.png" for k in range(500) for i in range(2)))
+    dataset = load_dataset(folder)
+    assert (len(dataset.schema.classes), dataset.schema.task, dataset.n_rows) == (500, "classification", 1000)
+    single = load_dataset(places(tmp_path / "one", *(f"{k}/a.png" for k in range(30))))
+    assert len(single.schema.classes) == 30
+
+
+def test_a_class_with_one_picture(tmp_path: Path) -> None:
+    folder = places(folder_of(tmp_path / "pets"), "owl/1.png")
+    assert load_dataset(folder).warnings == ["'owl': one picture only, too little to learn this class or to test it."]
+
+
+# Files that can't be read -------------------------------------------------------------------------------------------
+
+
+def spoilt(root: Path) -> Path:
+    folder = folder_of(root)
+    (folder / "cat" / "000.jpg").write_bytes(b"")
+    (folder / "dog" / "001.jpg").write_bytes(b"<html>not found</html>")
+    return folder
+
+
+def test_what_can_not_be_read_is_skipped_and_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = load_dataset(spoilt(tmp_path / "pets"))
+    words = (
+        "2 of 12 pictures, which can't be read: cat/000.jpg (empty file); dog/001.jpg (no picture in a known format)."
+    )
+    assert dataset.warnings == [f"Skipped {words}"]
+    assert words in caplog.text
+    assert dataset.class_counts == {"cat": 5, "dog": 5}
+    assert dataset.n_rows == len(dataset.sample) == 10
+    assert all_readable(dataset)
+
+
+def test_a_long_list_is_cut(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 20)
+    for i in range(9):
+        (folder / "cat" / f"{i:03d}.jpg").write_bytes(b"")
+    (warning,) = load_dataset(folder).warnings
+    assert "Skipped 9 of 40" in warning
+    assert warning.endswith("cat/004.jpg (empty file); and 4 more.")
+
+
+def test_a_class_that_loses_all_is_an_error(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    for path in (folder / "dog").iterdir():
+        path.write_bytes(b"")
+    error = refused(folder, "No picture of the class 'dog' can be read.")
+    assert "dog/000.jpg (empty file)" in error.cause
+    for path in (folder / "cat").iterdir():
+        path.write_bytes(b"")
+    refused(folder, "None of the 6 pictures of pets can be read")
+
+
+def test_what_is_cut_short_is_found_when_it_is_decoded(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    whole = (folder / "cat" / "000.jpg").read_bytes()
+    (folder / "cat" / "000.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+    dataset = load_dataset(folder)
+    assert dataset.n_rows == 6
+    found = read_pictures(dataset, dataset.sample["image"])
+    reasons = {place: error.reason for place, error in found if isinstance(error, PictureError)}
+    assert reasons == {"cat/000.jpg": "cut short"}
+    kept, words = without_unreadable(dataset.sample, "image", dataset.sample["label"], reasons)
+    assert len(kept) == 5
+    assert words == ["Skipped 1 of 6 pictures, which can't be read: cat/000.jpg (cut short)."]
+
+
+def test_links(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    elsewhere = tmp_path / "elsewhere.jpg"
+    elsewhere.write_bytes(encoded(blot(9)))
+    (folder / "cat" / "link.jpg").symlink_to(elsewhere)
+    (folder / "cat" / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (folder / "cat" / "round.jpg").symlink_to(folder / "cat" / "round.jpg")
+    (folder / "loop").symlink_to(folder)
+    (folder / "dog" / "up").symlink_to(tmp_path)
+    dataset = load_dataset(folder)
+    assert dataset.class_counts == {"cat": 4, "dog": 3}
+    assert "Skipped 2 of 9 pictures" in dataset.warnings[0]
+    assert "cat/gone.jpg (no such file)" in dataset.warnings[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    os.mkfifo(folder / "cat" / "pipe.jpg")
+    assert "cat/pipe.jpg (no ordinary file)" in load_dataset(folder).warnings[0]
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        ([f"{kind}/{i}.png" for kind in ("pet/cat", "pet/dog", "car/bus", "car/van") for i in "12"],
+         "car holds bus, van, and pet holds cat, dog: not the same classes"),
+        (["cat/1.png", "cat/2.png", "dog/1.png", "dog/more/2.png"], "not equally deep"),
+        ([f"{a}/{b}/{k}/1.png" for a in "xy" for b in "xy" for k in KINDS], "3 levels of folders"),
+        ([f"{a}/{k}/1.png" for a, k in (("x", "cat"), ("y", "dog"))], "not the same classes"),
+    ],
+)  # fmt: skip
+def test_folders_nested_in_another_way(tmp_path: Path, names: list[str], cause: str) -> None:
+    error = refused(places(tmp_path / "pets", *names), "folders within folders")
+    assert cause in error.cause
+    assert "domain/class/picture" in error.hint
+
+
+def test_pictures_without_classes(tmp_path: Path) -> None:
+    refused(places(tmp_path / "loose", "a.png", "b.png"), "holds pictures, but no classes")
+    refused(places(tmp_path / "one", "cat/a.png", "cat/b.png"), "one class only: 'cat'")
+
+
+def test_pictures_and_texts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = folder_of(tmp_path / "pets", 20)
+    (folder / "cat" / "notes.txt").write_text("all of them taken in May")
+    assert load_dataset(folder).schema.domain == "image"
+    for i in range(10):
+        (folder / "dog" / f"{i:03d}.txt").write_text("a dog")
+    refused(folder, "both pictures (40) and texts (11)")
+    texts = tmp_path / "texts"
+    for i in range(40):
+        (texts / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (texts / "ab"[i % 2] / f"{i}.txt").write_text(f"the letter number {i} was written by hand")
+    (texts / "a" / "scan.png").write_bytes(DOT)
+    assert load_dataset(texts).schema.domain == "text"
+
+
+def test_a_table_beside_pictures(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    table = "x,y\n" + "1.5,a\n2.5,b\n" * 20
+    (folder / "measures.csv").write_text(table)
+    assert "measures.csv" in refused(folder, "holds a table, measures.csv, and pictures").hint
+    assert load_dataset(folder / "measures.csv").schema.domain == "tabular"
+    (folder / "measures.csv").rename(folder / "train.csv")
+    assert load_dataset(folder).schema.domain == "tabular"
+    plots = places(tmp_path / "study", "plots/1.png")
+    (plots / "measures.csv").write_text(table)
+    assert load_dataset(plots).schema.domain == "tabular"
+
+
+def test_other_things_are_asked_for(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3)
+    refused(folder, "texts are asked for", domain="text")
+    refused(folder, "texts are asked for", text="label")
+    refused(folder, "a table is asked for", columns=[Column("age", "numeric")])
+    refused(folder, "predicted as a number", task="regression")
+    refused(folder, "no target column 'lable'", target="lable")
+    refused(folder, "disagree on the classes", classes=["cat", "cow"])
+    dataset = load_dataset(folder, classes=["cat", "cow", "dog"], domain="image")
+    assert dataset.class_counts == {"cat": 3, "cow": 0, "dog": 3}
+    assert "name alone" in dataset.warnings[0]
+
+
+# Archives -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_is_read_in_place(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 3, ("photo", "webcam"))
+    (folder / "readme.txt").write_text("Pets of our street.")
+    (folder / "__MACOSX" / "photo").mkdir(parents=True)
+    (folder / "__MACOSX" / "photo" / "._000.jpg").write_bytes(b"rubbish")
+    (tmp_path / "here").mkdir()
+    archive = zip_of(folder, tmp_path / "here" / "pets.zip")
+    dataset = load_dataset(archive)
+    assert (dataset.name, dataset.path, dataset.description) == ("pets", archive, "Pets of our street.")
+    assert dataset.class_counts == {"cat": 6, "dog": 6}
+    assert set(dataset.sample["domain"]) == {"photo", "webcam"}
+    assert all_readable(dataset)
+    assert os.listdir(archive.parent) == ["pets.zip"]
+
+
+def test_train_and_test_in_an_archive(tmp_path: Path) -> None:
+    for name, n in (("train", 5), ("test", 2)):
+        folder_of(tmp_path / "in" / "pets" / name, n)
+    archive = zip_of(tmp_path / "in", tmp_path / "all.zip")
+    dataset = load_dataset(archive)
+    assert (dataset.name, dataset.path) == ("pets", archive / "pets" / "train")
+    assert dataset.test_path == archive / "pets" / "test"
+    assert load_dataset(dataset.path).n_rows == dataset.n_rows == 10
+    assert load_dataset(dataset.test_path).class_counts == {"cat": 2, "dog": 2}
+
+
+@pytest.mark.parametrize("name", ["/cat/1.png", "../cat/1.png", "cat/../../1.png", "C:/cat/1.png", "..\\cat\\1.png"])
+def test_an_archive_that_reaches_out(tmp_path: Path, name: str) -> None:
+    archive = zip_of(folder_of(tmp_path / "pets", 3), tmp_path / "pets.zip")
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(name, DOT)
+    refused(archive, "whose path leads out of it")
+
+
+def test_a_spoilt_archive(tmp_path: Path) -> None:
+    archive = zip_of(folder_of(tmp_path / "pets", 3), tmp_path / "pets.zip")
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        start = opened.getinfo("dog/001.jpg").header_offset
+    content[start + 100] ^= 255
+    archive.write_bytes(content)
+    assert "dog/001.jpg (damaged in the archive)" in load_dataset(archive).warnings[0]
+    empty = tmp_path / "empty.zip"
+    with zipfile.ZipFile(empty, "w") as opened:
+        opened.writestr("data.csv", "x,y\n1,a\n")
+    refused(empty, "ZIP archive without pictures")
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def table_of(root: Path, **more: object) -> pd.DataFrame:
+    folder_of(root / "pictures", 4)
+    rows = [(f"pictures/{label}/{i:03d}.jpg", label) for label in KINDS for i in range(4)]
+    frame = pd.DataFrame(rows, columns=["path", "animal"])
+    return frame.assign(**more)[["path", *more, "animal"]]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_table_of_paths(tmp_path: Path, kind: str) -> None:
+    frame = table_of(tmp_path, age=np.arange(8) / 3)
+    path = tmp_path / f"pets.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    dataset = load_dataset(path)
+    assert dataset.schema.columns == (
+        Column("path", "image", role="image"),
+        Column("age", "identifier", note="not used beside the picture"),
+    )
+    assert (dataset.schema.domain, dataset.schema.target) == ("image", "animal")
+    assert (dataset.name, dataset.class_counts) == ("pets", {"cat": 4, "dog": 4})
+    assert dataset.sample.columns.tolist() == ["path", "animal"]
+    assert all_readable(dataset)
+    again = load_dataset(path, columns=[Column("path", "image", role="image")], target="animal", domain="image")
+    assert again.sample.equals(dataset.sample)
+
+
+def test_the_fingerprint_of_a_table_is_of_the_pictures_too(tmp_path: Path) -> None:
+    frame = table_of(tmp_path)
+    frame.to_csv(tmp_path / "pets.csv", index=False)
+    first = load_dataset(tmp_path / "pets.csv").fingerprint
+    frame.assign(animal=frame["animal"][::-1].tolist()).to_csv(tmp_path / "pets.csv", index=False)
+    second = load_dataset(tmp_path / "pets.csv").fingerprint
+    (tmp_path / "pictures" / "cat" / "000.jpg").write_bytes(DOT)
+    assert len({first, second, load_dataset(tmp_path / "pets.csv").fingerprint}) == 3
+
+
+def test_rows_that_lack_something(tmp_path: Path) -> None:
+    frame = table_of(tmp_path, domain=["day", "night"] * 4)
+    frame.loc[0, "path"] = None
+    frame.loc[1, "path"] = "pictures/cat/nowhere.jpg"
+    frame.loc[2, "path"] = "pictures\\cat\\002.jpg"
+    frame.loc[7, "animal"] = None
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    dataset = load_dataset(tmp_path)
+    assert dataset.class_counts == {"cat": 2, "dog": 3}
+    assert dataset.sample["path"].tolist()[0] == "pictures/cat/002.jpg"
+    assert dataset.sample["domain"].tolist() == ["day", "night", "day", "night", "day"]
+    assert dataset.warnings[0] == "Skipped 1 of 8 rows without a target."
+    assert "Skipped 2 of 7 pictures" in dataset.warnings[1]
+    assert "(no path)" in dataset.warnings[1]
+    assert "pictures/cat/nowhere.jpg (no such file)" in dataset.warnings[1]
+
+
+def test_paths_to_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lost = tmp_path / "lost.csv"
+    pd.DataFrame({"file": [f"{i}.jpg" for i in range(30)], "kind": ["a", "b"] * 15}).to_csv(lost, index=False)
+    assert "relative to its folder" in refused(lost, "None of the 30 pictures of lost.csv can be read").hint
+    frame = pd.read_csv(lost).assign(age=np.arange(30) / 7)[["file", "age", "kind"]]
+    frame.to_csv(lost, index=False)
+    assert load_dataset(lost).schema.domain == "tabular"
+    assert "The pictures that column file names are not there" in caplog.text
+    web = tmp_path / "web.csv"
+    frame.assign(file=[f"https://example.org/{i}.jpg" for i in range(30)]).to_csv(web, index=False)
+    assert load_dataset(web).schema.domain == "tabular"
+
+
+def test_two_columns_of_pictures_and_a_word_on_which(tmp_path: Path) -> None:
+    frame = table_of(tmp_path)
+    frame.insert(1, "mask", frame["path"])
+    frame.to_csv(tmp_path / "pets.csv", index=False)
+    refused(tmp_path / "pets.csv", "2 columns of pictures: path, mask")
+    (tmp_path / "types.yaml").write_text("mask: identifier\n")
+    assert load_dataset(tmp_path / "pets.csv", types=tmp_path / "types.yaml").schema.used[0].name == "path"
+    (tmp_path / "types.yaml").write_text("mask: image\n")
+    assert load_dataset(tmp_path / "pets.csv", types=tmp_path / "types.yaml").schema.used[0].name == "mask"
+
+
+def test_numbers_can_not_be_told_from_pictures(tmp_path: Path) -> None:
+    frame = table_of(tmp_path)
+    frame.assign(animal=np.arange(8) / 3).to_csv(tmp_path / "pets.csv", index=False)
+    with pytest.raises(UsageError, match="'animal' is to be predicted as a number"):
+        load_dataset(tmp_path / "pets.csv")
+    (tmp_path / "types.yaml").write_text("path: image\n")
+    refused(tmp_path / "pets.csv", "can't be both", target="path", types=tmp_path / "types.yaml")
+
+
+def test_pictures_are_asked_for_where_there_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "1.5,a\n2.5,b\n" * 20)
+    refused(path, "t.csv has no column of pictures", domain="image")
+    refused(path, "t.csv has no column of pictures", domain="image", columns=[Column("x", "numeric")])
+    refused(path, "no column of pictures 'photo'", columns=[Column("photo", "image", role="image")])
