@@ -69,7 +69,7 @@ def test_an_interrupt_is_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["zzz"], "The commands are: describe, build"),
         (["build", "-o", "m.onnx"], "Missing option '-r' / '--req'"),
         (["build", "--req", "r", "-o", "m", "--members", "0"], "0 is not in the range x>=1"),
-        (["predict", "m.onnx"], "Missing argument 'DATA'"),
+        (["predict", "m.onnx"], "Missing argument 'DATA...'"),
         (["predict", "m.onnx", "d.csv", "--outptu", "x"], "--output"),
     ],
 )

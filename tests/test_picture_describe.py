@@ -258,10 +258,3 @@ def test_the_offline_sentence_keeps_the_rules_on_every_shared_set(shared_data: P
         ("flowers5", "low-resolution, soft colour photographs"),
     ):
         assert words in found.get(name, words)
-
-
-def test_build_says_that_it_can_not_yet(bench: Bench, pets: Path) -> None:
-    assert bench.run("describe", pets, "--offline", "-o", "req.txt").code == 0
-    bench.refuse(2, "Pictures can be described but not yet built.", "build", "-r", "req.txt", "-o", "m.onnx")
-    alone = bench.write("alone.txt", "Classify pets.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    bench.refuse(2, "Pictures can be described but not yet built.", "build", "-r", alone, "-o", "m.onnx")
