@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from modelgpt_cli.runtime.pictures import decode_picture
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -34,13 +33,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
+from modelgpt_cli.data.pictures import decode_picture
 from modelgpt_cli.devices import multiplies_bf16
 from modelgpt_cli.domains.image.backbone import read_weights
 from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.small import FEATURES, SmallNet
+from modelgpt_cli.domains.image.tasks import held_out
 from modelgpt_cli.domains.image.trunks import load_trunk, make_trunk
-from modelgpt_cli.domains.text.tasks import held_out
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_run
 
 log = logging.getLogger("trunk")

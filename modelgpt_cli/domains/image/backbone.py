@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from modelgpt_cli.assets import asset
-from modelgpt_cli.domains.image.cards import DEFAULT_CARD, ImageCard
+from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
@@ -198,7 +198,6 @@ def _from_hub(card: ImageCard) -> dict[str, Tensor]:
         raise UnreachableError(
             f"The weights of the backbone {card.name!r} can't be loaded.",
             " ".join(str(error).split())[:300],
-            f"Give --backbone-weights FILE (torchvision's {card.network}), or leave out --backbone for "
-            f"{DEFAULT_CARD!r}, which needs no network.",
+            f"Give --backbone-weights FILE, torchvision's {card.network}.",
         ) from error
     return state
