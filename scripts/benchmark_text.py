@@ -45,6 +45,8 @@ from benchmark_text_networks import MAX_TOKENS, Backbone, Embedder
 from benchmark_text_results import Cell, append, load, remove_failed, results_file
 from threadpoolctl import threadpool_limits
 
+from modelgpt_cli.devices import multiplies_bf16
+
 SIZES = (0, 1, 4, 8, 16, 64)
 REPEATS = {"glue": 1, "few-shot": 5}
 TEST_ROWS = {"glue": 0, "few-shot": 1000}
@@ -126,7 +128,9 @@ def run(tasks: Sequence[str], methods: Sequence[str], args: argparse.Namespace) 
     measured, failed : int
     """
     backbone = Backbone(args.backbone)
-    settings = Settings(backbone, Embedder(backbone), use_bf16(args.dtype), args.max_epochs, args.max_steps)
+    settings = Settings(
+        backbone, Embedder(backbone), multiplies_bf16(args.dtype, "cpu"), args.max_epochs, args.max_steps
+    )
     read = lru_cache(maxsize=None)(
         lambda name: read_task(args.data, args.part, name, train_rows=args.train_rows, test_rows=args.test_rows)
     )
@@ -157,14 +161,6 @@ def note(path: Path, method: Method, args: argparse.Namespace) -> None:
     if args.max_steps:
         protocol["max_steps"] = args.max_steps
     record_run(path, protocol, {"command": command(), "machine": machine(), "versions": versions(*method.packages)})
-
-
-def use_bf16(dtype: str) -> bool:
-    """Whether to train in bfloat16: with ``auto`` where the processor multiplies it in hardware."""
-    if dtype != "auto":
-        return dtype == "bf16"
-    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _timed(work: Any, settings: Settings) -> tuple[Any, float, float]:

@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from modelgpt_cli.domains.image.backbone import Backbone, load_backbone, lora_spec
+from modelgpt_cli.domains.adapted import lora_spec
+from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.cards import CARDS, find_card
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state

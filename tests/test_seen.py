@@ -23,7 +23,8 @@ from modelgpt_cli.parameter_generator.generator import draw_codes
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import format_requirement
 from modelgpt_cli.training.seen import SeenTraining, load_seen_tasks, train_on_seen
-from modelgpt_cli.training.seen_config import read_seen_config
+from modelgpt_cli.training.seen_config import SeenConfig
+from modelgpt_cli.training.settings import read_settings
 
 SENTENCES = {
     "tides": "Tell whether the boat can enter the harbour from the height of the tide and the wind.",
@@ -97,7 +98,7 @@ def test_words_alone_build_each_of_the_seen_tasks(cli: Cli, tables: Path, config
 
 @pytest.mark.parametrize("update", ["backprop", "delta"])
 def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> None:
-    settings = read_seen_config(config, tasks=str(tables), steps=60, update=update)
+    settings = read_settings(SeenConfig, config, tasks=str(tables), steps=60, update=update)
     before = SeenTraining(settings, tmp_path, "cpu", load_seen_tasks(settings)).validate()["mean"]
     report = train_on_seen(tasks=tables, config=config, steps=60, update=update, out=tmp_path / "run", device="cpu")
     assert report.validation_loss < 0.9 * before

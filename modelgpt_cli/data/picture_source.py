@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.data.pictures import PictureError, decode_picture, picture_size
+from modelgpt_cli.data.pictures import MOST_BYTES, PictureError, decode_picture, picture_size
 from modelgpt_cli.errors import ModelGPTError
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
 
-MOST_BYTES = 512 << 20
-"""A larger file is no picture that could be used, and may be an archive's way to fill the memory."""
 _SHOWN = 5
 
 

@@ -21,6 +21,8 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPIm
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """How a picture's file is called; what it is, its content says."""
+MOST_BYTES = 512 << 20
+"""A larger file is no picture that could be used, and may be an archive's way to fill the memory."""
 MOST_PIXELS = 100_000_000
 """More than any camera of today makes; a file of a few kilobytes can claim to hold far more, and fill the memory."""
 _FORMATS = ("JPEG", "PNG", WebPImagePlugin.WebPImageFile.format, "BMP", "GIF", TiffImagePlugin.TiffImageFile.format)

@@ -19,12 +19,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from modelgpt_cli.data.pictures import PictureError, decode_picture
+from modelgpt_cli.data.pictures import MOST_BYTES, PICTURE_SUFFIXES, PictureError, decode_picture
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 logger = logging.getLogger("modelgpt")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Of the files in a folder or zip that are taken for pictures; a file that is named may have any other."""
 TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx"})
 PATH_NAMES = ("image", "path", "file", "filename", "image_path", "file_name", "filepath", "picture", "img")
 """What the column of paths is called in a table, in the order in which they are looked for."""
@@ -33,8 +31,6 @@ _AHEAD = 6
 _THREADS = 2
 _MOST_TOGETHER = 32
 _BYTES_TOGETHER = 64 << 20
-_MOST_BYTES = 1 << 29
-"""Of a picture's file."""
 _SHOWN = 3
 
 
@@ -93,7 +89,7 @@ def find_pictures(sources: Sequence[str | Path], *, target: str | None = None) -
     if not found:
         raise UsageError(
             f"There are no pictures in {', '.join(map(str, sources))}.",
-            f"Pictures are files that end in {', '.join(sorted(SUFFIXES))}.",
+            f"Pictures are files that end in {', '.join(sorted(PICTURE_SUFFIXES))}.",
             "Name the files themselves if they are called otherwise.",
         )
     return found
@@ -170,8 +166,8 @@ def _of(path: Path, target: str | None) -> list[PictureFile]:
 
 
 def _read(path: Path) -> bytes:
-    if path.stat().st_size > _MOST_BYTES:
-        raise PictureError(f"its file is larger than {_MOST_BYTES >> 20} MB")
+    if path.stat().st_size > MOST_BYTES:
+        raise PictureError(f"its file is larger than {MOST_BYTES >> 20} MB")
     return path.read_bytes()
 
 
@@ -191,7 +187,7 @@ def _in_folder(folder: Path) -> Iterator[PictureFile]:
                 continue
             if path.is_dir():
                 yield from walk(path)
-            elif path.suffix.lower() in SUFFIXES:
+            elif path.suffix.lower() in PICTURE_SUFFIXES:
                 yield path
             else:
                 others += 1
@@ -212,15 +208,15 @@ def _in_zip(path: Path) -> list[PictureFile]:
     for info in archive.infolist():
         place = PurePosixPath(info.filename)
         hidden = any(part.startswith((".", "__MACOSX")) for part in place.parts)
-        if info.is_dir() or hidden or place.suffix.lower() not in SUFFIXES:
+        if info.is_dir() or hidden or place.suffix.lower() not in PICTURE_SUFFIXES:
             continue
         found.append(PictureFile(info.filename, place.parent.name or None, partial(_member, archive, info)))
     return sorted(found, key=lambda file: file.name)
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > _MOST_BYTES:
-        raise PictureError(f"its file is larger than {_MOST_BYTES >> 20} MB")
+    if info.file_size > MOST_BYTES:
+        raise PictureError(f"its file is larger than {MOST_BYTES >> 20} MB")
     return archive.read(info)
 
 

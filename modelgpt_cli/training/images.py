@@ -22,8 +22,7 @@ from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import ImageTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
-from modelgpt_cli.training.schedule import check_run, write_config
-from modelgpt_cli.training.settings import read_settings
+from modelgpt_cli.training.schedule import open_run, write_config
 
 log = logging.getLogger("modelgpt")
 SCALING_PICTURES = 256
@@ -66,16 +65,11 @@ def train_images(
     KeyboardInterrupt
         After SIGINT, once the state is saved.
     """
-    out = Path(out)
-    if resume and config is None and (out / "config.yaml").is_file():
-        config = out / "config.yaml"
-    folder = str(Path(tasks).resolve()) if tasks is not None else None
     weights = str(Path(backbone_weights).resolve()) if backbone_weights is not None else None
-    settings = read_settings(
-        ImageTrainConfig, config, tasks=folder, backbone=backbone, backbone_weights=weights, steps=steps,
+    out, settings = open_run(
+        ImageTrainConfig, out, config, resume, tasks=tasks, backbone=backbone, backbone_weights=weights, steps=steps,
         minutes=minutes, seed=seed, update=update, precision=precision,
     )  # fmt: skip
-    check_run(out, resume)
     loaded = load_backbone(find_card(settings.backbone), settings.backbone_weights)
     run = ImageTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
     if resume:

@@ -25,11 +25,11 @@ from modelgpt_cli.parameter_generator.checkpoint import (
 )
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
 from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.config import MetaTrainConfig, read_config
+from modelgpt_cli.training.config import MetaTrainConfig
 from modelgpt_cli.training.forward import make_forward, uses_bf16
 from modelgpt_cli.training.loss import backward, query_losses
 from modelgpt_cli.training.processes import Processes, interruptible, join
-from modelgpt_cli.training.schedule import check_run, learning_rate, progress, take_step, write_config, write_log
+from modelgpt_cli.training.schedule import learning_rate, open_run, progress, take_step, write_config, write_log
 
 log = logging.getLogger("modelgpt")
 PROGRESS = ("step", "seconds", "best_loss", "best_step")
@@ -100,15 +100,10 @@ def meta_train(
     KeyboardInterrupt
         After SIGINT, once the state is saved.
     """
-    out = Path(out)
-    if resume and config is None and (out / "config.yaml").is_file():
-        config = out / "config.yaml"
-    folder = str(Path(tasks).resolve()) if tasks is not None else None
-    settings = read_config(
-        config, domain=domain, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update,
-        precision=precision, compile=compile, workers=workers,
+    out, settings = open_run(
+        MetaTrainConfig, out, config, resume, tasks=tasks, domain=domain, steps=steps, minutes=minutes, seed=seed,
+        update=update, precision=precision, compile=compile, workers=workers,
     )  # fmt: skip
-    check_run(out, resume)
     processes = join(device)
     run = MetaTraining(settings, out, processes.device, _real_tasks(settings), processes)
     if resume:

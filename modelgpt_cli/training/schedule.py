@@ -6,15 +6,17 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import yaml
 from torch import nn
 
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.training.settings import read_settings
 
 log = logging.getLogger("modelgpt")
+T = TypeVar("T")
 DELTA_CLIP = 0.25
 """Gradient norm clip of the paper's Algorithm 1."""
 
@@ -86,6 +88,32 @@ def check_run(out: Path, resume: bool) -> None:
     if (out / "last.safetensors").exists() != resume:
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
         raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
+
+
+def open_run(
+    kind: type[T], out: str | Path, config: str | Path | None, resume: bool, *, tasks: str | Path | None, **given: Any
+) -> tuple[Path, T]:
+    """The directory and the configuration of a run that is to begin or, with `resume`, to go on.
+
+    Parameters
+    ----------
+    kind : type
+        Of the configuration; see `read_settings`. A resumed run has its own where none is given.
+    tasks, given
+        From the command line.
+
+    Raises
+    ------
+    ModelGPTError
+        `out` holds a run and is not to be resumed, or the other way round; or the configuration is no good.
+    """
+    out = Path(out)
+    if resume and config is None and (out / "config.yaml").is_file():
+        config = out / "config.yaml"
+    folder = str(Path(tasks).resolve()) if tasks is not None else None
+    settings = read_settings(kind, config, tasks=folder, **given)
+    check_run(out, resume)
+    return out, settings
 
 
 def write_config(out: Path, values: dict[str, Any]) -> None:

@@ -30,8 +30,8 @@ from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfi
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.loss import backward
 from modelgpt_cli.training.run import TrainingRun
-from modelgpt_cli.training.schedule import check_run, write_config
-from modelgpt_cli.training.seen_config import SeenConfig, read_seen_config
+from modelgpt_cli.training.schedule import open_run, write_config
+from modelgpt_cli.training.seen_config import SeenConfig
 
 log = logging.getLogger("modelgpt")
 
@@ -83,12 +83,9 @@ def train_on_seen(
     KeyboardInterrupt
         After SIGINT, once the state is saved.
     """
-    out = Path(out)
-    if resume and config is None and (out / "config.yaml").is_file():
-        config = out / "config.yaml"
-    folder = str(Path(tasks).resolve()) if tasks is not None else None
-    settings = read_seen_config(config, tasks=folder, steps=steps, minutes=minutes, seed=seed, update=update)
-    check_run(out, resume)
+    out, settings = open_run(
+        SeenConfig, out, config, resume, tasks=tasks, steps=steps, minutes=minutes, seed=seed, update=update
+    )
     run = SeenTraining(settings, out, pick_device(device), load_seen_tasks(settings))
     if resume:
         run.restore()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
-from modelgpt_cli.training.settings import RunSettings, read_settings
+from modelgpt_cli.training.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,3 @@ class SeenConfig(RunSettings):
             raise UsageError("sentences must give a list of sentences for each table's name.")
         if self.tasks is None:
             raise UsageError("Which tasks?", hint="Give --tasks DIR, a folder of tables with cards.")
-
-
-def read_seen_config(path: str | Path | None, **overrides: Any) -> SeenConfig:
-    """A configuration from a YAML file and the command line, which wins; errors as `read_settings` has them."""
-    return read_settings(SeenConfig, path, **overrides)

@@ -20,8 +20,7 @@ from modelgpt_cli.domains.text.tokens import Encoded, prepare_tokenizer
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import TextTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
-from modelgpt_cli.training.schedule import check_run, write_config
-from modelgpt_cli.training.settings import read_settings
+from modelgpt_cli.training.schedule import open_run, write_config
 
 log = logging.getLogger("modelgpt")
 
@@ -61,15 +60,10 @@ def train_texts(
     KeyboardInterrupt
         After SIGINT, once the state is saved.
     """
-    out = Path(out)
-    if resume and config is None and (out / "config.yaml").is_file():
-        config = out / "config.yaml"
-    folder = str(Path(tasks).resolve()) if tasks is not None else None
-    settings = read_settings(
-        TextTrainConfig, config, tasks=folder, backbone=backbone, steps=steps, minutes=minutes, seed=seed,
+    out, settings = open_run(
+        TextTrainConfig, out, config, resume, tasks=tasks, backbone=backbone, steps=steps, minutes=minutes, seed=seed,
         update=update, precision=precision,
     )  # fmt: skip
-    check_run(out, resume)
     loaded = load_backbone(replace(find_card(settings.backbone), max_tokens=settings.max_tokens))
     run = TextTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
     if resume:

@@ -6,7 +6,6 @@ Shapes: N pictures, S pixels a side, E features, r rank, k kernel.
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,45 +18,29 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from modelgpt_cli.assets import asset
+from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
-from modelgpt_cli.parameter_generator.spec import ParameterSpec
-
-_ADAPTER = ".default.weight"
 
 
-class Backbone(nn.Module):
+class Backbone(AdaptedModule):
     """A trunk with places for LoRA factors.
 
     Attributes
     ----------
     size : int
         E.
-    adapted : dict of str to (int, int)
-        Convolutions that take LoRA factors, with the lengths of the factors: numbers that enter an output
-        (channels * k * k), and outputs.
     """
 
     def __init__(self, card: ImageCard, trunk: nn.Module) -> None:
-        super().__init__()
         from peft import LoraConfig, get_peft_model
 
-        self.card, self.size = card, card.features
         settings = LoraConfig(
             r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
         )
-        self.model = get_peft_model(trunk, settings)  # type: ignore[arg-type]  # any nn.Module will do
-        self.adapted: dict[str, tuple[int, int]] = {}
-        self._names: dict[str, str] = {}
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(False)
-            if name.endswith(".lora_A" + _ADAPTER):
-                layer = name.removesuffix(".lora_A" + _ADAPTER)
-                short = layer.removeprefix("base_model.model.")
-                outputs = self.model.get_parameter(layer + ".lora_B" + _ADAPTER).shape[0]
-                self.adapted[short] = (math.prod(parameter.shape[1:]), outputs)
-                self._names |= {f"{short}.{f}": f"{layer}.{f}{_ADAPTER}" for f in ("lora_A", "lora_B")}
+        super().__init__(get_peft_model(trunk, settings), card.rank)  # type: ignore[arg-type]  # any nn.Module will do
+        self.card, self.size = card, card.features
         self.train(False)
 
     def train(self, mode: bool = True) -> Backbone:
@@ -69,9 +52,7 @@ class Backbone(nn.Module):
     def train_adapter(self, mode: bool = True) -> None:
         """Let LoRA's dropout act; BatchNorm stays in eval mode, and its parameters without gradient."""
         freeze_norms(self.model)
-        for name, module in self.model.named_modules():
-            if ".lora_dropout." in name:
-                module.train(mode)
+        super().train_adapter(mode)
 
     def forward(self, pixels: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Features (N, E).
@@ -83,31 +64,12 @@ class Backbone(nn.Module):
         lora : mapping of str to Tensor, optional
             ``<layer>.lora_A`` (r, inputs * k * k) and ``<layer>.lora_B`` (outputs, r); without it, peft's own: a no-op.
         """
-        given = {self._names[name]: self._shaped(name, value) for name, value in (lora or {}).items()}
-        features: Tensor = functional_call(self.model, given, args=(pixels,))
+        features: Tensor = functional_call(self.model, self.placed(lora), args=(pixels,))
         return features
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
         """The plain trunk with the factors merged into its weights; this backbone is used up by it."""
-        with torch.no_grad():
-            for name, value in (lora or {}).items():
-                self.model.get_parameter(self._names[name]).copy_(self._shaped(name, value))
-        trunk: nn.Module = self.model.merge_and_unload()  # type: ignore[operator]
-        return trunk.eval()
-
-    def _shaped(self, name: str, value: Tensor) -> Tensor:
-        """A factor as peft's convolutions have it: (r, inputs, k, k), or (outputs, r, 1, 1)."""
-        return value.reshape(self.model.get_parameter(self._names[name]).shape)
-
-
-def lora_spec(backbone: Backbone) -> list[ParameterSpec]:
-    """What a generator has to write for a backbone: two factors for each adapted convolution."""
-    rank = backbone.card.rank
-    spec = []
-    for layer, (inputs, outputs) in backbone.adapted.items():
-        spec.append(ParameterSpec(f"{layer}.lora_A", (rank, inputs)))
-        spec.append(ParameterSpec(f"{layer}.lora_B", (outputs, rank), gain=0.0))
-    return spec
+        return super().merge(lora).eval()
 
 
 def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:

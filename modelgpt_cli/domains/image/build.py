@@ -12,10 +12,11 @@ from torch import Tensor
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
 from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.head import fit_head, make_folds
-from modelgpt_cli.domains.image.backbone import load_backbone, lora_spec
+from modelgpt_cli.domains.image.backbone import load_backbone
 from modelgpt_cli.domains.image.cards import find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, baseline_scores
 from modelgpt_cli.domains.image.inputs import Scaling

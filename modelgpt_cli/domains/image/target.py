@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelgpt_cli.domains.image.backbone import Backbone, lora_spec
+from modelgpt_cli.domains.adapted import lora_spec
+from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 

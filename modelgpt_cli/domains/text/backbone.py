@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.text.cards import TextCard
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
-from modelgpt_cli.parameter_generator.spec import ParameterSpec
-
-_ADAPTER = ".default.weight"
 
 
 @dataclass
@@ -46,53 +43,35 @@ class Tokens:
         return Tokens(self.ids.to(device), self.mask.to(device), self.segments.to(device))
 
 
-class Backbone(nn.Module):
+class Backbone(AdaptedModule):
     """An encoder with places for LoRA factors.
 
     Attributes
     ----------
     size : int
         E.
-    adapted : dict of str to (int, int)
-        Linear layers that take LoRA factors, with their numbers of inputs and outputs.
     """
 
     def __init__(self, card: TextCard, model: nn.Module, tokenizer: Tokenizer, *, type_ids: bool) -> None:
-        super().__init__()
         from peft import LoraConfig, get_peft_model
 
-        self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
         settings = LoraConfig(
             r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
         )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
-                self.model = get_peft_model(model, settings)  # type: ignore[arg-type]  # any nn.Module will do
+                adapted = get_peft_model(model, settings)  # type: ignore[arg-type]  # any nn.Module will do
         except ValueError as error:
             raise UsageError(
                 f"No LoRA factors can be put into {card.name!r}.",
                 f"None of its layers fits {card.modules!r}.",
                 "Choose another --backbone.",
             ) from error
+        super().__init__(adapted, card.rank)
+        self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
         self.size = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-        self.adapted: dict[str, tuple[int, int]] = {}
-        self._names: dict[str, str] = {}
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(False)
-            if name.endswith(".lora_A" + _ADAPTER):
-                layer = name.removesuffix(".lora_A" + _ADAPTER)
-                short = layer.removeprefix("base_model.model.")
-                outputs = self.model.get_parameter(layer + ".lora_B" + _ADAPTER).shape[0]
-                self.adapted[short] = (parameter.shape[1], outputs)
-                self._names |= {f"{short}.{f}": f"{layer}.{f}{_ADAPTER}" for f in ("lora_A", "lora_B")}
         self.eval()
-
-    def train_adapter(self, mode: bool = True) -> None:
-        """Let LoRA's dropout act (and nothing else: the backbone itself is frozen)."""
-        for name, module in self.model.named_modules():
-            if ".lora_dropout." in name:
-                module.train(mode)
 
     def forward(self, tokens: Tokens, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Token states (N, T, E).
@@ -105,26 +84,8 @@ class Backbone(nn.Module):
         inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
         if self.type_ids:
             inputs["token_type_ids"] = tokens.segments
-        given = {self._names[name]: value for name, value in (lora or {}).items()}
-        states: Tensor = functional_call(self.model, given, args=(), kwargs=inputs).last_hidden_state
+        states: Tensor = functional_call(self.model, self.placed(lora), args=(), kwargs=inputs).last_hidden_state
         return states
-
-    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """The plain encoder with the factors merged into its weights; this backbone is used up by it."""
-        with torch.no_grad():
-            for name, value in (lora or {}).items():
-                self.model.get_parameter(self._names[name]).copy_(value)
-        return self.model.merge_and_unload()  # type: ignore[operator,no-any-return]
-
-
-def lora_spec(backbone: Backbone) -> list[ParameterSpec]:
-    """What a generator has to write for a backbone: two factors for each adapted layer."""
-    rank = backbone.card.rank
-    spec = []
-    for layer, (inputs, outputs) in backbone.adapted.items():
-        spec.append(ParameterSpec(f"{layer}.lora_A", (rank, inputs)))
-        spec.append(ParameterSpec(f"{layer}.lora_B", (outputs, rank), gain=0.0))
-    return spec
 
 
 def load_backbone(card: TextCard) -> Backbone:

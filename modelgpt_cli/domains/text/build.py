@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.head import HeadFit, fit_head, make_folds
-from modelgpt_cli.domains.text.backbone import load_backbone, lora_spec
+from modelgpt_cli.domains.text.backbone import load_backbone
 from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.fit import Adapted, adapt, baseline_scores
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
