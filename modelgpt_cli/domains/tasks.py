@@ -135,6 +135,7 @@ class Draw:
     requirement_dropout: float = 0.15
     name_dropout: float = 0.1
     other_names: float = 0.4
+    hidden_names: float = 0.0
     misled: float = 0.0
 
 
@@ -166,6 +167,7 @@ def draw_episode(task: Task[R], rng: np.random.Generator, draw: Draw) -> Episode
         requirement=None if rng.random() < draw.requirement_dropout else int(rng.integers(len(task.requirements))),
         naming=_naming(task, chosen, rng, draw),
         misled=np.roll(np.arange(len(chosen)), 1) if misled else None,
+        hidden=draw.hidden_names > 0 and rng.random() < draw.hidden_names,
     )
 
 
@@ -191,6 +193,7 @@ def make_episode(
     requirement: int | None,
     naming: np.ndarray | None,
     misled: np.ndarray | None = None,
+    hidden: bool = False,
 ) -> Episode[R]:
     """Put an episode together.
 
@@ -206,6 +209,8 @@ def make_episode(
         Which wording of each class's name; None withholds them.
     misled : int64 (C,), optional
         Whose name each class gets instead of its own.
+    hidden : bool
+        Whether only the generator's concepts are shown the names.
     """
     part = task.parts["train"]
     y = part.y[support_rows]
@@ -226,7 +231,7 @@ def make_episode(
             names = task.names[naming, called]
             if task.name_rows:
                 texts = _joined([task.name_rows[v].take([c]) for v, c in zip(naming, called, strict=True)])
-    words = Words(torch.from_numpy(sentence), torch.from_numpy(names), task.regression, task.pair)
+    words = Words(torch.from_numpy(sentence), torch.from_numpy(names), task.regression, task.pair, hidden)
     support = part.rows.take(support_rows)
     return Episode(task.name, words, texts, support, target, query, answers, misled is not None)
 

@@ -19,12 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelgpt_cli.parameter_generator.blocks import FeedForward, SelfAttention, zero_init
+from modelgpt_cli.parameter_generator.concepts import Concepts
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 PRECISION = 0.05
 """The prior precision of the head's weights where the generator starts, in logits."""
 NAME_SCALE = 8.0
 """Logits per unit of cosine between a text and a class name where the generator starts."""
+CONCEPT_SCALE = 0.35
+"""Share of a concept's head in a class's, where the generator starts."""
 SEEN_ROWS = 96
 """Labelled rows of an episode, at most."""
 _LIMIT = 6.0
@@ -52,6 +55,8 @@ class AdapterConfig:
     """One LoRA for all tasks instead of a generated one (for comparison)."""
     feedback: bool = False
     """Whether the tokens are told how well the head of words alone does on the rows."""
+    concepts: int = 0
+    """K, concepts whose heads are at hand by name; see `concepts.Concepts`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes, for the checkpoint's header."""
@@ -69,12 +74,15 @@ class Words:
     names : float (C, E)
         Embedded class names; zeros where there are none. One row for regression.
     regression, pair : bool
+    hidden : bool
+        Whether the tokens are not shown the names, but only the concepts are (in meta-training).
     """
 
     requirement: Tensor
     names: Tensor
     regression: bool
     pair: bool
+    hidden: bool = False
 
 
 @dataclass
@@ -169,6 +177,9 @@ class AdapterGenerator(nn.Module):
         if config.domain == "image":  # features have no scale of their own; see `domains.image.inputs`
             self.register_buffer("input_mean", torch.zeros(config.size))
             self.register_buffer("input_std", torch.ones(config.size))
+        if config.concepts:
+            self.concepts = Concepts(config.concepts, E, sum(inputs[False].values()), D)
+            self.concept_scale = zero_init(nn.Linear(D, 1))
         if config.feedback:
             self.embed_agreement = nn.ModuleList([zero_init(nn.Linear(2, D)) for _ in range(2)])
 
@@ -177,7 +188,10 @@ class AdapterGenerator(nn.Module):
         C = len(words.names)
         task = [float(words.regression), float(words.pair), math.log(C) / 2, float(not words.requirement.any())]
         world = self.embed_requirement(words.requirement) + self.embed_task(words.names.new_tensor(task))
-        tokens = torch.cat([world[None], self.embed_name(words.names)])  # (1 + C, D)
+        names = torch.zeros_like(words.names) if words.hidden else words.names
+        tokens = torch.cat([world[None], self.embed_name(names)])  # (1 + C, D)
+        if self.config.concepts:
+            tokens = tokens + F.pad(self.concepts(words.names)[1], (0, 0, 1, 0))
         tokens = _mix(self.word_blocks, tokens)
         return self.factors(self.global_norm(tokens[0])), tokens
 
@@ -204,6 +218,9 @@ class AdapterGenerator(nn.Module):
         weight = torch.cat([self.head_out[k](hidden) for k in groups], 1)  # (C, P)
         if named is not None:
             weight = weight + _exp(self.name_scale(world)) * NAME_SCALE * (named - named.mean(0))
+        if self.config.concepts and not words.pair:
+            known = self.concepts(words.names)[0]  # (C, P)
+            weight = weight + _exp(self.concept_scale(world)) * CONCEPT_SCALE * (known - known.mean(0))
         if evidence is not None:
             means = evidence.means if words.regression else evidence.means - evidence.means.mean(0)
             weight = weight + self.mean_scale(world) * means

@@ -48,6 +48,8 @@ class AdapterTrainConfig(RunSettings):
     """Share of episodes without class names."""
     other_names: float = 0.4
     """Share of episodes with other wordings of the class names, where there are some."""
+    hidden_names: float = 0.0
+    """Share of episodes whose class names are shown to the generator's concepts only, where it has some."""
     misled: float = 0.1
     """Share of episodes whose class names are each another class's: rows must win over words."""
     exclude: tuple[str, ...] = ()
@@ -76,7 +78,8 @@ class AdapterTrainConfig(RunSettings):
     }
     shares: ClassVar[tuple[str, ...]] = (
         *RunSettings.shares,
-        *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names", "misled", "holdout", "average"),
+        *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names", "hidden_names", "misled"),
+        *("holdout", "average"),
     )
     heads: ClassVar[int] = AdapterConfig().heads
 
@@ -92,10 +95,11 @@ class AdapterTrainConfig(RunSettings):
         """How episodes are drawn."""
         return Draw(**{name: getattr(self, name) for name in Draw.__dataclass_fields__})
 
-    def sizes(self, backbone: str, size: int) -> AdapterConfig:
+    def sizes(self, backbone: str, size: int, concepts: int = 0) -> AdapterConfig:
         """The generator's sizes, for a backbone whose states have `size` numbers."""
         names = ("domain", "width", "blocks", "shared", "feedback")
-        return AdapterConfig(backbone=backbone, size=size, **{name: getattr(self, name) for name in names})
+        given = {name: getattr(self, name) for name in names}
+        return AdapterConfig(backbone=backbone, size=size, concepts=concepts, **given)
 
 
 @dataclass(frozen=True)
@@ -118,5 +122,19 @@ class ImageTrainConfig(AdapterTrainConfig):
     domain: str = "image"
     backbone_weights: str | None = None
     """A file of weights for the backbone's card (flag --backbone-weights)."""
+    teacher: str | None = None
+    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. None for none."""
+    teacher_card: str = "mobilenet_v2_tf"
+    """The card that these weights are of."""
+    concepts: dict[str, Any] = field(default_factory=dict)
+    """Groups of ImageNet's classes that are concepts too: by name, numbers and ranges (``"151-268"``)."""
+    views: int = 0
+    """With so many views of each picture (itself, and changed ones), the trunk is left as it is and sees each once: its
+    features are kept, and the head's generation alone is trained, at a hundredth of the time. 0 trains all."""
+    requirement_dropout: float = 0.5
+    name_dropout: float = 0.3
+    hidden_names: float = 0.5
+    misled: float = 0.3
+    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"views": 0}
     judged: tuple[str, ...] = ()
     """Tasks (``set/domain``) that are not trained on, though others of their set are, and judged at validations."""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from modelgpt_cli.devices import multiplies_bf16, pick_device
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
@@ -19,9 +21,11 @@ from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import ImageTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
+from modelgpt_cli.training.image_teacher import ConceptList, Teacher, concept_heads
 from modelgpt_cli.training.schedule import open_run, write_config
 
 log = logging.getLogger("modelgpt")
@@ -71,7 +75,8 @@ def train_images(
         minutes=minutes, seed=seed, update=update, precision=precision,
     )  # fmt: skip
     loaded = load_backbone(find_card(settings.backbone), settings.backbone_weights)
-    run = ImageTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
+    taught = not resume and settings.init is None  # otherwise the checkpoint holds the concepts' heads
+    run = ImageTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded), taught=taught)
     if resume:
         run.restore()
     write_config(out, settings.to_dict())
@@ -91,7 +96,14 @@ class ImageTraining(AdapterTraining[Pictures]):
     """One run."""
 
     def __init__(
-        self, config: ImageTrainConfig, out: Path, device: str, backbone: Backbone, tasks: list[ImageTask]
+        self,
+        config: ImageTrainConfig,
+        out: Path,
+        device: str,
+        backbone: Backbone,
+        tasks: list[ImageTask],
+        *,
+        taught: bool = True,
     ) -> None:
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.bf16, self.training = multiplies_bf16(config.precision, device), False
@@ -105,9 +117,15 @@ class ImageTraining(AdapterTraining[Pictures]):
                 "domain": [t for t in tasks if t.name in aside],
             },
         )
+        concepts = ConceptList.of(config.concepts) if config.teacher is not None else ConceptList([], [])
         torch.manual_seed(config.seed)
-        sizes = config.sizes(backbone.card.name, backbone.size)
-        super().__init__(config, out, device, make_image_generator(sizes, backbone, self._scaling(train)), shares)
+        sizes = config.sizes(backbone.card.name, backbone.size, len(concepts.names))
+        generator = make_image_generator(sizes, backbone, self._scaling(train))
+        if taught and config.teacher is not None:
+            self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
+        super().__init__(config, out, device, generator, shares)
+        if config.views:
+            self._keep_features([*train, *(t for judged in shares.judged.values() for t in judged)], config.views)
 
     @torch.no_grad()
     def _scaling(self, tasks: list[ImageTask]) -> Scaling:
@@ -120,6 +138,43 @@ class ImageTraining(AdapterTraining[Pictures]):
             parts.append(embed(self.backbone, None, rows.take(picked), bf16=self.bf16))
         return Scaling.of(torch.cat(parts))
 
+    def _teach_concepts(
+        self, teacher: Teacher, generator: AdapterGenerator, concepts: ConceptList, tasks: list[ImageTask]
+    ) -> None:
+        """Fill the generator's concepts with what the teacher says of the pictures that are trained on."""
+        log.info("Asking the teacher about the pictures ...")
+        self.adapt(False)
+        scaling = scaling_of(generator)
+        heads = concept_heads(
+            teacher,
+            [task.parts["train"].rows for task in tasks],
+            lambda rows: scaling.inputs(embed(self.backbone, None, rows, bf16=self.bf16).cpu()),
+            concepts,
+            bf16=self.bf16,
+        )
+        generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
+
+    @torch.no_grad()
+    def _keep_features(self, tasks: list[ImageTask], views: int) -> None:
+        """Let the unadapted trunk see every view of the pictures once; what it makes of them is kept beside the run."""
+        path = self.out / "features.safetensors"
+        kept = load_file(path) if path.exists() else {}
+        self.adapt(False)
+        for task in tqdm(tasks, desc="features", disable=None):
+            for kind, part in task.parts.items():
+                name = f"{task.name}/{kind}"
+                if name not in kept:
+                    kept[name] = self._views(part.rows, views if kind == "train" else 1)
+                part.rows.features = kept[name]
+        self.out.mkdir(parents=True, exist_ok=True)
+        save_file(kept, str(path))
+
+    def _views(self, rows: Pictures, count: int) -> Tensor:
+        """Features (N, V, E): of the pictures as they are, then of changed ones."""
+        torch.manual_seed(self.config.seed)
+        views = [embed(self.backbone, None, rows, bf16=self.bf16, change=view > 0) for view in range(count)]
+        return torch.stack(views, 1).half().cpu()
+
     def adapt(self, training: bool) -> None:
         """Let LoRA's dropout act and pictures be changed, or not."""
         self.training = training
@@ -127,5 +182,10 @@ class ImageTraining(AdapterTraining[Pictures]):
 
     def embed(self, lora: Mapping[str, Tensor], rows: Pictures, pair: bool) -> Tensor:
         """Head inputs (N, E)."""
+        if rows.features is not None:
+            kept = rows.features.to(self.generator.input_mean.device)
+            first, every = torch.zeros(len(kept), dtype=torch.long), torch.arange(len(kept))
+            view = torch.randint_like(first, kept.shape[1]) if self.training else first
+            return scaling_of(self.generator).inputs(kept[every, view].float())
         features = embed(self.backbone, lora, rows, bf16=self.bf16, change=self.training)
         return scaling_of(self.generator).inputs(features)

@@ -1,0 +1,133 @@
+"""Concepts: what a teacher can name becomes heads that a picture generator has at hand by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modelgpt_cli.domains.image.backbone import load_backbone
+from modelgpt_cli.domains.image.cards import find_card
+from modelgpt_cli.domains.image.embed import embed
+from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.trunks import make_trunk, trunk_state
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words, input_groups
+from modelgpt_cli.parameter_generator.concepts import Concepts
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
+from modelgpt_cli.training.image_teacher import ConceptList, Teacher, concept_heads
+
+E, P, D = 12, 10, 16
+SPEC = [ParameterSpec("layer.lora_A", (2, 6)), ParameterSpec("layer.lora_B", (4, 2), gain=0.0)]
+
+
+def words(names: torch.Tensor, hidden: bool = False) -> Words:
+    return Words(torch.zeros(E), names, regression=False, pair=False, hidden=hidden)
+
+
+def generator(count: int) -> AdapterGenerator:
+    torch.manual_seed(0)
+    config = AdapterConfig(domain="image", backbone="none", size=P, width=D, embedding=E, concepts=count)
+    return AdapterGenerator(config, SPEC, input_groups(P, "image")).eval()
+
+
+@pytest.fixture
+def orthogonal() -> torch.Tensor:
+    """Names as unlike each other as can be, (E, E)."""
+    return torch.linalg.qr(torch.randn(E, E, generator=torch.Generator().manual_seed(1)))[0]
+
+
+def test_a_known_name_gets_its_own_head(orthogonal: torch.Tensor) -> None:
+    concepts = Concepts(5, E, P, D)
+    heads = torch.randn(5, P)
+    concepts.fill(orthogonal[:5] * 3, heads)
+    found, _ = concepts(orthogonal[[4, 0]] * 0.1)  # length says nothing
+    torch.testing.assert_close(found, heads[[4, 0]], atol=1e-3, rtol=0)
+
+
+def test_a_name_between_two_gets_both_and_no_name_none(orthogonal: torch.Tensor) -> None:
+    concepts = Concepts(5, E, P, D)
+    heads = torch.randn(5, P)
+    concepts.fill(orthogonal[:5], heads)
+    found, told = concepts(torch.stack([orthogonal[0] + orthogonal[1], torch.zeros(E)]))
+    torch.testing.assert_close(found[0], heads[:2].mean(0), atol=1e-2, rtol=0)
+    assert not found[1].any()
+    assert told.shape == (2, D)
+
+
+def test_the_generated_head_leans_on_concepts_whatever_the_tokens_see(orthogonal: torch.Tensor) -> None:
+    built = generator(5)
+    heads = torch.randn(5, P)
+    built.concepts.fill(orthogonal[:5], heads)
+    for hidden in (False, True):
+        shown = words(orthogonal[[2, 3]], hidden)
+        with torch.no_grad():
+            _, tokens = built.adapt(shown)
+            weight = built.head(tokens, shown, None, None).weight  # (P + 1, 2)
+        towards = heads[[2, 3]] - heads[[2, 3]].mean(0)
+        cosine = torch.nn.functional.cosine_similarity(weight[:-1].T, towards, dim=1)
+        assert (cosine > 0.99).all()
+
+
+def test_hidden_names_reach_no_token(orthogonal: torch.Tensor) -> None:
+    built = generator(0)
+    with torch.no_grad():
+        hidden = built.adapt(words(orthogonal[[2, 3]], hidden=True))[1]
+        absent = built.adapt(words(torch.zeros(2, E)))[1]
+        shown = built.adapt(words(orthogonal[[2, 3]]))[1]
+    torch.testing.assert_close(hidden, absent)
+    assert not torch.allclose(shown, absent)
+
+
+def test_groups_are_the_means_of_their_members() -> None:
+    found = ConceptList.of({"dog": ["151-153"], "pair": [3, "5"]})
+    assert (len(found.names), found.names[-2:]) == (1002, ["dog", "pair"])
+    weight = torch.arange(1000.0)[:, None]
+    assert found.heads(weight)[-2:, 0].tolist() == [152.0, 4.0]
+
+
+@pytest.mark.parametrize("wrong", ["1000", "7-1001", "dog", "9-3", -1])
+def test_classes_that_are_none_are_refused(wrong: str | int) -> None:
+    with pytest.raises(UsageError, match="The concept 'mine'"):
+        ConceptList.of({"mine": [wrong]})
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ResNet-18 to its third stage with random weights and an ImageNet head."""
+    torch.manual_seed(3)
+    state = trunk_state(make_trunk("resnet18_layer3"))
+    state |= {"fc.weight": torch.randn(1000, 256), "fc.bias": torch.zeros(1000)}
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    save_file({name: value.contiguous() for name, value in state.items()}, str(path))
+    return path
+
+
+def test_heads_say_what_the_teacher_says(teacher_file: Path) -> None:
+    card = find_card("resnet18_layer3")
+    teacher = Teacher(card, teacher_file)
+    values = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 128, 128), dtype=np.uint8))
+    backbone = load_backbone(card, teacher_file)  # the same features: what the teacher says can be said exactly
+
+    def inputs(rows: Pictures) -> torch.Tensor:
+        with torch.no_grad():
+            return embed(backbone, None, rows)
+
+    heads = concept_heads(teacher, [Pictures(values[:30]), Pictures(values[30:])], inputs, ConceptList.of({}))
+    said = inputs(Pictures(values)) @ heads.T
+    meant = teacher(values, bf16=False)[1]
+    agreement = torch.corrcoef(
+        torch.stack([(said - said.mean(1, keepdim=True)).flatten(), (meant - meant.mean(1, keepdim=True)).flatten()])
+    )
+    assert agreement[0, 1] > 0.95
+
+
+def test_a_teacher_without_an_imagenet_head_is_refused(tmp_path: Path) -> None:
+    state = trunk_state(make_trunk("resnet18_layer3"))
+    path = tmp_path / "trunk.safetensors"
+    save_file({name: value.contiguous() for name, value in state.items()}, str(path))
+    with pytest.raises(UsageError, match="no linear ImageNet head"):
+        Teacher(find_card("resnet18_layer3"), path)
