@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -40,13 +40,13 @@ from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.small import FEATURES, SmallNet
 from modelgpt_cli.domains.image.tasks import held_out
-from modelgpt_cli.domains.image.trunks import load_trunk, make_trunk
+from modelgpt_cli.domains.image.trunks import load_trunk
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_run
+from modelgpt_cli.training.image_teacher import Teacher
 
 log = logging.getLogger("trunk")
 TEACHER = CARDS["mobilenet_v2_tf"]
 VIEW = View.of(CARDS[DEFAULT_CARD].encoder_config())
-TEACHER_VIEW = View.of(TEACHER.encoder_config())
 IMAGENET_CLASSES = 1000
 HOLDOUT = 0.25
 LR, WEIGHT_DECAY, WARM_UP, BATCH, CLIP = 2e-3, 0.05, 300, 64, 1.0
@@ -94,26 +94,6 @@ class Student(nn.Module):
         """The teacher's features and ImageNet logits as the student sees them, and logits of all sets' classes."""
         phi = self.trunk(x)
         return self.features(phi), self.imagenet(phi), self.labels(phi)
-
-
-class Teacher:
-    """A frozen network: standardised features and ImageNet logits of uint8 pictures (N, 3, S, S)."""
-
-    def __init__(self, path: Path) -> None:
-        self.trunk = make_trunk(TEACHER.network)
-        load_trunk(self.trunk, read_weights(path))
-        self.trunk = self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        state = load_file(path)
-        self.weight, self.bias = (state[f"classifier.1.{part}"].float() for part in ("weight", "bias"))
-        self.mean, self.std = torch.zeros(TEACHER.features), torch.ones(TEACHER.features)
-
-    @torch.no_grad()
-    def __call__(self, values: Tensor, bf16: bool) -> tuple[Tensor, Tensor]:
-        x = normalise(values, TEACHER_VIEW).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            phi = self.trunk(x)
-        phi = phi.float()
-        return (phi - self.mean) / self.std, F.linear(phi, self.weight, self.bias)
 
 
 class Batches:
@@ -172,11 +152,12 @@ def _mixed(values: Tensor, soft: Tensor, possible: Tensor, rng: np.random.Genera
 
 
 def loss_of(
-    student: Student, teacher: Teacher, batch: tuple[Tensor, Tensor, Tensor], bf16: bool
+    student: Student, teacher: Teacher, usual: tuple[Tensor, Tensor], batch: tuple[Tensor, Tensor, Tensor], bf16: bool
 ) -> tuple[Tensor, dict[str, float]]:
-    """The batch's loss, and its parts."""
+    """The batch's loss, and its parts; `usual` are mean and standard deviation of the teacher's features."""
     values, soft, possible = batch
     features, imagenet = teacher(values, bf16)
+    features = (features - usual[0]) / usual[1]
     x = normalise(values, VIEW).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         answers = student(x)
@@ -212,7 +193,7 @@ class Run:
     def __init__(self, args: argparse.Namespace, train: list[PictureSet], judged: list[PictureSet]) -> None:
         self.args, self.judged = args, judged
         self.batches = Batches(train, args.seed)
-        self.teacher = Teacher(args.teacher)
+        self.teacher = Teacher(TEACHER, args.teacher)
         torch.manual_seed(args.seed)
         self.student = Student(self.batches.classes, TEACHER.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if args.init:
@@ -225,14 +206,14 @@ class Run:
         )
         self.step, self.seconds = 0, 0.0
         self.bf16 = multiplies_bf16("auto", "cpu")
-        self._measure_teacher()
+        self.usual = self._measure_teacher()
 
-    def _measure_teacher(self) -> None:
+    def _measure_teacher(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the teacher's features."""
         seen = torch.cat(
             [self.teacher(self.batches.draw(STATISTICS_FROM + i)[0], self.bf16)[0] for i in range(STATISTICS_BATCHES)]
         )
-        self.teacher.mean, self.teacher.std = seen.mean(0), seen.std(0).clamp(min=0.05)
+        return seen.mean(0), seen.std(0).clamp(min=0.05)
 
     def restore(self) -> None:
         """Take up ``last.safetensors``."""
@@ -259,7 +240,7 @@ class Run:
                 group["lr"] = rate
             self.student.train()
             self.optimizer.zero_grad(set_to_none=True)
-            loss, parts = loss_of(self.student, self.teacher, self.batches.draw(self.step), self.bf16)
+            loss, parts = loss_of(self.student, self.teacher, self.usual, self.batches.draw(self.step), self.bf16)
             loss.backward()
             nn.utils.clip_grad_norm_(self.student.parameters(), CLIP)
             self.optimizer.step()
