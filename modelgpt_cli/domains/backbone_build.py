@@ -68,13 +68,14 @@ class BackboneBuild(ABC):
             The given one was trained for another backbone.
         """
         given = self.options.generator
-        if given is None and self.card_name != self.generator_card:
+        own = self.options.backbone_weights is not None
+        if given is None and (own or self.card_name != self.generator_card):
             log.warning(
-                "No generator was trained for %r: its weights stay as they are, and only the head is solved. "
+                "No generator was trained for %s: the network stays as it is, and only the head is solved. "
                 "Train one: modelgpt meta-train --domain %s --backbone %s",
-                self.card_name,
+                f"these weights of {self.card_name!r}" if own else repr(self.card_name),
                 self.domain,
-                self.options.backbone,
+                self.options.backbone or self.card_name,
             )
             return None, None
         path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")

@@ -124,6 +124,7 @@ class ImageTraining(AdapterTraining[Pictures]):
         if taught and config.teacher is not None:
             self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
         super().__init__(config, out, device, generator, shares)
+        self.about = {"trunk": backbone.weights}
         if config.views:
             self._keep_features([*train, *(t for judged in shares.judged.values() for t in judged)], config.views)
 

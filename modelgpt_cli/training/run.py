@@ -73,6 +73,8 @@ class TrainingRun(ABC, Generic[G]):
         )
         self.step = 0
         self.seconds = 0.0
+        self.about: dict[str, Any] = {}
+        """What a domain adds to its checkpoints' headers."""
         self.best: dict[str, Any] = {"mean": math.inf, "step": 0}
         """The validation that was best so far, with its step."""
 
@@ -159,6 +161,6 @@ class TrainingRun(ABC, Generic[G]):
         if validation["mean"] < self.best["mean"]:
             self.best = validation | {"step": self.step}
             info = {"step": self.step, "seed": self.plan.seed, "validation": validation}
-            save_generator(self.out / "generator.safetensors", self.average, info)
+            save_generator(self.out / "generator.safetensors", self.average, info | self.about)
         self.log(validation=validation, best_step=self.best["step"])
         self.save()

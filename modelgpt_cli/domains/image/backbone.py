@@ -20,7 +20,7 @@ from torch.func import functional_call
 from modelgpt_cli.assets import asset
 from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.image.cards import ImageCard
-from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk
+from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 
 
@@ -31,16 +31,19 @@ class Backbone(AdaptedModule):
     ----------
     size : int
         E.
+    weights : str
+        SHA-256 of the trunk's tensors: a generator fits these only.
     """
 
     def __init__(self, card: ImageCard, trunk: nn.Module) -> None:
         from peft import LoraConfig, get_peft_model
 
+        weights = trunk_hash(trunk)
         settings = LoraConfig(
             r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
         )
         super().__init__(get_peft_model(trunk, settings), card.rank)  # type: ignore[arg-type]  # any nn.Module will do
-        self.card, self.size = card, card.features
+        self.card, self.size, self.weights = card, card.features, weights
         self.train(False)
 
     def train(self, mode: bool = True) -> Backbone:

@@ -25,6 +25,7 @@ from modelgpt_cli.domains.image.preprocess import View, pixels
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -50,6 +51,11 @@ class ImageBuild(BackboneBuild):
         self.view = View.of(self.card.encoder_config())
         self.shown: list[np.ndarray] = []
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
+        if self.header is not None and self.header.get("trunk") != self.backbone.weights:
+            raise UsageError(
+                f"The generator was trained for other weights of {self.card.name!r}.",
+                hint="Give the --backbone-weights that it was trained with.",
+            )
 
     def architecture(self) -> Architecture:
         """What a blueprint says of the backbone."""

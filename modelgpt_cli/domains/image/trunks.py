@@ -5,6 +5,7 @@ Shapes: N pictures, S pixels a side, E features.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -99,6 +100,14 @@ def freeze_norms(module: nn.Module) -> None:
 def trunk_state(trunk: nn.Module) -> dict[str, Tensor]:
     """A trunk's tensors, without BatchNorm's counters of batches, which nothing reads."""
     return {name: value.detach() for name, value in trunk.state_dict().items() if not name.endswith(_COUNTER)}
+
+
+def trunk_hash(trunk: nn.Module) -> str:
+    """SHA-256 of a trunk's tensors in float32, whatever file they came from."""
+    found = hashlib.sha256()
+    for name, value in sorted(trunk_state(trunk).items()):
+        found.update(name.encode() + value.float().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
