@@ -19,6 +19,9 @@ from modelgpt_cli.runtime.table import Rows, logger
 if TYPE_CHECKING:
     import pandas as pd
 
+_LABEL_NAMES = ("label", "class", "target")
+"""Pictures: what a table's column of true classes may be called where it has none of the model's target's name."""
+
 
 @dataclass
 class Evaluation:
@@ -114,9 +117,11 @@ def evaluate(
 
 def _images(model: Model, data: Any, target: str | None, plot: Path | None, force: bool) -> Evaluation:
     """Measure on pictures; those that can't be read are left out."""
+    from modelgpt_cli.runtime.image_rows import Truth
     from modelgpt_cli.runtime.predict_images import Pictures
 
-    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], target=target)
+    truth = Truth(tuple(model.labels), (target,) if target else (model.target, *_LABEL_NAMES))
+    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], truth)
 
     def scored() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         for files, good, outputs in pictures.scored():

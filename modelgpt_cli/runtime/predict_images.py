@@ -13,7 +13,7 @@ import numpy as np
 
 from modelgpt_cli.data.pictures import PictureError
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.runtime.image_rows import PictureFile, decoded, find_pictures, report_unreadable
+from modelgpt_cli.runtime.image_rows import PictureFile, Truth, decoded, find_pictures, report_unreadable
 from modelgpt_cli.runtime.session import IMAGE, Model
 
 _SHARP = 2
@@ -28,8 +28,8 @@ class Pictures:
     model : Model
         Of the image domain.
     sources : sequence of str or Path
-    target : str, optional
-        Of a table, the column of labels.
+    truth : Truth, optional
+        How true classes are found, where they are wanted.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Pictures:
         Pictures that could not be read so far: names with reasons.
     """
 
-    def __init__(self, model: Model, sources: Sequence[str | Path], *, target: str | None = None) -> None:
+    def __init__(self, model: Model, sources: Sequence[str | Path], truth: Truth | None = None) -> None:
         self.model = model
-        self.files = find_pictures(sources, target=target)
+        self.files = find_pictures(sources, truth)
         self.broken: list[tuple[str, str]] = []
 
     def scored(self) -> Iterator[tuple[list[PictureFile], np.ndarray, dict[str, np.ndarray]]]:
