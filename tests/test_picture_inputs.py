@@ -186,5 +186,5 @@ def test_the_columns_of_a_table_are_found_as_in_a_build(tmp_path: Path) -> None:
     assert [file.label for file in found] == ["cat", "cat", "dog", "dog", "cat", None]
     assert found[0].name == "in/cat/000.jpg"
     assert reasons(tmp_path / "pets.csv") == {"": "no path", "none.jpg": "no such file"}
-    with pytest.raises(UsageError, match="no column of true classes 'kind'"):
+    with pytest.raises(UsageError, match="no column 'kind'"):
         find_pictures([tmp_path / "pets.csv"], Truth(tuple(KINDS), ("kind",)))

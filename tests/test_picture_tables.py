@@ -137,6 +137,8 @@ def test_paths_to_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     web = tmp_path / "web.csv"
     frame.assign(file=[f"https://example.org/{i}.jpg" for i in range(30)]).to_csv(web, index=False)
     assert load_dataset(web).schema.domain == "tabular"
+    assert "Column file holds addresses of pictures, which are not fetched" in caplog.text
+    assert "nothing is fetched" in refused(web, "has no column of pictures", domain="image").cause
 
 
 def test_two_columns_of_pictures_and_a_word_on_which(tmp_path: Path) -> None:

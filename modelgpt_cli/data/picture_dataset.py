@@ -128,15 +128,19 @@ def _path_column(
         return _only(there, table)
     if named and (asked or len(table.columns) - len(named) <= 1):
         return _only(list(named), table)  # nothing else to learn from: why they can't be read is told of each
+    web = next((name for name, places in cells.items() if _are_paths([p.replace("://", "/") for p in places])), None)
     if asked:
         shown = ", ".join(table.columns[:30])
+        addresses = f" Those in {web!r} are addresses on the web, and nothing is fetched." if web else ""
         raise UsageError(
             f"{table.name} has no column of pictures.",
-            f"Its columns: {shown}.",
+            f"Its columns: {shown}.{addresses}",
             "Give a folder of pictures, or a table with a column of their paths (.jpg, .png, …).",
         )
     if named:
         log.warning("The pictures that column %s names are not there; read as a table.", next(iter(named)))
+    elif web:
+        log.warning("Column %s holds addresses of pictures, which are not fetched; read as a table.", web)
     _check_beside(table)
     return None
 

@@ -30,6 +30,7 @@ _AHEAD = 6
 _THREADS = 2
 _MOST_TOGETHER = 32
 _BYTES_TOGETHER = 64 << 20
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _held(
     """The pictures of a folder or archive, each with its class where that is wanted."""
     pictures = [place for place in places if is_picture_name(place)]
     if others := len(places) - len(pictures):
-        things = "files of other kinds" if others > 1 else "file"
+        things = "files of other kinds" if others > 1 else "file of another kind"
         logger.info("%s: passed over %s %s.", printable(str(path)), f"{others:,}", things)
     if truth is None:
         return [PictureFile(prefix + place, None, partial(source.open, place)) for place in pictures]
@@ -232,14 +233,18 @@ def _in_table(path: Path, truth: Truth | None) -> list[PictureFile]:
     from modelgpt_cli.data.cells import texts, to_arrow
     from modelgpt_cli.data.picture_dataset import find_pictures as picture_column
     from modelgpt_cli.data.picture_dataset import places_of
-    from modelgpt_cli.data.readers import no_such_column, open_table
+    from modelgpt_cli.data.readers import open_table
 
     table = open_table(path)
     lower = {name.lower(): name for name in reversed(table.columns)}
     wanted = truth.columns if truth is not None else ()
     label = next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
     if wanted and label is None:
-        raise no_such_column(wanted[0], table, "column of true classes")
+        raise UsageError(
+            f"{table.name} has no column '{wanted[0]}'.",
+            f"Its columns: {', '.join(table.columns[:_SHOWN])}{', ...' if len(table.columns) > _SHOWN else ''}.",
+            "Name the column of true classes with --target.",
+        )
     pictures = picture_column(table, label, None, {}, None, "image")
     assert pictures is not None, "an error says that there is none"
     found = []
