@@ -11,13 +11,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.pictures import SHARP, PictureError
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.runtime.image_rows import PictureFile, Truth, decoded, find_pictures, report_unreadable
 from modelgpt_cli.runtime.session import IMAGE, Model
-
-_SHARP = 2
-"""A picture may be decoded smaller, but with so many times the pixels a side that the model sees."""
 
 
 class Pictures:
@@ -45,7 +42,7 @@ class Pictures:
 
     def scored(self) -> Iterator[tuple[list[PictureFile], np.ndarray, dict[str, np.ndarray]]]:
         """Portion by portion: files (N), whether each could be read, bool (N,), and the outputs for those."""
-        least = _SHARP * int(self.model.metadata["image"]["resize"])
+        least = SHARP * int(self.model.metadata["image"]["resize"])
         for part in decoded(self.files, least=least):
             found = [picture for picture in part.pictures if not isinstance(picture, PictureError)]
             for file, picture in zip(part.files, part.pictures, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
-from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.pictures import SHARP, PictureError
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
@@ -97,7 +97,7 @@ class ImageBuild(BackboneBuild):
         shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         every = -(-len(frame) // SHOWN)
-        for place, picture in read_pictures(dataset, frame[column], least=self.view.resize):
+        for place, picture in read_pictures(dataset, frame[column], least=SHARP * self.view.resize):
             if isinstance(picture, PictureError):
                 reasons[place] = picture.reason
                 continue
