@@ -89,7 +89,8 @@ def evaluate(
     Parameters
     ----------
     model, data, chunk_rows, threads
-        As for `predict`; of a folder, its test file or folder is measured where there is one. Pictures have as label the name of the folder that they lie in, or of a table of paths a cell.
+        As for `predict`; of a folder, its test file or folder is measured where there is one. Pictures have as label
+        the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
         The column of true values; the model's own target by default.
     plot : str or Path, optional
