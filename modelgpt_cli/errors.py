@@ -47,3 +47,8 @@ class UnreachableError(ModelGPTError):
     """An LLM or a hub was out of reach, or gave no usable answer (exit 4)."""
 
     exit_code = 4
+
+
+def damaged(name: str, error: Exception | str) -> ModelGPTError:
+    """The error for a file that breaks off or fails its own checks."""
+    return ModelGPTError(f"{name} is damaged or cut short.", str(error), "Copy or download the file again.")

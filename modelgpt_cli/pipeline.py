@@ -14,7 +14,7 @@ from modelgpt_cli.artifact.limits import check_limits
 from modelgpt_cli.artifact.model_file import check_model_destination, save_model
 from modelgpt_cli.data.dataset import Dataset, check_width, load_dataset
 from modelgpt_cli.devices import pick_device
-from modelgpt_cli.domains.build import BuildOptions
+from modelgpt_cli.domains.build import Builder, BuildOptions
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.tabular.intervals import check_coverage
 from modelgpt_cli.domains.tabular.requirement_only import requirement_only_columns
@@ -25,11 +25,8 @@ from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
-
-    from modelgpt_cli.domains.image.build import ImageBuild
-    from modelgpt_cli.domains.tabular.build import TabularBuild
-    from modelgpt_cli.domains.text.build import TextBuild
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 50_000
@@ -171,8 +168,7 @@ def build(
         model, metrics, n_rows = builder.from_words()
     else:
         model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None)
-    shown = getattr(builder, "shown", None) or (dataset.sample if dataset is not None else None)
-    size, measured = _write(model, metrics, wanted, output, shown, tokenizer_in_graph, force)
+    size, measured = _write(model, metrics, wanted, output, builder.shown, tokenizer_in_graph, force)
     return BuildReport(
         path=output,
         size_bytes=size,
@@ -219,9 +215,7 @@ def _read_data(
     return prepare_text(dataset, reason, wanted.limits, seed)
 
 
-def _builder(
-    wanted: Requirement, dataset: Dataset | None, options: BuildOptions
-) -> TabularBuild | TextBuild | ImageBuild:
+def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions) -> Builder:
     """What builds for the domain; only that domain's libraries are imported."""
     if dataset.schema.domain == "text" if dataset is not None else wanted.is_text:
         from modelgpt_cli.domains.text.build import TextBuild
@@ -247,7 +241,7 @@ def _write(
     metrics: dict[str, dict[str, float]],
     wanted: Requirement,
     output: Path,
-    rows: pd.DataFrame | None,
+    rows: pd.DataFrame | list[np.ndarray] | None,
     tokenizer_in_graph: bool,
     force: bool,
 ) -> tuple[int, dict[str, Any]]:

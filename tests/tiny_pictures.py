@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.picture_source import read_pictures
+from modelgpt_cli.errors import ModelGPTError
 
 KINDS = {"cat": (190, 120, 60), "dog": (60, 110, 180)}
 """Classes, and the colour of their blot."""
@@ -19,6 +24,10 @@ def encoded(pixels: np.ndarray, kind: str = "JPEG", **options: Any) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, kind, **options)
     return content.getvalue()
+
+
+DOT = encoded(np.full((3, 4, 3), 99, np.uint8), "PNG")
+"""The smallest of pictures, as a file."""
 
 
 def scene(seed: int, side: int = 96) -> np.ndarray:
@@ -79,3 +88,24 @@ def zip_of(folder: Path, archive: Path) -> Path:
         for path in sorted(folder.rglob("*")):
             opened.write(path, path.relative_to(folder).as_posix())
     return archive
+
+
+def refused(path: Path, words: str, **options: object) -> ModelGPTError:
+    """Loading fails with an error that holds `words`."""
+    with pytest.raises(ModelGPTError) as caught:
+        load_dataset(path, **options)  # type: ignore[arg-type]
+    assert words in str(caught.value)
+    return caught.value
+
+
+def places(root: Path, *names: str) -> Path:
+    """A folder with a dot at each place."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(DOT)
+    return root
+
+
+def all_readable(dataset: Dataset) -> bool:
+    column = dataset.schema.used[0].name
+    return all(isinstance(found, np.ndarray) for _, found in read_pictures(dataset, dataset.sample[column]))

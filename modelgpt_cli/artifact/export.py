@@ -215,12 +215,12 @@ def _cost(
 
 def _some_pictures(model: ImageModel, data: str | Path) -> list[np.ndarray]:
     """Pictures of the user's, drawn evenly, to measure ranges on."""
-    from modelgpt_cli.data.pictures import PictureError
+    from modelgpt_cli.data.pictures import SHARP, PictureError
     from modelgpt_cli.runtime.image_rows import decoded, find_pictures
 
     files = find_pictures([data])
     step = max(1, len(files) // PICTURES)
-    least = 2 * model.view.resize
+    least = SHARP * model.view.resize
     found = [picture for part in decoded(files[::step], least=least) for picture in part.pictures]
     return [picture for picture in found if not isinstance(picture, PictureError)]
 

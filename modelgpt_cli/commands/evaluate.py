@@ -27,7 +27,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or pictures (or a
-    zip of these) with a sub-folder per class.
+    zip of these) with a sub-folder per class. Of a folder with train/ and test/ in it, test/ is measured.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
     the confusion matrix; of pictures also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from modelgpt_cli.data.cells import MISSING_MARKERS
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.errors import ModelGPTError, damaged
 
 log = logging.getLogger("modelgpt")
 
@@ -90,11 +90,6 @@ def find_encoding(path: Path, name: str) -> str:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(name, error) from error
     return "utf-8"
-
-
-def damaged(name: str, error: Exception) -> ModelGPTError:
-    """The error for a file that breaks off or fails its own checks."""
-    return ModelGPTError(f"{name} is damaged or cut short.", str(error), "Copy or download the file again.")
 
 
 def unknown_type(name: str) -> ModelGPTError:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from modelgpt_cli.data.cells import texts, to_arrow
+from modelgpt_cli.data.folder_names import TRAIN_NAMES
 from modelgpt_cli.data.picture_folder import DOMAIN, IMAGE, has_picture_classes
 from modelgpt_cli.data.picture_layout import is_picture_name
 from modelgpt_cli.data.picture_source import (
@@ -19,7 +20,7 @@ from modelgpt_cli.data.picture_source import (
     shown_reasons,
     without_unreadable,
 )
-from modelgpt_cli.data.readers import TRAIN_NAMES, Table, no_such_column
+from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import Scan
 from modelgpt_cli.data.schema import Column, Schema, TaskType
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
@@ -108,7 +109,7 @@ def _only(names: Sequence[str], table: Table) -> str:
         raise UsageError(
             f"{table.name} has {len(names)} columns of pictures: {', '.join(names[:10])}.",
             "A model reads one.",
-            f"Leave the others out with --types FILE (lines like: {names[1]}: identifier).",
+            f"Take the others out of the table, or describe it with --types FILE (lines like: {names[1]}: identifier).",
         )
     if names[0] not in table.columns:
         raise no_such_column(names[0], table, "column of pictures")
@@ -120,22 +121,26 @@ def _path_column(
 ) -> str | None:
     """The column of paths to pictures, found from the first rows; None where it is a table like any other."""
     probe = next(table.frames(_PROBE), pd.DataFrame())
-    cells = {str(name): _places(probe[name]) for name in probe if name != target and name not in kinds}
+    cells = {str(name): places_of(probe[name]) for name in probe if name != target and name not in kinds}
     named = {name: places for name, places in cells.items() if _are_paths(places)}
     there = [name for name, places in named.items() if any((source.root / p).is_file() for p in places if p)]
     if there:
         return _only(there, table)
     if named and (asked or len(table.columns) - len(named) <= 1):
         return _only(list(named), table)  # nothing else to learn from: why they can't be read is told of each
+    web = next((name for name, places in cells.items() if _are_paths([p.replace("://", "/") for p in places])), None)
     if asked:
         shown = ", ".join(table.columns[:30])
+        addresses = f" Those in {web!r} are addresses on the web, and nothing is fetched." if web else ""
         raise UsageError(
             f"{table.name} has no column of pictures.",
-            f"Its columns: {shown}.",
+            f"Its columns: {shown}.{addresses}",
             "Give a folder of pictures, or a table with a column of their paths (.jpg, .png, …).",
         )
     if named:
         log.warning("The pictures that column %s names are not there; read as a table.", next(iter(named)))
+    elif web:
+        log.warning("Column %s holds addresses of pictures, which are not fetched; read as a table.", web)
     _check_beside(table)
     return None
 
@@ -158,8 +163,8 @@ def _are_paths(places: Sequence[str]) -> bool:
     return bool(present) and fitting >= _PATH_SHARE * len(present)
 
 
-def _places(cells: pd.Series) -> list[str]:
-    """Cells as places; "" where one is missing. Paths written on Windows get slashes."""
+def places_of(cells: pd.Series) -> list[str]:
+    """Cells of a table as places; "" where one is missing. Paths written on Windows get slashes."""
     found = [(cell or "").strip() for cell in texts(to_arrow(cells)).to_pylist()]
     return [place if "/" in place else place.replace("\\", "/") for place in found]
 
@@ -199,7 +204,8 @@ def read_picture_table(
         task = task or "classification"  # folders called 1 to 50 are classes all the same
     plan = _plan(scan, target, table, task, classes, merge_labels)
     raw = scan.sampler.result(stratified=True)
-    raw[pictures.column] = _places(raw[pictures.column])
+    if table.pictures is None:
+        raw[pictures.column] = places_of(raw[pictures.column])
     readable, fingerprint, warnings = _readable(raw, pictures, target, plan, table)
     told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
     if len(readable) < scan.n_rows:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
-from modelgpt_cli.data.csv_file import damaged
+from modelgpt_cli.data.folder_names import ABOUT
 from modelgpt_cli.data.picture_layout import (
     Placed,
     arrange,
@@ -18,10 +17,10 @@ from modelgpt_cli.data.picture_layout import (
     is_hidden,
     is_picture_name,
     list_folder,
+    printable,
 )
 from modelgpt_cli.data.picture_source import FolderPictures, PictureSource, ZipPictures, check_pictures
-from modelgpt_cli.data.text_folder import ABOUT
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.data.picture_zip import open_zip, zip_members
 
 log = logging.getLogger("modelgpt")
 
@@ -55,7 +54,7 @@ class PictureFolder:
         others = [p for p in places if p not in taken and not p.rsplit("/", 1)[-1].lower().startswith(ABOUT)]
         if others:
             more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-            log.info("%s: passed over %s%s: no picture of a class.", name, ", ".join(others[:_SHOWN]), more)
+            log.info("%s: passed over %s%s: no picture of a class.", name, printable(", ".join(others[:_SHOWN])), more)
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The pictures by place, in frames of at most `rows` rows."""
@@ -99,19 +98,10 @@ def has_picture_classes(folder: Path) -> bool:
     return sum(any(is_picture_name(path.name) for path in sub.iterdir()) for sub in inside) > 1
 
 
-def split_zip(path: Path) -> tuple[Path, str] | None:
-    """A zip archive, and the folder inside it ("" or ending in a slash) that a path such as pets.zip/train means."""
-    for archive in (path, *path.parents):
-        if archive.suffix.lower() == ".zip" and archive.is_file() and zipfile.is_zipfile(archive):
-            inside = path.relative_to(archive).as_posix()
-            return archive, "" if inside == "." else f"{inside}/"
-    return None
-
-
 def find_picture_zip(archive: Path) -> tuple[Path, Path | None] | None:
     """As `find_picture_folder`, of an archive: paths such as pets.zip/train; None where it holds no pictures."""
-    with _open_zip(archive) as opened:
-        places = list(_members(opened, archive.name))
+    with open_zip(archive) as opened:
+        places = list(zip_members(opened, archive.name))
     if not holds_pictures(places, archive.name):
         return None
     train, test = find_split(places)
@@ -120,48 +110,18 @@ def find_picture_zip(archive: Path) -> tuple[Path, Path | None] | None:
 
 def open_picture_zip(archive: Path, inside: str, name: str) -> PictureFolder:
     """The pictures of an archive, or of a folder inside it."""
-    opened = _open_zip(archive)
-    members = {p[len(inside) :]: m for p, m in _members(opened, name).items() if p.startswith(inside)}
+    opened = open_zip(archive)
+    members = {p[len(inside) :]: m for p, m in zip_members(opened, name).items() if p.startswith(inside)}
     return PictureFolder(sorted(members), ZipPictures(opened, members), name)
 
 
 def about_zip(archive: Path) -> str:
     """The text of README* or description.txt in an archive, in its top folder or the one around all, else ""."""
-    with _open_zip(archive) as opened:
-        members = _members(opened, archive.name)
+    with open_zip(archive) as opened:
+        members = zip_members(opened, archive.name)
         top = min((place.count("/") for place in members), default=0)
         for place, member in sorted(members.items()):
             about = place.rsplit("/", 1)[-1].lower().startswith(ABOUT) and place.count("/") == top
             if about and member.file_size < _MOST_ABOUT:
                 return ZipPictures(opened, members).open(place).decode("utf-8", errors="replace").strip()
     return ""
-
-
-def _open_zip(archive: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(archive)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise damaged(archive.name, error) from error
-
-
-def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    """The files of an archive that are not hidden, by place.
-
-    Raises
-    ------
-    ModelGPTError
-        One has a path that leads out of the archive, so that nothing in it can be trusted.
-    """
-    members: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
-        place = member.filename.replace("\\", "/")
-        parts = PurePosixPath(place).parts
-        if place.startswith("/") or ".." in parts or ":" in (parts[0] if parts else "")[1:2]:
-            raise ModelGPTError(
-                f"The archive {name} holds a file whose path leads out of it: {member.filename[:80]!r}.",
-                "Paths in an archive of pictures are relative and have no '..' in them.",
-                "Make the archive anew from the folder of the pictures.",
-            )
-        if not member.is_dir() and not any(map(is_hidden, parts)):
-            members["/".join(parts)] = member
-    return members

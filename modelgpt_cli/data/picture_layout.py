@@ -1,21 +1,23 @@
 """The order in a folder or archive of pictures: which folders are classes and domains, which train and test.
 
-First step of the way, below `picture_folder`. Nothing is opened here; everything follows from the *places*: paths
-inside the folder, with slashes.
+First step of the way, below `picture_folder`, and below `runtime.image_rows`, so that a model is measured on what it
+would be built from. Nothing is opened here; everything follows from the *places*: paths inside it, with slashes.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from modelgpt_cli.data.folder_names import ABOUT, TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
 from modelgpt_cli.data.pictures import PICTURE_SUFFIXES
-from modelgpt_cli.data.text_folder import ABOUT, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.errors import ModelGPTError
 
-_VALIDATION_NAMES = ("val", "valid", "validation")
+log = logging.getLogger("modelgpt")
+
 _DEEPEST = 8
 """Folders within folders are not entered below: a name around all, train, domain, class, and some that say nothing."""
 _STRAYS = 0.05
@@ -40,12 +42,18 @@ def list_folder(folder: Path) -> list[str]:
     Links are followed, but never into a folder that they lie in.
     """
     found: list[str] = []
+    too_deep: list[str] = []
     root = Path(os.path.realpath(folder))
-    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found)
+    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found, too_deep)
+    if too_deep:
+        shown = (
+            f"{len(too_deep):,} folders, such as {too_deep[0]}," if len(too_deep) > 1 else f"The folder {too_deep[0]}"
+        )
+        log.warning("%s: more than %d levels down; not looked into.", printable(shown), _DEEPEST)
     return sorted(found)
 
 
-def _walk(folder: Path, prefix: str, above: list[str], found: list[str]) -> None:
+def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_deep: list[str]) -> None:
     """Add the files of a folder; `above` are the real paths of the folders around it, and its own."""
     try:
         entries = list(os.scandir(folder))
@@ -58,8 +66,12 @@ def _walk(folder: Path, prefix: str, above: list[str], found: list[str]) -> None
             found.append(prefix + entry.name)
             continue
         real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-        if real not in above and prefix.count("/") < _DEEPEST:
-            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found)
+        if real in above:
+            continue
+        if prefix.count("/") < _DEEPEST:
+            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found, too_deep)
+        else:
+            too_deep.append(entry.path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -72,6 +84,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is none of the user's own, such as what an archive from a Mac brings along."""
     return name.startswith(".") or name == "__MACOSX"
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown and kept: bytes of it that are no UTF-8 become the replacement character."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_picture_name(place: str) -> bool:
@@ -120,16 +137,23 @@ def find_split(places: Iterable[str]) -> tuple[str, str | None]:
     inside = {parts[depth].lower(): parts[: depth + 1] for parts in deep if len(parts) > depth + 2}
     train, test = (
         next(("/".join(inside[name]) + "/" for name in names if name in inside), None)
-        for names in (TRAIN_NAMES, (*TEST_NAMES, *_VALIDATION_NAMES))
+        for names in (TRAIN_NAMES, (*TEST_NAMES, *VALIDATION_NAMES))
     )
     return ("", None) if train is None else (train, test)
 
 
-def arrange(places: Sequence[str], name: str) -> list[Placed]:
+def arrange(places: Sequence[str], name: str, known: Collection[str] = ()) -> list[Placed]:
     """The pictures among some files, with class and domain, by place.
 
     The folder that a picture lies in is its class, the one above that its domain; a level of folders that has one name
     only, such as ``images``, says nothing. Pictures in the folder itself count where there are no others.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the folder.
+    known : collection of str
+        Classes that are looked for: the level of folders that has most of them is the classes'.
 
     Raises
     ------
@@ -143,16 +167,24 @@ def arrange(places: Sequence[str], name: str) -> list[Placed]:
         return [Placed(place) for place in pictures]
     _check_depths(deep, name)
     n_levels = len(next(iter(deep.values())))
+    hits = [sum(printable(parts[i]) in known for parts in deep.values()) for i in range(n_levels)]
+    if any(hits):
+        level = max(range(n_levels), key=lambda i: (hits[i], i))
+        return [_placed(place, parts[level]) for place, parts in deep.items()]
     telling = [i for i in range(n_levels) if len({parts[i] for parts in deep.values()}) > 1] or [n_levels - 1]
     if len(telling) == 1:
-        return [Placed(place, parts[telling[0]]) for place, parts in deep.items()]
+        return [_placed(place, parts[telling[0]]) for place, parts in deep.items()]
     if len(telling) > 2:
         example = "/".join(next(iter(deep.values())))
         raise _nested(name, f"For instance {example}: {len(telling)} levels of folders with different names.")
     outer, inner = telling
-    placed = [Placed(place, parts[inner], parts[outer]) for place, parts in deep.items()]
+    placed = [_placed(place, parts[inner], parts[outer]) for place, parts in deep.items()]
     _check_domains(placed, name)
     return placed
+
+
+def _placed(place: str, label: str, domain: str = "") -> Placed:
+    return Placed(place, printable(label), printable(domain))
 
 
 def _check_depths(folders: dict[str, tuple[str, ...]], name: str) -> None:
@@ -184,6 +216,6 @@ def _few(names: Sequence[str]) -> str:
 def _nested(name: str, cause: str) -> ModelGPTError:
     return ModelGPTError(
         f"The pictures of {name} lie in folders within folders whose meaning is not clear.",
-        cause,
+        printable(cause),
         "Sort them as class/picture, or as domain/class/picture with the same classes in every domain.",
     )

@@ -364,6 +364,7 @@ def _tell(dataset: Dataset, reasons: dict[str, str], none: bool) -> None:
             f"{shown}.",
             "Look at the files: they may have been cut short when they were copied.",
         )
-    warning = f"{len(reasons):,} pictures can't be decoded, and will be skipped: {shown}."
+    things = "pictures" if len(reasons) > 1 else "picture"
+    warning = f"{len(reasons):,} {things} can't be decoded, and will be skipped: {shown}."
     dataset.warnings.append(warning)
     log.warning("%s", warning)

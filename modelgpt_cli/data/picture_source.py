@@ -1,4 +1,5 @@
-"""Where the pictures lie: a folder, a zip archive, or wherever a table says. Between `picture_folder` and `pictures`.
+"""Where the pictures lie: a folder, a zip archive, or wherever a table says. Between `picture_folder` and `pictures`,
+and below `runtime.image_rows`.
 
 A picture is known by its *place*: its path inside the source, with slashes.
 """
@@ -14,15 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 
+from modelgpt_cli.data.picture_layout import printable
 from modelgpt_cli.data.pictures import MOST_BYTES, PictureError, decode_picture, picture_size
 from modelgpt_cli.errors import ModelGPTError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from modelgpt_cli.data.dataset import Dataset
 
 _SHOWN = 5
+_BOMB_BYTES = 32 << 20
+_BOMB_RATIO = 200
+"""What is long and unpacks to so many times its size is there to keep a machine busy."""
 
 
 class PictureSource(Protocol):
@@ -52,6 +58,8 @@ class FolderPictures:
 
     def open(self, place: str) -> bytes:
         """The bytes of a picture's file; raises `PictureError`."""
+        if not place:
+            raise PictureError("no path")
         path = self.root / place
         try:
             found = path.stat()
@@ -88,6 +96,10 @@ class ZipPictures:
             raise PictureError("no such file")
         if member.file_size > MOST_BYTES:
             raise PictureError(_too_long(member.file_size))
+        if member.file_size > max(_BOMB_BYTES, _BOMB_RATIO * member.compress_size):
+            raise PictureError(
+                f"{member.compress_size:,} bytes that unpack to {member.file_size:,}: no picture does so"
+            )
         try:
             return self._archive.read(member)
         except RuntimeError as error:
@@ -185,7 +197,7 @@ def without_unreadable(
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise ModelGPTError(
             f"No picture of the class{'es' if len(lost) > 1 else ''} {names}{more} can be read.",
-            f"In all {bad.sum():,} of {len(frame):,} can't: {shown}.",
+            f"In all, {bad.sum():,} of {len(frame):,} can't: {shown}.",
             "Mend or replace these files, or take the class out of the data.",
         )
     warning = f"Skipped {bad.sum():,} of {len(frame):,} pictures, which can't be read: {shown}."
@@ -194,5 +206,5 @@ def without_unreadable(
 
 def shown_reasons(places: Collection[str], reasons: Mapping[str, str]) -> str:
     """The first pictures that can't be read, each with its reason, and how many more there are."""
-    shown = "; ".join(f"{place or '(no path)'} ({reasons[place]})" for place in list(places)[:_SHOWN])
+    shown = "; ".join(f"{printable(place) or 'a row'} ({reasons[place]})" for place in list(places)[:_SHOWN])
     return shown + (f"; and {len(places) - _SHOWN:,} more" if len(places) > _SHOWN else "")

@@ -25,6 +25,9 @@ MOST_BYTES = 512 << 20
 """A larger file is no picture that could be used, and may be an archive's way to fill the memory."""
 MOST_PIXELS = 100_000_000
 """More than any camera of today makes; a file of a few kilobytes can claim to hold far more, and fill the memory."""
+SHARP = 2
+"""A picture that is to be resized may be decoded smaller, but with so many times the pixels a side: sharp all the same.
+The same for what is learned from and what is predicted, as it shows in the answers."""
 _FORMATS = ("JPEG", "PNG", WebPImagePlugin.WebPImageFile.format, "BMP", "GIF", TiffImagePlugin.TiffImageFile.format)
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),

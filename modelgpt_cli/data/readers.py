@@ -22,6 +22,7 @@ from typing import Protocol
 import pandas as pd
 
 from modelgpt_cli.data.csv_file import CsvSource, open_bytes, unknown_type
+from modelgpt_cli.data.folder_names import TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelSource, JsonSource, ParquetSource
 from modelgpt_cli.data.picture_folder import (
     PictureFolder,
@@ -30,14 +31,13 @@ from modelgpt_cli.data.picture_folder import (
     find_picture_zip,
     open_picture_folder,
     open_picture_zip,
-    split_zip,
 )
-from modelgpt_cli.data.text_folder import TEST_NAMES, TRAIN_NAMES, TextFolder, find_text_folder, is_about
+from modelgpt_cli.data.picture_zip import not_a_zip, split_zip
+from modelgpt_cli.data.text_folder import TextFolder, find_text_folder, is_about
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".data", ".dat")
 _FRAME_CELLS = 4_000_000
 _MIN_FRAME_ROWS = 64
 
@@ -251,6 +251,8 @@ def _open_source(file: Path, name: str) -> Source:
     """The reader for a file, by its first bytes, then by its name."""
     if inside := split_zip(file):
         return open_picture_zip(*inside, name)
+    if name.lower().endswith(".zip"):
+        raise not_a_zip(name)
     try:
         with file.open("rb") as raw:
             magic = raw.read(8)
@@ -267,8 +269,6 @@ def _open_source(file: Path, name: str) -> Source:
     if magic.startswith(b"\xd0\xcf\x11\xe0"):
         raise ModelGPTError(f"{name} is an old Excel file.", "", "Save it as .xlsx or CSV and give that.")
     if magic.startswith(b"PK\x03\x04"):
-        if suffix == ".zip":
-            raise ModelGPTError(f"{name} is a ZIP archive.", "", "Unpack it and give the folder or the table in it.")
         return ExcelSource(file, name)
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return JsonSource(file, name)

@@ -10,16 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from modelgpt_cli.data.csv_file import BOMS
+from modelgpt_cli.data.folder_names import ABOUT, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.errors import ModelGPTError
 
 log = logging.getLogger("modelgpt")
 
 TEXT, LABEL = "text", "label"
 """The columns of such a folder."""
-TRAIN_NAMES = ("train", "training", "data", "dataset")
-TEST_NAMES = ("test", "testing")
-ABOUT = ("readme", "description.txt")
-"""How files that describe the data begin, in lower case."""
 _FRAME_BYTES = 64 << 20
 _SHOWN = 3
 

@@ -42,6 +42,8 @@ class BackboneBuild(ABC):
         None for a backbone that none was trained for.
     header : dict, optional
         Its checkpoint's.
+    shown
+        As in `Builder`.
     """
 
     domain: ClassVar[str]
@@ -54,6 +56,7 @@ class BackboneBuild(ABC):
         self.requirement, self.options, self.card_name = requirement, options, card
         self.generator, self.header = self._load_generator(spec)
         self.encoder_name: str | None = None
+        self.shown: pd.DataFrame | list[np.ndarray] | None = None
 
     @abstractmethod
     def architecture(self) -> Architecture:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.requirement_generator.requirement import Requirement
@@ -41,6 +44,25 @@ class BuildOptions:
     max_tokens: int | None = None
     rows: int | None = None
     backbone_weights: str | None = None
+
+
+class Builder(Protocol):
+    """What builds for one domain.
+
+    Attributes
+    ----------
+    shown : DataFrame or list of uint8 (H, W, 3), optional
+        Rows of the user's, or pictures, that the exported graph is verified, timed and calibrated on: known once
+        `from_data` is through.
+    """
+
+    shown: pd.DataFrame | list[np.ndarray] | None
+
+    def from_words(self) -> tuple[Any, dict[str, dict[str, float]], int]:
+        """The model, its metrics and the number of rows that they were found on, from the requirement alone."""
+
+    def from_data(self, dataset: Dataset, *, check_fingerprint: bool) -> tuple[Any, dict[str, dict[str, float]], int]:
+        """The same from labelled rows."""
 
 
 def provenance(

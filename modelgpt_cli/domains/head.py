@@ -99,6 +99,8 @@ class HeadFit:
         Name of a model → metric → value, on held-out rows; empty where there were too few.
     held_out : float32 (N, C), optional
         Cross-validated probabilities or predictions (standardised).
+    folds : int64 (N,), optional
+        The fold that each row was held out in.
     """
 
     weight: Tensor
@@ -106,6 +108,7 @@ class HeadFit:
     strength: float = 1.0
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     held_out: np.ndarray | None = None
+    folds: np.ndarray | None = None
 
 
 @torch.inference_mode()
@@ -131,7 +134,7 @@ def fit_head(source: HeadSource, phi: Tensor, target: Tensor, *, seed: int, scal
         if source.generator is not None and not regression:
             metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy(), target, regression, scale)
     weight = _solve(source, phi, target, strength)
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out)
+    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds)
 
 
 def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:

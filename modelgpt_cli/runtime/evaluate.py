@@ -19,6 +19,9 @@ from modelgpt_cli.runtime.table import Rows, logger
 if TYPE_CHECKING:
     import pandas as pd
 
+_LABEL_NAMES = ("label", "class", "target")
+"""Pictures: what a table's column of true classes may be called where it has none of the model's target's name."""
+
 
 @dataclass
 class Evaluation:
@@ -86,8 +89,8 @@ def evaluate(
     Parameters
     ----------
     model, data, chunk_rows, threads
-        As for `predict`; of a folder, its test file is measured where there is one. Pictures have as label the name of
-        the folder that they lie in, or of a table of paths a cell.
+        As for `predict`; of a folder, its test file or folder is measured where there is one. Pictures have as label
+        the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
         The column of true values; the model's own target by default.
     plot : str or Path, optional
@@ -114,9 +117,11 @@ def evaluate(
 
 def _images(model: Model, data: Any, target: str | None, plot: Path | None, force: bool) -> Evaluation:
     """Measure on pictures; those that can't be read are left out."""
+    from modelgpt_cli.runtime.image_rows import Truth
     from modelgpt_cli.runtime.predict_images import Pictures
 
-    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], target=target)
+    truth = Truth(tuple(model.labels), (target,) if target else (model.target, *_LABEL_NAMES))
+    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], truth)
 
     def scored() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         for files, good, outputs in pictures.scored():

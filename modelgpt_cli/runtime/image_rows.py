@@ -9,29 +9,28 @@ from __future__ import annotations
 import glob
 import logging
 import os
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from modelgpt_cli.data.pictures import MOST_BYTES, PICTURE_SUFFIXES, PictureError, decode_picture
+from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
+from modelgpt_cli.data.picture_layout import arrange, find_split, is_picture_name, list_folder, printable
+from modelgpt_cli.data.picture_source import FolderPictures, PictureSource, ZipPictures, shown_reasons
+from modelgpt_cli.data.picture_zip import not_a_zip, open_zip, split_zip, zip_members
+from modelgpt_cli.data.pictures import PICTURE_SUFFIXES, PictureError, decode_picture
 from modelgpt_cli.errors import ModelGPTError, UsageError
 
 logger = logging.getLogger("modelgpt")
-TABLES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".xlsx"})
-PATH_NAMES = ("image", "path", "file", "filename", "image_path", "file_name", "filepath", "picture", "img")
-"""What the column of paths is called in a table, in the order in which they are looked for."""
-_LABEL_NAMES = ("label", "class", "target")
 _AHEAD = 6
 _THREADS = 2
 _MOST_TOGETHER = 32
 _BYTES_TOGETHER = 64 << 20
-_SHOWN = 3
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class PictureFile:
     name : str
         As the user would find it: a path, or of a zip the path inside.
     label : str or None
-        The name of the folder that it lies in; of a table, its cell.
+        The true class, where it was asked for and is there.
     read : callable
         Gives the file's bytes.
     """
@@ -61,34 +60,53 @@ class Decoded:
     pictures: list[np.ndarray | PictureError]
 
 
-def find_pictures(sources: Sequence[str | Path], *, target: str | None = None) -> list[PictureFile]:
+@dataclass(frozen=True)
+class Truth:
+    """How the true class of a picture is found, where it is wanted.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The model's classes: the level of folders that has most of them is the classes'.
+    columns : tuple of str
+        What a table's column of classes may be called; the first that is there counts.
+    """
+
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+def find_pictures(sources: Sequence[str | Path], truth: Truth | None = None) -> list[PictureFile]:
     """The pictures of some files, folders, globs, zips and tables, in their order.
 
     Parameters
     ----------
-    target : str, optional
-        Of a table, the column of labels; ``label``, ``class`` or ``target`` by default.
+    truth : Truth, optional
+        Where the true classes are wanted: of a folder with ``train/`` and ``test/`` in it only the test part is taken,
+        and its folders have to be in an order that a model could be built from. Else all pictures are taken.
 
     Raises
     ------
     UsageError
         There is no such file, or no picture at all.
+    ModelGPTError
+        A table or archive can't be read; or the true classes are wanted, and can't be told.
     """
     found: list[PictureFile] = []
     for source in sources:
         text = os.fspath(source)
         path = Path(text).expanduser()
-        if not path.exists() and glob.has_magic(text):
+        if not path.exists() and split_zip(path) is None and glob.has_magic(text):
             matches = sorted(glob.glob(os.path.expanduser(text), recursive=True))
             if not matches:
                 raise UsageError(f"No file is named like {text}.", hint="Name pictures, or a folder of them.")
             for match in matches:
-                found += _of(Path(match), target)
+                found += _of(Path(match), truth)
         else:
-            found += _of(path, target)
+            found += _of(path, truth)
     if not found:
         raise UsageError(
-            f"There are no pictures in {', '.join(map(str, sources))}.",
+            f"There are no pictures in {printable(', '.join(map(str, sources)))}.",
             f"Pictures are files that end in {', '.join(sorted(PICTURE_SUFFIXES))}.",
             "Name the files themselves if they are called otherwise.",
         )
@@ -134,12 +152,11 @@ def report_unreadable(broken: Sequence[tuple[str, str]], total: int, consequence
     """
     if not broken:
         return
-    shown = "; ".join(f"{name}: {reason}" for name, reason in broken[:_SHOWN])
-    more = f"; and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
+    shown = shown_reasons([name for name, _ in broken], dict(broken))
     if len(broken) == total:
         problem = "The picture can't be read." if total == 1 else f"None of the {total:,} pictures can be read."
-        raise ModelGPTError(problem, shown + more, "Check the files.")
-    logger.warning("%d of %s pictures can't be read and %s: %s%s.", len(broken), f"{total:,}", consequence, shown, more)
+        raise ModelGPTError(problem, f"{shown}.", "Check the files.")
+    logger.warning("%d of %s pictures can't be read and %s: %s.", len(broken), f"{total:,}", consequence, shown)
 
 
 def _decode(file: PictureFile, least: int) -> np.ndarray | PictureError:
@@ -148,98 +165,91 @@ def _decode(file: PictureFile, least: int) -> np.ndarray | PictureError:
         return decode_picture(file.read(), least=least)
     except PictureError as error:
         return error
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-        return PictureError(getattr(error, "strerror", None) or str(error))
 
 
-def _of(path: Path, target: str | None) -> list[PictureFile]:
+def _of(path: Path, truth: Truth | None) -> list[PictureFile]:
     """The pictures of one file or folder."""
+    if inside := split_zip(path):
+        archive, below = inside
+        opened = open_zip(archive)
+        members = zip_members(opened, archive.name)
+        places = sorted(place for place in members if place.startswith(below))
+        return _held(places, ZipPictures(opened, members), path, "", truth)
     if path.is_dir():
-        return list(_in_folder(path))
-    if not path.exists():
-        raise UsageError(f"There is no file or folder {path}.", hint="Name pictures, or a folder of them.")
+        return _held(list_folder(path), FolderPictures(path), path, f"{path}{os.sep}", truth)
+    if not os.path.lexists(path):
+        raise UsageError(
+            f"There is no file or folder {printable(str(path))}.", hint="Name pictures, or a folder of them."
+        )
     if path.suffix.lower() == ".zip":
-        return _in_zip(path)
-    if path.suffix.lower() in TABLES:
-        return _in_table(path, target)
-    return [PictureFile(str(path), path.absolute().parent.name, partial(_read, path))]
+        raise not_a_zip(path.name)
+    if path.name.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES):
+        return _in_table(path, truth)
+    label = None if truth is None else _known(path.absolute().parent.name, truth, path)
+    return [PictureFile(str(path), label, partial(FolderPictures(path.parent).open, path.name))]
 
 
-def _read(path: Path) -> bytes:
-    if path.stat().st_size > MOST_BYTES:
-        raise PictureError(f"its file is larger than {MOST_BYTES >> 20} MB")
-    return path.read_bytes()
+def _held(
+    places: Sequence[str], source: PictureSource, path: Path, prefix: str, truth: Truth | None
+) -> list[PictureFile]:
+    """The pictures of a folder or archive, each with its class where that is wanted."""
+    pictures = [place for place in places if is_picture_name(place)]
+    if others := len(places) - len(pictures):
+        things = "files of other kinds" if others > 1 else "file of another kind"
+        logger.info("%s: passed over %s %s.", printable(str(path)), f"{others:,}", things)
+    if truth is None:
+        return [PictureFile(prefix + place, None, partial(source.open, place)) for place in pictures]
+    _, test = find_split(pictures)
+    if test is not None:
+        logger.info("%s: measured on its folder %s alone.", printable(str(path)), printable(test))
+        pictures = [place for place in pictures if place.startswith(test)]
+    placed = arrange(pictures, path.name, truth.labels)
+    if len(placed) < len(pictures):
+        count = f"{len(pictures) - len(placed):,}"
+        logger.warning("%s: passed over %s pictures that lie in no class's folder.", printable(str(path)), count)
+    alone = "" if all(picture.label for picture in placed) else _known(path.absolute().name, truth, path)
+    return [PictureFile(prefix + p.place, p.label or alone, partial(source.open, p.place)) for p in placed]
 
 
-def _in_folder(folder: Path) -> Iterator[PictureFile]:
-    """The pictures below a folder by their paths; hidden files and folders are passed over."""
-    seen: set[str] = set()
-    others = 0
+def _known(folder: str, truth: Truth, path: Path) -> str:
+    """The class of pictures that lie in a folder with no others beside it: its name.
 
-    def walk(place: Path) -> Iterator[Path]:
-        nonlocal others
-        real = os.path.realpath(place)
-        if real in seen:  # a link back
-            return
-        seen.add(real)
-        for path in sorted(place.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
-                yield from walk(path)
-            elif path.suffix.lower() in PICTURE_SUFFIXES:
-                yield path
-            else:
-                others += 1
-
-    for path in walk(folder):
-        yield PictureFile(str(path), path.absolute().parent.name, partial(_read, path))
-    if others:
-        logger.info("%s: passed over %s %s.", folder, f"{others:,}", "files of other kinds" if others > 1 else "file")
+    Raises
+    ------
+    ModelGPTError
+        The model has no class of that name.
+    """
+    if printable(folder).casefold() not in {label.casefold() for label in truth.labels}:
+        raise ModelGPTError(
+            f"{printable(str(path))} holds pictures, but no classes.",
+            "To compare with, each picture's true class is needed: the name of the folder that it lies in.",
+            "Sort the pictures into a sub-folder per class, or give a table with a column of paths and one of classes.",
+        )
+    return printable(folder)
 
 
-def _in_zip(path: Path) -> list[PictureFile]:
-    """The pictures in a zip, in its order."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ModelGPTError(f"{path} can't be read.", f"It is no zip file, or damaged: {error}.") from error
-    found = []
-    for info in archive.infolist():
-        place = PurePosixPath(info.filename)
-        hidden = any(part.startswith((".", "__MACOSX")) for part in place.parts)
-        if info.is_dir() or hidden or place.suffix.lower() not in PICTURE_SUFFIXES:
-            continue
-        found.append(PictureFile(info.filename, place.parent.name or None, partial(_member, archive, info)))
-    return sorted(found, key=lambda file: file.name)
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > MOST_BYTES:
-        raise PictureError(f"its file is larger than {MOST_BYTES >> 20} MB")
-    return archive.read(info)
-
-
-def _in_table(path: Path, target: str | None) -> list[PictureFile]:
+def _in_table(path: Path, truth: Truth | None) -> list[PictureFile]:
     """The pictures that a table names, in paths of their own or relative to the table's folder."""
+    from modelgpt_cli.data.cells import texts, to_arrow
+    from modelgpt_cli.data.picture_dataset import find_pictures as picture_column
+    from modelgpt_cli.data.picture_dataset import places_of
     from modelgpt_cli.data.readers import open_table
 
     table = open_table(path)
-    by_name = {str(name).lower(): str(name) for name in reversed(table.columns)}
-    paths = next((by_name[name] for name in PATH_NAMES if name in by_name), None)
-    if paths is None:
+    lower = {name.lower(): name for name in reversed(table.columns)}
+    wanted = truth.columns if truth is not None else ()
+    label = next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
+    if wanted and label is None:
         raise UsageError(
-            f"{path} has no column of paths to pictures.",
-            f"It has: {', '.join(map(str, table.columns[:20]))}.",
-            "Call the column 'image' or 'path'.",
+            f"{table.name} has no column '{wanted[0]}'.",
+            f"Its columns: {', '.join(table.columns[:_SHOWN])}{', ...' if len(table.columns) > _SHOWN else ''}.",
+            "Name the column of true classes with --target.",
         )
-    names = [target.lower()] if target else list(_LABEL_NAMES)
-    label = next((by_name[name] for name in names if name in by_name and by_name[name] != paths), None)
+    pictures = picture_column(table, label, None, {}, None, "image")
+    assert pictures is not None, "an error says that there is none"
     found = []
-    for frame in table.frames(16_384, [paths, *([label] if label else [])]):
-        labels = frame[label].tolist() if label else [None] * len(frame)
-        for cell, true in zip(frame[paths].tolist(), labels, strict=True):
-            given = "" if cell is None or cell != cell else str(cell)
-            file = path.parent / Path(given).expanduser()
-            found.append(PictureFile(given, None if true is None or true != true else str(true), partial(_read, file)))
+    for frame in table.frames(16_384, [pictures.column, *([label] if label else [])]):
+        labels = texts(to_arrow(frame[label])).to_pylist() if label else [None] * len(frame)
+        for place, true in zip(places_of(frame[pictures.column]), labels, strict=True):
+            found.append(PictureFile(place, true, partial(pictures.source.open, place)))
     return found

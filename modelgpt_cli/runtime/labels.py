@@ -51,9 +51,11 @@ class LabelReader:
         if self._rows:
             worst = ", ".join(f"'{self._labels[k]}' ({n:,})" for k, n in self._rows.most_common(5))
             more = f" and {len(self._rows) - 5} more" if len(self._rows) > 5 else ""
+            total = self._rows.total()
             logger.warning(
-                "%s rows have a label the model doesn't know, and count as errors: %s%s.",
-                f"{self._rows.total():,}",
+                "%s a label the model doesn't know, and count%s: %s%s.",
+                "1 row has" if total == 1 else f"{total:,} rows have",
+                "s as an error" if total == 1 else " as errors",
                 worst,
                 more,
             )

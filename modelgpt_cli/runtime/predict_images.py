@@ -11,13 +11,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.pictures import SHARP, PictureError
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.runtime.image_rows import PictureFile, decoded, find_pictures, report_unreadable
+from modelgpt_cli.runtime.image_rows import PictureFile, Truth, decoded, find_pictures, report_unreadable
 from modelgpt_cli.runtime.session import IMAGE, Model
-
-_SHARP = 2
-"""A picture may be decoded smaller, but with so many times the pixels a side that the model sees."""
 
 
 class Pictures:
@@ -28,8 +25,8 @@ class Pictures:
     model : Model
         Of the image domain.
     sources : sequence of str or Path
-    target : str, optional
-        Of a table, the column of labels.
+    truth : Truth, optional
+        How true classes are found, where they are wanted.
 
     Attributes
     ----------
@@ -38,14 +35,14 @@ class Pictures:
         Pictures that could not be read so far: names with reasons.
     """
 
-    def __init__(self, model: Model, sources: Sequence[str | Path], *, target: str | None = None) -> None:
+    def __init__(self, model: Model, sources: Sequence[str | Path], truth: Truth | None = None) -> None:
         self.model = model
-        self.files = find_pictures(sources, target=target)
+        self.files = find_pictures(sources, truth)
         self.broken: list[tuple[str, str]] = []
 
     def scored(self) -> Iterator[tuple[list[PictureFile], np.ndarray, dict[str, np.ndarray]]]:
         """Portion by portion: files (N), whether each could be read, bool (N,), and the outputs for those."""
-        least = _SHARP * int(self.model.metadata["image"]["resize"])
+        least = SHARP * int(self.model.metadata["image"]["resize"])
         for part in decoded(self.files, least=least):
             found = [picture for picture in part.pictures if not isinstance(picture, PictureError)]
             for file, picture in zip(part.files, part.pictures, strict=True):

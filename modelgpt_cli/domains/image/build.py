@@ -11,14 +11,15 @@ from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
-from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.pictures import SHARP, PictureError
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.baselines import baseline_scores
 from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.domains.head import fit_head, make_folds
+from modelgpt_cli.domains.head import fit_head
 from modelgpt_cli.domains.image.backbone import load_backbone
 from modelgpt_cli.domains.image.cards import find_card
-from modelgpt_cli.domains.image.fit import Adapted, adapt, baseline_scores
+from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View, pixels
@@ -31,16 +32,11 @@ from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 SHOWN = 64
+"""Pictures of the user's, evenly drawn, that the exported graph is verified, timed and calibrated on."""
 
 
 class ImageBuild(BackboneBuild):
-    """One build: what was asked, and the backbone, generator and encoder that serve it.
-
-    Attributes
-    ----------
-    shown : list of uint8 (H, W, 3)
-        Some of the user's pictures, evenly drawn: what the exported graph is verified, timed and calibrated on.
-    """
+    """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
     generator_card = ""
@@ -49,7 +45,6 @@ class ImageBuild(BackboneBuild):
         self.card = find_card(options.backbone)
         self.backbone = load_backbone(self.card, options.backbone_weights)
         self.view = View.of(self.card.encoder_config())
-        self.shown: list[np.ndarray] = []
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
         if self.header is not None and self.header.get("trunk") != self.backbone.weights:
             raise UsageError(
@@ -90,7 +85,7 @@ class ImageBuild(BackboneBuild):
         adapted.scaling = adapted.scaling or Scaling.of(features)
         phi = adapted.scaling.inputs(features)
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0))
-        fit.metrics |= baseline_scores(rows, target, make_folds(target, False, self.options.seed))
+        fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
         self.report(blueprint, fit, len(rows), "pictures")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
@@ -105,15 +100,17 @@ class ImageBuild(BackboneBuild):
         """
         column = dataset.schema.columns[0].name
         values: list[Tensor] = []
+        shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         every = -(-len(frame) // SHOWN)
-        for place, picture in read_pictures(dataset, frame[column], least=self.view.resize):
+        for place, picture in read_pictures(dataset, frame[column], least=SHARP * self.view.resize):
             if isinstance(picture, PictureError):
                 reasons[place] = picture.reason
                 continue
             if len(values) % every == 0:
-                self.shown.append(picture)
+                shown.append(picture)
             values.append(pixels([picture], self.view))
+        self.shown = shown
         kept, words = without_unreadable(frame, column, frame[dataset.schema.target], reasons)
         for word in words:
             notes.append(word)

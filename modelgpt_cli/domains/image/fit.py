@@ -6,12 +6,13 @@ The head is solved by `domains.head`. Shapes: N pictures, E features, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.head import HeadSource, head_scores
+from modelgpt_cli.domains.head import HeadSource
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View, normalise
@@ -19,8 +20,6 @@ from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import scaling_of
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
-MAJORITY, THUMBNAIL = "majority", "linear"
-"""The simplest models that a build is compared with: 'linear' sees a thumbnail's colours."""
 BATCH = 64
 THUMBNAIL_SIZE = 8
 
@@ -62,24 +61,10 @@ def adapt(backbone: Backbone, generator: AdapterGenerator | None, words: Words, 
     )
 
 
-def baseline_scores(rows: Pictures, target: Tensor, folds: np.ndarray | None) -> dict[str, dict[str, float]]:
-    """What the simplest models reach on the same folds: the majority class, and a thumbnail's colours."""
-    if folds is None:
-        return {}
+def thumbnail_model(rows: Pictures) -> tuple[Any, np.ndarray]:
+    """A linear model of a thumbnail's colours, and the thumbnails (N, 3 · 8 · 8) for it to read."""
     from sklearn.linear_model import LogisticRegression
 
-    truth = target.numpy()
-    y = truth.argmax(1)
     side = rows.values.shape[-1] // THUMBNAIL_SIZE
     small = torch.nn.functional.avg_pool2d(rows.values.float() / 255, side).flatten(1).numpy()
-    majority, coloured = np.zeros_like(truth), np.zeros_like(truth)
-    for fold in range(folds.max() + 1):
-        out = folds == fold
-        majority[out] = truth[~out].mean(0)
-        if len(np.unique(y[~out])) < 2:
-            coloured[out] = majority[out]
-            continue
-        model = LogisticRegression(max_iter=200).fit(small[~out], y[~out])
-        coloured[np.ix_(out, model.classes_)] = model.predict_proba(small[out])
-    found = {THUMBNAIL: coloured, MAJORITY: majority}
-    return {name: head_scores(answers, target, False, (0.0, 1.0)) for name, answers in found.items()}
+    return LogisticRegression(max_iter=200), small

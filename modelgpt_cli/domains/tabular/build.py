@@ -7,6 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
@@ -44,6 +47,7 @@ class TabularBuild:
         self.generator, self.header = load_generator(path / "generator.safetensors" if path.is_dir() else path)
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
+        self.shown: pd.DataFrame | list[np.ndarray] | None = None
 
     def embed(self, codec: TableCodec, classes: tuple[str, ...]) -> TaskTexts:
         """The requirement's sentence and the names, embedded.
@@ -67,6 +71,7 @@ class TabularBuild:
     ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, cross-validate, and solve the head on every row."""
         schema, notes = dataset.schema, list(dataset.warnings)
+        self.shown = dataset.sample
         known = self.requirement.fingerprint
         if check_fingerprint and known and known != dataset.fingerprint:
             notes.append("The data has changed since the requirement was written.")

@@ -12,11 +12,12 @@ from torch import Tensor
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.baselines import baseline_scores
 from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.domains.head import HeadFit, fit_head, make_folds
+from modelgpt_cli.domains.head import HeadFit, fit_head
 from modelgpt_cli.domains.text.backbone import load_backbone
 from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
-from modelgpt_cli.domains.text.fit import Adapted, adapt, baseline_scores
+from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
@@ -68,6 +69,7 @@ class TextBuild(BackboneBuild):
     ) -> tuple[TextModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, embed the rows once, cross-validate, and solve the head on them all."""
         schema, pair = dataset.schema, len(dataset.schema.used) == 2
+        self.shown = dataset.sample
         notes = self.first_notes(dataset, check_fingerprint, "texts")
         frame = self.head_rows(dataset, notes)
         columns = [frame[c.name].fillna("").tolist() for c in schema.texts]
@@ -81,10 +83,10 @@ class TextBuild(BackboneBuild):
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes)
         adapted = self._adapt(pair, schema.classes)
         phi = adapted.embed(rows, pair)
-        folds = make_folds(target, schema.task == "regression", self.options.seed)
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
-        fit.metrics |= baseline_scores(texts, target, folds, schema.task == "regression", scale)
+        regression = schema.task == "regression"
+        fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
         blueprint = self.blueprint(dataset, (*schema.texts, *schema.dropped), schema.target, schema.classes, notes)
         self.report(blueprint, fit, len(rows))
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)

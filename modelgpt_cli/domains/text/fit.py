@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.devices import multiplies_bf16
-from modelgpt_cli.domains.head import HeadSource, head_scores
+from modelgpt_cli.domains.head import HeadSource
 from modelgpt_cli.domains.text.backbone import Backbone, Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
-LINEAR, MAJORITY = "linear", "majority"
-"""The simplest models that a build is compared with: 'linear' counts words."""
 BATCH_TOKENS = 4096
 
 
@@ -75,36 +74,12 @@ def adapt(
     return adapted
 
 
-def baseline_scores(
-    texts: Sequence[str], target: Tensor, folds: np.ndarray | None, regression: bool, scale: tuple[float, float]
-) -> dict[str, dict[str, float]]:
-    """What the simplest models reach on the same folds: the majority class (or mean), and words counted."""
-    if folds is None:
-        return {}
+def word_model(texts: Sequence[str], regression: bool) -> tuple[Any, np.ndarray]:
+    """A linear model of the words counted, and the texts (N,) for it to read."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.pipeline import make_pipeline
 
-    truth = target.numpy()
-    majority, counted = np.zeros_like(truth), np.zeros_like(truth)
-    cells = np.array(list(texts), dtype=object)
-    y = truth[:, 0] if regression else truth.argmax(1)
-    for fold in range(folds.max() + 1):
-        out = folds == fold
-        majority[out] = truth[~out].mean(0)
-        if len(np.unique(y[~out])) < 2:
-            counted[out] = majority[out]
-            continue
-        linear = Ridge() if regression else LogisticRegression(C=10.0, max_iter=200)
-        model = make_pipeline(TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2)), linear)
-        try:
-            model.fit(cells[~out], y[~out])
-        except ValueError:  # no word in any text
-            counted[out] = majority[out]
-            continue
-        if regression:
-            counted[out] = model.predict(cells[out])[:, None]
-        else:
-            counted[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
-    found = {LINEAR: counted, MAJORITY: majority}
-    return {name: head_scores(answers, target, regression, scale) for name, answers in found.items()}
+    linear = Ridge() if regression else LogisticRegression(C=10.0, max_iter=200)
+    words = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2))
+    return make_pipeline(words, linear), np.array(list(texts), dtype=object)

@@ -1,0 +1,10 @@
+"""How files and folders of data are called whose names say what they are for. Used by all readers of folders."""
+
+from __future__ import annotations
+
+TRAIN_NAMES = ("train", "training", "data", "dataset")
+TEST_NAMES = ("test", "testing")
+VALIDATION_NAMES = ("val", "valid", "validation")
+ABOUT = ("readme", "description.txt")
+"""How files that describe the data begin, in lower case."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".data", ".dat")
