@@ -5,13 +5,9 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import pandas as pd
-import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
-from modelgpt_cli.data.pictures import PictureError
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.build import BuildOptions
@@ -21,15 +17,14 @@ from modelgpt_cli.domains.image.cards import find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, baseline_scores
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
-from modelgpt_cli.domains.image.preprocess import View, pixels
+from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
-SHOWN = 64
 
 
 class ImageBuild(BackboneBuild):
@@ -77,8 +72,10 @@ class ImageBuild(BackboneBuild):
         """The usual way: generate, see the pictures once, cross-validate, and solve the head on them all."""
         schema = dataset.schema
         notes = self.first_notes(dataset, check_fingerprint, "pictures")
-        frame, rows = self._read(dataset, self.head_rows(dataset, notes, "pictures"), notes)
-        target = one_hot(frame[schema.target].to_numpy(), schema.classes)
+        read = read_labelled(dataset, self.head_rows(dataset, notes, "pictures"), self.view)
+        notes += read.notes
+        rows, self.shown = read.rows, read.shown
+        target = one_hot(read.cells, schema.classes)
         adapted = self._adapt(schema.classes)
         features = adapted.features(rows)
         adapted.scaling = adapted.scaling or Scaling.of(features)
@@ -88,31 +85,6 @@ class ImageBuild(BackboneBuild):
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
         self.report(blueprint, fit, len(rows), "pictures")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
-
-    def _read(self, dataset: Dataset, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Pictures]:
-        """The pictures of some rows as the trunk sees them; those that can't be decoded are left out, with a word.
-
-        Raises
-        ------
-        ModelGPTError
-            A class has no picture left.
-        """
-        column = dataset.schema.columns[0].name
-        values: list[Tensor] = []
-        reasons: dict[str, str] = {}
-        every = -(-len(frame) // SHOWN)
-        for place, picture in read_pictures(dataset, frame[column], least=self.view.resize):
-            if isinstance(picture, PictureError):
-                reasons[place] = picture.reason
-                continue
-            if len(values) % every == 0:
-                self.shown.append(picture)
-            values.append(pixels([picture], self.view))
-        kept, words = without_unreadable(frame, column, frame[dataset.schema.target], reasons)
-        for word in words:
-            notes.append(word)
-            log.warning(word)
-        return kept, Pictures(torch.cat(values))
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
