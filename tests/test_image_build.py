@@ -45,9 +45,6 @@ def test_a_folder_of_pictures_becomes_a_model(bench: Bench, weights: Path, tmp_p
     scored = bench.run("evaluate", "model.onnx", folder, "--json")
     assert scored.code == 0, scored.err
     assert json.loads(scored.out)["metrics"]["accuracy"] > 0.8
-    refused = bench.run("tune", "model.onnx", "--data", folder, "-o", "tuned.onnx")
-    assert refused.code == 2
-    assert "can't be tuned yet" in refused.err
     content = (bench.folder / "model.onnx").read_bytes()
     assert b"lora" not in content
     assert str(tmp_path).encode() not in content

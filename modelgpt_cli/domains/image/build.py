@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import pandas as pd
-import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
+<<<<<<< HEAD
 from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
 from modelgpt_cli.data.pictures import SHARP, PictureError
+=======
+>>>>>>> tune
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
@@ -22,17 +23,20 @@ from modelgpt_cli.domains.image.cards import find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
-from modelgpt_cli.domains.image.preprocess import View, pixels
+from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
+<<<<<<< HEAD
 SHOWN = 64
 """Pictures of the user's, evenly drawn, that the exported graph is verified, timed and calibrated on."""
+=======
+>>>>>>> tune
 
 
 class ImageBuild(BackboneBuild):
@@ -78,8 +82,10 @@ class ImageBuild(BackboneBuild):
         """The usual way: generate, see the pictures once, cross-validate, and solve the head on them all."""
         schema = dataset.schema
         notes = self.first_notes(dataset, check_fingerprint, "pictures")
-        frame, rows = self._read(dataset, self.head_rows(dataset, notes, "pictures"), notes)
-        target = one_hot(frame[schema.target].to_numpy(), schema.classes)
+        read = read_labelled(dataset, self.head_rows(dataset, notes, "pictures"), self.view)
+        notes += read.notes
+        rows, self.shown = read.rows, read.shown
+        target = one_hot(read.cells, schema.classes)
         adapted = self._adapt(schema.classes)
         features = adapted.features(rows)
         adapted.scaling = adapted.scaling or Scaling.of(features)
@@ -90,6 +96,7 @@ class ImageBuild(BackboneBuild):
         self.report(blueprint, fit, len(rows), "pictures")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
 
+<<<<<<< HEAD
     def _read(self, dataset: Dataset, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Pictures]:
         """The pictures of some rows as the trunk sees them; those that can't be decoded are left out, with a word.
 
@@ -117,6 +124,8 @@ class ImageBuild(BackboneBuild):
             log.warning(word)
         return kept, Pictures(torch.cat(values))
 
+=======
+>>>>>>> tune
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
         return adapt(self.backbone, self.generator, self.words(classes), device=self.options.device)

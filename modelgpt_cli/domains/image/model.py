@@ -75,14 +75,18 @@ class ImageModel(nn.Module):
         """Probabilities (N, C), from float (N, 3, S, S)."""
         return self.forward(values).softmax(1)
 
-    @torch.inference_mode()
     def predict(self, pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Probabilities (N, C) float32 of pictures: uint8 (H, W, 3) each, or (N, H, W, 3)."""
-        device, training = self.head_weight.device, self.training
-        self.eval()
         parts = [np.zeros((0, self.blueprint.n_outputs), dtype=np.float32)]
         for start in range(0, len(pictures), _PICTURES):
-            seen = pixels(pictures[start : start + _PICTURES], self.view).to(device)
-            parts.append(self.answers(normalise(seen, self.view)).cpu().numpy())
-        self.train(training)
+            parts.append(self.predict_seen(pixels(pictures[start : start + _PICTURES], self.view)))
         return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def predict_seen(self, values: Tensor) -> np.ndarray:
+        """As `predict`, of pictures as the view has cut them, uint8 (N, 3, S, S)."""
+        device, training = self.head_weight.device, self.training
+        self.eval()
+        parts = [self.answers(normalise(part.to(device), self.view)) for part in values.split(_PICTURES)]
+        self.train(training)
+        return torch.cat(parts).cpu().numpy()

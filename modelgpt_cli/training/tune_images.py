@@ -1,0 +1,97 @@
+"""ModelGPT-F for pictures: finetuning trunk and head of a generated model, BatchNorm left as it is.
+
+The rest is `tune_backbone`. Shapes: N pictures, n pictures of a batch, H, W pixels, C classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.data.sampling import RowSampler
+from modelgpt_cli.domains.image.embed import changed
+from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.preprocess import normalise
+from modelgpt_cli.domains.image.rows import Pictures, read_labelled
+from modelgpt_cli.training.tune import check_labels
+from modelgpt_cli.training.tune_backbone import BackboneTuning, Tuned
+
+log = logging.getLogger("modelgpt")
+SAMPLE_ROWS = 10_000
+"""Pictures that tuning uses; more are sampled, which is said. At 128 pixels a side they take 0.5 GB, at 224 1.5 GB."""
+
+
+class ImageTuning(BackboneTuning[Pictures]):
+    """The tuning of an image model: each time a picture comes up, it is mirrored, cropped and lit at random."""
+
+    lr, head_rate, batch_size = 2e-4, 10.0, 32
+    model: ImageModel
+
+    def __init__(self, model: ImageModel) -> None:
+        super().__init__(model, model.trunk)
+
+    def outputs(self, rows: Pictures) -> Tensor:
+        """Logits (n, C)."""
+        seen = changed(rows.values).to(self.model.head_weight.device)
+        out: Tensor = self.model(normalise(seen, self.model.view).contiguous(memory_format=torch.channels_last))
+        return out
+
+    def answers(self, rows: Pictures) -> np.ndarray:
+        """Probabilities (N, C)."""
+        return self.model.predict_seen(rows.values)
+
+
+def read_images(model: ImageModel, data: str | Path, seed: int) -> tuple[Pictures, np.ndarray, list[np.ndarray]]:
+    """The labelled pictures as the trunk sees them, their class indices (N,), and some of them as they are.
+
+    Of a folder or an archive the sub-folders are the classes, whatever the model's target is called; of a table, the
+    target's column.
+
+    Raises
+    ------
+    ModelGPTError
+        The data can't be read, or a class has no picture left.
+    UsageError
+        There is a class that the model doesn't know, or no column of the target's name.
+    """
+    b = model.blueprint
+    target = None if str(data) != "-" and open_table(data).pictures is not None else b.target
+    dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
+    check_labels(b, dataset.schema.classes)
+    read = read_labelled(dataset, _sampled(dataset, seed), model.view)
+    place = {label: k for k, label in enumerate(b.labels)}
+    return read.rows, np.array([place[cell] for cell in read.cells], dtype=np.int64), read.shown
+
+
+def _sampled(dataset: Dataset, seed: int) -> pd.DataFrame:
+    """The rows to tune on: all, or an even draw with some of each class."""
+    frame = dataset.sample
+    if len(frame) <= SAMPLE_ROWS:
+        return frame
+    sampler = RowSampler(SAMPLE_ROWS, seed)
+    sampler.add(frame, pd.factorize(frame[dataset.schema.target])[0])
+    drawn = sampler.result(stratified=True)
+    log.warning("Tuning on a sample of %d of %d pictures.", len(drawn), dataset.n_rows)
+    return drawn
+
+
+def tune_images(
+    model: ImageModel,
+    rows: Pictures,
+    y: np.ndarray,
+    *,
+    epochs: int = 1,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Tuned:
+    """Finetune in place; see `BackboneTuning.run`."""
+    return ImageTuning(model).run(rows, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, device=device)

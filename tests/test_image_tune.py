@@ -1,0 +1,195 @@
+"""Tuning of image models (ModelGPT-F): the better of before and after is kept, and BatchNorm stays as it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from bad_input import Bench
+from image_models import image_model
+from sklearn.linear_model import LogisticRegression
+from tiny_pictures import KINDS, blot, encoded, folder_of, zip_of
+
+from modelgpt_cli import tune
+from modelgpt_cli.artifact.card import model_card
+from modelgpt_cli.artifact.export import write_onnx
+from modelgpt_cli.artifact.model_file import load_model, save_model
+from modelgpt_cli.domains.image import model as image
+from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.preprocess import normalise
+from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.trunks import norms
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.training import tune_images as tuning
+from modelgpt_cli.training.tune_images import read_images, tune_images
+
+SIDE = 32
+LABELS = tuple(KINDS)
+
+
+@cache
+def _cats_and_dogs() -> ImageModel:
+    return image_model(labels=LABELS, size=SIDE, resize=36)
+
+
+def model_of(target: str = "label") -> ImageModel:
+    """A model of cats and dogs with a random head."""
+    made = _cats_and_dogs()
+    return ImageModel(replace(made.blueprint, target=target), made.state())
+
+
+def saved(model: ImageModel, path: Path) -> Path:
+    save_model(model, path, card=model_card(model.blueprint))
+    return path
+
+
+def lit(n: int, seed: int) -> tuple[Pictures, np.ndarray]:
+    """Pictures of three things under lamps of any strength, and which of the three each is, (n,)."""
+    rng = np.random.default_rng(seed)
+    colours = ((190, 120, 60), (60, 110, 180), (80, 170, 80))
+    y = np.arange(n, dtype=np.int64) % 3
+    shots = [blot(i, colours[k], SIDE) * rng.uniform(0.4, 1.0) for i, k in enumerate(y)]
+    return Pictures(torch.from_numpy(np.stack(shots).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()), y
+
+
+def norm_tensors(model: ImageModel) -> dict[str, torch.Tensor]:
+    """Running statistics and affine parameters of every BatchNorm."""
+    parts = ("running_mean", "running_var", "weight", "bias")
+    return {f"{name}.{part}": getattr(norm, part).detach() for name, norm in norms(model) for part in parts}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``things``, a model as ``model.onnx`` and ``model.safetensors``, and the latter tuned on them."""
+    folder = tmp_path_factory.mktemp("tuned")
+    things = folder_of(folder / "things", n=15)
+    write_onnx(model_of(), folder / "model.onnx")
+    path = saved(model_of(), folder / "model.safetensors")
+    tune(path, data=things, output=folder / "tuned.safetensors", epochs=4, lr=1e-3, batch_size=4, device="cpu")
+    return folder
+
+
+def test_a_folder_of_pictures_tunes_a_model(bench: Bench, tuned: Path) -> None:
+    line = ["tune", tuned / "model.onnx", "--data", tuned / "things", "-o", "tuned.onnx"]
+    done = bench.run(*line, "--epochs", "4", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
+    assert (done.code, done.out) == (0, "tuned.onnx\n"), done.err
+    assert "Kept the model from after the tuning (30 rows" in done.err
+    accuracy = {}
+    for path in (tuned / "model.onnx", bench.folder / "tuned.onnx"):
+        scored = bench.run("evaluate", path, tuned / "things", "--json")
+        accuracy[path.name] = json.loads(scored.out)["metrics"]["accuracy"]
+    assert accuracy["tuned.onnx"] > max(0.8, accuracy["model.onnx"])
+    one, two = load_model(bench.folder / "tuned.onnx").state(), load_model(tuned / "tuned.safetensors").state()
+    assert all(torch.equal(one[name], two[name]) for name in two), "from either file, and at the same seed"
+
+
+def test_batchnorm_is_left_as_it_was(tuned: Path) -> None:
+    before, after = load_model(tuned / "model.safetensors"), load_model(tuned / "tuned.safetensors")
+    assert isinstance(before, ImageModel)
+    assert isinstance(after, ImageModel)
+    kept = norm_tensors(before)
+    assert len(kept) > 100
+    assert all(torch.equal(norm_tensors(after)[name], value) for name, value in kept.items())
+    state, found = before.state(), after.state()
+    frozen = {name.replace("trunk.", "backbone.") for name in kept}
+    assert {name for name in state if torch.equal(state[name], found[name])} == frozen, "all else is tuned"
+
+
+def test_batchnorm_let_go_is_what_degrades_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, y = lit(60, seed=1)
+    first = image_model(labels=("red", "blue", "green"), size=SIDE)
+    with torch.no_grad():
+        features = first.features(normalise(rows.values, first.view)).numpy()
+    head = LogisticRegression(max_iter=500).fit(features, y)
+    first.head_weight.data = torch.from_numpy(head.coef_.T.astype(np.float32)).contiguous()
+    first.head_bias.data = torch.from_numpy(head.intercept_.astype(np.float32))
+
+    def tuned() -> tuple[float, float]:
+        before, after, _ = tune_images(ImageModel(first.blueprint, first.state()), rows, y, batch_size=2, lr=2e-5)
+        return before["log_loss"], after["log_loss"]
+
+    before, frozen = tuned()
+    monkeypatch.setattr(image, "freeze_norms", lambda trunk: None)
+    again, let_go = tuned()
+    assert again == before
+    assert frozen < 1.2 * before
+    assert let_go > 3 * before
+    assert let_go > 3 * frozen
+
+
+def test_what_was_better_before_is_restored_exactly() -> None:
+    model = model_of()
+    rows, y = lit(24, seed=2)
+    expected = model.predict_seen(rows.values)
+    before, after, kept = tune_images(model, rows, y % 2, lr=1.0, batch_size=4)
+    assert kept == "before"
+    assert not after["log_loss"] < before["log_loss"]
+    assert all(torch.equal(value, _cats_and_dogs().state()[name]) for name, value in model.state().items())
+    np.testing.assert_array_equal(model.predict_seen(rows.values), expected)
+
+
+def test_folders_archives_and_tables_are_read_alike(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "things", n=4)
+    archive = zip_of(folder, tmp_path / "things.zip")
+    places = sorted(folder.rglob("*.jpg"))
+    table = pd.DataFrame({"n": range(8), "path": places, "animal": [p.parent.name for p in places], "x": 1.0})
+    table.to_csv(tmp_path / "things.csv", index=False)
+    model = model_of("animal")
+    found = [read_images(model, path, 0) for path in (folder, archive, tmp_path / "things.csv")]
+    for rows, y, shown in found:
+        assert y.tolist() == [0] * 4 + [1] * 4
+        assert torch.equal(rows.values, found[0][0].values)
+        assert (rows.values.shape, rows.values.dtype) == ((8, 3, SIDE, SIDE), torch.uint8)
+        assert len(shown) == 8
+    seen = model.predict_seen(found[0][0].values)
+    np.testing.assert_allclose(model.predict(found[0][2]), seen, atol=1e-6)
+    with pytest.raises(UsageError, match="no target column 'label'"):
+        read_images(model_of(), tmp_path / "things.csv", 0)
+
+
+def test_pictures_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = folder_of(tmp_path / "things", n=4)
+    half = encoded(blot(9))
+    (folder / "cat" / "half.jpg").write_bytes(half[: len(half) // 2])
+    (folder / "dog" / "empty.jpg").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, logger="modelgpt"):
+        rows, y, _ = read_images(model_of(), folder, 0)
+    assert (len(rows), y.tolist()) == (8, [0] * 4 + [1] * 4)
+    assert "cat/half.jpg (" in caplog.text
+    assert "dog/empty.jpg (" in caplog.text
+    for path in (folder / "dog").iterdir():
+        path.write_bytes(half[: len(half) // 2])
+    with pytest.raises(ModelGPTError, match="No picture of the class 'dog' can be read"):
+        read_images(model_of(), folder, 0)
+
+
+def test_what_cannot_be_tuned_on_is_refused(bench: Bench, tmp_path: Path) -> None:
+    model = saved(model_of(), tmp_path / "model.safetensors")
+    folder = folder_of(tmp_path / "things", n=2)
+    line = ["tune", model, "--data", folder, "-o", "tuned.onnx"]
+    (folder / "dog").rename(folder / "wolf")
+    told = bench.refuse(2, "a class that the model doesn't know: 'wolf'", *line)
+    assert "cat, dog" in told.err
+    texts = bench.write("texts.csv", "label,text\ncat,It purrs.\ndog,It barks.\n" * 4)
+    bench.refuse(2, "has no column of pictures", "tune", model, "--data", texts, "-o", "tuned.onnx")
+    with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
+        tune_images(model_of(), lit(1, 0)[0], np.zeros(1, np.int64))
+
+
+def test_tuning_takes_a_sample_of_many_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folder_of(tmp_path / "things", n=12)
+    monkeypatch.setattr(tuning, "SAMPLE_ROWS", 18)
+    with caplog.at_level(logging.WARNING, logger="modelgpt"):
+        rows, y, _ = read_images(model_of(), folder, 0)
+    assert len(rows) == len(y) == 18
+    assert np.bincount(y).min() >= 8
+    assert "sample of 18 of 24 pictures" in caplog.text
