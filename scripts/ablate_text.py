@@ -20,7 +20,8 @@ import numpy as np
 import torch
 import yaml
 from benchmark_common import provenance, table, write_section
-from benchmark_text_data import Rows, TextTask, codes, default_data, draw_seed, draw_support, read_task, task_names
+from benchmark_runs import draw_seed
+from benchmark_text_data import Rows, TextTask, codes, default_data, draw_support, read_task, task_names
 from benchmark_text_metrics import score
 from benchmark_text_ours import generator_file, with_shared_lora, without_lora
 
