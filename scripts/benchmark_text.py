@@ -16,9 +16,9 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def measure(task: TextTask, support: Rows, method: Method, settings: Settings, s
     )
     facts = {"fit_seconds": seconds, "fit_cpu_seconds": cpu_seconds}
     for number, (name, rows) in enumerate(task.tests.items()):
-        answers, seconds, cpu_seconds = timed(lambda rows=rows: fitted.predict_proba(rows.texts, rows.pairs), now)
+        answers, seconds, cpu_seconds = timed(partial(fitted.predict_proba, rows.texts, rows.pairs), now)
         if not np.isfinite(answers).all():
             raise ValueError("some answers are not numbers")
         figures = score(task, rows, answers)
@@ -83,7 +83,9 @@ def run(tasks: Sequence[str], methods: Sequence[str], args: argparse.Namespace) 
     return sum(measured for measured, _ in counts), sum(failed for _, failed in counts)
 
 
-def _run_method(name: str, tasks: Sequence[str], read: Any, settings: Settings, args: argparse.Namespace) -> Any:
+def _run_method(
+    name: str, tasks: Sequence[str], read: Callable[[str], TextTask], settings: Settings, args: argparse.Namespace
+) -> tuple[int, int]:
     method, path = METHODS[args.part][name], results_file(args.out, args.part, name)
 
     def start(first: Job) -> None:
