@@ -64,7 +64,7 @@ class ImageBench:
         shipped = self.generators.file(task.name) or asset("weights", "image", "generator.safetensors")
         shown = [label_text(name) if variant.names else "" for name in task.classes]
         words = make_words(self.encoder, sentence, shown, False)
-        adapted = adapt(self.weights.adapted(), variant.load(shipped), words)
+        adapted = adapt(self.weights.adapted(), variant.load(shipped, "image"), words)
         scaling = adapted.scaling
         assert scaling is not None  # there is a generator
         test, train = task.parts["test"], task.parts["train"]

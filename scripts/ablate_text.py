@@ -50,7 +50,7 @@ class TextBench:
         return mean_scores(requirements, variant, lambda i, sentence: self._task(self.tasks[i], sentence, variant))
 
     def _task(self, task: TextTask, sentence: str, variant: Variant) -> dict[str, float]:
-        generator = variant.load(generator_file())
+        generator = variant.load(generator_file(), "text")
         backbone = load_backbone(find_card(None))
         tokenizer = prepare_tokenizer(backbone.tokenizer, backbone.card.max_tokens)
         names = [label_text(name) if variant.names else "" for name in task.classes]

@@ -48,9 +48,9 @@ class Variant:
     generator: str | None = None
     other_words: bool = False
 
-    def load(self, generator: str | Path) -> AdapterGenerator:
-        """The generator as it is in this variant; `generator` is the one that ships."""
-        found = load_adapter_generator(self.generator or generator)[0]
+    def load(self, generator: str | Path, domain: str) -> AdapterGenerator:
+        """A domain's generator as it is in this variant; `generator` is the file of the one that ships."""
+        found = load_adapter_generator(self.generator or generator, domain=domain)[0]
         if self.change is not None:
             self.change(found)
         return found

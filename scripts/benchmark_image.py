@@ -188,15 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)  # the tokenizer's
     warnings.simplefilter("ignore")
     silence()
-    sets = Sets(args.data, args.weights.view, args.office31)
-    tasks = sets.tasks(args.part, args.tasks)
-    if any(METHODS[args.part][name].ours for name in args.methods):
-        check_generators(args.generators, tasks)
-    with threadpool_limits(limits=args.threads):
-        try:
+    try:
+        sets = Sets(args.data, args.weights.view, args.office31)
+        tasks = sets.tasks(args.part, args.tasks)
+        if any(METHODS[args.part][name].ours for name in args.methods):
+            check_generators(args.generators, tasks)
+        with threadpool_limits(limits=args.threads):
             measured, failed = run(sets, tasks, args.methods, args)
-        except ModelGPTError as error:
-            sys.exit(str(error))
+    except ModelGPTError as error:
+        sys.exit(str(error))
     print(f"{measured} cells measured, {failed} failed, in {args.folder}", file=sys.stderr)
     return 1 if failed else 0
 

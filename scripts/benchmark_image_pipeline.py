@@ -158,7 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     silence()
     names = Sets(args.data, args.weights.view).names("few-shot")
     shipped = args.weights.card.source == "shipped"  # the targets are the default card's
-    line, found, scores = build_line(args), [], {}
+    line = build_line(args)
+    found: list[Measurement] = []
+    scores: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name in sorted(names, key=lambda name: name != SPEED_SET):

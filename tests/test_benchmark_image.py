@@ -75,13 +75,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def generator(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generator with random weights, whose words do something."""
+    seen = Sets(data, weights.view).task("steel_defects").parts["train"].rows
+    scaling = Scaling.of(outputs(weights.trunk(), seen, weights.view))
     torch.manual_seed(0)
     config = AdapterConfig(domain="image", backbone="tiny", size=512, width=16, blocks=1, heads=2)
-    made = make_image_generator(config, weights.adapted(), Scaling(torch.zeros(512), torch.ones(512)))
-    for layer in (*made.head_out.values(), *made.factors.out.values()):
-        torch.nn.init.normal_(layer.weight, std=0.3)  # type: ignore[arg-type]
+    made = make_image_generator(config, weights.adapted(), scaling)
+    for layers, std in ((made.head_out, 0.3), (made.factors.out, 0.1)):
+        for layer in layers.values():
+            torch.nn.init.normal_(layer.weight, std=std)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("run") / "generator.safetensors"
     save_generator(path, made, {"step": 1})
     return path
