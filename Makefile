@@ -1,5 +1,5 @@
 # The daily commands. `make` lists them.
-.PHONY: help demo test check lint format types benchmark benchmark-text benchmark-pipeline clean
+.PHONY: help demo test check lint format types benchmark benchmark-text benchmark-image benchmark-pipeline clean
 
 DATA ?= ../shared/data/tabular/paper10
 TRAIN ?= ../shared/data/tabular/train
@@ -40,6 +40,12 @@ benchmark-text:  ## Quality on texts, ours and others' (many hours; goes on wher
 	.venv/bin/python scripts/benchmark_text.py glue
 	.venv/bin/python scripts/benchmark_text.py few-shot
 	.venv/bin/python scripts/benchmark_text_summary.py --per-task --report docs/benchmarks.md
+
+benchmark-image:  ## Quality on pictures, ours and others' (hours; goes on where it stopped)
+	.venv/bin/python scripts/benchmark_image.py domains
+	.venv/bin/python scripts/benchmark_image.py few-shot
+	.venv/bin/python scripts/benchmark_image.py init
+	.venv/bin/python scripts/benchmark_image_summary.py --per-task --report docs/benchmarks.md
 
 benchmark-pipeline:  ## Wall-clock and memory of the whole way
 	.venv/bin/python scripts/benchmark_pipeline.py --data $(DATA) \

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 ECE_BINS = 15
 COVERAGE = 0.9
@@ -27,6 +28,26 @@ def class_metrics(codes: np.ndarray, p: np.ndarray) -> dict[str, float]:
         "log_loss": float(log_loss(codes, p, labels=np.arange(p.shape[1]))),
         "ece": calibration_error(codes, p),
     }
+
+
+def fair_metrics(codes: np.ndarray, p: np.ndarray, tops: Sequence[int] = ()) -> dict[str, float]:
+    """Accuracy (``score``), macro F1, and the share whose class is among the `tops` likeliest (``top3``, ...).
+
+    Classes of the same probability count as a fair guess among them, so that a method without an opinion gets chance,
+    whichever class happens to be first.
+
+    Parameters
+    ----------
+    codes : int (n,)
+    p : float (n, C)
+    """
+    of_true = p[np.arange(len(codes)), codes][:, None]
+    above, alike = (p > of_true).sum(axis=1), (p == of_true).sum(axis=1)  # the true class is alike itself
+    shares = {k: float(np.clip((k - above) / alike, 0, 1).mean()) for k in (1, *tops)}
+    best = p == p.max(axis=1, keepdims=True)  # [n, C]
+    guess = (best * np.random.default_rng(0).random(p.shape)).argmax(axis=1)
+    macro = float(f1_score(codes, guess, labels=range(p.shape[1]), average="macro", zero_division=0))
+    return {"score": shares[1], "macro_f1": macro, **{f"top{k}": shares[k] for k in tops}}
 
 
 def roc_auc(codes: np.ndarray, p: np.ndarray) -> float:

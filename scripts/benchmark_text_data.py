@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from benchmark_runs import draw_rows
 
 from modelgpt_cli.domains.text.tasks import held_out
 
@@ -114,19 +114,9 @@ def read_task(data: Path, part: str, name: str, train_rows: int = 0, test_rows: 
     return TextTask(part, name, str(card["description"]), classes, train, tests)
 
 
-def draw_seed(task: str, size: int, repeat: int) -> int:
-    """The seed of a draw: its own for every task, size and repeat."""
-    return int.from_bytes(hashlib.sha256(f"{task}/{size}/{repeat}".encode()).digest()[:4], "big")
-
-
 def draw_support(task: TextTask, size: int, seed: int) -> Rows:
     """`size` training rows of each class, or as many as there are, in random order."""
-    rng = np.random.default_rng(seed)
-    drawn: list[int] = []
-    for name in task.classes:
-        index = np.flatnonzero(task.train.labels == name)
-        drawn += rng.choice(index, min(size, len(index)), replace=False).tolist()
-    return task.train.take(rng.permutation(np.asarray(drawn, dtype=np.int64)))
+    return task.train.take(draw_rows(task.train.labels, task.classes, size, seed))
 
 
 def codes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The methods of `benchmark_text.py` by name: from labelled texts to answers, one interface.
 
 To add one, write a function of `Settings` that returns a `Fit`, and give it a line in `GLUE_METHODS` or
-`FEW_SHOT_METHODS`, and one in `benchmark_text_results.LABELS`.
+`FEW_SHOT_METHODS`, and one in `benchmark_cells.LABELS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 from benchmark_text_data import codes
 from benchmark_text_metrics import Metric, accuracy
 from benchmark_text_networks import Backbone, Embedder, Network, answer
-from benchmark_text_training import Judge, Loss, Plan, make_network, train
+from benchmark_text_training import make_network, train
+from benchmark_training import Judge, Loss, Plan
 from torch import nn
 
 SHARPNESS = 20.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
+from benchmark_metrics import fair_metrics
 from benchmark_text_data import Rows, TextTask, codes
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
@@ -24,7 +25,7 @@ def metric_of(task: TextTask) -> Metric:
 def score(task: TextTask, rows: Rows, answers: np.ndarray) -> dict[str, float]:
     """Named figures of a method's answers: probabilities (n, C), or numbers (n,) for regression."""
     if task.part == "few-shot":
-        return few_shot_metrics(rows.labels, answers, task.classes)
+        return fair_metrics(codes(rows.labels, task.classes), answers)
     said = np.asarray(task.classes)[answers.argmax(axis=1)] if task.classes else answers
     return glue_metric(task.name)(rows.labels, said)
 
@@ -51,20 +52,6 @@ def correlations(true: np.ndarray, said: np.ndarray) -> dict[str, float]:
         return {"score": 0.0, "pearson": 0.0, "spearman": 0.0}
     pearson, spearman = float(pearsonr(true, said)[0]), float(spearmanr(true, said)[0])
     return {"score": (pearson + spearman) / 2, "pearson": pearson, "spearman": spearman}
-
-
-def few_shot_metrics(labels: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """Accuracy and macro F1 of probabilities (n, C).
-
-    Classes that share the highest probability count as a fair guess among them, so that a method without an opinion
-    gets chance, whichever label happens to be first.
-    """
-    true = codes(labels, classes)
-    best = p == p.max(axis=1, keepdims=True)  # [n, C]
-    share = float((best[np.arange(len(true)), true] / best.sum(axis=1)).mean())
-    guess = (best * np.random.default_rng(0).random(p.shape)).argmax(axis=1)
-    macro = float(f1_score(true, guess, labels=range(len(classes)), average="macro", zero_division=0))
-    return {"score": share, "macro_f1": macro}
 
 
 def _with_f1(true: np.ndarray, said: np.ndarray, positive: str) -> dict[str, float]:

@@ -22,7 +22,6 @@ from modelgpt_cli.data.schema import Column, Schema
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.requirement_generator.requirement import Requirement
 from modelgpt_cli.training.tune_texts import tune_texts
 
@@ -126,22 +125,6 @@ def ours(
         return Built(model, None if tune else (requirement, tuple(classes)), facts)
 
     return fit
-
-
-def without_lora(generator: AdapterGenerator) -> None:
-    """The backbone stays as it is: both factors' decoder and base are zero."""
-    with torch.no_grad():
-        for parameter in generator.factors.base.values():
-            parameter.zero_()
-    with_shared_lora(generator)
-
-
-def with_shared_lora(generator: AdapterGenerator) -> None:
-    """The factors that all tasks share, without what is generated."""
-    with torch.no_grad():
-        for layer in generator.factors.out.values():
-            layer.weight.zero_()  # type: ignore[operator,union-attr]
-            layer.bias.zero_()  # type: ignore[operator,union-attr]
 
 
 def _codes(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:

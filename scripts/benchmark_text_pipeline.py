@@ -18,7 +18,8 @@ from pathlib import Path
 import pandas as pd
 from benchmark_common import provenance, table, write_section
 from benchmark_pipeline import Measurement, modelgpt
-from benchmark_text_data import default_data, draw_seed, draw_support, read_task
+from benchmark_runs import draw_seed
+from benchmark_text_data import default_data, draw_support, read_task
 
 REPEATS = 3
 BUILD_TASK, SPEED_TASK = "cr", "sst2"

@@ -1,56 +1,20 @@
-"""How the text benchmark's competitors are trained: all weights or adapters, with or without a validation split."""
+"""How the text benchmark's competitors are trained: all weights or adapters, texts of like length together."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from benchmark_text_networks import Backbone, Encoded, Network, answer, pad
-from sklearn.model_selection import train_test_split
+from benchmark_training import Course, Judge, Loss, Plan, hold_out
+from benchmark_training import train as train_learner
 from torch import Tensor, nn
 
 LORA_R, LORA_ALPHA, LORA_DROPOUT, LORA_MODULES = 16, 32, 0.05, ("query", "value")
 """As in the paper."""
-WARM_UP, CLIP, POOL = 0.06, 1.0, 50
-"""Share of the steps; norm of the gradient; batches that are sorted by length together."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast to train."""
-
-    batch: int
-    lr: float
-    """Of the encoder's weights, or of its adapters."""
-    head_lr: float
-    epochs: int
-    """At most."""
-    least_steps: int = 0
-    """Where the epochs are shorter than that, there are more of them."""
-    most_steps: int = 0
-    """Where the epochs are longer than that, there are fewer of them; 0 for no limit."""
-    held_out: float = 0.0
-    """Share of the rows that choose the epoch to keep."""
-    patience: int = 3
-    """Epochs without progress on the held-out rows that end the training."""
-    lora: bool = False
-
-
-@dataclass(frozen=True)
-class Course:
-    """What came of a training: epochs begun and finished, the one that was kept, optimiser steps."""
-
-    epochs: int
-    best_epoch: int
-    steps: int
-
-
-Loss = Callable[[Tensor, Tensor], Tensor]
-Judge = Callable[[np.ndarray, np.ndarray], float]
-"""(rows' numbers (m,), the network's outputs for them (m, C)) -> score, the higher the better."""
+POOL = 50
+"""Batches that are sorted by length together."""
 
 
 def make_network(backbone: Backbone, n_outputs: int, paired: bool, lora: bool) -> Network:
@@ -66,42 +30,38 @@ def make_network(backbone: Backbone, n_outputs: int, paired: bool, lora: bool) -
     return Network(encoder, backbone.head_inputs(paired), n_outputs, paired)
 
 
+@dataclass(frozen=True)
+class TextLearner:
+    """A network with its texts."""
+
+    network: Network
+    rows: Encoded
+    bf16: bool
+
+    @property
+    def groups(self) -> tuple[Iterable[nn.Parameter], Iterable[nn.Parameter]]:
+        """Encoder and head."""
+        return self.network.encoder.parameters(), self.network.head.parameters()
+
+    def batches(self, rows: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Those of `bucketed`."""
+        return (rows[index] for index in bucketed(self.rows.take(rows), size, rng))
+
+    def output(self, rows: np.ndarray) -> Tensor:
+        """Outputs [m, C] in training."""
+        return self.network(pad(self.rows.take(rows)), self.bf16)
+
+    def answer(self, rows: np.ndarray) -> np.ndarray:
+        """Outputs (m, C), to be judged."""
+        return answer(self.network, self.rows.take(rows), self.bf16)
+
+
 def train(
     network: Network, rows: Encoded, target: Tensor, loss: Loss, judge: Judge, plan: Plan, seed: int, bf16: bool
 ) -> Course:
-    """Train in place.
-
-    Parameters
-    ----------
-    target : Tensor (n,) int64 or [n, 1] float32
-        Classes, or standardised numbers.
-    judge : callable
-        Scores the held-out rows after every epoch; unused where the plan holds none out.
-    """
-    rng = np.random.default_rng(seed)
+    """Train in place, as `benchmark_training.train`, with the plan's share of the rows held out."""
     training, held_out = hold_out(target, plan.held_out, seed)
-    optimiser, scheduler, epochs = _optimiser(network, plan, math.ceil(len(training) / plan.batch))
-    best, best_epoch, kept, steps, epoch = -math.inf, 0, _trained(network), 0, 0
-    for epoch in range(1, epochs + 1):
-        network.train()
-        for index in bucketed(rows.take(training), plan.batch, rng):
-            chosen = training[index]
-            optimiser.zero_grad(set_to_none=True)
-            loss(network(pad(rows.take(chosen)), bf16), target[chosen]).backward()
-            nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], CLIP)
-            optimiser.step()
-            scheduler.step()
-            steps += 1
-        if not len(held_out):
-            continue
-        score = judge(held_out, answer(network, rows.take(held_out), bf16))
-        if score > best:
-            best, best_epoch, kept = score, epoch, _trained(network)
-        elif epoch - best_epoch >= plan.patience:
-            break
-    if len(held_out):
-        network.load_state_dict(kept, strict=False)
-    return Course(epoch, best_epoch or epoch, steps)
+    return train_learner(TextLearner(network, rows, bf16), training, held_out, target, loss, judge, plan, seed)
 
 
 def bucketed(rows: Encoded, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -115,36 +75,3 @@ def bucketed(rows: Encoded, size: int, rng: np.random.Generator) -> Iterator[np.
         batches += [pool[k : k + size] for k in range(0, len(pool), size)]
     for k in rng.permutation(len(batches)):
         yield batches[k]
-
-
-def hold_out(target: Tensor, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to train with and to choose the epoch with; stratified where the targets are classes."""
-    index = np.arange(len(target))
-    if not share:
-        return index, index[:0]
-    strata = None if target.is_floating_point() else target.numpy()
-    training, held_out = train_test_split(index, test_size=share, random_state=seed, stratify=strata)
-    return training, held_out
-
-
-def _optimiser(
-    network: Network, plan: Plan, steps_an_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR, int]:
-    """AdamW, its linear warm-up and decay over the epochs that there are at most, and their number."""
-    epochs = max(plan.epochs, math.ceil(plan.least_steps / steps_an_epoch))
-    if plan.most_steps:
-        epochs = max(1, min(epochs, plan.most_steps // steps_an_epoch))
-    total = epochs * steps_an_epoch
-    warm_up = max(1, round(WARM_UP * total))
-    body = [p for p in network.encoder.parameters() if p.requires_grad]
-    groups = [{"params": body, "lr": plan.lr}, {"params": list(network.head.parameters()), "lr": plan.head_lr}]
-    optimiser = torch.optim.AdamW(groups, fused=True)  # else a step costs a quarter of a small batch
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min((step + 1) / warm_up, (total - step) / max(1, total - warm_up))
-    )
-    return optimiser, scheduler, epochs
-
-
-def _trained(network: Network) -> dict[str, Tensor]:
-    """A copy of the parameters that are trained."""
-    return {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}

@@ -19,12 +19,15 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import benchmark_text  # noqa: E402
 import benchmark_text_summary  # noqa: E402
-from benchmark_text_data import GLUE, HOLDOUT, draw_seed, draw_support, held_out, read_task  # noqa: E402
+from benchmark_cells import Cell, append, load  # noqa: E402
+from benchmark_metrics import fair_metrics  # noqa: E402
+from benchmark_runs import draw_seed  # noqa: E402
+from benchmark_text_data import GLUE, HOLDOUT, draw_support, held_out, read_task  # noqa: E402
 from benchmark_text_methods import METHODS, Fit, Method, Settings  # noqa: E402
-from benchmark_text_metrics import correlations, few_shot_metrics, glue_metric  # noqa: E402
+from benchmark_text_metrics import correlations, glue_metric  # noqa: E402
 from benchmark_text_networks import Backbone, Embedder, Encoded, answer, embed, features, pad  # noqa: E402
-from benchmark_text_results import Cell, append, load  # noqa: E402
-from benchmark_text_training import Plan, bucketed, hold_out, make_network, train  # noqa: E402
+from benchmark_text_training import bucketed, make_network, train  # noqa: E402
+from benchmark_training import Plan, hold_out  # noqa: E402
 
 WORDS = ["good", "bad", "film", "book", "the", "a", "very", "quite", "old", "new", "warm", "cold"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -211,10 +214,13 @@ def test_glue_is_scored_as_published() -> None:
 
 
 def test_no_opinion_is_chance() -> None:
-    labels = np.array(["b"] * 70 + ["a"] * 20 + ["c"] * 10)
-    assert few_shot_metrics(labels, np.full((100, 3), 1 / 3), ["a", "b", "c"])["score"] == pytest.approx(1 / 3)
-    sure = np.eye(3)[np.searchsorted(["a", "b", "c"], labels)]
-    assert few_shot_metrics(labels, sure, ["a", "b", "c"]) == {"score": 1, "macro_f1": 1}
+    true = np.array([1] * 70 + [0] * 20 + [2] * 10)
+    guessed = fair_metrics(true, np.full((100, 3), 1 / 3), tops=[2])
+    assert guessed["score"] == pytest.approx(1 / 3)
+    assert guessed["top2"] == pytest.approx(2 / 3)
+    assert fair_metrics(true, np.eye(3)[true]) == {"score": 1, "macro_f1": 1}
+    second = np.array([[0.3, 0.6, 0.1], [0.1, 0.6, 0.3]])  # the true class comes second, then last
+    assert fair_metrics(np.array([0, 0]), second, tops=[2])["top2"] == 0.5
 
 
 def test_every_cell_is_measured_once(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -54,65 +55,99 @@ def read_tasks(
     UsageError
         If the folder holds none, or one can't be read.
     """
-    cards = [path for path in sorted(Path(folder).glob("*.yaml")) if _data_of(path) is not None]
-    if not cards:
-        raise UsageError(
-            f"No sets of pictures with cards in {folder}.", "Each is NAME.yaml beside NAME.zip or a folder NAME."
-        )
     found = []
-    for path in cards:
+    for path in set_cards(folder):
         try:
-            card = yaml.safe_load(path.read_text(encoding="utf-8"))
             more = (wordings or {}).get(path.stem, {})
-            found += _read(path.stem, card, _data_of(path), encoder, view, more)
+            found += [_task(one, encoder, more) for one in read_set(path, view)]
         except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
             cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise UsageError(f"The set of pictures {path} can't be read.", cause) from error
     return found
 
 
+@dataclass(frozen=True)
+class PictureSet:
+    """A set of pictures, or a domain of one, in its own words.
+
+    Attributes
+    ----------
+    name : str
+        ``<set>``, or ``<set>/<domain>``.
+    told : str
+        What the card says of the domain.
+    sentences : list of str
+        Wordings of the requirement.
+    parts : dict of str to Part
+        ``train`` and ``test``.
+    """
+
+    name: str
+    told: str
+    classes: tuple[str, ...]
+    sentences: list[str]
+    parts: dict[str, Part[Pictures]]
+
+
+def set_cards(folder: str | Path) -> list[Path]:
+    """The cards of the sets in a folder, by name.
+
+    Raises
+    ------
+    UsageError
+        If it holds none.
+    """
+    cards = [path for path in sorted(Path(folder).glob("*.yaml")) if _data_of(path) is not None]
+    if not cards:
+        raise UsageError(
+            f"No sets of pictures with cards in {folder}.", "Each is NAME.yaml beside NAME.zip or a folder NAME."
+        )
+    return cards
+
+
 def _data_of(card: Path) -> Path | None:
     return next((p for p in (card.with_suffix(".zip"), card.with_suffix("")) if p.exists()), None)
 
 
-def _read(
-    name: str,
-    card: Mapping[str, Any],
-    path: Path | None,
-    encoder: TextEncoder,
-    view: View,
-    wordings: Mapping[str, Any],
-) -> list[ImageTask]:
-    assert path is not None
-    dataset = load_dataset(path, domain="image")
+def read_set(path: Path, view: View) -> list[PictureSet]:
+    """The set of a card, by domain where there are any."""
+    card, data = yaml.safe_load(path.read_text(encoding="utf-8")), _data_of(path)
+    assert data is not None
+    return split_set(path.stem, card, load_dataset(data, domain="image"), view)
+
+
+def split_set(name: str, card: Mapping[str, Any], dataset: Dataset, view: View) -> list[PictureSet]:
+    """A dataset as a set, by domain where there are any, each split into pictures to learn from and to be judged by."""
     rows, labels, domains = read_rows(dataset, view)
     classes = dataset.schema.classes
     y = np.array([classes.index(label) for label in labels], dtype=np.int64)
-    tasks = []
+    found = []
     for domain in sorted(set(domains)):
         kept = np.flatnonzero(domains == domain)
         train, test = split_rows(y[kept], hash_seed(name))
         told = (card.get("domains") or {}).get(domain, {}).get("description", "") if domain else ""
-        sentences = [
-            *_sentences(card, classes, domain, told),
-            *(f"{text.rstrip('.')}, {told}." if told else text for text in wordings.get("requirements", ())),
-        ]
-        variants = wordings_of(classes, wordings.get("labels") or {})
-        names = encoder([label_text(label) for names in variants for label in names])
         parts = {
             part: Part(rows.take(kept[index]), y[kept[index]]) for part, index in (("train", train), ("test", test))
         }
-        tasks.append(
-            Task(
-                name=f"{name}/{domain}" if domain else name,
-                pair=False,
-                classes=classes,
-                requirements=encoder(sentences),
-                names=names.reshape(len(variants), len(classes), -1).astype(np.float32),
-                parts=parts,
-            )
-        )
-    return tasks
+        sentences = _sentences(card, classes, domain, told)
+        found.append(PictureSet(f"{name}/{domain}" if domain else name, told, classes, sentences, parts))
+    return found
+
+
+def _task(found: PictureSet, encoder: TextEncoder, wordings: Mapping[str, Any]) -> ImageTask:
+    """A set with its words embedded, and further wordings of them."""
+    more = wordings.get("requirements", ())
+    sentences = [*found.sentences, *(f"{text.rstrip('.')}, {found.told}." if found.told else text for text in more)]
+    variants = wordings_of(found.classes, wordings.get("labels") or {})
+    names = encoder([label_text(label) for names in variants for label in names])
+    return Task(
+        name=found.name,
+        pair=False,
+        classes=found.classes,
+        requirements=encoder(sentences),
+        names=names.reshape(len(variants), len(found.classes), -1).astype(np.float32),
+        parts=found.parts,
+    )
 
 
 def read_rows(dataset: Dataset, view: View) -> tuple[Pictures, np.ndarray, np.ndarray]:

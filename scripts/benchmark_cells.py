@@ -1,4 +1,4 @@
-"""The text benchmark's results: a JSON line per cell, a file per part and method, a YAML beside each that says how."""
+"""Results of texts and pictures: a JSON line per cell, a file per part and method, a YAML beside each that says how."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ Key = tuple[str, int | None, int]
 
 LABELS = {
     "label_similarity": "label-name similarity",
+    "probe_source": "linear probe, other domains' pictures",
+    "ncm": "nearest class mean",
     "probe": "linear probe",
     "setfit": "SetFit",
     "lora": "LoRA",
@@ -23,13 +25,16 @@ LABELS = {
     "ours": "ModelGPT",
     "ours_all_rows": "ModelGPT, head on all rows",
     "ours_tuned": "ModelGPT, one epoch of tuning",
+    "pretrained": "pretrained weights",
+    "generated": "weights generated from words",
+    "built": "weights built from the pictures",
 }
 """Methods in words, in the order in which they are shown; those that are not here come last."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: a method on one draw of a task's examples. `size` is per class, None for all rows."""
+    """One measurement: a method on one draw of a task's examples. `size` is per class, None for all of them."""
 
     task: str
     method: str
@@ -83,8 +88,13 @@ def remove_failed(path: Path) -> None:
     temporary.replace(path)
 
 
-def load_part(folder: Path, part: str) -> pd.DataFrame:
+def load_part(folder: Path, part: str, script: str) -> pd.DataFrame:
     """All cells of a part that worked, one line each; all methods that have a file.
+
+    Parameters
+    ----------
+    script : str
+        What measures them, e.g. ``benchmark_text.py``.
 
     Raises
     ------
@@ -98,7 +108,7 @@ def load_part(folder: Path, part: str) -> pd.DataFrame:
         if not c.failed
     ]
     if not found:
-        raise SystemExit(f"No results of {part} in {folder}. Run: python scripts/benchmark_text.py {part}")
+        raise SystemExit(f"No results of {part} in {folder}. Run: python scripts/{script} {part}")
     return pd.DataFrame(found)
 
 

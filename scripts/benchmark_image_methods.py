@@ -1,0 +1,312 @@
+"""The methods of `benchmark_image.py` by name: from a task's labelled pictures to answers, one interface.
+
+To add one, write a function of `Settings` that returns a `Fit`, and give it a line in `METHODS`, and one in
+`benchmark_cells.LABELS`. Shapes: n pictures, E features, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from benchmark_image_networks import ImageLearner, Memory, Network, Weights, make_trainable, outputs
+from benchmark_image_ours import Built, Generators, build
+from benchmark_runs import clock
+from benchmark_training import Plan, hold_out, train
+from torch import Tensor, nn
+
+from modelgpt_cli.domains.image.inputs import Scaling
+from modelgpt_cli.domains.image.tasks import PictureSet
+
+PROBE_C = 0.05
+"""Inverse strength of the few-shot probe's penalty, on standardised features."""
+SEARCHED_C = tuple(np.logspace(-4, 0, 5))
+HELD_OUT = 0.2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task, and what is given of it.
+
+    Attributes
+    ----------
+    index : int (n,)
+        Numbers of the training pictures that are given.
+    others : list of PictureSet
+        The other domains of its set, with all their training pictures; only for who doesn't look at this one's.
+    """
+
+    task: PictureSet
+    index: np.ndarray
+    others: list[PictureSet] = field(default_factory=list)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class numbers of what is given, int64 (n,)."""
+        found: np.ndarray = self.task.parts["train"].y[self.index]
+        return found
+
+
+class Fitted(Protocol):
+    """What a method made of its pictures."""
+
+    facts: dict[str, Any]
+    """Written into the results beside the figures: epochs, precision, whatever else is worth knowing."""
+
+    def predict_proba(self, task: PictureSet) -> np.ndarray:
+        """Probabilities (n, C) of the task's test pictures."""
+        ...
+
+
+Fit = Callable[[Problem, int], Fitted]
+"""Learn a problem, with a seed. This is what is timed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a method may use of the benchmark."""
+
+    weights: Weights
+    memory: Memory
+    generators: Generators
+    trunk: nn.Module
+    """The pretrained one, frozen."""
+    bf16: bool = False
+    """Train with the trunk's products in bfloat16. Frozen features and final answers are float32 throughout."""
+    max_epochs: int = 20
+    max_steps: int = 0
+    """Steps that the epochs must fit in; 0 for no limit."""
+
+    def features(self, task: PictureSet, part: str, index: np.ndarray | None = None) -> Tensor:
+        """Features of the pretrained trunk, of all of a part's pictures or of some, (n, E)."""
+        rows = task.parts[part].rows
+        index = np.arange(len(rows)) if index is None else index
+        view = self.weights.view
+        return self.memory.features(
+            ("pretrained", task.name, part), rows, index, lambda some: outputs(self.trunk, some, view)
+        )
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to make a method's `Fit` (not timed), and what it needs."""
+
+    make: Callable[[Settings], Fit]
+    zero: bool = False
+    """It answers without any example."""
+    support: bool = True
+    """It learns from examples."""
+    packages: tuple[str, ...] = ("torch", "torchvision")
+    """Whose versions are written down."""
+    generated: bool = False
+    """It is nothing without a generator."""
+    ours: bool = False
+    """A generator makes a difference to it."""
+
+
+@dataclass
+class Frozen:
+    """A model on the pretrained trunk's standardised features."""
+
+    settings: Settings
+    scaling: Scaling
+    say: Callable[[np.ndarray], np.ndarray]
+    """From standardised features (n, E) to probabilities (n, C)."""
+    facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
+
+    def predict_proba(self, task: PictureSet) -> np.ndarray:
+        """Probabilities (n, C)."""
+        return self.say(standardised(self.settings.features(task, "test"), self.scaling))
+
+
+def standardised(features: Tensor, scaling: Scaling) -> np.ndarray:
+    """Features with mean 0 and deviation 1, where those of `scaling` have them, (n, E)."""
+    found: np.ndarray = ((features - scaling.mean) / scaling.std).numpy()
+    return found
+
+
+def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
+    """Logistic regression on the features, standardised by what it is given.
+
+    Parameters
+    ----------
+    search : bool
+        Choose C by 5-fold cross-validation; else `PROBE_C`.
+    source : bool
+        Learn from the other domains instead of the task's own pictures.
+    """
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+
+    def fit(problem: Problem, seed: int) -> Frozen:
+        if source:
+            features = torch.cat([settings.features(one, "train") for one in problem.others])
+            labels = np.concatenate([one.parts["train"].y for one in problem.others])
+        else:
+            features, labels = settings.features(problem.task, "train", problem.index), problem.labels
+        scaling, classes = Scaling.of(features), len(problem.task.classes)
+        if search:
+            model = LogisticRegressionCV(Cs=SEARCHED_C, cv=5, max_iter=1000)
+        else:
+            model = LogisticRegression(C=PROBE_C, max_iter=1000)
+        model.fit(standardised(features, scaling), labels)
+
+        def say(x: np.ndarray) -> np.ndarray:
+            p = np.zeros((len(x), classes))
+            p[:, model.classes_] = model.predict_proba(x)
+            return p
+
+        chosen = float(np.ravel(model.C_)[0]) if search else PROBE_C
+        return Frozen(settings, scaling, say, {"dtype": "fp32", "C": chosen})
+
+    return fit
+
+
+def nearest_mean(settings: Settings) -> Fit:
+    """The class whose mean is nearest by cosine, on features standardised by what is given."""
+
+    def fit(problem: Problem, seed: int) -> Frozen:
+        features = settings.features(problem.task, "train", problem.index)
+        scaling, classes = Scaling.of(features), len(problem.task.classes)
+        x = unit(standardised(features, scaling))
+        means = unit(np.stack([x[problem.labels == k].mean(axis=0) for k in range(classes)]))  # [C, E]
+
+        def say(other: np.ndarray) -> np.ndarray:
+            p = np.exp(unit(other) @ means.T)  # the order is what counts
+            return p / p.sum(axis=1, keepdims=True)
+
+        return Frozen(settings, scaling, say)
+
+    return fit
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows of length 1."""
+    found: np.ndarray = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    return found
+
+
+def ours(settings: Settings, *, words: bool = False) -> Fit:
+    """A build from the pictures, or from the requirement alone."""
+
+    def fit(problem: Problem, seed: int) -> Built:
+        index = None if words else problem.index
+        return build(problem.task, index, settings.weights, settings.generators, settings.memory, seed)
+
+    return fit
+
+
+@dataclass
+class Trained:
+    """A network that was trained."""
+
+    network: Network
+    settings: Settings
+    facts: dict[str, Any]
+
+    def predict_proba(self, task: PictureSet) -> np.ndarray:
+        """In float32."""
+        self.network.eval()
+        return outputs(self.network, task.parts["test"].rows, self.settings.weights.view).softmax(1).numpy()
+
+
+def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bool = False) -> Fit:
+    """A network trained by `plan`; a share of the pictures chooses the epoch.
+
+    Parameters
+    ----------
+    start : {"pretrained", "generated", "built"}
+        Where the weights begin: the pretrained trunk and a head of zeros, what the generator makes of the words, or
+        what it makes of words and pictures.
+    curve : bool
+        Write down the accuracy before the first epoch and after each, on the held-out pictures and on the test
+        pictures; that costs no time of the method's. Else the training ends where nothing is gained any more.
+    """
+    epochs = settings.max_epochs
+    plan = replace(plan, epochs=epochs, most_steps=settings.max_steps, patience=epochs if curve else plan.patience)
+
+    def fit(problem: Problem, seed: int) -> Trained:
+        torch.manual_seed(seed)  # the changes of the pictures, and the adapters' first weights
+        labels = torch.from_numpy(problem.labels)
+        training, held_out = hold_out(labels, plan.held_out, seed)
+        network, facts = _start(settings, problem, problem.index[training], start, plan.lora, seed)
+        rows = problem.task.parts["train"].rows.take(problem.index)
+        learner = ImageLearner(network, rows, settings.weights.view, settings.bf16)
+        test = Trained(network, settings, {})
+        seen: dict[str, list[float]] = {"curve": [], "test_curve": []}
+
+        def judge(index: np.ndarray, logits: np.ndarray) -> float:
+            score = float((logits.argmax(1) == problem.labels[index]).mean())
+            begun = clock()
+            if curve:
+                said = test.predict_proba(problem.task).argmax(1)
+                seen["curve"].append(round(score, 4))
+                seen["test_curve"].append(round(float((said == problem.task.parts["test"].y).mean()), 4))
+                settings.memory.pause(begun)
+            return score
+
+        if curve:
+            judge(held_out, learner.answer(held_out))
+        course = train(learner, training, held_out, labels, nn.functional.cross_entropy, judge, plan, seed)
+        facts |= {"dtype": "bf16" if settings.bf16 else "fp32", **asdict(course)}
+        if curve:
+            best = int(np.argmax(seen["curve"]))
+            facts |= {"best_epoch": best, "best": seen["curve"][best], "best_test": seen["test_curve"][best], **seen}
+        return Trained(network, settings, facts)
+
+    return fit
+
+
+def _start(
+    settings: Settings, problem: Problem, index: np.ndarray, start: str, lora: bool, seed: int
+) -> tuple[Network, dict[str, Any]]:
+    """The network before training; of the task's pictures those of `index` may be looked at."""
+    classes = len(problem.task.classes)
+    if start == "pretrained":
+        scaling = Scaling.of(settings.features(problem.task, "train", index))
+        trunk = settings.weights.adapted() if lora else settings.weights.trunk()
+        return Network(make_trainable(trunk, lora), scaling, classes), {}
+    made = build(
+        problem.task, None if start == "generated" else index, settings.weights, settings.generators, settings.memory,
+        seed,
+    )  # fmt: skip
+    scaling = Scaling.of(made.features(problem.task, "train", index))
+    network = Network(make_trainable(made.model.trunk, lora), scaling, classes)
+    network.set_head(made.model.head_weight.detach(), made.model.head_bias.detach())
+    return network, {"generator": made.facts["generator"]}
+
+
+LIBRARIES = ("torch", "torchvision")
+PROBED = (*LIBRARIES, "scikit-learn")
+OURS = ("modelgpt-cli", *LIBRARIES, "peft")
+FINETUNE = Plan(batch=32, lr=1e-4, head_lr=1e-3, epochs=20, held_out=HELD_OUT, patience=20)
+LORA = replace(FINETUNE, lr=1e-3, lora=True)
+DOMAIN_METHODS: dict[str, Method] = {
+    "probe_source": Method(partial(probe, search=True, source=True), packages=PROBED),
+    "ours_words": Method(partial(ours, words=True), packages=OURS, generated=True, ours=True),
+    "ncm": Method(nearest_mean),
+    "probe": Method(partial(probe, search=True), packages=PROBED),
+    "ours": Method(ours, packages=OURS, ours=True),
+    "lora": Method(partial(trained, plan=LORA), packages=(*PROBED, "peft")),
+    "finetune": Method(partial(trained, plan=FINETUNE), packages=PROBED),
+}
+"""All training pictures of a domain are given; the first two leave them aside."""
+FEW_SHOT_METHODS: dict[str, Method] = {
+    "ours_words": Method(partial(ours, words=True), zero=True, support=False, packages=OURS, generated=True, ours=True),
+    "ncm": Method(nearest_mean),
+    "probe": Method(partial(probe, search=False), packages=PROBED),
+    "ours": Method(ours, packages=OURS, ours=True),
+}
+"""0 to 32 pictures of each class are given."""
+INIT_METHODS: dict[str, Method] = {
+    "pretrained": Method(partial(trained, plan=FINETUNE, curve=True), packages=PROBED),
+    "generated": Method(
+        partial(trained, plan=FINETUNE, start="generated", curve=True), packages=OURS, generated=True, ours=True
+    ),
+    "built": Method(partial(trained, plan=FINETUNE, start="built", curve=True), packages=OURS, ours=True),
+}
+"""All training pictures are given; from there, the same finetuning."""
+METHODS = {"domains": DOMAIN_METHODS, "few-shot": FEW_SHOT_METHODS, "init": INIT_METHODS}
