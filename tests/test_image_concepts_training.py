@@ -1,4 +1,4 @@
-"""Meta-training of picture generators that have a teacher's concepts, in two turns: heads on kept features, then all."""
+"""Meta-training of picture generators with a teacher's concepts, in two turns: heads on kept features, then all."""
 
 from __future__ import annotations
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
-<<<<<<< HEAD
-from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
-from modelgpt_cli.data.pictures import SHARP, PictureError
-=======
->>>>>>> tune
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
@@ -32,11 +26,6 @@ from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
-<<<<<<< HEAD
-SHOWN = 64
-"""Pictures of the user's, evenly drawn, that the exported graph is verified, timed and calibrated on."""
-=======
->>>>>>> tune
 
 
 class ImageBuild(BackboneBuild):
@@ -96,36 +85,6 @@ class ImageBuild(BackboneBuild):
         self.report(blueprint, fit, len(rows), "pictures")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
 
-<<<<<<< HEAD
-    def _read(self, dataset: Dataset, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Pictures]:
-        """The pictures of some rows as the trunk sees them; those that can't be decoded are left out, with a word.
-
-        Raises
-        ------
-        ModelGPTError
-            A class has no picture left.
-        """
-        column = dataset.schema.columns[0].name
-        values: list[Tensor] = []
-        shown: list[np.ndarray] = []
-        reasons: dict[str, str] = {}
-        every = -(-len(frame) // SHOWN)
-        for place, picture in read_pictures(dataset, frame[column], least=SHARP * self.view.resize):
-            if isinstance(picture, PictureError):
-                reasons[place] = picture.reason
-                continue
-            if len(values) % every == 0:
-                shown.append(picture)
-            values.append(pixels([picture], self.view))
-        self.shown = shown
-        kept, words = without_unreadable(frame, column, frame[dataset.schema.target], reasons)
-        for word in words:
-            notes.append(word)
-            log.warning(word)
-        return kept, Pictures(torch.cat(values))
-
-=======
->>>>>>> tune
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
         return adapt(self.backbone, self.generator, self.words(classes), device=self.options.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.picture_source import read_pictures, without_unreadable
-from modelgpt_cli.data.pictures import PictureError
+from modelgpt_cli.data.pictures import SHARP, PictureError
 from modelgpt_cli.domains.image.preprocess import View, pixels
 
 log = logging.getLogger("modelgpt")
@@ -69,7 +69,8 @@ class LabelledPictures:
     cells : ndarray (N,)
         The classes, as the dataset has them.
     shown : list of uint8 (H, W, 3)
-        Up to about `SHOWN` of the pictures as they are, evenly drawn: what an exported graph is verified on.
+        Up to about `SHOWN` of the pictures as they are, evenly drawn: what an exported graph is verified, timed and
+        calibrated on.
     notes : list of str
         About the pictures that can't be decoded; each has been logged.
     """
@@ -95,7 +96,7 @@ def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> Labelled
     reasons: dict[str, str] = {}
     every = -(-len(frame) // SHOWN)
     n = 0
-    for place, picture in read_pictures(dataset, frame[column], least=view.resize):
+    for place, picture in read_pictures(dataset, frame[column], least=SHARP * view.resize):
         if isinstance(picture, PictureError):
             reasons[place] = picture.reason
             continue
