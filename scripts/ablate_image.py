@@ -31,7 +31,19 @@ from modelgpt_cli.domains.image.fit import adapt
 from modelgpt_cli.domains.image.tasks import PictureSet
 from modelgpt_cli.domains.tasks import label_text, make_words
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
+
+
+def without_concepts(generator: AdapterGenerator) -> None:
+    """The memory of what a teacher can name is empty, where there is one."""
+    if generator.config.concepts:
+        torch.nn.init.zeros_(generator.concepts.heads)
+        torch.nn.init.zeros_(generator.concepts.tell.weight)
+        torch.nn.init.zeros_(generator.concepts.tell.bias)
+
+
+IMAGE_VARIANTS = {"no concepts": Variant(change=without_concepts)}
 
 
 class ImageBench:
@@ -127,7 +139,13 @@ def main(arguments: list[str] | None = None) -> None:
         words.append(f"{kind}: {', '.join(tasks)}")
     given = f"Backbone {args.weights.card.name}. {'; '.join(words)}. By pictures per class, {args.repeats} draws; "
     try:
-        report(args.report, benches, SHIPPED | VARIANTS | compared(args.compare), header, f"{given}means over tasks.")
+        report(
+            args.report,
+            benches,
+            SHIPPED | VARIANTS | IMAGE_VARIANTS | compared(args.compare),
+            header,
+            f"{given}means over tasks.",
+        )
     except ModelGPTError as error:
         sys.exit(str(error))
 
