@@ -138,14 +138,9 @@ def main(arguments: list[str] | None = None) -> None:
         header += [f"{kind}, 0", *map(str, sizes)]
         words.append(f"{kind}: {', '.join(tasks)}")
     given = f"Backbone {args.weights.card.name}. {'; '.join(words)}. By pictures per class, {args.repeats} draws; "
+    variants = SHIPPED | VARIANTS | IMAGE_VARIANTS | compared(args.compare)
     try:
-        report(
-            args.report,
-            benches,
-            SHIPPED | VARIANTS | IMAGE_VARIANTS | compared(args.compare),
-            header,
-            f"{given}means over tasks.",
-        )
+        report(args.report, benches, variants, header, f"{given}means over tasks.")
     except ModelGPTError as error:
         sys.exit(str(error))
 

@@ -56,9 +56,10 @@ def main() -> None:
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     config = yaml.safe_load((args.run / "config.yaml").read_text())
     config.pop("tasks", None)  # a path of the machine that trained
-    if config.get("init"):
-        config["init"] = "sha256 " + hashlib.sha256(Path(config["init"]).read_bytes()).hexdigest()
-    for words in ("sentences", "wordings"):  # they are in the training.yaml beside the card
+    for name in ("init", "teacher", "backbone_weights"):
+        if config.get(name):
+            config[name] = "sha256 " + hashlib.sha256(Path(config[name]).read_bytes()).hexdigest()
+    for words in ("sentences", "wordings", "concepts"):  # they are in the training.yaml beside the card
         config.pop(words, None)
     target = ROOT / "weights" / args.domain
     target.mkdir(parents=True, exist_ok=True)
