@@ -193,7 +193,7 @@ BAD = {
     "duplicates": ("d.csv", b"a,b,a\n1,2,3\n", "duplicate column names: a"),
     "binary": ("x.bin", b"\x01\x00\x02\x00\xff\xfe" * 50, "not a table"),
     "png": ("x.csv", b"\x89PNG\r\n\x1a\n\x00\x00", "not a table"),
-    "zip": ("x.zip", b"PK\x03\x04rest", "ZIP archive"),
+    "zip": ("x.zip", b"PK\x03\x04rest", "damaged"),
     "excel": ("x.xlsx", b"PK\x03\x04rest", "damaged"),
     "parquet": ("x.parquet", b"PAR1 and nothing more", "damaged"),
     "gzip": ("x.csv.gz", gzip.compress(CSV.encode() * 50)[:-12], "damaged"),
