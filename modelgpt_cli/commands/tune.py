@@ -13,7 +13,7 @@ from modelgpt_cli.commands import options as o
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
 @o.option("--epochs", type=click.IntRange(min=1), default=1, help="Passes over the data.")
 @o.option("--lr", type=click.FloatRange(min=0, min_open=True), help="The learning rate.", show_default="chosen")
-@o.option("--batch-size", type=click.IntRange(min=1), help="Rows per step.", show_default="64; texts and pictures: 32")
+@o.option("--batch-size", type=click.IntRange(min=1), help="Rows per step.", show_default="64; texts: 32; pictures: 16")
 @o.device_option
 @o.seed_option
 @o.force_option

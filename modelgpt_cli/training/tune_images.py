@@ -31,7 +31,7 @@ SAMPLE_ROWS = 10_000
 class ImageTuning(BackboneTuning[Pictures]):
     """The tuning of an image model: each time a picture comes up, it is mirrored, cropped and lit at random."""
 
-    lr, head_rate, batch_size = 2e-4, 10.0, 32
+    lr, head_rate, batch_size = 1e-4, 10.0, 16
     model: ImageModel
 
     def __init__(self, model: ImageModel) -> None:
