@@ -25,6 +25,7 @@ from benchmark_common import provenance, table, write_section
 from benchmark_image import add_image_arguments, read_image_arguments
 from benchmark_image_data import Sets, silence
 from benchmark_pipeline import Measurement, modelgpt
+from benchmark_runs import names as names_of
 
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.tasks import hash_seed, split_rows
@@ -152,11 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the section."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_image_arguments(parser)
+    parser.add_argument("--sets", type=names_of, metavar="A,B", help="default: all that meta-training never sees")
     parser.add_argument("--report", type=Path, required=True)
     args = parser.parse_args(arguments)
     read_image_arguments(parser, args)
     silence()
     names = Sets(args.data, args.weights.view).names("few-shot")
+    if unknown := set(args.sets or ()) - set(names):
+        parser.error(f"no such set: {', '.join(sorted(unknown))}. There are: {', '.join(names)}")
+    names = args.sets or names
     shipped = args.weights.card.source == "shipped"  # the targets are the default card's
     line = build_line(args)
     found: list[Measurement] = []
