@@ -59,11 +59,31 @@ def test_same_seed_same_model(bench: Bench, weights: Path, tmp_path: Path) -> No
     assert (bench.folder / "a.safetensors").read_bytes() == (bench.folder / "b.safetensors").read_bytes()
 
 
-def test_the_small_network_says_that_it_has_no_weights_yet(bench: Bench) -> None:
+def test_the_shipped_network_and_generator_build_from_words_alone(bench: Bench) -> None:
+    (bench.folder / "req.txt").write_text("Which is it?\n---\ndomain: image\nclasses: [sunset, tabby cat, pizza]\n")
+    built = bench.run("build", "--req", "req.txt", "-o", "model.onnx")
+    assert built.code == 0, built.err
+    assert "zero-shot" in built.err
+    assert "No generator was trained" not in built.err
+    card = json.loads(bench.run("inspect", "model.onnx", "--json").out)
+    assert card["labels"] == ["sunset", "tabby cat", "pizza"]
+
+
+def test_the_shipped_network_tells_made_pictures_apart(bench: Bench, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "things", n=8)
+    assert bench.run("describe", folder, "-o", "req.txt").code == 0
+    built = bench.run("build", "--req", "req.txt", "-o", "model.onnx", "--json")
+    assert built.code == 0, built.err
+    assert json.loads(built.out)["metrics"]["model"]["accuracy"] > 0.9
+
+
+def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, weights: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    told = bench.run("build", "--req", "req.txt", "-o", "model.onnx")
-    assert told.code == 1
-    assert "no weights for the backbone 'small' yet" in told.err
+    shipped = Path(__file__).parent.parent / "weights" / "image"
+    line = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", shipped, "-o", "model.onnx"]
+    told = bench.run(*line)
+    assert told.code == 2
+    assert "trained for other weights of 'small'" in told.err
 
 
 def test_without_pictures_a_generator_is_needed(bench: Bench, weights: Path) -> None:

@@ -48,7 +48,7 @@ class BackboneBuild(ABC):
 
     domain: ClassVar[str]
     generator_card: ClassVar[str]
-    """The card that a generator is shipped for; "" where there is none yet."""
+    """The card that a generator is shipped for."""
 
     def __init__(
         self, requirement: Requirement, options: BuildOptions, card: str, spec: Sequence[ParameterSpec]

@@ -82,7 +82,7 @@ class BackboneTuning(ABC, Generic[R]):
         y : (N,)
             Class indices (int64), or numbers in the target's own unit.
         lr : float, optional
-            AdamW's learning rate of the trunk: it rises from zero, and falls linearly to zero.
+            AdamW's learning rate of the trunk: it rises quickly, and falls linearly to zero.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class BackboneTuning(ABC, Generic[R]):
         device = model.head_weight.device
         bf16 = multiplies_bf16("auto", device.type)
         for step, index in enumerate(tqdm(order, desc="tune", disable=None)):
-            rate = lr * _rate(step / len(order))
+            rate = lr * _rate((step + 0.5) / len(order))
             optimizer.param_groups[0]["lr"], optimizer.param_groups[1]["lr"] = rate, rate * self.head_rate
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 out = self.outputs(rows.take(index))

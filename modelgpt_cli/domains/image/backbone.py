@@ -140,14 +140,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
     """The weights that travel with the code, and where they lie."""
-    try:
-        source = str(asset("weights", "image", f"{card.name}.safetensors"))
-    except ModelGPTError as error:
-        raise ModelGPTError(
-            f"This version has no weights for the backbone {card.name!r} yet.",
-            "",
-            "Give --backbone-weights FILE with your own, or a network of torchvision's: --backbone mobilenet_v2.",
-        ) from error
+    source = str(asset("weights", "image", f"{card.name}.safetensors"))
     return source, read_weights(source)
 
 

@@ -13,7 +13,7 @@ from modelgpt_cli.domains.baselines import baseline_scores
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.head import fit_head
 from modelgpt_cli.domains.image.backbone import load_backbone
-from modelgpt_cli.domains.image.cards import find_card
+from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
@@ -32,7 +32,7 @@ class ImageBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
-    generator_card = ""
+    generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.card = find_card(options.backbone)
