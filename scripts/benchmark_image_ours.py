@@ -24,7 +24,7 @@ from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.image.build import ImageBuild
 from modelgpt_cli.domains.image.fit import Adapted
 from modelgpt_cli.domains.image.model import ImageModel
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import LabelledPictures, Pictures
 from modelgpt_cli.domains.image.tasks import PictureSet
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -90,9 +90,9 @@ class _Build(ImageBuild):
             return ("pretrained",)
         return (str(self.header["sha256"]), self.requirement.sentence, *self.task.classes)
 
-    def _read(self, dataset: Dataset, frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Pictures]:
+    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledPictures:
         self.index = frame[IMAGE].to_numpy(dtype=np.int64)
-        return frame, self.task.parts["train"].rows.take(self.index)
+        return LabelledPictures(self.task.parts["train"].rows.take(self.index), frame[LABEL].to_numpy(), [], [])
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")

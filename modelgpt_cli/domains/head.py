@@ -47,12 +47,15 @@ class HeadSource:
     tokens : Tensor (1 + C, D), optional
     named : Tensor (C, P), optional
         Class names as the adapted backbone sees them, where it can.
+    strengths : tuple of float
+        What cross-validation chooses from; the first is the one without it.
     """
 
     words: Words
     generator: AdapterGenerator | None = None
     tokens: Tensor | None = None
     named: Tensor | None = None
+    strengths: tuple[float, ...] = STRENGTHS
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
@@ -173,7 +176,7 @@ def make_folds(target: Tensor, regression: bool, seed: int) -> np.ndarray | None
 def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: np.ndarray) -> tuple[float, np.ndarray]:
     """The multiple of the precision that does best on held-out rows, and its answers there."""
     regression = source.words.regression
-    strengths = STRENGTHS if len(phi) >= CHOICE_ROWS else STRENGTHS[:1]
+    strengths = source.strengths if len(phi) >= CHOICE_ROWS else source.strengths[:1]
     answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
     full = with_bias(phi)
     total = full.T @ full if len(phi) > MANY_ROWS else None

@@ -21,7 +21,7 @@ from modelgpt_cli.assets import asset
 from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.errors import UnreachableError, UsageError
 
 
 class Backbone(AdaptedModule):

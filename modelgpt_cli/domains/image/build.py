@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import pandas as pd
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
@@ -19,7 +20,7 @@ from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
-from modelgpt_cli.domains.image.rows import read_labelled
+from modelgpt_cli.domains.image.rows import LabelledPictures, read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
@@ -71,7 +72,7 @@ class ImageBuild(BackboneBuild):
         """The usual way: generate, see the pictures once, cross-validate, and solve the head on them all."""
         schema = dataset.schema
         notes = self.first_notes(dataset, check_fingerprint, "pictures")
-        read = read_labelled(dataset, self.head_rows(dataset, notes, "pictures"), self.view)
+        read = self._read(dataset, self.head_rows(dataset, notes, "pictures"))
         notes += read.notes
         rows, self.shown = read.rows, read.shown
         target = one_hot(read.cells, schema.classes)
@@ -84,6 +85,9 @@ class ImageBuild(BackboneBuild):
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
         self.report(blueprint, fit, len(rows), "pictures")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
+
+    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledPictures:
+        return read_labelled(dataset, frame, self.view)
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""

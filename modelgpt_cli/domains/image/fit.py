@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.head import HeadSource
+from modelgpt_cli.domains.head import STRENGTHS, HeadSource
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View, normalise
@@ -38,6 +38,7 @@ class Adapted(HeadSource):
     trunk: nn.Module
     view: View
     scaling: Scaling | None = None
+    strengths: tuple[float, ...] = (*STRENGTHS, 1 / 16, 1 / 64)  # pictures may be far from all that the trunk has seen
 
     @torch.inference_mode()
     def features(self, rows: Pictures) -> Tensor:
