@@ -99,6 +99,17 @@ def test_solved_head_survives_texts_that_repeat_and_one_sided_labels(n: int) -> 
     torch.testing.assert_close(phi @ number, phi[:, :1], atol=1e-2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("size", [1e3, 1e5])
+def test_inputs_far_larger_than_any_seen_are_solved_all_the_same(size: float) -> None:
+    torch.manual_seed(0)
+    phi = with_bias(torch.randn(24, 40) * size)
+    target = torch.eye(3)[torch.arange(24) % 3]
+    prior, precision = torch.zeros(41, 3), torch.full((41,), 0.05)
+    weight = posterior_rows(phi, target, prior, precision, regression=False)
+    assert weight.isfinite().all()
+    assert ((phi @ weight).argmax(1) == target.argmax(1)).all()
+
+
 def test_the_signal_comes_through_the_solver() -> None:
     phi, target, prior, precision = problem(20, 30, 3)
     for tensor in (phi, prior, precision):

@@ -52,7 +52,9 @@ def posterior_rows(
     if regression:
         dual = torch.linalg.solve(gram + identity, target - offset)
         return prior + scaled.T @ dual
-    root = torch.linalg.cholesky(CURVATURE * gram + identity)
+    # In float64: rounding must not outweigh the identity, however large the inputs.
+    exact = phi.double() @ scaled.double().T
+    root = torch.linalg.cholesky(CURVATURE * exact + identity.double()).to(phi.dtype)
 
     def step(dual: Tensor) -> Tensor:
         error = target - (offset + gram @ dual).softmax(1)
