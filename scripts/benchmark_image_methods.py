@@ -282,7 +282,7 @@ def _start(
 LIBRARIES = ("torch", "torchvision")
 PROBED = (*LIBRARIES, "scikit-learn")
 OURS = ("modelgpt-cli", *LIBRARIES, "peft")
-FINETUNE = Plan(batch=32, lr=1e-4, head_lr=1e-3, epochs=20, held_out=HELD_OUT, patience=20)
+FINETUNE = Plan(batch=32, lr=1e-4, head_lr=1e-2, epochs=20, held_out=HELD_OUT, patience=20)
 LORA = replace(FINETUNE, lr=1e-3, lora=True)
 DOMAIN_METHODS: dict[str, Method] = {
     "probe_source": Method(partial(probe, search=True, source=True), packages=PROBED),
