@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,15 @@ ROWS = [
     f"{5 + i % 7 / 10},{3 + i % 5 / 10},{1 + i % 3},{0.2 + i % 3},{['setosa', 'virginica'][i % 2]}" for i in range(40)
 ]
 TABLE = "\n".join([HEADER, *ROWS, ""])
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """A file as a zip archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, content)
+    return packed.getvalue()
+
 
 # name → content, words of the error
 UNREADABLE: dict[str, tuple[str | bytes, str]] = {
@@ -32,7 +43,8 @@ UNREADABLE: dict[str, tuple[str | bytes, str]] = {
     "no.parquet": (b"PAR1" + b"x" * 99, "damaged or cut short"),
     "no.xlsx": (b"PK\x03\x04" + b"x" * 99, "damaged or cut short"),
     "old.xls": (b"\xd0\xcf\x11\xe0" + b"\0" * 99, "old Excel file"),
-    "table.zip": (b"PK\x03\x04" + b"\0" * 99, "Unpack it"),
+    "cut.zip": (b"PK\x03\x04" + b"\0" * 99, "damaged or cut short"),
+    "table.zip": (zipped("table.csv", b"a,species\n1,x\n"), "Unpack it"),
     "half.jsonl": ('{"a": 1, "species": "x"}\n{"a": 2,\n', "line 2 is not valid JSON"),
     "lists.jsonl": ('{"a": 1, "species": "x"}\n[1, 2]\n', "line 2 is not a JSON object"),
 }
