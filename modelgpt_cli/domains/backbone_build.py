@@ -18,7 +18,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.build import BuildOptions, provenance
 from modelgpt_cli.domains.head import HeadFit
-from modelgpt_cli.domains.tasks import label_text, make_words
+from modelgpt_cli.domains.tasks import class_indices, label_text, make_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
@@ -189,8 +189,7 @@ class BackboneBuild(ABC):
 
 def one_hot(cells: np.ndarray, classes: Sequence[str]) -> Tensor:
     """Labels (N,) as float (N, C)."""
-    place = {label: k for k, label in enumerate(classes)}
-    labels = torch.tensor([place[cell] for cell in cells])
+    labels = torch.from_numpy(class_indices(cells, classes))
     return torch.nn.functional.one_hot(labels, len(classes)).float()
 
 

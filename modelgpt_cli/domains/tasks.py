@@ -8,10 +8,10 @@ Shapes: n rows, C classes, E embedding size, V wordings of the class names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -270,6 +270,12 @@ def _naming(task: Task[R], chosen: np.ndarray, rng: np.random.Generator, draw: D
         return np.zeros(len(chosen), dtype=np.int64)
     naming: np.ndarray = rng.integers(len(task.names), size=len(chosen))
     return naming
+
+
+def class_indices(cells: Iterable[Any], classes: Sequence[str]) -> np.ndarray:
+    """Labels (N,) as their places among the classes, int64 (N,)."""
+    place = {label: k for k, label in enumerate(classes)}
+    return np.array([place[cell] for cell in cells], dtype=np.int64)
 
 
 def label_text(label: str) -> str:

@@ -24,6 +24,7 @@ from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.training.adapter_config import AdapterTrainConfig
 from modelgpt_cli.training.loss import send_back
 from modelgpt_cli.training.run import TrainingRun
+from modelgpt_cli.training.schedule import write_config
 
 VALIDATION_STREAM = 1_000_003
 SHOTS = (0, 4, 16)
@@ -91,6 +92,20 @@ class AdapterTraining(TrainingRun[AdapterGenerator], Generic[R]):
         rows *= shares.weights
         self.proportions = rows / rows.sum()
         super().__init__(config, out, device, generator, config.init)
+
+    def complete(self, resume: bool) -> AdapterReport:
+        """Begin or go on, to the end.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After SIGINT, once the state is saved.
+        """
+        if resume:
+            self.restore()
+        write_config(self.out, self.config.to_dict())
+        rate = self.train()
+        return AdapterReport(self.out, self.step, self.seconds, rate, self.best["mean"], self.best["step"])
 
     @abstractmethod
     def adapt(self, training: bool) -> None:

@@ -26,7 +26,7 @@ from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import ImageTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
 from modelgpt_cli.training.image_teacher import ConceptList, Teacher, concept_heads
-from modelgpt_cli.training.schedule import open_run, write_config
+from modelgpt_cli.training.schedule import open_run
 
 log = logging.getLogger("modelgpt")
 SCALING_PICTURES = 256
@@ -77,11 +77,7 @@ def train_images(
     loaded = load_backbone(find_card(settings.backbone), settings.backbone_weights)
     taught = not resume and settings.init is None  # otherwise the checkpoint holds the concepts' heads
     run = ImageTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded), taught=taught)
-    if resume:
-        run.restore()
-    write_config(out, settings.to_dict())
-    rate, best = run.train(), run.best
-    return AdapterReport(out, run.step, run.seconds, rate, best["mean"], best["step"])
+    return run.complete(resume)
 
 
 def load_tasks(settings: ImageTrainConfig, backbone: Backbone) -> list[ImageTask]:
@@ -160,6 +156,7 @@ class ImageTraining(AdapterTraining[Pictures]):
         """Let the unadapted trunk see every view of the pictures once; what it makes of them is kept beside the run."""
         path = self.out / "features.safetensors"
         kept = load_file(path) if path.exists() else {}
+        known = len(kept)
         self.adapt(False)
         for task in tqdm(tasks, desc="features", disable=None):
             for kind, part in task.parts.items():
@@ -167,8 +164,9 @@ class ImageTraining(AdapterTraining[Pictures]):
                 if name not in kept:
                     kept[name] = self._views(part.rows, views if kind == "train" else 1)
                 part.rows.features = kept[name]
-        self.out.mkdir(parents=True, exist_ok=True)
-        save_file(kept, str(path))
+        if len(kept) > known:
+            self.out.mkdir(parents=True, exist_ok=True)
+            save_file(kept, str(path))
 
     def _views(self, rows: Pictures, count: int) -> Tensor:
         """Features (N, V, E): of the pictures as they are, then of changed ones."""

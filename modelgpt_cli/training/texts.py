@@ -20,7 +20,7 @@ from modelgpt_cli.domains.text.tokens import Encoded, prepare_tokenizer
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import TextTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
-from modelgpt_cli.training.schedule import open_run, write_config
+from modelgpt_cli.training.schedule import open_run
 
 log = logging.getLogger("modelgpt")
 
@@ -66,11 +66,7 @@ def train_texts(
     )  # fmt: skip
     loaded = load_backbone(replace(find_card(settings.backbone), max_tokens=settings.max_tokens))
     run = TextTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
-    if resume:
-        run.restore()
-    write_config(out, settings.to_dict())
-    rate, best = run.train(), run.best
-    return AdapterReport(out, run.step, run.seconds, rate, best["mean"], best["step"])
+    return run.complete(resume)
 
 
 def load_tasks(settings: TextTrainConfig, backbone: Backbone) -> list[TextTask]:

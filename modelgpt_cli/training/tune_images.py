@@ -20,6 +20,7 @@ from modelgpt_cli.domains.image.embed import changed
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Pictures, read_labelled
+from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.training.tune import check_labels
 from modelgpt_cli.training.tune_backbone import BackboneTuning, Tuned
 
@@ -66,8 +67,7 @@ def read_images(model: ImageModel, data: str | Path, seed: int) -> tuple[Picture
     dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
-    place = {label: k for k, label in enumerate(b.labels)}
-    return read.rows, np.array([place[cell] for cell in read.cells], dtype=np.int64), read.shown
+    return read.rows, class_indices(read.cells, b.labels), read.shown
 
 
 def _sampled(dataset: Dataset, seed: int) -> pd.DataFrame:

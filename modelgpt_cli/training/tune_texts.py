@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.training.tune import check_labels
@@ -55,8 +56,7 @@ def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, 
     if b.task == "regression":
         return model.encode(dataset.sample), cells.to_numpy(dtype=np.float32)
     check_labels(b, dataset.schema.classes)
-    place = {label: k for k, label in enumerate(b.labels)}
-    return model.encode(dataset.sample), np.array([place[cell] for cell in cells], dtype=np.int64)
+    return model.encode(dataset.sample), class_indices(cells, b.labels)
 
 
 def tune_texts(

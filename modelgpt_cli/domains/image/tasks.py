@@ -21,7 +21,7 @@ from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.picture_source import read_pictures
 from modelgpt_cli.domains.image.preprocess import View, pixels
 from modelgpt_cli.domains.image.rows import Pictures
-from modelgpt_cli.domains.tasks import Episode, Part, Task, hashed, label_text, wordings_of
+from modelgpt_cli.domains.tasks import Episode, Part, Task, class_indices, hashed, label_text, wordings_of
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -120,7 +120,7 @@ def split_set(name: str, card: Mapping[str, Any], dataset: Dataset, view: View) 
     """A dataset as a set, by domain where there are any, each split into pictures to learn from and to be judged by."""
     rows, labels, domains = read_rows(dataset, view)
     classes = dataset.schema.classes
-    y = np.array([classes.index(label) for label in labels], dtype=np.int64)
+    y = class_indices(labels, classes)
     found = []
     for domain in sorted(set(domains)):
         kept = np.flatnonzero(domains == domain)
