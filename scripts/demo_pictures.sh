@@ -7,11 +7,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 . "$ROOT/scripts/environment.sh"
 
-run() {
-  printf '\n$ %s\n' "$*" >&2
-  "$@"
-}
-
 install_modelgpt ""
 cd "$ROOT"
 export PATH="$VENV/bin:$PATH"

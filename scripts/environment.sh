@@ -1,8 +1,14 @@
-# Sourced by demo.sh and test.sh: the checkout's .venv, made and filled where needed. Expects ROOT.
+# Sourced by the demos and test.sh: the checkout's .venv, made and filled where needed. Expects ROOT.
 
 VENV="$ROOT/.venv"
 
 say() { printf '\n==> %s\n' "$*" >&2; }
+
+# Show a command, then run it.
+run() {
+  printf '\n$ %s\n' "$*" >&2
+  "$@"
+}
 
 fail() {
   printf 'Error: %s\n' "$1" >&2
