@@ -18,7 +18,7 @@ import numpy as np
 
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.preprocess import View
-from modelgpt_cli.domains.image.tasks import PictureSet, held_out, read_set, set_cards, split_set
+from modelgpt_cli.domains.image.tasks import PictureSet, held_out, read_set, set_cards, set_of, split_set
 from modelgpt_cli.domains.tasks import Part
 from modelgpt_cli.errors import ModelGPTError
 
@@ -122,23 +122,23 @@ class Sets:
         """
         sets = self.names(part)
         if wanted is not None:
-            if absent := {name.split("/")[0] for name in wanted} - set(sets):
+            if absent := {set_of(name) for name in wanted} - set(sets):
                 raise SystemExit(f"No such set: {', '.join(sorted(absent))}. There are: {', '.join(sets)}.")
-            sets = [name for name in sets if name in {w.split("/")[0] for w in wanted}]
+            sets = [name for name in sets if name in {set_of(w) for w in wanted}]
         found = [task for name in sets for task in self.read(name)]
         if wanted is None:
             return found
         if absent := {w for w in wanted if w not in sets and w not in found}:
             raise SystemExit(f"No such task: {', '.join(sorted(absent))}. There are: {', '.join(found)}.")
-        return [task for task in found if task in wanted or task.split("/")[0] in wanted]
+        return [task for task in found if task in wanted or set_of(task) in wanted]
 
     def task(self, name: str) -> PictureSet:
         """A task, read with all of its set."""
-        return self.read(name.split("/")[0])[name]
+        return self.read(set_of(name))[name]
 
     def others(self, name: str) -> list[PictureSet]:
         """The other domains of its set."""
-        return [one for other, one in self.read(name.split("/")[0]).items() if other != name]
+        return [one for other, one in self.read(set_of(name)).items() if other != name]
 
 
 def domain_of(name: str) -> str:

@@ -25,7 +25,7 @@ from modelgpt_cli.domains.image.build import ImageBuild
 from modelgpt_cli.domains.image.fit import Adapted
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.rows import LabelledPictures, Pictures
-from modelgpt_cli.domains.image.tasks import PictureSet
+from modelgpt_cli.domains.image.tasks import PictureSet, set_of
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 IMAGE, LABEL = "image", "label"
@@ -47,7 +47,7 @@ class Generators:
         """The checkpoint for a task, or None where only a shipped one can be."""
         if self.pattern is None:
             return None
-        return self.pattern.replace("{set}", task.split("/")[0]).replace("{domain}", domain_of(task))
+        return self.pattern.replace("{set}", set_of(task)).replace("{domain}", domain_of(task))
 
     def missing(self, tasks: list[str]) -> list[str]:
         """Files that are not there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -136,5 +137,13 @@ class ImageTrainConfig(AdapterTrainConfig):
     hidden_names: float = 0.5
     misled: float = 0.3
     least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"views": 0}
+    set_weights: dict[str, Any] = field(default_factory=dict)
+    """By set: how many times as often as others of their size its tasks are drawn."""
     judged: tuple[str, ...] = ()
     """Tasks (``set/domain``) that are not trained on, though others of their set are, and judged at validations."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, weight in self.set_weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+                raise UsageError(f"set_weights: {name} must have a number above 0, not {weight!r}.")

@@ -20,7 +20,7 @@ from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
-from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks
+from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import ImageTrainConfig
@@ -85,7 +85,7 @@ def load_tasks(settings: ImageTrainConfig, backbone: Backbone) -> list[ImageTask
     log.info("Reading the sets of pictures with cards in %s ...", settings.tasks)
     view = View.of(backbone.card.encoder_config())
     found = read_tasks(str(settings.tasks), TextEncoder(), view, settings.wordings)
-    return [task for task in found if not {task.name, task.name.split("/")[0]} & set(settings.exclude)]
+    return [task for task in found if not {task.name, set_of(task.name)} & set(settings.exclude)]
 
 
 class ImageTraining(AdapterTraining[Pictures]):
@@ -107,7 +107,7 @@ class ImageTraining(AdapterTraining[Pictures]):
         train = [t for t in tasks if not held_out(t.name, config.holdout) and t.name not in aside]
         shares = Shares(
             train=train,
-            weights=[1.0] * len(train),
+            weights=[config.set_weights.get(set_of(t.name), 1.0) for t in train],
             judged={
                 "unseen": [t for t in tasks if held_out(t.name, config.holdout)],
                 "domain": [t for t in tasks if t.name in aside],

@@ -33,9 +33,14 @@ TEST_SHARE = 0.4
 DOMAIN = "domain"
 
 
+def set_of(name: str) -> str:
+    """The set that a task, ``<set>`` or ``<set>/<domain>``, is of."""
+    return name.partition("/")[0]
+
+
 def held_out(name: str, share: float) -> bool:
     """Whether a set is kept for validation: by hash of its name, with all of its domains."""
-    return hashed(name.split("/")[0]) < share
+    return hashed(set_of(name)) < share
 
 
 def read_tasks(
