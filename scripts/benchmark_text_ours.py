@@ -23,7 +23,7 @@ from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.requirement_generator.requirement import Requirement
-from modelgpt_cli.training.tune_texts import tune_texts
+from modelgpt_cli.training.tune_texts import TextTuning
 
 GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
 """Another checkpoint than the shipped one."""
@@ -120,7 +120,7 @@ def ours(
         facts: dict[str, Any] = {"dtype": "fp32", "generator": made["generator"]["sha256"][:12], **made.get("head", {})}
         if tune:
             y = _codes(labels, classes) if classes else labels.astype(np.float32)
-            _, _, kept = tune_texts(model, model.encode(_frame(texts, pairs)), y, epochs=tune, seed=seed)
+            _, _, kept = TextTuning(model).run(model.encode(_frame(texts, pairs)), y, epochs=tune, seed=seed)
             facts |= {"kept": kept}
         return Built(model, None if tune else (requirement, tuple(classes)), facts)
 

@@ -28,7 +28,7 @@ from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.trunks import norms
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.training import tune_images as tuning
-from modelgpt_cli.training.tune_images import read_images, tune_images
+from modelgpt_cli.training.tune_images import ImageTuning, read_images
 
 SIDE = 32
 LABELS = tuple(KINDS)
@@ -112,7 +112,7 @@ def test_batchnorm_let_go_is_what_degrades_a_model(monkeypatch: pytest.MonkeyPat
     first.head_bias.data = torch.from_numpy(head.intercept_.astype(np.float32))
 
     def tuned() -> tuple[float, float]:
-        before, after, _ = tune_images(ImageModel(first.blueprint, first.state()), rows, y, batch_size=2, lr=2e-5)
+        before, after, _ = ImageTuning(ImageModel(first.blueprint, first.state())).run(rows, y, batch_size=2, lr=2e-5)
         return before["log_loss"], after["log_loss"]
 
     before, frozen = tuned()
@@ -128,7 +128,7 @@ def test_what_was_better_before_is_restored_exactly() -> None:
     model = model_of()
     rows, y = lit(24, seed=2)
     expected = model.predict_seen(rows.values)
-    before, after, kept = tune_images(model, rows, y % 2, lr=1.0, batch_size=4)
+    before, after, kept = ImageTuning(model).run(rows, y % 2, lr=1.0, batch_size=4)
     assert kept == "before"
     assert not after["log_loss"] < before["log_loss"]
     assert all(torch.equal(value, _cats_and_dogs().state()[name]) for name, value in model.state().items())
@@ -180,7 +180,7 @@ def test_what_cannot_be_tuned_on_is_refused(bench: Bench, tmp_path: Path) -> Non
     texts = bench.write("texts.csv", "label,text\ncat,It purrs.\ndog,It barks.\n" * 4)
     bench.refuse(2, "has no column of pictures", "tune", model, "--data", texts, "-o", "tuned.onnx")
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
-        tune_images(model_of(), lit(1, 0)[0], np.zeros(1, np.int64))
+        ImageTuning(model_of()).run(lit(1, 0)[0], np.zeros(1, np.int64))
 
 
 def test_tuning_takes_a_sample_of_many_pictures(

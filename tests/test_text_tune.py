@@ -13,7 +13,7 @@ from tiny_texts import Make, build_tiny, stars_frame, topics_frame, write_world
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.training import tune_texts as tuning
-from modelgpt_cli.training.tune_texts import read_texts, tune_texts
+from modelgpt_cli.training.tune_texts import TextTuning, read_texts
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_tuning_keeps_the_better(make: Make, tmp_path: Path) -> None:
     topics_frame(120, seed=5).to_csv(tmp_path / "more.csv", index=False)
     rows, y = read_texts(built.model, tmp_path / "more.csv", 0)
     assert (len(rows), y.dtype, y.max()) == (120, np.int64, 2)
-    before, after, kept = tune_texts(built.model, rows, y, epochs=6, lr=2e-3)
+    before, after, kept = TextTuning(built.model).run(rows, y, epochs=6, lr=2e-3)
     assert kept == "after"
     assert after["log_loss"] < 0.6 * before["log_loss"]
     assert after["accuracy"] > before["accuracy"]
@@ -47,7 +47,7 @@ def test_what_was_better_before_is_restored_exactly(make: Make) -> None:
     rows = built.model.encode(frame)
     y = np.array([built.model.blueprint.labels.index(label) for label in frame["label"]])
     expected = built.probabilities("goal", "soup")
-    before, after, kept = tune_texts(built.model, rows, y, epochs=1, lr=10.0)
+    before, after, kept = TextTuning(built.model).run(rows, y, epochs=1, lr=10.0)
     assert kept == "before"
     assert after["log_loss"] >= before["log_loss"]
     assert all(torch.equal(value, state[name]) for name, value in built.model.state().items())
@@ -58,9 +58,8 @@ def test_tuning_a_number(make: Make) -> None:
     built = make(stars_frame(60))
     built.model.head_bias.data += 3.0  # three standard deviations off
     frame = stars_frame(100, seed=3)
-    before, after, kept = tune_texts(
-        built.model, built.model.encode(frame), frame["stars"].to_numpy(np.float32), epochs=10, lr=2e-3
-    )
+    rows, y = built.model.encode(frame), frame["stars"].to_numpy(np.float32)
+    before, after, kept = TextTuning(built.model).run(rows, y, epochs=10, lr=2e-3)
     assert kept == "after"
     assert after["rmse"] < 0.7 * before["rmse"]
 
@@ -71,7 +70,7 @@ def test_tuning_is_a_function_of_the_seed(make: Make) -> None:
     for seed in (0, 0, 1):
         built = make(topics_frame(30))
         y = np.array([built.model.blueprint.labels.index(label) for label in frame["label"]])
-        found.append(tune_texts(built.model, built.model.encode(frame), y, seed=seed)[1]["log_loss"])
+        found.append(TextTuning(built.model).run(built.model.encode(frame), y, seed=seed)[1]["log_loss"])
     assert found[0] == found[1] != found[2]
 
 
@@ -81,7 +80,7 @@ def test_classes_that_the_model_does_not_know_are_refused(make: Make, tmp_path: 
     with pytest.raises(UsageError, match="a class that the model doesn't know: 'money'"):
         read_texts(built.model, tmp_path / "more.csv", 0)
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
-        tune_texts(built.model, built.model.encode(topics_frame(1)), np.zeros(1, np.int64))
+        TextTuning(built.model).run(built.model.encode(topics_frame(1)), np.zeros(1, np.int64))
 
 
 def test_tuning_takes_a_sample_of_many_rows(

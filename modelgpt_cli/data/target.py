@@ -75,6 +75,8 @@ def choose_target(table: Table, target: str | None, texts: Collection[str] = ())
             f"Its columns: {', '.join(table.columns)}.",
             "Give a file with a column of labels or scores too.",
         )
+    if len(others) == 1:
+        return others[0]  # nothing is guessed, so there is nothing to tell
     lower = {name.lower(): name for name in reversed(others)}
     for name in TARGET_NAMES:
         if name in lower:

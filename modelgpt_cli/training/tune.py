@@ -84,15 +84,15 @@ def tune(
     if batch_size is not None:
         common["batch_size"] = batch_size
     if target.blueprint.domain == "text":
-        from modelgpt_cli.training.tune_texts import read_texts, tune_texts
+        from modelgpt_cli.training.tune_texts import TextTuning, read_texts
 
         texts = read_texts(target, data, seed)
-        (before, after, kept), rows = tune_texts(target, *texts, **common), len(texts[1])
+        (before, after, kept), rows = TextTuning(target).run(*texts, **common), len(texts[1])
     elif target.blueprint.domain == "image":
-        from modelgpt_cli.training.tune_images import read_images, tune_images
+        from modelgpt_cli.training.tune_images import ImageTuning, read_images
 
         pictures, y, shown = read_images(target, data, seed)
-        (before, after, kept), rows = tune_images(target, pictures, y, **common), len(y)
+        (before, after, kept), rows = ImageTuning(target).run(pictures, y, **common), len(y)
     else:
         from modelgpt_cli.training.tune_tables import read_table, tune_arrays
 

@@ -1,6 +1,6 @@
 """ModelGPT-F for models with a backbone, texts and pictures: finetuning it and the head, kept only where it helps.
 
-`tune_texts` and `tune_images` say how their rows become outputs. Shapes: N rows, n rows of a batch, C classes.
+`TextTuning` and `ImageTuning` say how their rows become outputs. Shapes: N rows, n rows of a batch, C classes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Pictures, read_labelled
 from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.training.tune import check_labels
-from modelgpt_cli.training.tune_backbone import BackboneTuning, Tuned
+from modelgpt_cli.training.tune_backbone import BackboneTuning
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 10_000
@@ -80,18 +80,3 @@ def _sampled(dataset: Dataset, seed: int) -> pd.DataFrame:
     drawn = sampler.result(stratified=True)
     log.warning("Tuning on a sample of %d of %d pictures.", len(drawn), dataset.n_rows)
     return drawn
-
-
-def tune_images(
-    model: ImageModel,
-    rows: Pictures,
-    y: np.ndarray,
-    *,
-    epochs: int = 1,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-) -> Tuned:
-    """Finetune in place; see `BackboneTuning.run`."""
-    return ImageTuning(model).run(rows, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, device=device)

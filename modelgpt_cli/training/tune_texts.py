@@ -16,7 +16,7 @@ from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.training.tune import check_labels
-from modelgpt_cli.training.tune_backbone import BackboneTuning, Tuned
+from modelgpt_cli.training.tune_backbone import BackboneTuning
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 50_000
@@ -57,18 +57,3 @@ def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, 
         return model.encode(dataset.sample), cells.to_numpy(dtype=np.float32)
     check_labels(b, dataset.schema.classes)
     return model.encode(dataset.sample), class_indices(cells, b.labels)
-
-
-def tune_texts(
-    model: TextModel,
-    rows: Encoded,
-    y: np.ndarray,
-    *,
-    epochs: int = 1,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-) -> Tuned:
-    """Finetune in place; see `BackboneTuning.run`."""
-    return TextTuning(model).run(rows, y, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, device=device)
