@@ -33,6 +33,7 @@ def line(tmp_path: Path, bench: Bench) -> list[object]:
     settings = SETTINGS | {"judged": ["others"], "teacher_card": "resnet18_layer3", "concepts": {"dog": ["151-268"]}}
     settings |= {"teacher": str(tmp_path / "trunk.safetensors"), "validate_every": 2}
     (bench.folder / "heads.yaml").write_text(yaml.safe_dump(settings | {"views": 2}))
+    del settings["teacher"]  # it has said all that is needed
     (bench.folder / "all.yaml").write_text(yaml.safe_dump(settings | {"init": "heads/generator.safetensors"}))
     card = ["--backbone", "resnet18_layer3", "--backbone-weights", tmp_path / "trunk.safetensors"]
     return ["meta-train", "--domain", "image", "--tasks", tasks, *card]
@@ -62,6 +63,15 @@ def test_heads_first_then_all(bench: Bench, line: list[object], tmp_path: Path) 
     trained = load_file(bench.folder / "all" / "generator.safetensors")
     torch.testing.assert_close(trained["concepts.heads"], begun["concepts.heads"])
     assert any(trained[name].any() for name in factors), "and then LoRA is trained"
+
+    other = {name: value + 0.1 for name, value in load_file(tmp_path / "trunk.safetensors").items()}
+    save_file(other, str(tmp_path / "other.safetensors"))
+    refused = bench.run(
+        *line[:-1], tmp_path / "other.safetensors", "--config", "all.yaml", "--steps", "1", "--out", "other"
+    )
+    assert refused.code == 1
+    assert "was trained for other weights" in refused.err
+    assert not (bench.folder / "other").exists()
 
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
     build = ["build", "--req", "req.txt", *line[5:], "--generator", "all", "-o", "model.onnx"]

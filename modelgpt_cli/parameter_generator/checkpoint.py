@@ -72,7 +72,14 @@ def load_adapter_generator(
     return generator.to(device), header
 
 
-def _read(path: str | Path, device: str, domain: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def read_header(path: str | Path, domain: str) -> dict[str, Any]:
+    """The header of a checkpoint of a domain, with `sha256` of the file added; errors as `load_generator` has them."""
+    return _read(path, "cpu", domain, tensors=False)[0]
+
+
+def _read(
+    path: str | Path, device: str, domain: str, *, tensors: bool = True
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Header and tensors of a checkpoint of a domain."""
     path = Path(path)
     if not path.is_file():
@@ -80,7 +87,7 @@ def _read(path: str | Path, device: str, domain: str) -> tuple[dict[str, Any], d
     try:
         with safe_open(str(path), "pt", device=device) as file:
             header = json.loads((file.metadata() or {}).get("modelgpt", "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ModelGPTError(f"{path} is not a generator checkpoint.", str(error)) from error
     if not header or "generator" not in header:

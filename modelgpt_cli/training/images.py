@@ -21,7 +21,9 @@ from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
+from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.parameter_generator.checkpoint import read_header
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.adapter_config import ImageTrainConfig
 from modelgpt_cli.training.adapters import AdapterReport, AdapterTraining, Shares
@@ -114,8 +116,9 @@ class ImageTraining(AdapterTraining[Pictures]):
             },
         )
         concepts = ConceptList.of(config.concepts) if config.teacher is not None else ConceptList([], [])
+        count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
-        sizes = config.sizes(backbone.card.name, backbone.size, len(concepts.names))
+        sizes = config.sizes(backbone.card.name, backbone.size, count)
         generator = make_image_generator(sizes, backbone, self._scaling(train))
         if taught and config.teacher is not None:
             self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
@@ -188,3 +191,17 @@ class ImageTraining(AdapterTraining[Pictures]):
             return scaling_of(self.generator).inputs(kept[every, view].float())
         features = embed(self.backbone, lora, rows, bf16=self.bf16, change=self.training)
         return scaling_of(self.generator).inputs(features)
+
+
+def _known_concepts(path: str, backbone: Backbone) -> int:
+    """How many concepts the generator has that a run starts from.
+
+    Raises
+    ------
+    ModelGPTError
+        It isn't one, or was trained for other weights of the backbone.
+    """
+    header = read_header(path, "image")
+    if header.get("trunk") != backbone.weights:
+        raise ModelGPTError(f"{path} was trained for other weights of {backbone.card.name!r}.", hint="Start afresh.")
+    return int(header["generator"]["concepts"])
