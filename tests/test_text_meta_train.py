@@ -14,6 +14,7 @@ import yaml
 from bad_input import Bench
 from safetensors.torch import load_file
 from tiny_texts import SIZE, loaded, tiny_backbone, tiny_generator, write_tasks
+from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.domains.episode import run_episode
 from modelgpt_cli.domains.head import episode_loss
@@ -21,6 +22,7 @@ from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.training.adapter_config import TextTrainConfig
 from modelgpt_cli.training.loss import send_back
+from modelgpt_cli.training.run import running_average
 from modelgpt_cli.training.settings import read_settings
 from modelgpt_cli.training.texts import TextTraining, load_tasks, train_texts
 
@@ -259,6 +261,20 @@ def test_the_best_average_is_what_is_kept(
     last, kept = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("last", "generator"))
     assert any(not torch.equal(last[f"average.module.{name}"], value) for name, value in kept.items())
     assert any(not torch.equal(last[f"model.{n}"], last[f"average.module.{n}"]) for n in kept)
+
+
+def test_the_average_of_a_short_run_is_near_its_end() -> None:
+    weight = torch.nn.Linear(1, 1, bias=False)
+    average = AveragedModel(weight, multi_avg_fn=running_average(0.995))
+    for value in [0.0] + 100 * [1.0]:
+        weight.weight.data.fill_(value)
+        average.update_parameters(weight)
+    assert float(average.module.weight) > 0.99
+    for _ in range(2000):
+        average.update_parameters(weight)
+    weight.weight.data.fill_(2.0)
+    average.update_parameters(weight)
+    assert float(average.module.weight) == pytest.approx(1.005, abs=1e-4), "and a long one's changes slowly"
 
 
 def test_a_run_can_start_from_a_generator(world: Path, config: Path, tmp_path: Path) -> None:

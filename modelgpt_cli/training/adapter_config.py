@@ -26,7 +26,7 @@ class AdapterTrainConfig(RunSettings):
     validate_every: int = 250
     width: int = 256
     average: float = 0.995
-    """Decay of the running average of the weights, which is what is validated and kept."""
+    """Decay of the running average of the weights (less at first), which is what is validated and kept."""
     prior_weight: float = 0.5
     """Weight of the loss of the generated head alone (requirement-only) beside the posterior head's."""
     penalty: float = 1e-3

@@ -9,11 +9,13 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
@@ -24,6 +26,7 @@ from modelgpt_cli.training.schedule import Plan, learning_rate, progress, take_s
 
 log = logging.getLogger("modelgpt")
 G = TypeVar("G", Generator, AdapterGenerator)
+Weights: TypeAlias = "tuple[Tensor, ...] | list[Tensor]"
 
 
 class RunConfig(Plan, Protocol):
@@ -41,6 +44,19 @@ class RunConfig(Plan, Protocol):
     def validate_every(self) -> int: ...
 
     def to_dict(self) -> dict[str, Any]: ...
+
+
+def running_average(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
+    """The update of an exponential average that forgets faster at first: a short run ends far from where it began."""
+
+    @torch.no_grad()
+    def update(averaged: Weights, current: Weights, steps: Tensor | int) -> None:
+        n = float(steps)
+        kept = min(decay, (1 + n) / (10 + n))
+        for old, new in zip(averaged, current, strict=True):
+            old.lerp_(new, 1 - kept)
+
+    return update
 
 
 class TrainingRun(ABC, Generic[G]):
@@ -67,7 +83,7 @@ class TrainingRun(ABC, Generic[G]):
         self.generator: G = generator.to(device)
         if init is not None and not (out / "last.safetensors").exists():
             warm_start(self.generator, init)
-        self.averaged = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+        self.averaged = AveragedModel(self.generator, multi_avg_fn=running_average(config.average))
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )

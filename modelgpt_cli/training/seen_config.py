@@ -20,7 +20,7 @@ class SeenConfig(RunSettings):
     warmup: int = 200
     decay_from: float = 0.3
     average: float = 0.998
-    """Decay of the running average of the weights, which is what is validated and kept."""
+    """Decay of the running average of the weights (less at first), which is what is validated and kept."""
     word_noise: float = 0.3
     """Standard deviation of the noise on a sentence's embedding, whose root mean square is 1."""
     sentence_dropout: float = 0.1

@@ -6,6 +6,7 @@ Shapes: N pictures, S pixels a side, E features.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ LEAST_AREA = 0.5
 """Share of a picture that a changed one shows, at least."""
 BRIGHTNESS = 0.25
 """By how much a changed picture is brighter or darker, at most."""
+COLOURS = (0.4, 0.4, 0.4, 0.1)
+"""By how much a recoloured one differs in brightness, contrast, saturation and hue, at most."""
+GREY = 0.2
+"""Share of pictures that are made grey, where colours are changed."""
 
 
 def embed(
@@ -34,28 +39,34 @@ def embed(
     Parameters
     ----------
     change : bool
-        Show each picture mirrored, cropped and lit at random, from torch's global generator.
+        Show each picture mirrored, cropped, lit and coloured at random, from torch's global generator.
     """
     view = View.of(backbone.card.encoder_config())
     device = next(backbone.parameters()).device
     parts = []
     for values in rows.values.split(BATCH):
-        seen = changed(values) if change else values
+        seen = changed(values, colours=True) if change else values
         x = normalise(seen.to(device), view).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             parts.append(backbone(x, lora).float())
     return torch.cat(parts)
 
 
-def changed(values: Tensor) -> Tensor:
-    """Pictures uint8 (N, 3, S, S), each mirrored or not, cropped, and made brighter or darker."""
+def changed(values: Tensor, *, colours: bool = False) -> Tensor:
+    """Pictures uint8 (N, 3, S, S), each mirrored or not, cropped, and made brighter or darker.
+
+    With `colours` some are recoloured, and some made grey: other domains than those seen have other colours.
+    """
     from torchvision.transforms import v2
 
+    light: list[Any] = [v2.ColorJitter(brightness=BRIGHTNESS, contrast=BRIGHTNESS)]
+    if colours:
+        light = [v2.RandomApply([v2.ColorJitter(*COLOURS)], p=0.8), v2.RandomGrayscale(GREY)]
     change = v2.Compose(
         [
             v2.RandomResizedCrop(values.shape[-1], scale=(LEAST_AREA, 1.0), antialias=True),
             v2.RandomHorizontalFlip(),
-            v2.ColorJitter(brightness=BRIGHTNESS, contrast=BRIGHTNESS),
+            *light,
         ]
     )
     return torch.stack([change(picture) for picture in values])
