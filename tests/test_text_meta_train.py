@@ -269,12 +269,12 @@ def test_the_average_of_a_short_run_is_near_its_end() -> None:
     for value in [0.0] + 100 * [1.0]:
         weight.weight.data.fill_(value)
         average.update_parameters(weight)
-    assert float(average.module.weight) > 0.99
+    assert average.module.weight.item() > 0.99
     for _ in range(2000):
         average.update_parameters(weight)
     weight.weight.data.fill_(2.0)
     average.update_parameters(weight)
-    assert float(average.module.weight) == pytest.approx(1.005, abs=1e-4), "and a long one's changes slowly"
+    assert average.module.weight.item() == pytest.approx(1.005, abs=1e-4), "and a long one's changes slowly"
 
 
 def test_a_run_can_start_from_a_generator(world: Path, config: Path, tmp_path: Path) -> None:
