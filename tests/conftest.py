@@ -53,7 +53,7 @@ def modelgpt_path() -> str:
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test finds answers that another one has had, nor the user's own providers. The folder of answers is returned."""
+    """No test finds the answers that another one has had, nor the user's own providers. Gives the folder of answers."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setattr("modelgpt_cli.llm.cache.answers_folder", lambda: folder / "answers")

@@ -92,7 +92,7 @@ class LLM:
         return cls(
             model=model or DEFAULT_MODEL,
             base_url=_setting(base_url, "OPENAI_BASE_URL"),
-            api_key=_setting(api_key, "OPENAI_API_KEY"),
+            api_key=(api_key or "").strip() or find_key("OPENAI_API_KEY", None),
             timeout=TIMEOUT if timeout is None else timeout,
             retries=RETRIES if retries is None else retries,
         )
@@ -115,12 +115,10 @@ class LLM:
             )
         # What is known of the provider's own model is not known of another.
         own = model in (None, found.model)
-        if not api_key and found.api_key_env:
-            api_key = find_key(found.api_key_env, found.name)
         return cls(
             model=model or found.model or "",
             base_url=(base_url or "").strip() or found.base_url,
-            api_key=api_key,
+            api_key=api_key or find_key(found.api_key_env, found.name),
             timeout=found.timeout if timeout is None else timeout,
             retries=found.retries if retries is None else retries,
             provider=found.name,

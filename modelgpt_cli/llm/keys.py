@@ -14,22 +14,24 @@ _VALUES = re.compile(r"\b(?:sk-|gsk_|hf_|xai-)[\w-]{16,}|\b[Bb]earer\s+\S{8,}")
 _EXTRA = 'pip install "modelgpt-cli[keyring]"'
 
 
-def find_key(variable: str, provider: str) -> str | None:
-    """Look for a provider's key: in the environment first, then in the keyring, if there is one.
+def find_key(variable: str | None, provider: str | None) -> str | None:
+    """Look for a key: in the environment first, then in the keyring, if there is one.
 
     Parameters
     ----------
-    variable : str
-        Name of the environment variable.
-    provider : str
-        Name that the keyring knows it by.
+    variable : str, optional
+        Name of the environment variable; where there is none, no key is wanted.
+    provider : str, optional
+        Name that the keyring knows it by; where there is none, the keyring is not asked.
 
     Raises
     ------
     UsageError
         If the keyring is there but can't be opened.
     """
-    return os.environ.get(variable, "").strip() or _from_keyring(provider)
+    if not variable:
+        return None
+    return os.environ.get(variable, "").strip() or (_from_keyring(provider) if provider else None)
 
 
 def _from_keyring(provider: str) -> str | None:

@@ -16,7 +16,8 @@ BYTES_PER_TOKEN = 4
 PICTURE_TOKENS, TILE_TOKENS, TILE = 85, 170, 512
 """A picture counts as the first, and the second for each tile, of so many pixels a side, that it begins. That is how
 some vision models count; others take less or several times as much."""
-HOW = "a token per 4 bytes of text; for a picture 85, and 170 per tile of 512 pixels"
+HOW = f"a token per {BYTES_PER_TOKEN} bytes of text"
+HOW_PICTURES = f"{PICTURE_TOKENS} per picture and {TILE_TOKENS} per tile of {TILE} pixels in it"
 """The estimate, for a person."""
 
 

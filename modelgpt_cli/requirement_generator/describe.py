@@ -21,7 +21,7 @@ from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.llm.redact import count_placeholders
 from modelgpt_cli.llm.redact import redact as redact_text
-from modelgpt_cli.llm.usage import HOW, estimate
+from modelgpt_cli.llm.usage import HOW, HOW_PICTURES, estimate
 from modelgpt_cli.requirement_generator.answer import read_answer
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
@@ -241,10 +241,8 @@ def write_sentence(
         _tell_plan(notes, profile, llm, request, recalled.date if recalled else None)
         return write_offline(profile), "offline", shown, notes
     if recalled is not None:
-        _say(
-            notes,
-            f"Nothing was sent: {llm.model} at {llm.host} answered this on {recalled.date}, and --no-cache asks again.",
-        )
+        who = f"{llm.model} at {llm.host}"
+        _say(notes, f"From the cache: {who} answered this on {recalled.date[:10]}. --no-cache asks again.")
         return recalled.value, llm.model, shown, notes
     what = f" and shown {sheet_words(profile.pictures)}" if profile.pictures is not None else ""
     _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{what}.")
@@ -258,9 +256,10 @@ def _tell_plan(notes: list[str], profile: Profile, llm: LLM, request: Mapping[st
     if profile.pictures is not None:
         _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
     usage = estimate(request, _ANSWER_TOKENS)
-    _say(notes, f"It takes {usage.words(llm.prices)}, twice that if the first answer is no use. Estimated: {HOW}.")
+    how = f"{HOW}, {HOW_PICTURES}" if profile.pictures is not None else HOW
+    _say(notes, f"It takes {usage.words(llm.prices)}, twice that if the first answer is no use. Estimated: {how}.")
     if kept:
-        _say(notes, f"The cache holds an answer to it, of {kept}: without --no-cache, nothing will be sent.")
+        _say(notes, f"The cache holds an answer to it, of {kept[:10]}: without --no-cache, nothing will be sent.")
     if not llm.configured:
         without = "no --provider, no base URL and no OPENAI_API_KEY"
         _say(notes, f"As there is {without}, the sentence would be written offline.")
