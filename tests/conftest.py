@@ -51,8 +51,17 @@ def modelgpt_path() -> str:
     return found
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test finds the answers that another one has had, nor the user's own providers. Gives the folder of answers."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.setattr("modelgpt_cli.llm.cache.answers_folder", lambda: folder / "answers")
+    return folder / "answers"
+
+
 @pytest.fixture
-def cli(modelgpt_path: str, tmp_path: Path) -> Cli:
+def cli(modelgpt_path: str, tmp_path: Path, own_folders: Path) -> Cli:
     """Run the installed command in a fresh process, text in and out: ``cli("describe", path, env={...})``."""
 
     def run(
@@ -67,7 +76,7 @@ def cli(modelgpt_path: str, tmp_path: Path) -> Cli:
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
-            env=clean_environment(**(env or {})),
+            env=clean_environment(**{"MODELGPT_CACHE": str(own_folders.parent), **(env or {})}),
             cwd=cwd or tmp_path,
             timeout=timeout,
             check=False,

@@ -78,6 +78,10 @@ def test_wheel_holds_prompts_and_weights_where_they_are_looked_for(wheel_files: 
         assert not missing, f"not in the wheel: {missing}"
 
 
+def test_wheel_holds_the_providers(wheel_files: set[str]) -> None:
+    assert "modelgpt_cli/llm/providers.yaml" in wheel_files
+
+
 def test_wheel_holds_every_module(wheel_files: set[str]) -> None:
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "modelgpt_cli").rglob("*.py")}
     assert not modules - wheel_files, "a package is missing from setup.cfg"

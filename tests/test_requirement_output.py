@@ -12,7 +12,7 @@ import pytest
 from modelgpt_cli import assets
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import atomic_write, check_destination
-from modelgpt_cli.requirement_generator.prompt import load_prompt
+from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -113,4 +113,4 @@ def test_a_prompt_template_with_another_key_is_refused(tmp_path: Path) -> None:
     path.write_text("system: a\nuser: b\nschema: {}\nretry: c\nmore: d\n")
     with pytest.raises(ModelGPTError, match="exactly retry, schema, system, user"):
         load_prompt(path)
-    assert load_prompt().key == "requirement"
+    assert answer_key(load_prompt()) == "requirement"

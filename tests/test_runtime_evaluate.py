@@ -215,6 +215,20 @@ def test_doctor_without_an_llm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hush" not in closed.detail
 
 
+def test_doctor_knows_providers(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"mine: {{base_url: '{server}', api_key_env: MINE_KEY}}\nopen: {{base_url: '{server}'}}\n")
+    monkeypatch.setenv("MODELGPT_PROVIDERS", str(mine))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    monkeypatch.setenv("MINE_KEY", "sk-secret")
+    monkeypatch.setattr(_Models, "status", 200)
+    assert doctor._llm(None, 5, "mine").status == doctor._llm(None, 5, "open").status == "ok"
+    assert [key for _, key in _Models.seen] == ["Bearer sk-secret", None]
+    monkeypatch.setattr(_Models, "status", 401)
+    assert doctor._llm(None, 5, "mine").hint == "Check MINE_KEY."
+    assert "no provider 'main'" in doctor._llm(None, 5, "main").detail
+
+
 def test_doctor_checks_the_checkpoints(tmp_path: Path) -> None:
     folder = tmp_path / "tabular"
     folder.mkdir()

@@ -30,6 +30,7 @@ from modelgpt_cli.artifact.onnx_graph import GraphWriter
 from modelgpt_cli.artifact.onnx_weights import RoundedRows, factor, kept, kept_for_integers, linear, rows
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.places import cache_folder
 
 log = logging.getLogger("modelgpt")
 _FORMAT = 1
@@ -65,14 +66,6 @@ def traced_states(g: GraphWriter, model: TextModel, ids: str, mask: str, types: 
     """
     graph = _cached_graph(model, bool(types), g.opset)
     return _Filler(g, graph, dict(zip(_INPUTS, (ids, mask, types), strict=True)), quantize).fill()
-
-
-def cache_folder() -> Path:
-    """Where traced graphs are kept: ``MODELGPT_CACHE``, else ``modelgpt`` in the user's cache folder."""
-    own = os.environ.get("MODELGPT_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modelgpt"
 
 
 def _cached_graph(model: TextModel, types: bool, opset: int) -> onnx.GraphProto:

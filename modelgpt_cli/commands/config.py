@@ -9,6 +9,7 @@ import click
 
 from modelgpt_cli.commands.registry import COMMANDS
 from modelgpt_cli.errors import UsageError
+from modelgpt_cli.llm.keys import refuse_secret
 
 
 def defaults(ctx: click.Context, path: str) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def defaults(ctx: click.Context, path: str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        The file can't be read, or holds a key that is no option.
+        The file can't be read, or holds a key that is no option, or a secret.
     """
     assert ctx.parent is not None
     command = ctx.info_name or ""
@@ -26,6 +27,7 @@ def defaults(ctx: click.Context, path: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     section: dict[str, Any] = {}
     for key, value in _read(path).items():
+        refuse_secret(path, key, value)
         if key in COMMANDS:
             checked = _section(path, key, value, known[key])
             section = checked if key == command else section
@@ -58,7 +60,8 @@ def _section(path: str, command: str, value: Any, known: dict[str, str]) -> dict
     """Check one command's section."""
     if not isinstance(value, dict):
         raise UsageError(f"{path}: '{command}' must hold 'option: value' lines.")
-    for key in value:
+    for key, item in value.items():
+        refuse_secret(path, str(key), item, section=command)
         if _plain(key) not in known:
             raise _unknown(path, f"{command}: {key}", sorted(known), _plain(key))
     return {_plain(key): _scalar(path, f"{command}: {key}", item) for key, item in value.items()}

@@ -12,6 +12,7 @@ from modelgpt_cli.commands import options as o
     """
 modelgpt describe data.csv --target species -o req.txt
 modelgpt describe ./data --llm gpt-4o-mini --dry-run
+modelgpt describe ./data --provider ollama --redact
 modelgpt describe ./pictures --dry-run --sheet sheet.jpg
 modelgpt describe pairs.csv --text premise --text-pair hypothesis
 cat data.csv | modelgpt describe - --offline > req.txt""",
@@ -21,16 +22,20 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @o.option("--text", metavar="COLUMN", help="The column of the text to be judged.", show_default="guessed")
 @o.option("--text-pair", metavar="COLUMN", help="The second text, where each row is a pair.", show_default="guessed")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="Your own words about the data, or @FILE holding them.")
-@o.option("--llm", metavar="MODEL", shared=True, help="The LLM that writes the sentence (needs OPENAI_API_KEY).")
 @o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM: write from the profile alone.")
-@o.option("--base-url", metavar="URL", shared=True, help="Any server that speaks the Chat Completions API.")
+@o.llm_options
+@o.option(
+    "--redact",
+    is_flag=True,
+    shared=True,
+    show_default=False,
+    help="Show the LLM placeholders for e-mail addresses, phone numbers and long numbers.",
+)
 @o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
 @o.types_option
 @o.merge_labels_option
 @o.option("--sheet", metavar="FILE.jpg", help="Save the sheet of small pictures that an LLM is shown.")
 @o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
-@o.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Seconds to wait for the LLM.")
-@o.option("--retries", type=click.IntRange(min=0), default=3, help="How often a failed call is tried again.")
 @o.seed_option
 @o.force_option
 def describe(
@@ -39,16 +44,19 @@ def describe(
     text: str | None,
     text_pair: str | None,
     description: str | None,
-    llm: str | None,
     offline: bool,
+    llm: str | None,
+    provider: str | None,
     base_url: str | None,
+    no_cache: bool,
     output: str,
     types: str | None,
     merge_labels: bool,
     sheet: str | None,
     dry_run: bool,
-    timeout: float,
-    retries: int,
+    timeout: float | None,
+    retries: int | None,
+    redact: bool,
     seed: int,
     force: bool,
 ) -> None:
@@ -81,6 +89,9 @@ def describe(
         timeout=timeout,
         retries=retries,
         seed=seed,
+        provider=provider,
+        cache=not no_cache,
+        redact=redact,
     )
     if dry_run:
         if done.prompt is None:

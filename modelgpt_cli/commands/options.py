@@ -165,6 +165,41 @@ def merge_labels_option(function: F) -> F:
     )(function)
 
 
+def llm_options(function: F) -> F:
+    """Whom to ask and how: ``--llm``, ``--provider``, ``--base-url``, ``--no-cache``, ``--timeout``, ``--retries``."""
+    for one in (
+        option(
+            "--retries",
+            type=click.IntRange(min=0),
+            show_default="the provider's, or 3",
+            help="How often a failed call is tried again.",
+        ),
+        option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            show_default="the provider's, or 60",
+            help="Seconds to wait for the LLM.",
+        ),
+        option(
+            "--no-cache",
+            is_flag=True,
+            shared=True,
+            show_default=False,
+            help="Ask anew what was answered before, and don't keep the answer.",
+        ),
+        option("--base-url", metavar="URL", shared=True, help="Any server that speaks the Chat Completions API."),
+        option(
+            "--provider",
+            metavar="NAME",
+            shared=True,
+            help="The server by name: openai, ollama, vllm, llamacpp, or one of your own (docs/llm.md).",
+        ),
+        option("--llm", metavar="MODEL", shared=True, help="The LLM to ask.", show_default="the provider's"),
+    ):
+        function = one(function)
+    return function
+
+
 def threads_option(function: F) -> F:
     """``--threads``."""
     return option(

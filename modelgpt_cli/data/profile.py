@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 CELL_CHARS = 60
 TEXT_CHARS = 200
 """So much of a text is shown in the text domain, where the cells are what there is to see."""
+_CLEANED_CHARS = 4000
+"""So much of a long text is cleaned: far more than is shown, whatever the cleaning leaves of it."""
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -47,7 +50,9 @@ class Profile:
     """Image domain: what the pictures look like."""
 
 
-def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int = 0) -> Profile:
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = 8, seed: int = 0, clean: Callable[[str], str] | None = None
+) -> Profile:
     """Summarise a dataset for the requirement generator.
 
     Parameters
@@ -59,6 +64,8 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
         domain so many texts: half as many rows where each is a pair; in the image domain none.
     seed : int
         For the draw.
+    clean : callable, optional
+        What the cells of text go through before they are cut.
     """
     schema = dataset.schema
     target = dataset.sample[schema.target]
@@ -72,7 +79,7 @@ def profile(dataset: Dataset, *, description: str = "", rows: int = 8, seed: int
     shown = dataset.sample.iloc[_pick(target, schema.task, rows, seed)]
     days = {column.name for column in schema.used if column.type == "datetime"}
     cells = tuple(
-        {str(name): _show(value, name in days, chars) for name, value in row.items()}
+        {str(name): _show(value, name in days, chars, clean) for name, value in row.items()}
         for row in shown.to_dict("records")
     )
     return Profile(
@@ -110,7 +117,7 @@ def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray
     return order[np.lexsort((labels.to_numpy().astype(str), -frequency, turn))[:rows]]
 
 
-def _show(value: object, is_day: bool, chars: int) -> str:
+def _show(value: object, is_day: bool, chars: int, clean: Callable[[str], str] | None = None) -> str:
     """A typed cell as a person would write it, on one line, cut at `chars` characters; "" where missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -119,4 +126,6 @@ def _show(value: object, is_day: bool, chars: int) -> str:
             return str(np.datetime64(round(value * 86_400), "s")).removesuffix("T00:00:00")
         return f"{value:.6g}"
     text = _BLANKS.sub(" ", str(value)).strip()
+    if clean is not None:
+        text = clean(text[:_CLEANED_CHARS])
     return text if len(text) <= chars else text[: chars - 1] + "…"

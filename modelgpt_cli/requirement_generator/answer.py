@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 
 from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, TEXT_NOUNS
+from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
 MIN_WORDS = 5
@@ -63,10 +63,6 @@ _WANTED = {
 _PICTURES = frozenset(_PICTURES_TEXT.split())
 
 
-class BadAnswerError(Exception):
-    """The answer can't be used; the message says why, in words the LLM can be told."""
-
-
 def read_answer(answer: str, key: str, profile: Profile) -> str:
     """Give the sentence of an LLM's answer.
 
@@ -84,12 +80,8 @@ def read_answer(answer: str, key: str, profile: Profile) -> str:
     BadAnswerError
         If it is anything but one usable sentence.
     """
-    fence = re.fullmatch(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", answer, re.DOTALL)
-    try:
-        values = json.loads(fence[1] if fence else answer)
-    except (ValueError, RecursionError):
-        raise BadAnswerError("it is empty." if not answer.strip() else "it is not JSON.") from None
-    if not isinstance(values, dict) or set(values) != {key} or not isinstance(values[key], str):
+    values = read_object(answer)
+    if set(values) != {key} or not isinstance(values[key], str):
         raise BadAnswerError(f'it must be a JSON object with exactly one key, "{key}", and a sentence as its value.')
     sentence = values[key].strip()
     check_sentence(sentence, profile)

@@ -7,18 +7,25 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.data.contact_sheet import sheet_size
 from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import atomic_write, check_destination
-from modelgpt_cli.requirement_generator.answer import BadAnswerError, read_answer
-from modelgpt_cli.requirement_generator.llm import LLM
+from modelgpt_cli.llm.asking import Talk
+from modelgpt_cli.llm.cache import AnswerCache
+from modelgpt_cli.llm.client import LLM
+from modelgpt_cli.llm.redact import count_placeholders
+from modelgpt_cli.llm.redact import redact as redact_text
+from modelgpt_cli.llm.usage import HOW, HOW_PICTURES, estimate
+from modelgpt_cli.requirement_generator.answer import read_answer
 from modelgpt_cli.requirement_generator.offline import write_offline
-from modelgpt_cli.requirement_generator.prompt import Prompt, load_prompt
+from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
+from modelgpt_cli.requirement_generator.redacted import redacted
 from modelgpt_cli.requirement_generator.requirement import Requirement, format_requirement
 
 if TYPE_CHECKING:
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("modelgpt")
 
 MAX_DESCRIPTION_BYTES = 1_000_000
-_SHOWN = 500
+_ANSWER_TOKENS = 120
+"""Of the longest sentence allowed, eighty words, and the JSON around it."""
 
 
 @dataclass
@@ -64,9 +72,12 @@ def describe(
     sheet: str | Path | None = None,
     dry_run: bool = False,
     force: bool = False,
-    timeout: float = 60.0,
-    retries: int = 3,
+    timeout: float | None = None,
+    retries: int | None = None,
     seed: int = 0,
+    provider: str | None = None,
+    cache: bool = True,
+    redact: bool = False,
 ) -> Description:
     """Write the requirement for a table, for texts or for pictures.
 
@@ -81,9 +92,9 @@ def describe(
     llm : str, optional
         Model to ask; else ``MODELGPT_LLM``, else gpt-4o-mini.
     offline : bool
-        Write the sentence without an LLM. So it is, too, where there is neither a key nor a base URL.
+        Write the sentence without an LLM. So it is, too, where there is no provider, no key and no base URL.
     base_url, api_key : str, optional
-        Server and key; else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
+        Server and key; else the provider's, else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
     output : path-like, optional
         The requirement file to write; nothing is written if absent or ``-``.
     types, merge_labels, text, text_pair
@@ -94,12 +105,18 @@ def describe(
         Send nothing and write nothing but `sheet`; `Description.prompt` is what would be sent.
     force : bool
         Whether an existing `output` or `sheet` may be replaced.
-    timeout : float
-        Seconds to wait for the LLM, at each try.
-    retries : int
-        Tries after the first one.
+    timeout : float, optional
+        Seconds to wait for the LLM, at each try; else the provider's, else 60.
+    retries : int, optional
+        Tries after the first one; else the provider's, else 3.
     seed : int
         Seed of the sample of rows.
+    provider : str, optional
+        A server by name: see `modelgpt_cli.llm.providers`.
+    cache : bool
+        Whether an answer that was given before serves again, and a new one is kept.
+    redact : bool
+        Put placeholders for e-mail addresses, phone numbers and long numbers into what an LLM is shown.
 
     Returns
     -------
@@ -121,7 +138,9 @@ def describe(
         check_destination(destination, force)
     if sheet is not None:
         check_destination(sheet, force)
-    asked = LLM.from_settings(llm, base_url, api_key, timeout, retries)
+    asked = LLM.from_settings(llm, base_url, api_key, timeout, retries, None if offline else provider)
+    if not dry_run:
+        asked.check_key()
     words = read_description(description)
     dataset = load_dataset(
         path,
@@ -136,8 +155,11 @@ def describe(
     check_width(dataset)
     if sheet is not None and dataset.pictures is None:
         raise UsageError(f"--sheet {sheet} is for pictures.", f"{dataset.name} holds none.", "Leave it out.")
-    shown = profile(dataset, description=words)
-    sentence, author, prompt, notes = write_sentence(shown, asked, offline=offline, dry_run=dry_run)
+    shown = profile(dataset, description=words, clean=redact_text if redact else None)
+    answers = AnswerCache() if cache else None
+    sentence, author, prompt, notes = write_sentence(
+        shown, asked, offline=offline, dry_run=dry_run, cache=answers, redact=redact
+    )
     domain = dataset.schema.domain
     mean, std = _target_scale(dataset) if domain == "text" and dataset.schema.task == "regression" else (None, None)
     requirement = Requirement(
@@ -172,57 +194,87 @@ def _target_scale(dataset: Dataset) -> tuple[float, float]:
 
 
 def write_sentence(
-    profile: Profile, llm: LLM, *, offline: bool = False, dry_run: bool = False
+    profile: Profile,
+    llm: LLM,
+    *,
+    offline: bool = False,
+    dry_run: bool = False,
+    cache: AnswerCache | None = None,
+    redact: bool = False,
 ) -> tuple[str, str, str | None, list[str]]:
     """Write the sentence for a profile.
 
     Returns
     -------
     tuple
-        The sentence; its author; the request as JSON (None if offline by choice, or without a key); notes.
+        The sentence; its author; the request as JSON (None if offline by choice, or without an LLM); notes.
 
     Raises
     ------
     UnreachableError
         As `describe` does.
+    UsageError
+        If there are pictures and the LLM is known to see none.
     """
     notes: list[str] = []
     if offline or (not llm.configured and not dry_run):
-        why = "as asked" if offline else "as there is no OPENAI_API_KEY and no base URL"
+        why = "as asked" if offline else "as there is no --provider, no base URL and no OPENAI_API_KEY"
         _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
         return write_offline(profile), "offline", None, notes
+    if profile.pictures is not None and not llm.vision:
+        raise UsageError(
+            f"{llm.model} of {llm.provider} sees no pictures (vision: false).",
+            f"{profile.name} holds pictures.",
+            llm.hint("Name a model that does: --llm MODEL"),
+        )
     template = load_prompt(domain=profile.domain)
-    request = llm.request(template.messages(profile), template.response_format())
+    talk = Talk(llm, cache)
+    request = talk.request(template, profile_messages(template, redacted(profile) if redact else profile))
+    read = partial(read_answer, key=answer_key(template), profile=profile)
     shown = json.dumps(request, ensure_ascii=False, indent=2)
+    recalled = talk.recall(request, read)
     if dry_run:
         _say(notes, f"This would be sent to {llm.model} at {llm.host}; nothing was sent, nothing was written.")
-        if profile.pictures is not None:
-            _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
-        if not llm.configured:
-            _say(notes, "As there is no OPENAI_API_KEY and no base URL, the sentence would be written offline.")
+    if redact:
+        _tell_redaction(notes, profile, request)
+    if dry_run:
+        _tell_plan(notes, profile, llm, request, recalled.date if recalled else None)
         return write_offline(profile), "offline", shown, notes
+    if recalled is not None:
+        who = f"{llm.model} at {llm.host}"
+        _say(notes, f"From the cache: {who} answered this on {recalled.date[:10]}. --no-cache asks again.")
+        return recalled.value, llm.model, shown, notes
     what = f" and shown {sheet_words(profile.pictures)}" if profile.pictures is not None else ""
     _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{what}.")
-    return _ask(profile, llm, template, request), llm.model, shown, notes
+    sentence = talk.ask(request, template, read)
+    _say(notes, f"That took {talk.spent.words(llm.prices)}.")
+    return sentence, llm.model, shown, notes
 
 
-def _ask(profile: Profile, llm: LLM, template: Prompt, request: Mapping[str, Any]) -> str:
-    """Ask, and once more if the answer can't be used."""
-    answer = llm.ask(dict(request))
-    try:
-        return read_answer(answer, template.key, profile)
-    except BadAnswerError as error:
-        logger.info("The answer can't be used: %s Asking once more.", error)
-        messages = template.again(request["messages"], answer, str(error))
-    answer = llm.ask({**request, "messages": messages})
-    try:
-        return read_answer(answer, template.key, profile)
-    except BadAnswerError as error:
-        raise UnreachableError(
-            f"{llm.model} gave no usable sentence, asked twice.",
-            f"The last time, {error} It answered: {_printable(llm.scrub(answer))}",
-            "Try another model with --llm, or write the sentence without one: --offline.",
-        ) from None
+def _tell_plan(notes: list[str], profile: Profile, llm: LLM, request: Mapping[str, Any], kept: str | None) -> None:
+    """Say what a dry run knows beside the request itself."""
+    if profile.pictures is not None:
+        _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
+    usage = estimate(request, _ANSWER_TOKENS)
+    how = f"{HOW}, {HOW_PICTURES}" if profile.pictures is not None else HOW
+    _say(notes, f"It takes {usage.words(llm.prices)}, twice that if the first answer is no use. Estimated: {how}.")
+    if kept:
+        _say(notes, f"The cache holds an answer to it, of {kept[:10]}: without --no-cache, nothing will be sent.")
+    if not llm.configured:
+        without = "no --provider, no base URL and no OPENAI_API_KEY"
+        _say(notes, f"As there is {without}, the sentence would be written offline.")
+    elif llm.lacks_key:
+        _say(notes, f"There is no key for {llm.provider} yet: set {llm.key_env}, or keep one in the keyring.")
+
+
+def _tell_redaction(notes: list[str], profile: Profile, request: Mapping[str, Any]) -> None:
+    """Say how much gave way to placeholders; the words that are sent are counted, not those that were read."""
+    content = request["messages"][-1]["content"]
+    text = content if isinstance(content, str) else content[0]["text"]
+    counts = [f"{count} {mark}" for mark, count in count_placeholders(text).items()]
+    _say(notes, f"--redact: placeholders in what is sent: {', '.join(counts) or 'none, as nothing was found'}.")
+    if profile.pictures is not None:
+        _say(notes, "--redact changes words alone: the sheet of pictures is sent as it is.", quiet=False)
 
 
 def sheet_words(pictures: PictureProfile) -> str:
@@ -235,14 +287,6 @@ def sheet_words(pictures: PictureProfile) -> str:
 def _say(notes: list[str], note: str, quiet: bool = True) -> None:
     logger.log(logging.INFO if quiet else logging.WARNING, note)
     notes.append(note)
-
-
-def _printable(answer: str) -> str:
-    """Show an answer without its power over a terminal."""
-    text = "".join(
-        char if char.isprintable() else "\\n" if char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in answer
-    )
-    return (text[:_SHOWN] + "…" if len(text) > _SHOWN else text) or "(nothing)"
 
 
 def read_description(description: str | None) -> str:

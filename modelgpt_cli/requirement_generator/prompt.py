@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
-
-import yaml
 
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import TEXT_CHARS, Profile
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.llm.redact import PLACEHOLDERS
+from modelgpt_cli.llm.template import Message, Prompt, read_prompt
 
 MAX_COLUMNS = 60
 MAX_CLASSES = 100
@@ -25,57 +23,37 @@ MAX_NAME = 120
 MAX_TEXTS = 8
 """Texts that are shown in the text domain; a pair is two."""
 
-Message = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt template: what `prompts/*.yaml` holds."""
-
-    system: str
-    user: str
-    schema: dict[str, Any]
-    """JSON schema of the answer: an object with one key."""
-    retry: str
-
-    @property
-    def key(self) -> str:
-        """The one key of the answer."""
-        return str(next(iter(self.schema["properties"])))
-
-    def messages(self, profile: Profile) -> list[Message]:
-        """Fill the template with a profile."""
-        user = _fill(self.user, data=_fenced(profile_json(profile)), task=profile.task)
-        content = user if profile.pictures is None else _with_picture(user, profile.pictures.sheet)
-        return [{"role": "system", "content": self.system.strip()}, {"role": "user", "content": content}]
-
-    def again(self, messages: list[Message], answer: str, reason: str) -> list[Message]:
-        """Give the messages that ask once more, saying what was wrong."""
-        retry = _fill(self.retry, reason=reason)
-        return [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": retry}]
-
-    def response_format(self) -> dict[str, Any]:
-        """Give the Chat Completions `response_format` that asks for the schema."""
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": self.key, "strict": True, "schema": self.schema},
-        }
+_GAPS = frozenset({"data", "task"})
 
 
 def load_prompt(path: Path | None = None, domain: str = "tabular") -> Prompt:
-    """Read a prompt template: the domain's own unless told otherwise.
+    """Read a template for the requirement's sentence: the domain's own unless told otherwise.
 
     Raises
     ------
     ModelGPTError
-        If its keys are not exactly those of `Prompt`.
+        If it is no template, has other gaps than $data and $task, or its answer has more than one key.
     """
     path = path or asset("prompts", f"{'table' if domain == 'tabular' else domain}.yaml")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    keys = set(Prompt.__dataclass_fields__)
-    if not isinstance(values, dict) or set(values) != keys:
-        raise ModelGPTError(f"{path} is not a prompt template.", f"Its keys must be exactly {', '.join(sorted(keys))}.")
-    return Prompt(**values)
+    prompt = read_prompt(path, _GAPS)
+    if len(prompt.schema["properties"]) != 1:
+        raise ModelGPTError(
+            f"{path} is not a template for a requirement.", "Its answer must have one key, the sentence."
+        )
+    return prompt
+
+
+def answer_key(prompt: Prompt) -> str:
+    """The one key of the answer."""
+    return str(next(iter(prompt.schema["properties"])))
+
+
+def profile_messages(prompt: Prompt, profile: Profile) -> list[Message]:
+    """Fill a template with a profile, the sheet of pictures beside it where there are some."""
+    system, user = prompt.messages(data=_fenced(profile_json(profile)), task=profile.task)
+    if profile.pictures is not None:
+        user = {**user, "content": _with_picture(user["content"], profile.pictures.sheet)}
+    return [system, user]
 
 
 def profile_json(profile: Profile) -> dict[str, Any]:
@@ -171,9 +149,19 @@ def _short(number: float) -> float:
 
 
 def _fenced(values: dict[str, Any]) -> str:
-    """Encode the data so that nothing in it can close the fence around it: JSON, with the angle brackets escaped."""
+    """Encode the data so that nothing in it can close the fence around it: JSON, with the angle brackets escaped.
+
+    All but those of placeholders, which are harmless, and which a person should recognise.
+    """
     lines = [f"{json.dumps(key)}: {_lines(value)}" for key, value in values.items()]
     text = "{\n" + ",\n".join(lines) + "\n}"
+    text = _escaped(text)
+    for mark in PLACEHOLDERS:
+        text = text.replace(_escaped(mark), mark)
+    return text
+
+
+def _escaped(text: str) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("`", "\\u0060")
 
 
@@ -182,12 +170,3 @@ def _lines(value: Any) -> str:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n  " + ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _fill(template: str, **values: str) -> str:
-    try:
-        return Template(template).substitute(values).strip()
-    except (KeyError, ValueError) as error:
-        raise ModelGPTError(
-            "A prompt template has a gap that nothing fills.", f"{error}", f"It may use: ${', $'.join(values)}."
-        ) from None

