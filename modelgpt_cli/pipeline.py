@@ -46,6 +46,7 @@ class BuildReport:
     notes: list[str] = field(default_factory=list)
     interval: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    """Limit or metric that the requirement sets → what was measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -148,10 +149,12 @@ def build(
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
     if target is not None:
         wanted = replace(wanted, target=target)
+    _check_format(wanted, output)
     source = data if data is not None else wanted.data
     dataset = None
     if source is not None:
         dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair)
+        wanted.quality.check_task(dataset.schema.task)
     elif wanted.is_text:
         requirement_only_texts(wanted)
     elif wanted.is_image:
@@ -180,6 +183,13 @@ def build(
         interval=model.blueprint.interval,
         limits=measured,
     )
+
+
+def _check_format(wanted: Requirement, output: Path) -> None:
+    """Make sure that the file to be written is of the format that the requirement asks for."""
+    asked = wanted.deploy.format
+    if asked is not None and output.suffix.lower() != f".{asked}":
+        raise UsageError(f"deploy: format is {asked}, and {output} is none.", hint=f"End the name in .{asked}.")
 
 
 def _read_data(
@@ -246,21 +256,20 @@ def _write(
     force: bool,
 ) -> tuple[int, dict[str, Any]]:
     """Write the artifact, verified and within the requirement's limits; its size, and what was measured."""
-    limits = wanted.limits
     if output.suffix.lower() == ".safetensors":
-        measured = check_limits(limits, model, None, metrics)
+        measured = check_limits(wanted.limits, wanted.quality, model, None, metrics)
         save_model(model, output, card=model_card(model.blueprint), force=force)
         return output.stat().st_size, measured
     measured = {}
 
     def accept(path: Path) -> None:
-        measured.update(check_limits(limits, model, path, metrics, rows))
+        measured.update(check_limits(wanted.limits, wanted.quality, model, path, metrics, rows))
 
     report = write_onnx(
         model,
         output,
-        opset=limits.opset,
-        quantize=limits.quantize or "none",
+        opset=wanted.deploy.opset,
+        quantize=wanted.deploy.quantize or "none",
         force=force,
         rows=rows,
         accept=accept,
