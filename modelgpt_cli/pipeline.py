@@ -22,6 +22,7 @@ from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.requirement_generator.describe import read_description
+from modelgpt_cli.requirement_generator.parse import with_words
 from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def build(
         raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     more = read_description(description)
+    wanted = _heeded(wanted)
     if more:
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
     if target is not None:
@@ -183,6 +185,27 @@ def build(
         interval=model.blueprint.interval,
         limits=measured,
     )
+
+
+def _heeded(wanted: Requirement) -> Requirement:
+    """The requirement with the limits that its sentence states, where its file has none; says so."""
+    read = with_words(wanted)
+    found = {
+        f"{block.name}: {key}": value
+        for block, before in (
+            (read.requirement.limits, wanted.limits),
+            (read.requirement.quality, wanted.quality),
+            (read.requirement.deploy, wanted.deploy),
+        )
+        if block != before
+        for key, value in block.to_mapping().items()
+    }
+    if found:
+        listed = "; ".join(f"{key} {value}" for key, value in found.items())
+        log.info("Read from the words, and kept to: %s. What is written below a line --- goes before.", listed)
+    for remark in read.unclear:
+        log.warning("The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason)
+    return read.requirement
 
 
 def _check_format(wanted: Requirement, output: Path) -> None:

@@ -1,0 +1,230 @@
+"""From free words to a requirement, without an LLM: what is said of the task, and which limits are stated.
+
+Nothing is guessed: what can't be read for sure is left out, and told in `ParsedRequest.unclear` if it looked like a
+limit. What contradicts itself is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelgpt_cli.errors import UsageError
+from modelgpt_cli.requirement_generator.deploy import Deploy
+from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.requirement_generator.quality import ERRORS, Quality
+from modelgpt_cli.requirement_generator.requirement import MAX_SENTENCE, Requirement
+from modelgpt_cli.requirement_generator.words.clauses import Clauses
+from modelgpt_cli.requirement_generator.words.deployment import read_deployment
+from modelgpt_cli.requirement_generator.words.figures import find_figures
+from modelgpt_cli.requirement_generator.words.labels import read_classes, stated_count
+from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear, read_count, read_figure
+from modelgpt_cli.requirement_generator.words.tasks import read_domain, read_target, read_task
+
+_SINGLE = re.compile(r"\bsingle[\s-]thread(?:ed)?\b")
+_HINT = "Say one of them, or write both as they are meant below a line --- (docs/requirement-file.md)."
+
+
+class ContradictionError(UsageError):
+    """Words that contradict each other (exit 2)."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Words that looked like a limit and were left out.
+
+    Attributes
+    ----------
+    words : str
+        As they were given.
+    reason : str
+        Why they set no limit.
+    """
+
+    words: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ParsedRequest:
+    """What was understood of a request.
+
+    Attributes
+    ----------
+    requirement : Requirement
+        Its sentence is the request as it was given.
+    unclear : tuple of Remark
+    """
+
+    requirement: Requirement
+    unclear: tuple[Remark, ...] = field(default=())
+
+
+def parse_request(text: str) -> ParsedRequest:
+    """Read a request in plain English, by rules.
+
+    Parameters
+    ----------
+    text : str
+        Such as "a model under 2 MB that sorts mails into spam and ham within 20 ms, at least 90 % right, int8".
+
+    Raises
+    ------
+    ContradictionError
+        If it contradicts itself; quotes both places.
+    UsageError
+        If there are no words, or too many.
+    """
+    text = " ".join(text.split())
+    if len(text) > MAX_SENTENCE or "\0" in text:
+        raise UsageError(
+            "This is not a request.", f"It has {len(text):,} characters; at most {MAX_SENTENCE:,} are read."
+        )
+    facts, unclear = _read(text)
+    values = _merge(text, facts, unclear)
+    _check_count(text, facts)
+    try:
+        requirement = Requirement(
+            sentence=text,
+            task=values.get("task"),
+            target=values.get("target"),
+            classes=values.get("classes", ()),
+            domain=values.get("domain"),
+            limits=Limits(**_block(values, "limits")),
+            quality=Quality(**_block(values, "quality")),
+            deploy=Deploy(**_block(values, "deploy")),
+        )
+    except UsageError as error:
+        if not text:
+            raise
+        raise ContradictionError(f"The words contradict each other: {error.problem}", error.cause, _HINT) from None
+    remarks = {(u.start, u.end): Remark(text[u.start : u.end].strip(" ,"), u.reason) for u in unclear}
+    return ParsedRequest(requirement, tuple(remarks[place] for place in sorted(remarks)))
+
+
+def with_words(requirement: Requirement) -> ParsedRequest:
+    """Add what the sentence says of limits, quality and deployment, for each of these blocks that the file lacks.
+
+    A sentence that was written by an LLM or from a profile (`author`) is about the data, and says none.
+
+    Raises
+    ------
+    ContradictionError
+        As `parse_request`.
+    """
+    blocks = ("limits", "quality", "deploy")
+    lacking = [name for name in blocks if not getattr(requirement, name).to_mapping()]
+    if requirement.author is not None or not lacking:
+        return ParsedRequest(requirement)
+    read = parse_request(requirement.sentence)
+    added: dict[str, Any] = {name: getattr(read.requirement, name) for name in lacking}
+    return ParsedRequest(replace(requirement, **added), read.unclear if len(lacking) == len(blocks) else ())
+
+
+def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
+    """All facts of a text, and what is unclear."""
+    low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    clauses = Clauses(low)
+    facts, unclear = read_deployment(clauses)
+    masked = _blank(low, [(f.start, f.end) for f in facts] + [(u.start, u.end) for u in unclear])
+    clauses = Clauses(masked)
+    figures = find_figures(masked)
+    for i, figure in enumerate(figures):
+        previous = figures[i - 1].end if i else 0
+        following = figures[i + 1].first if i + 1 < len(figures) else len(text)
+        found = read_count(figure, masked[figure.end :]) or read_figure(figure, clauses, previous, following)
+        if isinstance(found, Fact):
+            facts.append(found)
+        elif found is not None:
+            unclear.append(found)
+    facts += [Fact("limits.threads", 1, *match.span()) for match in _SINGLE.finditer(masked)]
+    classes = read_classes(text)
+    if isinstance(classes, Unclear):
+        unclear.append(classes)
+    facts += [found for found in (classes, read_target(text), read_domain(low)) if isinstance(found, Fact)]
+    task = read_task(low, facts)
+    return ([*facts, task] if task else facts), unclear
+
+
+def _blank(text: str, places: Sequence[tuple[int, int]]) -> str:
+    """The text with some places blackened, at the same length: their figures are read already."""
+    for start, end in places:
+        text = text[:start] + "\u00b7" * (end - start) + text[end:]
+    return text
+
+
+def _block(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
+
+
+def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, Any]:
+    """Key → value; what is said twice must agree.
+
+    Raises
+    ------
+    ContradictionError
+        It doesn't, or what is wanted at most is less than what is wanted at least.
+    """
+    values: dict[str, Any] = {}
+    facts = _rates_as_latency(facts)
+    clauses = Clauses(text.lower() if len(text.lower()) == len(text) else text)
+    for key in dict.fromkeys(fact.key for fact in facts):
+        said = sorted((fact for fact in facts if fact.key == key), key=lambda fact: fact.start)
+        least = _is_least(key)
+        kept = [fact for fact in said if fact.least == least]
+        others = [fact for fact in said if fact.least != least]
+        for first, second in zip(kept, kept[1:], strict=False):
+            if first.value != second.value and not clauses.corrected(first.end, second.start):
+                raise _contradiction(text, key, first, second)
+        for fact in others:
+            if kept and _exclude(fact, kept[-1], least):
+                raise _contradiction(text, key, *sorted((fact, kept[-1]), key=lambda f: f.start))
+            unclear.append(Unclear(fact.start, fact.end, f"{key.replace('.', ': ')} has no such bound"))
+        if kept:
+            values[key] = kept[-1].value
+    return values
+
+
+def _is_least(key: str) -> bool:
+    """Whether the value of a key is a lower bound."""
+    block, _, name = key.partition(".")
+    return block == "quality" and name not in ERRORS
+
+
+def _exclude(other: Fact, kept: Fact, least: bool) -> bool:
+    """Whether no value lies between the two bounds."""
+    low, high = (kept.value, other.value) if least else (other.value, kept.value)
+    return float(low) >= float(high)  # type: ignore[arg-type]  # bounds are numbers
+
+
+def _rates_as_latency(facts: list[Fact]) -> list[Fact]:
+    """Rows per second as milliseconds of a batch."""
+    batch = next((fact.value for fact in reversed(facts) if fact.key == "limits.batch_size"), 1)
+    return [
+        replace(fact, key="limits.latency_ms", value=1000.0 * batch / fact.value, least=False)  # type: ignore[operator]
+        if fact.key == "rate"
+        else fact
+        for fact in facts
+    ]
+
+
+def _check_count(text: str, facts: list[Fact]) -> None:
+    """Make sure that as many classes are listed as are announced."""
+    listed = next((fact for fact in facts if fact.key == "classes"), None)
+    announced = stated_count(text, listed) if listed else None
+    if listed and announced and announced[0] != len(listed.value):  # type: ignore[arg-type]  # a tuple
+        raise ContradictionError(
+            f"The words contradict each other: {text[announced[1]: announced[2]]!r} classes are announced, and "
+            f"{len(listed.value)} are listed.",  # type: ignore[arg-type]
+            f"The list is {text[listed.start : listed.end]!r}.",
+            _HINT,
+        )
+
+
+def _contradiction(text: str, key: str, first: Fact, second: Fact) -> ContradictionError:
+    quotes = [text[fact.start : fact.end].strip() for fact in (first, second)]
+    return ContradictionError(
+        f"The words contradict each other on {key.replace('.', ': ')}: {quotes[0]!r} and {quotes[1]!r}.", hint=_HINT
+    )

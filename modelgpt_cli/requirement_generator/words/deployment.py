@@ -1,0 +1,69 @@
+"""What a text says of the file: its format, operator set, quantisation and runtime. Beside `readings`."""
+
+from __future__ import annotations
+
+import re
+
+from modelgpt_cli.requirement_generator.words.clauses import Clauses
+from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear
+
+_WORDS: list[tuple[str, str, str]] = [
+    ("deploy.quantize", "int8", r"\bu?int[\s-]?8\b|\bi8\b|\b(?:8|eight)[\s-]bits?(?:[\s-]+(?:integers?|ints?|quanti[sz]\w+|weights"
+     r"|model|precision))?\b(?!\s+(?:grey|gray|colou?r|images?|pictures?|rgb|pngs?|photos?|depth))"),
+    ("deploy.quantize", "fp16", r"\b(?:fp|float)[\s-]?16\b|\bf16\b|\bhalf[\s-]precision\b|\bhalf[\s-]floats?\b"
+     r"|\b(?:16|sixteen)[\s-]bits?(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision|model))\b"),
+    ("deploy.quantize", "none", r"\b(?:un-?quanti[sz]ed|no\s+quanti[sz]ation|(?:not|never)\s+(?:be\s+)?quanti[sz]ed?"
+     r"|(?:do\s+not|don['’]?t|without)\s+quanti[sz]\w+|full[\s-]precision|(?:fp|float)[\s-]?32|(?:32|thirty-two)[\s-]bits?"
+     r"(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision))|single[\s-]precision)\b"),
+    ("deploy.runtime", "onnxruntime-web", r"\b(?:onnx[\s-]?runtime|ort)[\s-]?web\b"),
+    ("deploy.runtime", "onnxruntime-mobile", r"\b(?:onnx[\s-]?runtime|ort)[\s-]?mobile\b"),
+    ("deploy.runtime", "onnxruntime", r"\b(?:onnx[\s-]?runtime|ort)\b(?![\s-]?(?:web|mobile)\b)"),
+    ("deploy.format", "safetensors", r"\bsafe-?tensors?\b"),
+    ("deploy.format", "onnx", r"\bonnx\b(?![\s-]?(?:runtime|web|mobile)\b)"),
+]  # fmt: skip
+_OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?:\s+(?:is|of|at|must\s+be|to))?\s*[:=]?\s*(\d{1,2})\b")
+_UNKNOWN = re.compile(
+    r"\b(?:tflite|tensorflow(?:[\s-]?(?:lite|js))?|core[\s-]?ml|torch-?script|pickles?|openvino|tensor-?rt|ncnn|gguf|mnn|executorch|pmml"
+    r"|int[\s-]?4|4[\s-]bits?|bfloat16|bf16|fp8)\b"
+)
+_NO = re.compile(r"\b(?:not|no|without|never|rather\s+than|instead\s+of|avoid|nor|than|anything\s+but)\s+(?:an?\s+|the\s+|in\s+|to\s+|as\s+|use\s+)*$|n['’]t\s+(?:\w+\s+){0,3}$")
+_WHAT = re.compile(r"\b(?:photos?|images?|pictures?|data|recordings?|audio|inputs?|scans?)\b[^,.;]*$")
+_EITHER = re.compile(r"\s*(?:or|/)\s*(?:(?:in|as|an?|to)\s+)*$")
+
+
+def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
+    """Find what is said of the file; several values of one key are for the caller to judge."""
+    facts: list[Fact] = []
+    unclear: list[Unclear] = []
+    taken: list[tuple[int, int]] = []
+    text = clauses.text
+    for key, value, pattern in _WORDS:
+        for match in re.finditer(pattern, text):
+            start, end = match.span()
+            if any(a < end and start < b for a, b in taken) or _WHAT.search(clauses.before(start)) and value == "int8":
+                continue
+            taken.append((start, end))
+            excuse = clauses.excuse(start, end, "")
+            if excuse:
+                unclear.append(Unclear(start, end, excuse))
+            elif not _NO.search(text, 0, start):
+                facts.append(Fact(key, value, start, end))
+    for match in _OPSET.finditer(text):
+        excuse = clauses.excuse(match.start(), match.end(), "")
+        facts += [] if excuse else [Fact("deploy.opset", int(match[1]), *match.span())]
+    for match in _UNKNOWN.finditer(text):
+        if not _NO.search(text, 0, match.start()):
+            unclear.append(Unclear(*match.span(), "it is no format, quantisation or runtime that can be asked for"))
+    return _without_alternatives(sorted(facts, key=lambda fact: fact.start), unclear, text)
+
+
+def _without_alternatives(
+    facts: list[Fact], unclear: list[Unclear], text: str
+) -> tuple[list[Fact], list[Unclear]]:
+    """Leave out what is offered as a choice: "int8 or fp16"."""
+    dropped: set[int] = set()
+    for i, (first, second) in enumerate(zip(facts, facts[1:], strict=False)):
+        if first.key == second.key and first.value != second.value and _EITHER.fullmatch(text, first.end, second.start):
+            dropped |= {i, i + 1}
+            unclear.append(Unclear(first.start, second.end, "either would do, so neither is asked for"))
+    return [fact for i, fact in enumerate(facts) if i not in dropped], unclear

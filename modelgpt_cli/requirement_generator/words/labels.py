@@ -1,0 +1,171 @@
+"""The classes that a text lists. Beside `readings`."""
+
+from __future__ import annotations
+
+import re
+
+from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear
+
+DATA_NOUNS = (
+    r"(?:images?|pictures?|photos?|photographs?|scans?|frames?|texts?|reviews?|e-?mails?|mails?|messages?|tweets?|comments?|tickets?"
+    r"|sentences?|posts?|articles?|documents?|rows?|records?|columns?|features?|fields?|variables?|inputs?|files?|measurements?"
+    r"|readings?|sensors?|formats?|letters?|notes?|calls?|customers?|data|tables?|attributes?|predictors?|languages?|sources?"
+    r"|devices?|machines?|phones?|targets?|platforms?|sites?)"
+)
+_CLASS_NOUNS = r"(?:class(?:es)?|categor(?:y|ies)|labels?|kinds?|types?|groups?|species|options?|outcomes?|answers?|buckets?|grades?|levels?|departments?|topics?|intents?|moods?|sentiments?|defects?|faults?)"
+_STOP = (
+    r"(?:within|in|under|with|for|from|on|at|that|which|who|by|based|using|given|so|because|where|when|if|must|should|has|have|needs?"
+    r"|is|are|to|of|the|keep|we|i|it|they|but|then|than|as|please|max|maximum|less|more|below|over|above|up|not|no|can|will|would"
+    r"|whose|into|without|per|via|while|only|all|each|every|plus|also|about|after|before|between|running|runs|run|quickly|fast)"
+)
+_QUOTED = r"\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|‘[^’\n]{1,40}’|`[^`\n]{1,40}`|(?<!\w)'[^'\n]{1,40}'(?!\w)"
+_WORD = rf"(?!{_STOP}\b)(?!(?:and|or|vs|versus|etc)\b)[^\W_][\w&+.'’-]*(?<!\.)"
+_ITEM = re.compile(rf"(?:(?:an?|the|either|both|being|as)\s+)*(?:({_QUOTED})|({_WORD}(?:[ ]{_WORD}){{0,3}}))", re.IGNORECASE)
+_COMMA = re.compile(r"\s*[,/|;]\s*(?!(?:and|or)\b)", re.IGNORECASE)
+_LAST = re.compile(r"\s*,?\s*(?:\b(and|or|vs\.?|versus|from)\b|&)\s*(?!not\b)", re.IGNORECASE)
+_OPEN = re.compile(r"\s*[,;]?\s*(?:and\s+)?(?:\.\.\.|…|etc\b|and\s+so\s+on|among\s+others|and\s+(?:others|more|the\s+like|similar)\b|or\s+so\b|others?\b\s*\.\.\.)", re.IGNORECASE)
+_SAMPLE = re.compile(r"\b(?:such\s+as|like|e\.?g\.?|for\s+example|for\s+instance|including|include[sd]?|say)[\s,:]*$", re.IGNORECASE)
+_COUNT = rf"(?:\b(?:\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|a\s+dozen)\b)"
+_NUMBERS = {w: i for i, w in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)}
+
+_LEADS: list[str] = [
+    # Said to be classes, then a colon, a dash, an "are" or a parenthesis.
+    rf"\b{_CLASS_NOUNS}\s*(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|will\s+be)\b:?|,\s*namely)\s*\[?",
+    # So many of something, then the list.
+    rf"{_COUNT}\s+(?!{DATA_NOUNS}\b)(?:[\w-]+\s+){{1,3}}?(?:\(|:|[-–—]\s|\s*,?\s*namely:?)\s*",
+    rf"{_COUNT}\s*(?:\(|:)\s*",
+    # Verbs of telling apart.
+    r"\b(?:in)?to\s+(?:either\s+|one\s+of\s+)?(?:the\s+)?",
+    r"\bas\s+(?:being\s+)?(?:either\s+)?",
+    r"\bbetween\s+",
+    r"\b(?:tell(?:s|ing)?|keep(?:s|ing)?|set(?:s|ting)?)\s+apart\s+",
+    r"\b(?:tell(?:s|ing)?|distinguish(?:es|ing)?|separat(?:e|es|ing)|discriminat(?:e|es|ing)|differentiat(?:e|es|ing))\s+(?:between\s+)?",
+    r"\b(?:whether|if)\s+(?:[\w'’-]+\s+){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes\s+to|belongs?\s+to)\s+(?:an?\s+|the\s+)?(?:either\s+)?",
+    r"(?:^|[.:;,!?]\s+|\bis\s+(?:it|this|that|the\s+\w+)\s+|\bone\s+of\s+|\beither\s+)",
+    r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?|identif(?:y|ies))\s+(?:with\s+|either\s+)?",
+    r"\(",
+    r":\s+",
+]
+"""What stands before a list of classes, from the surest on."""
+_SURE = 3
+"""So many of `_LEADS` may have a list of commas alone, and begin at a parenthesis or colon."""
+_VERB_LEADS = range(3, 9)
+_NAMED = re.compile(
+    rf"\b({_WORD}(?:\s*(?:/|,|-?vs\.?-?|\bor\b|-or-|\bversus\b)\s*{_WORD})+)\s+(?:classifier|classification|detector|filter|model|sorter)\b",
+    re.IGNORECASE,
+)
+_NOT_CLASSES = re.compile(
+    rf"\b(?:{DATA_NOUNS}|limits?|requirements?|constraints?|conditions?|specs?|budget|runtime|formats?|notes?|background|context"
+    r"|tasks?|goal|idea|todo|need|wish(?:es)?|ram|pi|cpu|gpu|python)\s*(?:\(|:)\s*$",
+    re.IGNORECASE,
+)
+_FIGURE = re.compile(r"\d\s*(?:%|[kmg]i?b\b|ms\b|s\b|k\b|x\s*\d|px\b|dpi\b|mp\b|gb\b|million|bits?\b)|\b(?:int8|fp16|onnx|opset|accuracy|latency|version|csv|png|jpe?g|raspberry|cortex|ram|cpu|gpu|fps)\b", re.IGNORECASE)
+
+
+def read_classes(text: str) -> Fact | Unclear | None:
+    """Find the list of classes, in the original spelling.
+
+    Returns
+    -------
+    Fact
+        Its value a tuple of labels. Articles and quotes around them are not part of them, nor is a noun of the data
+        that follows the last one ("good or bad reviews").
+    Unclear
+        A list that is open ("dents, scratches etc.").
+    """
+    named = _NAMED.search(text)
+    for rank, lead in enumerate(_LEADS):
+        if rank == len(_LEADS) - 3 and named:
+            labels = [part for part in re.split(r"\s*(?:/|,|-?vs\.?-?|\bor\b|-or-|\bversus\b)\s*", named[1]) if part]
+            if len(labels) > 1:
+                return Fact("classes", tuple(labels), *named.span(1))
+        for match in re.finditer(lead, text, re.IGNORECASE):
+            found = _list_at(text, match, rank)
+            if found is not None:
+                return found
+    return None
+
+
+def stated_count(text: str, fact: Fact) -> tuple[int, int, int] | None:
+    """How many classes are said to follow, right before the list, and where that is said."""
+    match = re.search(rf"({_COUNT})(?:\s+[\w-]+){{0,4}}\s*[(:–—-]*\s*$", text[: fact.start], re.IGNORECASE)
+    if match is None:
+        return None
+    word = match[1].lower()
+    number = 12 if word.startswith("a") else int(word) if word.isdigit() else _NUMBERS[word]
+    return number, match.start(1), match.end(1)
+
+
+def _list_at(text: str, match: re.Match[str], rank: int) -> Fact | Unclear | None:
+    """The list of labels that begins where `match` ends; None where there is none."""
+    if match[0].rstrip().endswith(("(", ":")) and _NOT_CLASSES.search(text[: match.end()].rstrip() + " "):
+        return None
+    items, start, end, joined = _items(text, match.end(), rank)
+    if len(items) < 2 or _FIGURE.search(text[start:end]):
+        return None
+    closed = text[end : end + 1] in (")", "]")
+    if rank < _SURE or (match[0] == "(" and closed and _is_plural(text, match.start())):
+        complete = joined or len(items) > 2 or closed or rank == 0
+    elif match[0] in ("(",):
+        return None
+    elif match[0].strip() == ":":
+        complete = joined and len(items) > 1 and _is_plural(text, match.start())
+    elif rank in _VERB_LEADS:
+        complete = joined or len(items) > 2 or "/" in text[start:end]
+    else:
+        complete = joined == "or" and all(len(item.split()) <= 2 for item in items)
+    if not complete:
+        return None
+    if _OPEN.match(text, end) or _SAMPLE.search(text[: match.end()]) or _SAMPLE.search(text[:start]):
+        return Unclear(start, end, "the list of classes is open")
+    return Fact("classes", tuple(_clean(items)), start, end)
+
+
+def _is_plural(text: str, place: int) -> bool:
+    """Whether the noun before a place may be what a list's items are called together."""
+    noun = re.search(r"([\w-]+)\s*$", text[:place])
+    return bool(noun and noun[1].lower().endswith(("s", "fish", "fruit")) and not re.fullmatch(DATA_NOUNS, noun[1], re.IGNORECASE))
+
+
+def _items(text: str, place: int, rank: int) -> tuple[list[str], int, int, str]:
+    """Items from a place on, where they begin and end, and the word that joins the last one."""
+    items: list[str] = []
+    first, end, joint = place, place, ""
+    while True:
+        item = _ITEM.match(text, place)
+        if item is None:
+            break
+        items.append((item[1] or "")[1:-1] or item[2])
+        if len(items) == 1:
+            first = item.start(1) if item[1] else item.start(2)
+        end = item.end()
+        last, comma = _LAST.match(text, end), _COMMA.match(text, end)
+        if last and (last[1] or "and").lower() == "from" and not (len(items) == 1 and rank in _VERB_LEADS):
+            last = None
+        if last:
+            word = (last[1] or "and").lower()
+            if joint and word != joint:
+                break
+            joint, place = word, last.end()
+        elif comma and not joint:
+            place = comma.end()
+        else:
+            break
+    return items, first, end, "" if not joint else joint
+
+
+def _clean(items: list[str]) -> list[str]:
+    """Labels without the noun of the data that goes for all of them."""
+    words = items[-1].split()
+    if len(words) > 1:
+        alone = all(len(item.split()) == 1 for item in items[:-1])
+        shared = re.fullmatch(DATA_NOUNS, words[-1], re.IGNORECASE) or (
+            alone and len(words) == 2 and _plural(words[-1]) and not any(_plural(item) for item in items[:-1])
+        )
+        if shared and not any(item.split()[-1] == words[-1] for item in items[:-1]):
+            items = [*items[:-1], " ".join(words[:-1])]
+    return [re.sub(r"\s+apart$", "", item) for item in items]
+
+
+def _plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith("ss")

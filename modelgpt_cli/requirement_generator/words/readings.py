@@ -1,0 +1,233 @@
+"""What each figure of a text limits, if anything: the step from `figures` and `clauses` to facts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from modelgpt_cli.requirement_generator.words.clauses import CORRECTED, Clauses
+from modelgpt_cli.requirement_generator.words.figures import Figure
+from modelgpt_cli.requirement_generator.words.metrics import metric_of, only_metric
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that the words ask for.
+
+    Attributes
+    ----------
+    key : str
+        Block and key of the requirement file, or a key alone: ``limits.size``, ``task``.
+    start, end : int
+        The words that say so.
+    least : bool
+        Whether it is a lower bound; what has no bounds is an upper one.
+    """
+
+    key: str
+    value: object
+    start: int
+    end: int
+    least: bool = False
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """Words that look like a limit and are none, or none that can be read for sure."""
+
+    start: int
+    end: int
+    reason: str
+
+
+Object = Literal["model", "memory", "data", "device", "graphics", "unknown"]
+_OBJECTS: dict[Object, str] = {
+    "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics)\s+(?:memory|ram)\b",
+    "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working\s+set|memory\s+footprint)\b",
+    "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?|spreadsheets?|texts?"
+    r"|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?|archives?|zips?|exports?|uploads?"
+    r"|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?|history|database|dumps?|attachments?|frames?|training"
+    r"|each|apiece|tickets?|articles?|contracts?|audio|bucket)\b",
+    "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?|jetson|nano|mcus?"
+    r"|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?|cameras?|plcs?|gateways?"
+    r"|computers?|workstations?|tablets?|watch(?:es)?|drones?|sd\s+cards?|ssds?|routers?|hardware|box(?:es)?|browsers?)\b",
+    "model": r"\b(?:model|file\s+size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
+    r"|binary|download\w*|bundle|package|disk|flash|storage|rom|weigh\w*|weight|exported|deployable|checkpoint|solution"
+    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint\s+on\s+disk|app)\b",
+}
+_PLACED = re.compile(r"\s*(?:of|worth\s+of|for|in|on)?\s*(?:the\s+|our\s+|my\s+|its\s+)?((?:[\w-]+\s*){1,3})")
+_LATENCY = (
+    r"\b(?:latency|latencies|respon\w+|inference|answer\w*|repl(?:y|ies)|predict\w*|reaction|react\w*|runtime|run\s+time"
+    r"|tak(?:e|es|ing)|speed|decid\w*|decision|classif\w+|per\s+\w+|a\s+(?:picture|image|row|text|message|frame|photo"
+    r"|prediction|record|sample|mail|e-?mail)|each|turnaround|fast|quick\w*|score[sd]?|scoring|verdict|processing|forward)\b"
+)
+_NO_LATENCY = (
+    r"\b(?:every|sampl(?:ed|ing)|clips?|windows?|recordings?|recorded|footage|audio|intervals?|long|timeout|warm-?up|boot\w*"
+    r"|start-?up|load(?:s|ing|ed)?|cold|train\w*|build\w*|built|deliver\w*|exposure|shutter|history|last|past|previous|old"
+    r"|apart|ago|later|meeting|segments?|videos?|speech|ahead|after|horizon|forecast)\b"
+)
+_PERCENTILE = r"\b(?:p\s?\d{2}|\d{2}(?:th|st)?\s*(?:-\s*)?percentile|percentile|worst[\s-]case|tail)\b"
+_MANY = re.compile(r"\d[\d,.]*\s*(?:[a-z-]+\s+){1,3}(?:in|within|every|per|takes?)\b|\bper\s+(?:\d|thousand|million|hundred|batch)")
+
+
+def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int) -> Fact | Unclear | None:
+    """Say what a figure asks for; None where it never looked like a limit.
+
+    Parameters
+    ----------
+    previous, following : int
+        Where the figure before it ends, and the one after it begins.
+    """
+    lead = clauses.text[max(previous, clauses.sentence(figure.start)[0]) : figure.start]
+    tail = clauses.text[figure.end : min(following, clauses.sentence(figure.start)[1])]
+    found: Fact | Unclear | None
+    if figure.kind == "bytes":
+        found = _bytes(figure, clauses, lead, tail)
+    elif figure.kind == "time":
+        found = _time(figure, clauses, lead, tail)
+    elif figure.kind == "rate":
+        found = _rate(figure, tail)
+    elif figure.kind in ("parameters", "flops"):
+        found = _upper(f"limits.{figure.kind}", figure)
+    else:
+        found = _metric(figure, clauses, lead, tail)
+    found = found or _counted(figure, lead)
+    if not isinstance(found, Fact):
+        return found
+    excuse = clauses.excuse(figure.first, figure.end, figure.bound)
+    if not excuse and figure.bound == "about":
+        excuse = "it is no bound"
+    return Unclear(found.start, found.end, excuse) if excuse else found
+
+
+def _upper(key: str, figure: Figure) -> Fact | Unclear:
+    """A limit that is an upper bound by nature."""
+    least = figure.bound in ("least", "bad")
+    return Fact(key, figure.low if least else figure.high, figure.first, figure.end, least)
+
+
+def _bytes(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unclear | None:
+    """File size or memory, of the model rather than of data or devices."""
+    of = _object(figure, clauses, lead, tail)
+    if of == "data":
+        return None
+    if of == "graphics":
+        return Unclear(figure.first, figure.end, "memory of a GPU is not measured")
+    if of == "device":
+        return Unclear(figure.first, figure.end, "it is what a device has, not what the model may take")
+    if of == "unknown":
+        return Unclear(figure.first, figure.end, "of what is not said")
+    return _upper("limits.memory" if of == "memory" else "limits.size", figure)
+
+
+def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
+    """What a size is a size of."""
+    placed = _PLACED.match(tail)
+    behind = _first_object(placed[1]) if placed else ""
+    bounded = figure.bound not in ("", "about")
+    if behind in ("data", "graphics", "model"):
+        return behind
+    ahead = _last_object(lead)
+    if behind == "device" and not bounded:
+        return behind
+    if "memory" in (behind, ahead):
+        owned = re.search(rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|offers?|got|which|that)\b[^,.;]*$", lead)
+        bare = not bounded and (re.search(_OBJECTS["device"], lead) is not None or behind == "memory" and ahead != "memory")
+        if owned or bare or re.match(r"[^,.;]{0,25}\b(?:device|board|phone|machine|pi)\b", tail) and not bounded:
+            return "device"
+        return "memory"
+    if ahead in ("data", "graphics"):
+        own = re.search(r"\b(?:model|it|network|file|classifier)\b", clauses.before(figure.first))
+        return "model" if own else ahead
+    if ahead == "device" and not bounded:
+        return "device"
+    return "model" if bounded or ahead == "model" or behind or CORRECTED.search(lead) else "unknown"
+
+
+def _first_object(words: str) -> Object | Literal[""]:
+    found = [(m.start(), kind) for kind, pattern in _OBJECTS.items() for m in re.finditer(pattern, words)]
+    return min(found, key=lambda pair: pair[0])[1] if found else ""
+
+
+def _last_object(words: str) -> Object | Literal[""]:
+    found = [(m.end(), kind) for kind, pattern in _OBJECTS.items() for m in re.finditer(pattern, words)]
+    return max(found, key=lambda pair: pair[0])[1] if found else ""
+
+
+def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unclear | None:
+    """The latency, rather than some other time."""
+    before, after = clauses.before(figure.start), tail[:40]
+    near = " ".join(before.split()[-6:]) + " " + " ".join(re.split(r"[,.;]", after)[0].split()[:3])
+    bounded = figure.bound in ("most", "good", "least", "bad") or re.search(r"\bin\s+(?:only\s+|just\s+)?$", before)
+    if not figure.high:
+        return None
+    if re.search(_NO_LATENCY, near) and not re.search(r"\blatency|respon|inference\b", near):
+        return None
+    if re.search(_PERCENTILE, before + after[:20]):
+        return Unclear(figure.first, figure.end, "the latency measured is the median, not a percentile or the worst case")
+    if _MANY.search(before) or re.match(r"\s*per\s+(?:\d|thousand|hundred|million|dozen)", after):
+        return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
+    if not bounded and not re.search(_LATENCY, f"{before} {after}"):
+        return None
+    return _upper("limits.latency_ms", figure)
+
+
+def _rate(figure: Figure, tail: str) -> Fact | Unclear | None:
+    """Rows per second, which say how long one may take."""
+    if figure.bound == "most":
+        return Unclear(figure.first, figure.end, "an upper bound of a rate limits nothing")
+    if figure.low <= 0 or re.match(r"\s*(?:camera|video|stream|footage|feed|sampling|sensor|recording)", tail):
+        return None
+    return Fact("rate", figure.low, figure.first, figure.end)
+
+
+def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unclear | None:
+    """A metric's value."""
+    found = metric_of(figure, lead, tail)
+    if found is None and figure.kind == "share" and figure.bound in ("least", "good", ""):
+        asked = figure.bound or clauses.asks(figure.start)
+        found = only_metric(figure, clauses.text) if asked else None
+    if found is None:
+        if figure.kind == "share" and figure.bound in ("least", "good"):
+            return Unclear(figure.first, figure.end, "of what is not said")
+        return None
+    metric, value, least = found
+    if value is None:
+        return Unclear(figure.first, figure.end, f"{metric} is not among the metrics that a build keeps to")
+    return Fact(f"quality.{metric}", value, figure.first, figure.end, least)
+
+
+_AHEAD = {
+    "limits.batch_size": r"\bbatch(?:es)?(?:[\s_-]*size)?(?:\s+(?:of|is|at))?\s*[:=]?\s*$",
+    "limits.threads": r"\bthreads?\s*[:=]\s*$",
+    "limits.parameters": r"\b(?:parameters?|params?)(?:\s+(?:count|budget|limit|number))?(?:\s+(?:of|is|at|to|below|under|than|max"
+    r"|maximum|most|over|not|no|more|up|at\s+most|capped|limited))*\s*[:=<≤]*\s*$",
+    "limits.flops": r"\b(?:flops?)(?:\s+(?:count|budget|limit))?(?:\s+(?:of|is|at|to|below|under|than|max|maximum|most|over|not"
+    r"|no|more|up|at\s+most))*\s*[:=<≤]*\s*$",
+}
+_BEHIND = {
+    "limits.batch_size": r"\s*(?:[a-z]+\s+){0,2}?(?:at\s+(?:a\s+time|once)|in\s+(?:a|one|each|every|the\s+same)\s+batch|per\s+batch"
+    r"|together\b|in\s+parallel)|\s*(?:-\s*)?(?:[a-z]+\s+)?batch(?:es)?\b",
+    "limits.threads": r"[\s-]*(?:cpu\s+)?threads?\b",
+}
+
+
+def _counted(figure: Figure, lead: str) -> Fact | Unclear | None:
+    """Batch, threads, parameters or operations, where the noun stands apart from the number."""
+    if figure.kind != "number":
+        return None
+    for key, pattern in _AHEAD.items():
+        if re.search(pattern, lead):
+            large = key in ("limits.parameters", "limits.flops")
+            return _upper(key, figure) if large else Fact(key, int(figure.high), figure.first, figure.end)
+    return None
+
+
+def read_count(figure: Figure, tail: str) -> Fact | None:
+    """Rows a batch, or threads, where the noun follows the number."""
+    if figure.kind == "number" and figure.high == int(figure.high) >= 1:
+        for key, pattern in _BEHIND.items():
+            if re.match(pattern, tail):
+                return Fact(key, int(figure.high), figure.start, figure.end)
+    return None
