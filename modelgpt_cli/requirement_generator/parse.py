@@ -84,11 +84,12 @@ def parse_request(text: str) -> ParsedRequest:
         )
     facts, unclear = _read(text)
     values = _merge(text, facts, unclear)
+    task = read_task(_lower(text), values)
     _check_count(text, facts)
     try:
         requirement = Requirement(
             sentence=text,
-            task=values.get("task"),
+            task=task,  # type: ignore[arg-type]  # one of the two
             target=values.get("target"),
             classes=values.get("classes", ()),
             domain=values.get("domain"),
@@ -125,7 +126,7 @@ def with_words(requirement: Requirement) -> ParsedRequest:
 
 def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
     """All facts of a text, and what is unclear."""
-    low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    low = _lower(text)
     clauses = Clauses(low)
     facts, unclear = read_deployment(clauses)
     masked = _blank(low, [(f.start, f.end) for f in facts] + [(u.start, u.end) for u in unclear])
@@ -144,8 +145,12 @@ def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
     if isinstance(classes, Unclear):
         unclear.append(classes)
     facts += [found for found in (classes, read_target(text), read_domain(low)) if isinstance(found, Fact)]
-    task = read_task(low, facts)
-    return ([*facts, task] if task else facts), unclear
+    return facts, unclear
+
+
+def _lower(text: str) -> str:
+    """The text in lower case, at the same length."""
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def _blank(text: str, places: Sequence[tuple[int, int]]) -> str:
@@ -169,7 +174,7 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
     """
     values: dict[str, Any] = {}
     facts = _rates_as_latency(facts)
-    clauses = Clauses(text.lower() if len(text.lower()) == len(text) else text)
+    clauses = Clauses(_lower(text))
     for key in dict.fromkeys(fact.key for fact in facts):
         said = sorted((fact for fact in facts if fact.key == key), key=lambda fact: fact.start)
         least = _is_least(key)

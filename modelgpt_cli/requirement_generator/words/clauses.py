@@ -25,7 +25,9 @@ _ANOTHERS = (
     r"|at\s+the\s+moment|at\s+present|used\s+to|so\s+far|these\s+days|nowadays|last\s+(?:year|month|week|time)"
     r"|state\s+of\s+the\s+art|leaderboard|colleagues?)\b)"
 )
-_TOLD = r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|came|turned\s+out)\b"
+_TOLD = r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|came|turned\s+out|today|nowadays|yesterday)\b|\bnow(?!\s+(?:we|i|it)\b)"
+_NORM = r"\b(?:at\s+(?:the\s+)?(?:very\s+)?(?:most|least)|no[t]?\s+(?:more|less|over|above)\b|max|min|up\s+to)"
+"""Bounds that are set rather than told."""
 _NEED_NOT = (
     r"(?:\bneed\s*(?:n['’]?t|\s+not)\b|\b(?:does|do|did)(?:\s*n['’]?t|\s+not)\s+(?:really\s+|even\s+|actually\s+)?"
     r"(?:have\s+to|need(?:\s+(?:it\s+)?to|\s+it\b|\s+(?=under|below|less))|matter|care|mind|insist)|\bno\s+(?:real\s+)?"
@@ -48,8 +50,8 @@ _WISH = (
 )
 _GUESS = r"\b(?:guess|not\s+sure|no\s+idea|might|wonder(?:ing)?|heard|supposedly|\w+\s+says\s+it)\b"
 CORRECTED = re.compile(
-    r"\b(?:no\s+wait|wait|sorry|actually|correction|make\s+that|scratch\s+that|i\s+mean(?:t)?|rather|on\s+second\s+thought"
-    r"|strike\s+that|let's\s+say|or\s+better)\b"
+    r"(?:no,|\b(?:no\s+wait|wait|sorry|actually|correction|make\s+that|scratch\s+that|i\s+mean(?:t)?|rather|on\s+second\s+thought"
+    r"|strike\s+that|nope|let's\s+say|or\s+better)\b)"
 )
 _ANOTHER = "it is what another model has"
 
@@ -77,6 +79,12 @@ class Clauses:
     def after(self, place: int) -> str:
         """The clause from a place on."""
         return self.text[place : self.clause(place)[1]]
+
+    def stands_alone(self, start: int, end: int) -> bool:
+        """Whether a clause holds nothing but what stands between two places: "1 MB, 20 ms"."""
+        first, last = self.clause(start)
+        rest = self.text[first:start] + self.text[end:last]
+        return not re.search(r"[^\W_]", re.sub(r"\b(?:and|a|an|or|so|also|plus|only|just|exactly)\b", "", rest))
 
     def asks(self, place: int) -> bool:
         """Whether something is asked for in the clause around a place."""
@@ -110,9 +118,14 @@ class Clauses:
         if told and not re.search(_ASKED, self.text[first:last]):
             return _ANOTHER
         # Once another model is spoken of, figures are its own until something is asked for.
-        lead = self.text[self.sentence(start)[0] : start]
+        begin = self.sentence(start)[0]
+        lead = self.text[begin:start]
         named, asked = ([m.end() for m in re.finditer(words, lead)] for words in (_ANOTHERS, _ASKED))
-        return _ANOTHER if named and max(named) > max(asked, default=0) else ""
+        if not named or max(named) < max(asked, default=0):
+            return ""
+        # Where something is asked for first, the other one is only compared with, as far as the clause goes.
+        compared = bool(asked) and self.clause(start)[0] >= begin + max(named)
+        return "" if compared or re.search(_NORM, self.text[max(first, start - 8) : end]) else _ANOTHER
 
     def corrected(self, first: int, second: int) -> bool:
         """Whether what stands at `second` takes back what stood at `first`."""

@@ -69,7 +69,7 @@ _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
         r"\s*(?:\(?\s*)(?:or|and)\s+(?:less|fewer|smaller|under|below|lower|faster|quicker|shorter|better\s+less)\b"
         r"|[\s,(]*(?:max(?:imum)?\b|tops\b|at\s+(?:the\s+)?(?:very\s+)?most|at\s+worst|at\s+max)"
         r"|(?:\s+[\w-]+){0,4}\s+(?:is|are|being)\s+(?:the|my|our|its|a|an)\s+(?:\w+\s+)?(?:limit|max(?:imum)?|cap|ceiling"
-        r"|budget|most)|\s+(?:\w+\s+)?(?:limit|cap|ceiling|budget|max(?:imum)?)\b"
+        r"|budget|most)|(?:\s+[\w-]+){0,3}\s+(?:is|are)\s+(?:all|as\s+much\s+as|the\s+most)\b|\s+(?:\w+\s+)?(?:limit|cap|ceiling|budget|max(?:imum)?)\b"
     ),
     "least": re.compile(
         r"\s*\+|\s*(?:\(?\s*)(?:or|and)\s+(?:more|better|higher|above|over|up|larger|bigger)\b"
@@ -80,7 +80,7 @@ _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
     "about": re.compile(r"\s*(?:or\s+so\b|-?ish\b|give\s+or\s+take|more\s+or\s+less)"),
 }
 _NOT = re.compile(
-    r"(?:\bno|\bnot|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither)(?:\s+(?:(?!but\b)[\w-]+)){0,4}\s*$"
+    r"(?:\bno|\bnot|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno\s+one|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?:\s+(?:(?!but\b)[\w-]+)){0,4}\s*$"
 )
 _TOO = re.compile(
     r"(?:\s+[\w-]+){0,3}?\s+(?:(?:is|are|would\s+be|'s|was)\s+(?:too\b|not\s+(?:ok|okay|acceptable|good|possible|an?\s+option)"
@@ -121,10 +121,12 @@ def find_figures(text: str) -> list[Figure]:
     """Find the figures of a text in lower case, in order."""
     numbers = find_numbers(text)
     taken = [(n.start, n.end) for n in numbers]
+    single: set[int] = set()
     for match in _ONE_OF.finditer(text):
         if not any(a < match.end() and match.start() < b for a, b in taken):
             first = match.end() if match[0].startswith("sub") else match.start()
             numbers.append(Number(first, match.end(), 1.0))
+            single.add(first)
     figures: list[Figure] = []
     for number in sorted(numbers, key=lambda n: n.start):
         if figures and number.start < figures[-1].end:
@@ -146,7 +148,8 @@ def find_figures(text: str) -> list[Figure]:
         if found and not bounded.bound and figure.kind == found[-1].kind and _JOINED.fullmatch(text, after, figure.start):
             bounded = replace(bounded, bound=found[-1].bound)
         found.append(bounded)
-    return found
+    # "A second" may be another one: it is a time where a bound says so.
+    return [f for f in found if f.bound or f.kind != "time" or f.start not in single]
 
 
 def _ratios(text: str, figures: list[Figure]) -> list[Figure]:

@@ -15,14 +15,18 @@ DATA_NOUNS = (
 _CLASS_NOUNS = r"(?:class(?:es)?|categor(?:y|ies)|labels?|kinds?|types?|groups?|species|options?|outcomes?|answers?|buckets?|grades?|levels?|departments?|topics?|intents?|moods?|sentiments?|defects?|faults?)"
 _STOP = (
     r"(?:within|in|under|with|for|from|on|at|that|which|who|by|based|using|given|so|because|where|when|if|must|should|has|have|needs?"
-    r"|is|are|to|of|the|keep|we|i|it|they|but|then|than|as|please|max|maximum|less|more|below|over|above|up|not|no|can|will|would"
-    r"|whose|into|without|per|via|while|only|all|each|every|plus|also|about|after|before|between|running|runs|run|quickly|fast)"
+    r"|is|are|to|of|the|keep|we|i|it|they|but|then|than|as|please|max|maximum|less|more|below|over|above|up|not|no(?!\s*(?:[,.)/;?\n]|$))|can|will|would"
+    r"|whose|into|without|per|via|while|each|every|about|after|before|between)"
 )
+_LATER = r"(?:running|runs?|fast|quickly|keep|plus|also|all|only|today|now|instead|please|automatically|there|here)"
+"""Words that may be a class of their own, but don't go on with one."""
 _QUOTED = r"\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|‘[^’\n]{1,40}’|`[^`\n]{1,40}`|(?<!\w)'[^'\n]{1,40}'(?!\w)"
-_WORD = rf"(?!{_STOP}\b)(?!(?:and|or|vs|versus|etc)\b)[^\W_][\w&+.'’-]*(?<!\.)"
-_ITEM = re.compile(rf"(?:(?:an?|the|either|both|being|as)\s+)*(?:({_QUOTED})|({_WORD}(?:[ ]{_WORD}){{0,3}}))", re.IGNORECASE)
-_COMMA = re.compile(r"\s*[,/|;]\s*(?!(?:and|or)\b)", re.IGNORECASE)
-_LAST = re.compile(r"\s*,?\s*(?:\b(and|or|vs\.?|versus|from)\b|&)\s*(?!not\b)", re.IGNORECASE)
+_WORD = rf"(?!(?-i:{_STOP})\b)(?!(?:and|or|vs|versus|etc)\b)[^\W_][\w&+.'’-]*(?<!\.)"
+_ITEM = re.compile(
+    rf"(?:(?:an?|the|either|both|being|as)\s+)*(?:({_QUOTED})|((?:not\s+)?{_WORD}(?:[ ](?!(?-i:{_LATER})\b){_WORD}){{0,3}}))", re.IGNORECASE
+)
+_COMMA = re.compile(r"\s*[,/|]\s*(?!(?:and|or)\b)", re.IGNORECASE)
+_LAST = re.compile(r"\s*,?\s*(?:\b(and|or|versus|from|vs)\b\.?|&)\s*", re.IGNORECASE)
 _OPEN = re.compile(r"\s*[,;]?\s*(?:and\s+)?(?:\.\.\.|…|etc\b|and\s+so\s+on|among\s+others|and\s+(?:others|more|the\s+like|similar)\b|or\s+so\b|others?\b\s*\.\.\.)", re.IGNORECASE)
 _SAMPLE = re.compile(r"\b(?:such\s+as|like|e\.?g\.?|for\s+example|for\s+instance|including|include[sd]?|say)[\s,:]*$", re.IGNORECASE)
 _COUNT = rf"(?:\b(?:\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|a\s+dozen)\b)"
@@ -30,26 +34,37 @@ _NUMBERS = {w: i for i, w in enumerate("two three four five six seven eight nine
 
 _LEADS: list[str] = [
     # Said to be classes, then a colon, a dash, an "are" or a parenthesis.
-    rf"\b{_CLASS_NOUNS}\s*(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|will\s+be)\b:?|,\s*namely)\s*\[?",
+    rf"\b{_CLASS_NOUNS}\s*(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|will\s+be)\b:?|,\s*namely)\s*\[?"
+    rf"|{_COUNT}\s+{_CLASS_NOUNS}\s*,\s*",
     # So many of something, then the list.
-    rf"{_COUNT}\s+(?!{DATA_NOUNS}\b)(?:[\w-]+\s+){{1,3}}?(?:\(|:|[-–—]\s|\s*,?\s*namely:?)\s*",
+    rf"{_COUNT}\s+(?!{DATA_NOUNS}\b)(?:[\w-]+\s+){{0,3}}?[\w-]+\s*(?:\(|:|\s[-–—]\s|\s*,?\s*namely:?)\s*",
     rf"{_COUNT}\s*(?:\(|:)\s*",
     # Verbs of telling apart.
-    r"\b(?:in)?to\s+(?:either\s+|one\s+of\s+)?(?:the\s+)?",
+    r"\b(?:tell(?:s|ing)?|distinguish(?:es|ing)?|separat(?:e|es|ing)|discriminat(?:e|es|ing)|differentiat(?:e|es|ing))\s+"
+    r"(?:apart\s+)?(?:between\s+)?",
+    r"\b(?:into|(?:sort|rout|assign|dispatch|forward|direct|send|map|tickets?|e?-?mails?|messages?|requests?|calls?)\w*"
+    r"\s+(?:[\w-]+\s+){0,4}?to)\s+(?:either\s+|one\s+of\s+)?(?:the\s+)?",
     r"\bas\s+(?:being\s+)?(?:either\s+)?",
     r"\bbetween\s+",
-    r"\b(?:tell(?:s|ing)?|keep(?:s|ing)?|set(?:s|ting)?)\s+apart\s+",
-    r"\b(?:tell(?:s|ing)?|distinguish(?:es|ing)?|separat(?:e|es|ing)|discriminat(?:e|es|ing)|differentiat(?:e|es|ing))\s+(?:between\s+)?",
-    r"\b(?:whether|if)\s+(?:[\w'’-]+\s+){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes\s+to|belongs?\s+to)\s+(?:an?\s+|the\s+)?(?:either\s+)?",
-    r"(?:^|[.:;,!?]\s+|\bis\s+(?:it|this|that|the\s+\w+)\s+|\bone\s+of\s+|\beither\s+)",
-    r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?|identif(?:y|ies))\s+(?:with\s+|either\s+)?",
+    r"\b(?:keep(?:s|ing)?|set(?:s|ting)?)\s+apart\s+",
+    r"\b(?:whether|if)\s+(?:[\w'’-]+\s+){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes\s+to|belongs?\s+to)\s+"
+    r"(?:(?:going\s+to\s+be|likely|about|probably)\s+)?(?:an?\s+|the\s+)?(?:either\s+)?",
+    r"\s*(?:→|->|=>|-->)\s*",
+    r"\bis\s+(?:this|that|the|an?)\s+[\w-]+\s+(?:an?\s+)?(?=[\w-]+(?:\s+[\w-]+)?\s+or\b)",
+    r"(?:^|[.:;!?]\s+|\bis\s+(?:it|this|that|the\s+\w+)\s+|\bone\s+of\s+|\beither\s+)",
+    r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?|identif(?:y|ies))"
+    r"\s+(?:with\s+|either\s+)?",
+    r"\b(?:grad|sort|rat|label|mark|tag|classif|call)\w*\s+(?:the\s+|our\s+|my\s+)?[\w-]+\s+",
     r"\(",
     r":\s+",
 ]
 """What stands before a list of classes, from the surest on."""
+_CHOICE = ("or", "vs", "versus")
 _SURE = 3
 """So many of `_LEADS` may have a list of commas alone, and begin at a parenthesis or colon."""
-_VERB_LEADS = range(3, 9)
+_VERB_LEADS = range(3, 11)
+_FROM = 3
+"""The lead after which a list may be joined by "from"."""
 _NAMED = re.compile(
     rf"\b({_WORD}(?:\s*(?:/|,|-?vs\.?-?|\bor\b|-or-|\bversus\b)\s*{_WORD})+)\s+(?:classifier|classification|detector|filter|model|sorter)\b",
     re.IGNORECASE,
@@ -104,16 +119,17 @@ def _list_at(text: str, match: re.Match[str], rank: int) -> Fact | Unclear | Non
     if len(items) < 2 or _FIGURE.search(text[start:end]):
         return None
     closed = text[end : end + 1] in (")", "]")
-    if rank < _SURE or (match[0] == "(" and closed and _is_plural(text, match.start())):
+    choice = joined in _CHOICE or "/" in text[start:end]
+    if rank < _SURE:
         complete = joined or len(items) > 2 or closed or rank == 0
-    elif match[0] in ("(",):
-        return None
+    elif match[0] == "(":
+        complete = closed and (choice or _is_plural(text, match.start()))
     elif match[0].strip() == ":":
-        complete = joined and len(items) > 1 and _is_plural(text, match.start())
+        complete = joined in _CHOICE or (joined and _is_plural(text, match.start()))
     elif rank in _VERB_LEADS:
-        complete = joined or len(items) > 2 or "/" in text[start:end]
+        complete = joined or len(items) > 2 or choice
     else:
-        complete = joined == "or" and all(len(item.split()) <= 2 for item in items)
+        complete = joined in _CHOICE and all(len(item.split()) <= 2 for item in items)
     if not complete:
         return None
     if _OPEN.match(text, end) or _SAMPLE.search(text[: match.end()]) or _SAMPLE.search(text[:start]):
@@ -140,7 +156,7 @@ def _items(text: str, place: int, rank: int) -> tuple[list[str], int, int, str]:
             first = item.start(1) if item[1] else item.start(2)
         end = item.end()
         last, comma = _LAST.match(text, end), _COMMA.match(text, end)
-        if last and (last[1] or "and").lower() == "from" and not (len(items) == 1 and rank in _VERB_LEADS):
+        if last and (last[1] or "and").lower() == "from" and not (len(items) == 1 and rank == _FROM):
             last = None
         if last:
             word = (last[1] or "and").lower()

@@ -16,7 +16,7 @@ _METRICS: dict[str, str] = {
     "average precision": r"\b(?:pr[\s-]?auc|auprc|average\s+precision|map\b|mean\s+average)",
     "top-k accuracy": r"\btop[\s-]?(?:\d+|three|five)\b",
     "a relative error": r"\b(?:mape|smape|mean\s+absolute\s+percentage\s+error|relative\s+error)\b",
-    "MSE": r"\b(?:mse|mean\s+squared\s+error)\b",
+    "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
     "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+accuracy\b|\b(?:mean|average)\s+(?:per[\s-]class|class)\s+accuracy\b",
@@ -38,8 +38,8 @@ _LINK = re.compile(
     r"|cross-validated|test|validation|macro|between|from|we|want|it|i|that|average|worse|within|fall|drop|go|get|lie|as)\b)*$"
 )
 _REST = re.compile(
-    r"(?:[\s,:=()+]|\b(?:of|the|time|them|cases|rows|pictures|images|all|its|in|on|a|an|at|least|or|better|more|less|to|be"
-    r"|get|gets|are|is|it|must|should|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall"
+    r"(?:[\s,:=()+]|\bof\s+(?:the|all|our|my|its|these|those)\s+[a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images|all|its|in|on|a|an|at|least|or|better|more|less|to|be"
+    r"|get|gets|are|is|it|must|should|may|can|could|might|have|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall"
     r"|held[\s-]out|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
 )
 

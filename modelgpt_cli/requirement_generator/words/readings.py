@@ -41,22 +41,35 @@ class Unclear:
     reason: str
 
 
-Object = Literal["model", "memory", "data", "device", "graphics", "unknown"]
+Object = Literal["model", "store", "memory", "data", "device", "graphics", "unknown"]
 _OBJECTS: dict[Object, str] = {
     "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics)\s+(?:memory|ram)\b",
     "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working\s+set|memory\s+footprint)\b",
     "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?|spreadsheets?|texts?"
     r"|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?|archives?|zips?|exports?|uploads?"
-    r"|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?|history|database|dumps?|attachments?|frames?|training"
+    r"|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?|history|entries|database|dumps?|attachments?|frames?|training"
     r"|each|apiece|tickets?|articles?|contracts?|audio|bucket)\b",
     "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?|jetson|nano|mcus?"
     r"|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?|cameras?|plcs?|gateways?"
-    r"|computers?|workstations?|tablets?|watch(?:es)?|drones?|sd\s+cards?|ssds?|routers?|hardware|box(?:es)?|browsers?)\b",
+    r"|computers?|workstations?|tablets?|watch(?:es)?|drones?|cards?|ssds?|disks?\s+drives?|routers?|hardware|box(?:es)?|browsers?)\b",
+    "store": r"\b(?:disk|flash|storage|rom|eeprom)\b",
     "model": r"\b(?:model|file\s+size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
-    r"|binary|download\w*|bundle|package|disk|flash|storage|rom|weigh\w*|weight|exported|deployable|checkpoint|solution"
+    r"|binary|download\w*|bundle|package|weigh\w*|weight|exported|deployable|checkpoint|solution"
     r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint\s+on\s+disk|app)\b",
 }
 _PLACED = re.compile(r"\s*(?:of|worth\s+of|for|in|on)?\s*(?:the\s+|our\s+|my\s+|its\s+)?((?:[\w-]+\s*){1,3})")
+_OF_DATA = (
+    rf"(?:{_OBJECTS['data']})(?:\s+[\w-]+){{0,3}}?\s+(?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs|averages?|total"
+    r"|totals|amounts?|runs?|reach(?:es)?|gets?|of|at|with|up)\b(?:(?!\bmodel\b)[^,;.])*$"
+    rf"|(?:{_OBJECTS['data']})\s*[(:]\s*(?:[\w~]+\s*){{0,2}}$"
+)
+"""Words that end in a size of data: "our pictures are about"."""
+_OWNED = (
+    rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|got|offers?|which|that|features?|comes?|ships?|provides?)\b[^.;]*$"
+    rf"|(?:{_OBJECTS['device']})\s*(?:\d\w*\s*)?\([^)]*$"
+)
+"""Words that end in what a device has."""
+_BUDGET = re.compile(r"\b(?:uses?|usage|using|take[sn]?|consum\w*|need(?:s|ed)?|footprint|budget|peak|limit|free|left|available|only)\b")
 _LATENCY = (
     r"\b(?:latency|latencies|respon\w+|inference|answer\w*|repl(?:y|ies)|predict\w*|reaction|react\w*|runtime|run\s+time"
     r"|tak(?:e|es|ing)|speed|decid\w*|decision|classif\w+|per\s+\w+|a\s+(?:picture|image|row|text|message|frame|photo"
@@ -65,8 +78,9 @@ _LATENCY = (
 _NO_LATENCY = (
     r"\b(?:every|sampl(?:ed|ing)|clips?|windows?|recordings?|recorded|footage|audio|intervals?|long|timeout|warm-?up|boot\w*"
     r"|start-?up|load(?:s|ing|ed)?|cold|train\w*|build\w*|built|deliver\w*|exposure|shutter|history|last|past|previous|old"
-    r"|apart|ago|later|meeting|segments?|videos?|speech|ahead|after|horizon|forecast)\b"
+    r"|apart|ago|later|meeting|segments?|videos?|ahead|after|horizon|forecast)\b"
 )
+_HAS = "it is what a device has, not what the model may take"
 _PERCENTILE = r"\b(?:p\s?\d{2}|\d{2}(?:th|st)?\s*(?:-\s*)?percentile|percentile|worst[\s-]case|tail)\b"
 _MANY = re.compile(r"\d[\d,.]*\s*(?:[a-z-]+\s+){1,3}(?:in|within|every|per|takes?)\b|\bper\s+(?:\d|thousand|million|hundred|batch)")
 
@@ -87,9 +101,11 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     elif figure.kind == "time":
         found = _time(figure, clauses, lead, tail)
     elif figure.kind == "rate":
-        found = _rate(figure, tail)
+        found = _rate(figure, clauses, tail)
     elif figure.kind in ("parameters", "flops"):
-        found = _upper(f"limits.{figure.kind}", figure)
+        said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
+        owned = not figure.bound and re.search(rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|of|offers?|does|do)\b", said)
+        found = Unclear(figure.first, figure.end, _HAS) if owned else _upper(f"limits.{figure.kind}", figure)
     else:
         found = _metric(figure, clauses, lead, tail)
     found = found or _counted(figure, lead)
@@ -111,11 +127,11 @@ def _bytes(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unc
     """File size or memory, of the model rather than of data or devices."""
     of = _object(figure, clauses, lead, tail)
     if of == "data":
-        return None
+        return Unclear(figure.first, figure.end, "it is the size of data, not of the model") if figure.bound else None
     if of == "graphics":
         return Unclear(figure.first, figure.end, "memory of a GPU is not measured")
     if of == "device":
-        return Unclear(figure.first, figure.end, "it is what a device has, not what the model may take")
+        return Unclear(figure.first, figure.end, _HAS)
     if of == "unknown":
         return Unclear(figure.first, figure.end, "of what is not said")
     return _upper("limits.memory" if of == "memory" else "limits.size", figure)
@@ -124,25 +140,26 @@ def _bytes(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unc
 def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     """What a size is a size of."""
     placed = _PLACED.match(tail)
-    behind = _first_object(placed[1]) if placed else ""
-    bounded = figure.bound not in ("", "about")
+    behind, ahead = _first_object(placed[1]) if placed else "", _last_object(lead)
+    asked = clauses.asks(figure.start)
+    bounded = figure.bound not in ("", "about") or figure.low < figure.high
+    said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
     if behind in ("data", "graphics", "model"):
         return behind
-    ahead = _last_object(lead)
-    if behind == "device" and not bounded:
-        return behind
-    if "memory" in (behind, ahead):
-        owned = re.search(rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|offers?|got|which|that)\b[^,.;]*$", lead)
-        bare = not bounded and (re.search(_OBJECTS["device"], lead) is not None or behind == "memory" and ahead != "memory")
-        if owned or bare or re.match(r"[^,.;]{0,25}\b(?:device|board|phone|machine|pi)\b", tail) and not bounded:
-            return "device"
-        return "memory"
-    if ahead in ("data", "graphics"):
-        own = re.search(r"\b(?:model|it|network|file|classifier)\b", clauses.before(figure.first))
-        return "model" if own else ahead
-    if ahead == "device" and not bounded:
+    if not bounded and (behind == "device" or (ahead == "device" and not behind)):
         return "device"
-    return "model" if bounded or ahead == "model" or behind or CORRECTED.search(lead) else "unknown"
+    if not asked and re.search(_OWNED, said if not bounded else lead) and {behind, ahead} & {"memory", "store"}:
+        return "device"
+    if "memory" in (behind, ahead):
+        bare = not bounded and not asked and ahead != "memory"
+        return "device" if bare and (re.search(_OBJECTS["device"], said + tail) or not _BUDGET.search(said + tail)) else "memory"
+    if ahead == "graphics":
+        return ahead
+    if re.search(_OF_DATA, lead):
+        return "data"
+    alone = clauses.stands_alone(figure.start, figure.end)
+    certain = bounded or asked or alone or {behind, ahead} & {"model", "store"}
+    return "model" if certain or CORRECTED.search(lead) else "unknown"
 
 
 def _first_object(words: str) -> Object | Literal[""]:
@@ -168,16 +185,21 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
         return Unclear(figure.first, figure.end, "the latency measured is the median, not a percentile or the worst case")
     if _MANY.search(before) or re.match(r"\s*per\s+(?:\d|thousand|hundred|million|dozen)", after):
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
-    if not bounded and not re.search(_LATENCY, f"{before} {after}"):
+    alone = clauses.stands_alone(figure.start, figure.end)
+    if not bounded and not alone and not clauses.asks(figure.start) and not re.search(_LATENCY, f"{before} {after}"):
         return None
     return _upper("limits.latency_ms", figure)
 
 
-def _rate(figure: Figure, tail: str) -> Fact | Unclear | None:
+def _rate(figure: Figure, clauses: Clauses, tail: str) -> Fact | Unclear | None:
     """Rows per second, which say how long one may take."""
     if figure.bound == "most":
         return Unclear(figure.first, figure.end, "an upper bound of a rate limits nothing")
-    if figure.low <= 0 or re.match(r"\s*(?:camera|video|stream|footage|feed|sampling|sensor|recording)", tail):
+    clause = clauses.before(figure.first) + clauses.after(figure.start)
+    named = figure.bound or clauses.asks(figure.start)
+    if figure.low <= 0 or re.match(rf"\s*(?:{_STREAM})", tail) or (not named and re.search(rf"\b(?:{_STREAM})", clause)):
+        return None
+    if not named and clauses.text[figure.start : figure.end].endswith("hz"):
         return None
     return Fact("rate", figure.low, figure.first, figure.end)
 
@@ -198,6 +220,7 @@ def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Un
     return Fact(f"quality.{metric}", value, figure.first, figure.end, least)
 
 
+_STREAM = r"camera|video|stream|footage|feed|sampl|sensor|record|arriv|film|screen|monitor|display"
 _AHEAD = {
     "limits.batch_size": r"\bbatch(?:es)?(?:[\s_-]*size)?(?:\s+(?:of|is|at))?\s*[:=]?\s*$",
     "limits.threads": r"\bthreads?\s*[:=]\s*$",
