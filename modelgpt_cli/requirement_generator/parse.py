@@ -100,7 +100,7 @@ def parse_request(text: str) -> ParsedRequest:
     except UsageError as error:
         if not text:
             raise
-        raise ContradictionError(f"The words contradict each other: {error.problem}", error.cause, _HINT) from None
+        raise ContradictionError(f"These words can't be one requirement: {error.problem}", error.cause, _HINT) from None
     remarks = {(u.start, u.end): Remark(text[u.start : u.end].strip(" ,"), u.reason) for u in unclear}
     return ParsedRequest(requirement, tuple(remarks[place] for place in sorted(remarks)))
 
@@ -129,7 +129,7 @@ def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
     low = _lower(text)
     clauses = Clauses(low)
     facts, unclear = read_deployment(clauses)
-    masked = _blank(low, [(f.start, f.end) for f in facts] + [(u.start, u.end) for u in unclear])
+    masked = _blank(low.replace("_", " "), [(f.start, f.end) for f in facts] + [(u.start, u.end) for u in unclear])
     clauses = Clauses(masked)
     figures = find_figures(masked)
     for i, figure in enumerate(figures):
@@ -205,14 +205,17 @@ def _exclude(other: Fact, kept: Fact, least: bool) -> bool:
 
 
 def _rates_as_latency(facts: list[Fact]) -> list[Fact]:
-    """Rows per second as milliseconds of a batch."""
-    batch = next((fact.value for fact in reversed(facts) if fact.key == "limits.batch_size"), 1)
-    return [
-        replace(fact, key="limits.latency_ms", value=1000.0 * batch / fact.value, least=False)  # type: ignore[operator]
-        if fact.key == "rate"
-        else fact
-        for fact in facts
-    ]
+    """Rows per second, and milliseconds a row, as milliseconds of a batch."""
+    batch: Any = next((fact.value for fact in reversed(facts) if fact.key == "limits.batch_size"), 1)
+    found = []
+    for fact in facts:
+        value: Any = fact.value
+        if fact.key == "rate":
+            fact = replace(fact, key="limits.latency_ms", value=1000.0 * batch / value)
+        elif fact.key == "row_ms":
+            fact = replace(fact, key="limits.latency_ms", value=batch * value)
+        found.append(fact)
+    return found
 
 
 def _check_count(text: str, facts: list[Fact]) -> None:

@@ -11,10 +11,11 @@ _SENTENCE_END = re.compile(
     r"[;!?\n]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)\.(?=\s|$)|\s[-–—]+\s"
     r"|[\s,]+(?:but|however|whereas|although|though|yet|as\s+long\s+as|so\s+long\s+as|provided|except\s+that)\b"
 )
-_CLAUSE_END = re.compile(r",\s|[()]|[\s,]+(?:while|because|since|as\s+for|which|where)\b")
+_CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as\s+for|which|where)\b")
 _ASKED = (
     r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve)\s+to|got\s+to|goal|target|aim"
-    r"|i'd\s+like|we'd\s+like|would\s+like|expect|demand|insist|no\s+more|at\s+least|at\s+most)\b"
+    r"|i'd\s+like|we'd\s+like|would\s+like|expect|demand|insist|no\s+more|at\s+least|at\s+most|(?:will|would)\s+do"
+    r"|(?:is|are)\s+(?:fine|enough|plenty|ok|okay)|suffic\w+)\b"
     r"|\bthe\s+new\s+(?:one|model|version)|\bthis\s+(?:one|time)|\bfor\s+the\s+new|\bnow\s+(?:we|i|it)\b)"
 )
 _ANOTHERS = (
@@ -22,18 +23,18 @@ _ANOTHERS = (
     r"|vendor'?s?|supplier'?s?|last|first|other|another|big|large|cloud|teacher|commercial)\s+(?:[\w-]+\s+){0,2}?(?:models?"
     r"|ones?|systems?|solutions?|versions?|classifiers?|set-?up|approach|network|script|detectors?|tools?|services?|api"
     r"|product|attempt|try|pipeline|team)\b|\b(?:predecessor|competitors?|incumbent|baseline|currently|previously|right\s+now"
-    r"|at\s+the\s+moment|at\s+present|used\s+to|so\s+far|these\s+days|nowadays|last\s+(?:year|month|week|time)"
-    r"|state\s+of\s+the\s+art|leaderboard|colleagues?)\b)"
+    r"|at\s+the\s+moment|at\s+present|used\s+to|so\s+far|these\s+days|nowadays|last\s+(?:year|month|week|time)|(?:mov|switch|migrat|shrink|com)(?:e|ed|ing)\s+from|replac(?:e|es|ing)"
+    r"|state\s+of\s+the\s+art|leaderboard|colleagues?|(?:papers?|literature|authors?|tutorials?|blogs?)\s+(?:reports?|claims?|says?|gets?|reach\w*|ha(?:s|ve)|shows?))\b)"
 )
-_TOLD = r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|came|turned\s+out|today|nowadays|yesterday)\b|\bnow(?!\s+(?:we|i|it)\b)"
-_NORM = r"\b(?:at\s+(?:the\s+)?(?:very\s+)?(?:most|least)|no[t]?\s+(?:more|less|over|above)\b|max|min|up\s+to)"
+_TOLD = r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|tried|already(?!\s+\w)|came|turned\s+out|today|nowadays|yesterday)\b|\bnow(?!\s+(?:we|i|it)\b)"
+_NORM = r"\b(?:at\s+(?:the\s+)?(?:very\s+)?(?:most|least)|not?\s+(?:\w+er|more|less|over|above)\b|max|min|up\s+to)"
 """Bounds that are set rather than told."""
 _NEED_NOT = (
     r"(?:\bneed\s*(?:n['’]?t|\s+not)\b|\b(?:does|do|did)(?:\s*n['’]?t|\s+not)\s+(?:really\s+|even\s+|actually\s+)?"
-    r"(?:have\s+to|need(?:\s+(?:it\s+)?to|\s+it\b|\s+(?=under|below|less))|matter|care|mind|insist)|\bno\s+(?:real\s+)?"
+    r"(?:have\s+to|need(?:\s+(?:it\s+)?to|\s+it\b|\s+(?=under|below|less)|\s+(?:an?\s+|any\s+)?$)|matter|care|mind|insist)|\bno\s+(?:real\s+)?"
     r"(?:need|requirement|reason|point)|\bnot\s+(?:really\s+)?(?:necessar\w+|required|needed|important|a\s+(?:must|requirement"
     r"|constraint|limit|problem|concern))|\b(?:isn|aren)['’]t\s+(?:necessar\w+|required|needed|important|a\s+(?:must"
-    r"|requirement|constraint|limit))|\b(?:forget|ignore|drop|scrap|never\s+mind)\b|\birrelevant\b|\bunimportant\b"
+    r"|requirement|constraint|limit))|\b(?:forget|never\s+mind)\b|\birrelevant\b|\bunimportant\b"
     r"|\bno\s+matter\b|\bregardless\b|\bwithout\s+(?:needing|having)\s+to\b|\bdon['’]?t\s+(?:worry|bother|limit)"
     r"|\b(?:rather\s+than|instead\s+of)(?:\s+[\w-]+){0,2}\s*$)"
 )
@@ -51,7 +52,7 @@ _WISH = (
 _GUESS = r"\b(?:guess|not\s+sure|no\s+idea|might|wonder(?:ing)?|heard|supposedly|\w+\s+says\s+it)\b"
 CORRECTED = re.compile(
     r"(?:no,|\b(?:no\s+wait|wait|sorry|actually|correction|make\s+that|scratch\s+that|i\s+mean(?:t)?|rather|on\s+second\s+thought"
-    r"|strike\s+that|nope|let's\s+say|or\s+better)\b)"
+    r"|strike\s+that|nope|let['’]s\s+(?:say|go|make|use|settle)|settle\s+for|or\s+better)\b)"
 )
 _ANOTHER = "it is what another model has"
 

@@ -22,6 +22,7 @@ _WORDS: list[tuple[str, str, str]] = [
     ("deploy.format", "onnx", r"\bonnx\b(?![\s-]?(?:runtime|web|mobile)\b)"),
 ]  # fmt: skip
 _OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?:\s+(?:is|of|at|must\s+be|to))?\s*[:=]?\s*(\d{1,2})\b")
+_ANY = re.compile(r"\s*(?:\+|or\s+(?:higher|later|above|newer|more|lower|below|less|older|up))")
 _UNKNOWN = re.compile(
     r"\b(?:tflite|tensorflow(?:[\s-]?(?:lite|js))?|core[\s-]?ml|torch-?script|pickles?|openvino|tensor-?rt|ncnn|gguf|mnn|executorch|pmml"
     r"|int[\s-]?4|4[\s-]bits?|bfloat16|bf16|fp8)\b"
@@ -44,12 +45,17 @@ def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
                 continue
             taken.append((start, end))
             excuse = clauses.excuse(start, end, "")
+            if re.match(r"\s*,?\s*neither\b", text[end:]):
+                continue
             if excuse:
                 unclear.append(Unclear(start, end, excuse))
             elif not _NO.search(text, 0, start):
                 facts.append(Fact(key, value, start, end))
     for match in _OPSET.finditer(text):
         excuse = clauses.excuse(match.start(), match.end(), "")
+        if _ANY.match(text, match.end()):
+            excuse = "which one is left open"
+            unclear.append(Unclear(*match.span(), excuse))
         facts += [] if excuse else [Fact("deploy.opset", int(match[1]), *match.span())]
     for match in _UNKNOWN.finditer(text):
         if not _NO.search(text, 0, match.start()):

@@ -12,6 +12,7 @@ Kind = Literal["bytes", "time", "rate", "share", "parameters", "flops", "number"
 Bound = Literal["most", "least", "good", "bad", "about", ""]
 """`good` and `bad`: the one that is better or worse for whatever is measured ("better than", "worse than")."""
 
+_COSTS = {"bytes", "time", "parameters", "flops"}
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 _WORDY = {"kilo": "k", "mega": "m", "giga": "g", "million": "m", "billion": "b", "thousand": "k"}
 _SECONDS = {
@@ -38,6 +39,7 @@ _UNITS: dict[Kind, str] = {
 }
 _AFTER = {kind: re.compile(pattern) for kind, pattern in _UNITS.items()}
 _ONE_OF = re.compile(r"(?:\ba|\ban|\bone single|\ba single|\bsub)[\s-]+(?=(?:kilo|mega|giga)byte|[kmg]b\b|(?:milli)?second\b)")
+_AHEAD = re.compile(r"\b(ms|milliseconds|seconds|[kmg]i?b)\)?\s*(?:[:=<≤]\s*)+$")
 _JOINED = re.compile(r"(?:\s+(?:of\s+)?[a-z]+){0,3}\s*(?:,|\band\b|&|\bplus\b)+\s*(?:an?\s+)?")
 """Between two figures that share a bound: "at most 2 MB of flash and 1 MB of RAM"."""
 _OUT_OF = re.compile(r"\s+(?:[a-z]+\s+){0,2}?(?:out\s+of|in|of)(?:\s+every)?\s+")
@@ -105,6 +107,10 @@ class Figure:
         A scale that nothing was said of: the ``M`` of "under 2M".
     first : int
         Where the bound's words begin; `start` where there are none.
+    part : bool
+        Whether it is a part of something: "half", "a tenth of".
+    plain : float
+        The number as it stands, without its unit.
     """
 
     start: int
@@ -115,6 +121,8 @@ class Figure:
     bound: Bound = ""
     letter: str = ""
     first: int = 0
+    plain: float = 0.0
+    part: bool = False
 
 
 def find_figures(text: str) -> list[Figure]:
@@ -145,8 +153,10 @@ def find_figures(text: str) -> list[Figure]:
     for i, figure in enumerate(figures):
         after = figures[i - 1].end if i else 0
         bounded = _bounded(text, figure, after, figures[i + 1].start if i + 1 < len(figures) else len(text))
-        if found and not bounded.bound and figure.kind == found[-1].kind and _JOINED.fullmatch(text, after, figure.start):
-            bounded = replace(bounded, bound=found[-1].bound)
+        if found and not bounded.bound and _JOINED.fullmatch(text, after, figure.start):
+            same = figure.kind == found[-1].kind
+            costs = {figure.kind, found[-1].kind} <= _COSTS and found[-1].bound == "most"
+            bounded = replace(bounded, bound=found[-1].bound if same or costs else "")
         found.append(bounded)
     # "A second" may be another one: it is a time where a bound says so.
     return [f for f in found if f.bound or f.kind != "time" or f.start not in single]
@@ -168,14 +178,26 @@ def _ratios(text: str, figures: list[Figure]) -> list[Figure]:
 
 def _with_unit(text: str, number: Number) -> Figure:
     """The number in its unit's base."""
+    ahead = _unit_ahead(text, number)
     for kind, pattern in _AFTER.items():
         match = pattern.match(text, number.end)
+        if ahead and kind in ("bytes", "time") and not match:
+            match = pattern.match(" " + ahead)
+            if match:
+                value = number.value * _factor(kind, match)
+                return Figure(number.start, number.end, value, value, kind, plain=number.value, part=number.part)
         if match is None or (kind == "flops" and match["what"].startswith("mac") and not match["flops"]):
             continue
         letter = (match["scale"] or "") if kind == "number" else ""
         value = number.value * _factor(kind, match)
-        return Figure(number.start, match.end(), value, value, kind, letter=letter)
+        return Figure(number.start, match.end(), value, value, kind, letter=letter, plain=number.value, part=number.part)
     raise AssertionError("the last pattern takes everything")
+
+
+def _unit_ahead(text: str, number: Number) -> str:
+    """The unit that stands before a number: "size_mb: 5", "latency (ms) = 20"."""
+    match = _AHEAD.search(text, 0, number.start)
+    return match[1] if match else ""
 
 
 def _factor(kind: Kind, match: re.Match[str]) -> float:
@@ -211,9 +233,7 @@ def _bounded(text: str, figure: Figure, after: int, before: int) -> Figure:
     elif bound in _FLIPPED and _TOO.match(tail):
         bound = _FLIPPED[bound]
     place = figure.start if first is None else shift + first
-    return Figure(
-        figure.start, figure.end, figure.low, figure.high, figure.kind, bound, figure.letter, place
-    )
+    return replace(figure, bound=bound, first=place)
 
 
 def _bound_before(lead: str) -> tuple[Bound, int | None]:

@@ -34,8 +34,8 @@ _NUMBERS = {w: i for i, w in enumerate("two three four five six seven eight nine
 
 _LEADS: list[str] = [
     # Said to be classes, then a colon, a dash, an "are" or a parenthesis.
-    rf"\b{_CLASS_NOUNS}\s*(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|will\s+be)\b:?|,\s*namely)\s*\[?"
-    rf"|{_COUNT}\s+{_CLASS_NOUNS}\s*,\s*",
+    rf"\b{_CLASS_NOUNS}\s*(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|(?:will|should|must|shall)\s+be)\b:?|,\s*namely)\s*\[?"
+    rf"|{_COUNT}\s+{_CLASS_NOUNS}\s*,\s*|\b{_CLASS_NOUNS}\s+(?=[\w-]+/[\w-])",
     # So many of something, then the list.
     rf"{_COUNT}\s+(?!{DATA_NOUNS}\b)(?:[\w-]+\s+){{0,3}}?[\w-]+\s*(?:\(|:|\s[-–—]\s|\s*,?\s*namely:?)\s*",
     rf"{_COUNT}\s*(?:\(|:)\s*",
@@ -47,22 +47,24 @@ _LEADS: list[str] = [
     r"\bas\s+(?:being\s+)?(?:either\s+)?",
     r"\bbetween\s+",
     r"\b(?:keep(?:s|ing)?|set(?:s|ting)?)\s+apart\s+",
+    r"\bone\s+of\s+(?:the\s+)?",
     r"\b(?:whether|if)\s+(?:[\w'’-]+\s+){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes\s+to|belongs?\s+to)\s+"
     r"(?:(?:going\s+to\s+be|likely|about|probably)\s+)?(?:an?\s+|the\s+)?(?:either\s+)?",
     r"\s*(?:→|->|=>|-->)\s*",
     r"\bis\s+(?:this|that|the|an?)\s+[\w-]+\s+(?:an?\s+)?(?=[\w-]+(?:\s+[\w-]+)?\s+or\b)",
-    r"(?:^|[.:;!?]\s+|\bis\s+(?:it|this|that|the\s+\w+)\s+|\bone\s+of\s+|\beither\s+)",
+    r"(?:^|[.:;!?]\s+|\bis\s+(?:it|this|that|the\s+\w+)\s+|\beither\s+)",
     r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?|identif(?:y|ies))"
     r"\s+(?:with\s+|either\s+)?",
     r"\b(?:grad|sort|rat|label|mark|tag|classif|call)\w*\s+(?:the\s+|our\s+|my\s+)?[\w-]+\s+",
-    r"\(",
+    r"[({\[]",
     r":\s+",
 ]
 """What stands before a list of classes, from the surest on."""
 _CHOICE = ("or", "vs", "versus")
+_OPENING = ("(", "[", "{")
 _SURE = 3
 """So many of `_LEADS` may have a list of commas alone, and begin at a parenthesis or colon."""
-_VERB_LEADS = range(3, 11)
+_VERB_LEADS = range(3, 12)
 _FROM = 3
 """The lead after which a list may be joined by "from"."""
 _NAMED = re.compile(
@@ -70,10 +72,19 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _NOT_CLASSES = re.compile(
-    rf"\b(?:{DATA_NOUNS}|limits?|requirements?|constraints?|conditions?|specs?|budget|runtime|formats?|notes?|background|context"
-    r"|tasks?|goal|idea|todo|need|wish(?:es)?|ram|pi|cpu|gpu|python)\s*(?:\(|:)\s*$",
+    r"\b(?:columns?|features?|fields?|variables?|inputs?|attributes?|predictors?|sensors?|measurements?|readings?|formats?|files?"
+    r"|sources?|languages?|targets?|platforms?|sites?|devices?|machines?|limits?|requirements?|constraints?|conditions?|specs?"
+    r"|budget|runtime|notes?|background|context|tasks?|goal|idea|todo|need|wish(?:es)?|ram|pi|cpu|gpu|python)\s*[({\[:]$",
     re.IGNORECASE,
 )
+_DATA_LIST = re.compile(rf"\b{DATA_NOUNS}\s*[({{\[]$", re.IGNORECASE)
+_TOLD_APART = re.compile(
+    r"\b(?:sort|classif|categor|label|tell|detect|recogni|identif|distinguish|triage|which|kind|type|grade|rate|assign|decide|rout)",
+    re.IGNORECASE,
+)
+_POINT = re.compile(rf"\s*(?:[-*•–]|\(?[A-Za-z0-9]{{1,2}}[).])\s+({_WORD}(?:[ ]{_WORD}){{0,3}})[,;.]?(?=\s|$)", re.IGNORECASE)
+_POINTS = re.compile(rf"(?:{_POINT.pattern}){{2,}}", re.IGNORECASE)
+"""A list with a bullet or a number before each item."""
 _FIGURE = re.compile(r"\d\s*(?:%|[kmg]i?b\b|ms\b|s\b|k\b|x\s*\d|px\b|dpi\b|mp\b|gb\b|million|bits?\b)|\b(?:int8|fp16|onnx|opset|accuracy|latency|version|csv|png|jpe?g|raspberry|cortex|ram|cpu|gpu|fps)\b", re.IGNORECASE)
 
 
@@ -113,19 +124,27 @@ def stated_count(text: str, fact: Fact) -> tuple[int, int, int] | None:
 
 def _list_at(text: str, match: re.Match[str], rank: int) -> Fact | Unclear | None:
     """The list of labels that begins where `match` ends; None where there is none."""
-    if match[0].rstrip().endswith(("(", ":")) and _NOT_CLASSES.search(text[: match.end()].rstrip() + " "):
+    before = text[: match.end()].rstrip()
+    if before.endswith(("(", "[", "{", ":")) and _NOT_CLASSES.search(before):
         return None
+    if before.endswith(("(", "[", "{")) and _DATA_LIST.search(before):
+        return None
+    points = _POINTS.match(text, match.end()) if rank == 0 else None
+    if points:
+        items = [point[1].rstrip(" ,;") for point in _POINT.finditer(points[0])]
+        return Fact("classes", tuple(items), *points.span())
     items, start, end, joined = _items(text, match.end(), rank)
     if len(items) < 2 or _FIGURE.search(text[start:end]):
         return None
-    closed = text[end : end + 1] in (")", "]")
+    closed = text[end : end + 1] in (")", "]", "}")
     choice = joined in _CHOICE or "/" in text[start:end]
     if rank < _SURE:
         complete = joined or len(items) > 2 or closed or rank == 0
-    elif match[0] == "(":
-        complete = closed and (choice or _is_plural(text, match.start()))
+    elif match[0] in _OPENING:
+        complete = closed and (choice or match[0] != "(" or _is_plural(text, match.start()))
     elif match[0].strip() == ":":
-        complete = joined in _CHOICE or (joined and _is_plural(text, match.start()))
+        listed = len(items) > 2 and re.match(r"\s*(?:[.;!?]|$)", text[end:]) and _TOLD_APART.search(text[: match.start()])
+        complete = joined in _CHOICE or listed or (joined and _is_plural(text, match.start()))
     elif rank in _VERB_LEADS:
         complete = joined or len(items) > 2 or choice
     else:
@@ -180,6 +199,7 @@ def _clean(items: list[str]) -> list[str]:
         )
         if shared and not any(item.split()[-1] == words[-1] for item in items[:-1]):
             items = [*items[:-1], " ".join(words[:-1])]
+    items = [re.sub(rf"^{DATA_NOUNS}\s+(?=\w)", "", items[0], flags=re.IGNORECASE), *items[1:]]
     return [re.sub(r"\s+apart$", "", item) for item in items]
 
 

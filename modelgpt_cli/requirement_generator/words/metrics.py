@@ -32,10 +32,10 @@ _METRICS: dict[str, str] = {
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
-    r"(?:[\s:=(<>≥≤~+]|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score|value|rate|must|should"
+    r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score|value|rate|must|should"
     r"|better|more|less|higher|lower|greater|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?|exceed(?:s|ing)?|beat(?:s|ing)?"
     r"|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays|up|held[\s-]out|data|rows|only|just"
-    r"|cross-validated|test|validation|macro|between|from|we|want|it|i|that|average|worse|within|fall|drop|go|get|lie|as)\b)*$"
+    r"|cross-validated|test|validation|macro|between|from|we|want|it|i|that|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
     r"(?:[\s,:=()+]|\bof\s+(?:the|all|our|my|its|these|those)\s+[a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images|all|its|in|on|a|an|at|least|or|better|more|less|to|be"
@@ -58,10 +58,18 @@ def metric_of(figure: Figure, lead: str, tail: str) -> tuple[str, float | None, 
         Metric, value (None for one that a build doesn't measure), and whether that is a lower bound. None where the
         figure is no metric's.
     """
-    if figure.kind not in ("share", "number"):
+    if figure.kind not in ("share", "number") or (figure.kind == "number" and figure.part):
         return None
     found = _nearest(figure, lead, tail)
     return _value(figure, found) if found else None
+
+
+def error_metric(figure: Figure, lead: str) -> str | None:
+    """The error whose value, in the target's unit, a figure is: "MAE below 12 hours"."""
+    if figure.kind in ("share", "number", "rate"):
+        return None
+    found = _nearest(figure, lead, "")
+    return found if found in ("mae", "rmse") else None
 
 
 def only_metric(figure: Figure, text: str) -> tuple[str, float | None, bool] | None:

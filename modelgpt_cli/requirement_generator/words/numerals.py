@@ -31,7 +31,7 @@ _PART = rf"(?:an?\s+|one\s+|(?P<times>two|three)\s+)?\b(?P<part>{'|'.join(_PARTS
 _AND_PART = r"\s+and\s+(?:a\s+half|a\s+quarter|three\s+quarters)\b"
 _POINT = rf"\b(?P<whole>{'|'.join(_ONES)})\s+point(?P<digits>(?:\s+(?:{'|'.join(_ONES)})\b)+)"
 _NUMBER = re.compile(
-    rf"(?P<sign>[½¼¾])|(?P<number>{_DIGITS})(?:\s?(?P<scale>hundred|thousand|million|billion|mio\.?|bn)\b)?"
+    rf"(?P<sign>[½¼¾])|(?<![\w.,/])(?P<upper>[1-9])/(?P<lower>[2-9])(?![\d/])|(?P<number>{_DIGITS})(?:\s?(?P<scale>hundred|thousand|million|billion|mio\.?|bn)\b)?"
     rf"|{_POINT}|{_PART}|(?P<spoken>{_WORDS})",
     re.IGNORECASE,
 )
@@ -45,6 +45,8 @@ class Number:
     start: int
     end: int
     value: float
+    part: bool = False
+    """Whether it is said as a part: "half a"."""
 
 
 def find_numbers(text: str) -> list[Number]:
@@ -63,7 +65,7 @@ def find_numbers(text: str) -> list[Number]:
         if more:
             value += {"half": 0.5, "quarter": 0.25, "quarters": 0.75}[more[0].split()[-1].lower()]
             end = more.end()
-        found.append(Number(match.start(), end, value))
+        found.append(Number(match.start(), end, value, match["part"] is not None))
     return found
 
 
@@ -71,6 +73,8 @@ def _value(match: re.Match[str]) -> float | None:
     """The value of what was matched; None of nothing."""
     if match["sign"]:
         return _SIGNS[match["sign"]]
+    if match["upper"]:
+        return int(match["upper"]) / int(match["lower"])
     if match["number"]:
         scale = match["scale"]
         return _digits(match["number"]) * (_SCALE_SIGNS[scale.lower()] if scale else 1)

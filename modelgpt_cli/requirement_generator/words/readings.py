@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelgpt_cli.requirement_generator.words.clauses import CORRECTED, Clauses
 from modelgpt_cli.requirement_generator.words.figures import Figure
-from modelgpt_cli.requirement_generator.words.metrics import metric_of, only_metric
+from modelgpt_cli.requirement_generator.words.metrics import error_metric, metric_of, only_metric
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,12 @@ _PLACED = re.compile(r"\s*(?:of|worth\s+of|for|in|on)?\s*(?:the\s+|our\s+|my\s+|
 _OF_DATA = (
     rf"(?:{_OBJECTS['data']})(?:\s+[\w-]+){{0,3}}?\s+(?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs|averages?|total"
     r"|totals|amounts?|runs?|reach(?:es)?|gets?|of|at|with|up)\b(?:(?!\bmodel\b)[^,;.])*$"
-    rf"|(?:{_OBJECTS['data']})\s*[(:]\s*(?:[\w~]+\s*){{0,2}}$"
+    rf"|(?:{_OBJECTS['data']})\s*[(:]\s*(?:[\w~]+\s*){{0,2}}$|\beach\s+(?:[\w~]+\s*){{0,2}}$"
 )
 """Words that end in a size of data: "our pictures are about"."""
 _OWNED = (
     rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|got|offers?|which|that|features?|comes?|ships?|provides?)\b[^.;]*$"
+    r"|\b(?:free|available|installed|total|main)\s+(?:memory|ram|flash|storage)\b[^.;]*$"
     rf"|(?:{_OBJECTS['device']})\s*(?:\d\w*\s*)?\([^)]*$"
 )
 """Words that end in what a device has."""
@@ -81,6 +82,10 @@ _NO_LATENCY = (
     r"|apart|ago|later|meeting|segments?|videos?|ahead|after|horizon|forecast)\b"
 )
 _HAS = "it is what a device has, not what the model may take"
+_PER_ROW = (
+    r"\s*(?:/|per\s|an?\s|each\s|for\s+(?:each|every|one|a)\s)\s*(?:row|record|image|picture|photo|frame|text|message|mail|e-mail"
+    r"|sentence|review|ticket|document|sample|example|item|prediction|comment|tweet|post|article|digit|leaf|part|piece)\b"
+)
 _PERCENTILE = r"\b(?:p\s?\d{2}|\d{2}(?:th|st)?\s*(?:-\s*)?percentile|percentile|worst[\s-]case|tail)\b"
 _MANY = re.compile(r"\d[\d,.]*\s*(?:[a-z-]+\s+){1,3}(?:in|within|every|per|takes?)\b|\bper\s+(?:\d|thousand|million|hundred|batch)")
 
@@ -96,7 +101,10 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     lead = clauses.text[max(previous, clauses.sentence(figure.start)[0]) : figure.start]
     tail = clauses.text[figure.end : min(following, clauses.sentence(figure.start)[1])]
     found: Fact | Unclear | None
-    if figure.kind == "bytes":
+    error = error_metric(figure, lead)
+    if error:
+        found = replace(_upper(f"quality.{error}", figure), value=figure.plain)
+    elif figure.kind == "bytes":
         found = _bytes(figure, clauses, lead, tail)
     elif figure.kind == "time":
         found = _time(figure, clauses, lead, tail)
@@ -107,8 +115,9 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
         owned = not figure.bound and re.search(rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|of|offers?|does|do)\b", said)
         found = Unclear(figure.first, figure.end, _HAS) if owned else _upper(f"limits.{figure.kind}", figure)
     else:
-        found = _metric(figure, clauses, lead, tail)
-    found = found or _counted(figure, lead)
+        joined = previous > 0 and re.fullmatch(r"[\s,]*(?:and|but|yet)?\s*", clauses.text[previous : figure.first])
+        found = _metric(figure, clauses, lead, tail, bool(joined))
+    found = found or _counted(figure, clauses, lead)
     if not isinstance(found, Fact):
         return found
     excuse = clauses.excuse(figure.first, figure.end, figure.bound)
@@ -117,7 +126,7 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     return Unclear(found.start, found.end, excuse) if excuse else found
 
 
-def _upper(key: str, figure: Figure) -> Fact | Unclear:
+def _upper(key: str, figure: Figure) -> Fact:
     """A limit that is an upper bound by nature."""
     least = figure.bound in ("least", "bad")
     return Fact(key, figure.low if least else figure.high, figure.first, figure.end, least)
@@ -186,9 +195,11 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
     if _MANY.search(before) or re.match(r"\s*per\s+(?:\d|thousand|hundred|million|dozen)", after):
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
     alone = clauses.stands_alone(figure.start, figure.end)
-    if not bounded and not alone and not clauses.asks(figure.start) and not re.search(_LATENCY, f"{before} {after}"):
+    certain = bounded or alone or clauses.asks(figure.start) or re.match(_PER_ROW, after)
+    if not certain and not re.search(_LATENCY, f"{before} {after}"):
         return None
-    return _upper("limits.latency_ms", figure)
+    limit = _upper("limits.latency_ms", figure)
+    return replace(limit, key="row_ms") if re.match(_PER_ROW, after) else limit
 
 
 def _rate(figure: Figure, clauses: Clauses, tail: str) -> Fact | Unclear | None:
@@ -204,11 +215,11 @@ def _rate(figure: Figure, clauses: Clauses, tail: str) -> Fact | Unclear | None:
     return Fact("rate", figure.low, figure.first, figure.end)
 
 
-def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unclear | None:
-    """A metric's value."""
+def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str, joined: bool) -> Fact | Unclear | None:
+    """A metric's value; `joined` to the figure before it, it may be of the metric named there."""
     found = metric_of(figure, lead, tail)
-    if found is None and figure.kind == "share" and figure.bound in ("least", "good", ""):
-        asked = figure.bound or clauses.asks(figure.start)
+    if found is None and figure.kind == "share":
+        asked = figure.bound in ("least", "good") or joined or (not figure.bound and clauses.asks(figure.start))
         found = only_metric(figure, clauses.text) if asked else None
     if found is None:
         if figure.kind == "share" and figure.bound in ("least", "good"):
@@ -220,7 +231,7 @@ def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Un
     return Fact(f"quality.{metric}", value, figure.first, figure.end, least)
 
 
-_STREAM = r"camera|video|stream|footage|feed|sampl|sensor|record|arriv|film|screen|monitor|display"
+_STREAM = r"com(?:e|es|ing)\b|get\b|receiv|camera|video|stream|footage|feed|sampl|sensor|record|arriv|film|screen|monitor|display"
 _AHEAD = {
     "limits.batch_size": r"\bbatch(?:es)?(?:[\s_-]*size)?(?:\s+(?:of|is|at))?\s*[:=]?\s*$",
     "limits.threads": r"\bthreads?\s*[:=]\s*$",
@@ -229,6 +240,7 @@ _AHEAD = {
     "limits.flops": r"\b(?:flops?)(?:\s+(?:count|budget|limit))?(?:\s+(?:of|is|at|to|below|under|than|max|maximum|most|over|not"
     r"|no|more|up|at\s+most))*\s*[:=<≤]*\s*$",
 }
+_TRAINING = r"\b(?:train(?:ed|ing)?|epochs?|learning\s+rate)\b"
 _BEHIND = {
     "limits.batch_size": r"\s*(?:[a-z]+\s+){0,2}?(?:at\s+(?:a\s+time|once)|in\s+(?:a|one|each|every|the\s+same)\s+batch|per\s+batch"
     r"|together\b|in\s+parallel)|\s*(?:-\s*)?(?:[a-z]+\s+)?batch(?:es)?\b",
@@ -236,9 +248,9 @@ _BEHIND = {
 }
 
 
-def _counted(figure: Figure, lead: str) -> Fact | Unclear | None:
+def _counted(figure: Figure, clauses: Clauses, lead: str) -> Fact | Unclear | None:
     """Batch, threads, parameters or operations, where the noun stands apart from the number."""
-    if figure.kind != "number":
+    if figure.kind != "number" or re.search(_TRAINING, lead + clauses.after(figure.end)):
         return None
     for key, pattern in _AHEAD.items():
         if re.search(pattern, lead):

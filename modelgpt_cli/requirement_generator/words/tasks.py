@@ -49,7 +49,7 @@ _TASK_WORDS = r"(?:classification|regression)"
 _NAME = r"(?:[\"“`'‘]([^\"”`'’\n]{1,60})[\"”`'’]|([\w-]+))"
 _QUOTED = r"[\"“`'‘]([^\"”`'’\n]{1,60})[\"”`'’]"
 _TARGETS = [
-    re.compile(rf"\b(?:target|label|answer|outcome|dependent|response)(?:\s+(?:column|variable|field))?\s*(?:is|:|=|called|named|is\s+called|is\s+named|is\s+in|being)+\s*(?:the\s+)?(?:column\s+|field\s+)?(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
+    re.compile(rf"\b(?:target|label|answer|outcome|dependent|response)(?:\s+(?:column|variable|field))?\s*(?:['’]s|is|:|=|called|named|is\s+called|is\s+named|is\s+in|being)+\s*(?:the\s+)?(?:column\s+|field\s+)?(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
     re.compile(rf"\b(?:predict|estimate|forecast|guess|target|classify\s+by|classify|model)(?:s|ing|ed)?\s+(?:the\s+)?(?:target\s+)?(?:column|field|variable)\s+(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
     re.compile(rf"\b(?:predict|estimate|forecast|guess|target)(?:s|ing|ed)?\s+(?:the\s+)?{_QUOTED}", re.IGNORECASE),
     re.compile(rf"\b(?:predict|estimate|forecast|guess)(?:s|ing|ed)?\s+(?:the\s+)?([\w-]+)\s+(?:column|field|variable)\b", re.IGNORECASE),
