@@ -204,7 +204,9 @@ def _heeded(wanted: Requirement) -> Requirement:
         listed = "; ".join(f"{key} {value}" for key, value in found.items())
         log.info("Read from the words, and kept to: %s. What is written below a line --- goes before.", listed)
     for remark in read.unclear:
-        log.warning("The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason)
+        log.warning(
+            "The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason
+        )
     return read.requirement
 
 

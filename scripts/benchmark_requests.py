@@ -2,9 +2,9 @@
 
     python scripts/benchmark_requests.py tests/data/requests/dev.jsonl --misses
 
-Key-level accuracy: of all keys that are expected or given, the share that is both, with equal values. Request-level: the
-share of requests with every key right; of one that is to be refused, whether it is, for the expected reason. Requests
-marked ``"path": "llm"`` are in languages that the offline parser doesn't read, and are left out.
+Key-level accuracy: of all keys that are expected or given, the share that is both, with equal values. Request-level:
+the share of requests with every key right; of one that is to be refused, whether it is, for the expected reason.
+Requests marked ``"path": "llm"`` are in languages that the offline parser doesn't read, and are left out.
 """
 
 from __future__ import annotations
@@ -169,7 +169,9 @@ def missed(result: Result) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the requests, and print how many were understood."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="requests, as tests/data/requests/README.md")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="requests, as tests/data/requests/README.md"
+    )
     parser.add_argument("--misses", action="store_true", help="print each request that was not understood, and why")
     args = parser.parse_args(arguments)
     requests = [request for path in args.files for request in read_requests(path)]

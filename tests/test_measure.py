@@ -1,4 +1,4 @@
-"""What a model costs to run, measured on its file: operations as torch counts them, memory as a fresh process has it."""
+"""What a model costs to run, measured on its file: operations as torch counts them, memory of a fresh process."""
 
 from __future__ import annotations
 

@@ -132,7 +132,10 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
     [
         ("", "no sentence"),
         ("---\ntask: regression", "no sentence"),
-        ("S.\n---\nfoo: 1", "'foo'.*task, target, classes, columns, data, fingerprint, limits, quality, deploy, author"),
+        (
+            "S.\n---\nfoo: 1",
+            "'foo'.*task, target, classes, columns, data, fingerprint, limits, quality, deploy, author",
+        ),
         ("S.\n---\ncolumns: [{name: a, type: numeric, mode: 2}]", "a: .*'mode'.*levels, n_levels"),
         ("S.\n---\nlimits: {weight: 2}", "limits: .*'weight'.*size, parameters, flops, latency_ms"),
         ("S.\n---\ntask: clustering", "task can't be 'clustering'.*classification, regression"),

@@ -35,8 +35,8 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain JSON values: schema, labels, requirement, limits, quality, metrics, provenance, and the blueprint itself, from
-        which the model is rebuilt.
+        Plain JSON values: schema, labels, requirement, limits, quality, metrics, provenance, and the blueprint itself,
+        from which the model is rebuilt.
     """
     text, image = (blueprint.domain == domain for domain in ("text", "image"))
     card = {

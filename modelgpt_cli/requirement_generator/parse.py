@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from modelgpt_cli.errors import UsageError
@@ -180,7 +181,7 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
         least = _is_least(key)
         kept = [fact for fact in said if fact.least == least]
         others = [fact for fact in said if fact.least != least]
-        for first, second in zip(kept, kept[1:], strict=False):
+        for first, second in pairwise(kept):
             if first.value != second.value and not clauses.corrected(first.end, second.start):
                 raise _contradiction(text, key, first, second)
         for fact in others:
@@ -224,7 +225,7 @@ def _check_count(text: str, facts: list[Fact]) -> None:
     announced = stated_count(text, listed) if listed else None
     if listed and announced and announced[0] != len(listed.value):  # type: ignore[arg-type]  # a tuple
         raise ContradictionError(
-            f"The words contradict each other: {text[announced[1]: announced[2]]!r} classes are announced, and "
+            f"The words contradict each other: {text[announced[1] : announced[2]]!r} classes are announced, and "
             f"{len(listed.value)} are listed.",  # type: ignore[arg-type]
             f"The list is {text[listed.start : listed.end]!r}.",
             _HINT,

@@ -1,4 +1,4 @@
-"""What a clause says of the figures in it: that they are wishes, need not hold, or are another model's. Beside `figures`.
+"""What a clause says of its figures: that they are wishes, need not hold, or are another model's. Beside `figures`.
 
 Two kinds of boundaries: a *sentence* ends at a full stop, a semicolon or a "but"; a *clause* at a comma as well.
 """
@@ -8,53 +8,58 @@ from __future__ import annotations
 import re
 
 _SENTENCE_END = re.compile(
-    r"[;!?\n]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)\.(?=\s|$)|\s[-–—]+\s"
-    r"|[\s,]+(?:but|however|whereas|although|though|yet|as\s+long\s+as|so\s+long\s+as|provided|except\s+that)\b"
+    r"[;!?\n]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\babs)(?<!\be\.g)(?<!\bi\.e)\.(?=\s|$)|\s[-–—]+\s"
+    r"|[\s,]+(?:but|however|whereas|although|though|yet|as long as|so long as|provided|except that)\b"
 )
-_CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as\s+for|which|where)\b")
+_CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as for|which|where)\b")
 _ASKED = (
-    r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve)\s+to|got\s+to|goal|target|aim"
-    r"|i'd\s+like|we'd\s+like|would\s+like|expect|demand|insist|no\s+more|at\s+least|at\s+most|(?:will|would)\s+do"
-    r"|(?:is|are)\s+(?:fine|enough|plenty|ok|okay)|suffic\w+)\b"
-    r"|\bthe\s+new\s+(?:one|model|version)|\bthis\s+(?:one|time)|\bfor\s+the\s+new|\bnow\s+(?:we|i|it)\b)"
+    r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve) to|got to|goal|target|aim"
+    r"|i'd like|we'd like|would like|expect|demand|insist|no more|at least|at most|(?:will|would) do|(?:is"
+    r"|are) (?:fine|enough|plenty|ok|okay)|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
+    r"|\bfor the new|\bnow (?:we|i|it)\b)"
 )
 _ANOTHERS = (
-    r"(?:\b(?:old|older|previous|prior|existing|legacy|former|outgoing|current|today's|present|competit(?:or|ion)(?:'?s)?"
-    r"|vendor'?s?|supplier'?s?|last|first|other|another|big|large|cloud|teacher|commercial)\s+(?:[\w-]+\s+){0,2}?(?:models?"
-    r"|ones?|systems?|solutions?|versions?|classifiers?|set-?up|approach|network|script|detectors?|tools?|services?|api"
-    r"|product|attempt|try|pipeline|team)\b|\b(?:predecessor|competitors?|incumbent|baseline|currently|previously|right\s+now"
-    r"|at\s+the\s+moment|at\s+present|used\s+to|so\s+far|these\s+days|nowadays|last\s+(?:year|month|week|time)|(?:mov|switch|migrat|shrink|com)(?:e|ed|ing)\s+from|replac(?:e|es|ing)"
-    r"|state\s+of\s+the\s+art|leaderboard|colleagues?|(?:papers?|literature|authors?|tutorials?|blogs?)\s+(?:reports?|claims?|says?|gets?|reach\w*|ha(?:s|ve)|shows?))\b)"
+    r"(?:\b(?:old|older|previous|prior|existing|legacy|former|outgoing|current|today's|present|competit(?:or"
+    r"|ion)(?:'?s)?|vendor'?s?|supplier'?s?|last|first|other|another|big|large|cloud|teacher"
+    r"|commercial) (?:[\w-]+ ){0,2}?(?:models?|ones?|systems?|solutions?|versions?|classifiers?|set-?up|approach"
+    r"|network|script|detectors?|tools?|services?|api|product|attempt|try|pipeline|team)\b|\b(?:predecessor"
+    r"|competitors?|incumbent|baseline|currently|previously|right now|at the moment|at present|used to|so far"
+    r"|these days|nowadays|last (?:year|month|week|time)|(?:mov|switch|migrat|shrink|com)(?:e|ed|ing) from|replac(?:e"
+    r"|es|ing)|state of the art|leaderboard|colleagues?|(?:papers?|literature|authors?|tutorials?|blogs?) (?:reports?"
+    r"|claims?|says?|gets?|reach\w*|ha(?:s|ve)|shows?))\b)"
 )
-_TOLD = r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|tried|already(?!\s+\w)|came|turned\s+out|today|nowadays|yesterday)\b|\bnow(?!\s+(?:we|i|it)\b)"
-_NORM = r"\b(?:at\s+(?:the\s+)?(?:very\s+)?(?:most|least)|not?\s+(?:\w+er|more|less|over|above)\b|max|min|up\s+to)"
+_TOLD = (
+    r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|tried"
+    r"|already(?! \w)|came|turned out|today|nowadays|yesterday)\b|\bnow(?! (?:we|i|it)\b)"
+)
+_NORM = r"\b(?:at (?:the )?(?:very )?(?:most|least)|not? (?:\w+er|more|less|over|above)\b|max|min|up to)"
 """Bounds that are set rather than told."""
 _NEED_NOT = (
-    r"(?:\bneed\s*(?:n['’]?t|\s+not)\b|\b(?:does|do|did)(?:\s*n['’]?t|\s+not)\s+(?:really\s+|even\s+|actually\s+)?"
-    r"(?:have\s+to|need(?:\s+(?:it\s+)?to|\s+it\b|\s+(?=under|below|less)|\s+(?:an?\s+|any\s+)?$)|matter|care|mind|insist)|\bno\s+(?:real\s+)?"
-    r"(?:need|requirement|reason|point)|\bnot\s+(?:really\s+)?(?:necessar\w+|required|needed|important|a\s+(?:must|requirement"
-    r"|constraint|limit|problem|concern))|\b(?:isn|aren)['’]t\s+(?:necessar\w+|required|needed|important|a\s+(?:must"
-    r"|requirement|constraint|limit))|\b(?:forget|never\s+mind)\b|\birrelevant\b|\bunimportant\b"
-    r"|\bno\s+matter\b|\bregardless\b|\bwithout\s+(?:needing|having)\s+to\b|\bdon['’]?t\s+(?:worry|bother|limit)"
-    r"|\b(?:rather\s+than|instead\s+of)(?:\s+[\w-]+){0,2}\s*$)"
+    r"(?:\bneed ?(?:n['’]?t| not)\b|\b(?:does|do|did)(?: ?n['’]?t| not) (?:really |even |actually )?(?:have to"
+    r"|need(?: (?:it )?to| it\b| (?=under|below|less)| (?:an? |any )?$)|matter|care|mind|insist)"
+    r"|\bno (?:real )?(?:need|requirement|reason|point)|\bnot (?:really )?(?:necessar\w+|required|needed|important"
+    r"|a (?:must|requirement|constraint|limit|problem|concern))|\b(?:isn|aren)['’]t (?:necessar\w+|required|needed"
+    r"|important|a (?:must|requirement|constraint|limit))|\b(?:forget|never mind)\b|\birrelevant\b|\bunimportant\b"
+    r"|\bno matter\b|\bregardless\b|\bwithout (?:needing|having) to\b|\bdon['’]?t (?:worry|bother|limit)"
+    r"|\b(?:rather than|instead of)(?: [\w-]+){0,2} ?$)"
 )
 _NOT_AFTER = (
-    r"(?:\bnot\s+(?:really\s+)?(?:necessary|required|needed|important|a\s+(?:must|requirement|constraint))|\b(?:isn|aren)['’]t"
-    r"\s+(?:really\s+)?(?:necessary|required|needed|important|a\s+(?:must|requirement))|\b(?:doesn['’]?t|does\s+not)\s+matter"
-    r"|\birrelevant\b|\bunimportant\b|\boptional\b)"
+    r"(?:\bnot (?:really )?(?:necessary|required|needed|important|a (?:must|requirement|constraint))|\b(?:isn"
+    r"|aren)['’]t (?:really )?(?:necessary|required|needed|important|a (?:must|requirement))|\b(?:doesn['’]?t"
+    r"|does not) matter|\birrelevant\b|\bunimportant\b|\boptional\b)"
 )
 _WISH = (
-    r"\b(?:ideally|preferabl[ey]|prefer(?:red)?|hopefully|(?:if|where|when(?:ever)?)\s+(?:at\s+all\s+)?possible|if\s+you\s+can"
-    r"|would\s+be\s+(?:nice|great|good|lovely|ideal|a\s+bonus|cool|even\s+better|better|perfect|a\s+plus|welcome|wonderful)"
-    r"|nice\s+to\s+have|would\s+love|i'd\s+love|we'd\s+love|dream|a\s+bonus|bonus\s+points|even\s+better|better\s+still"
-    r"|best\s+case|stretch|one\s+day|eventually|some\s+day|in\s+(?:a\s+)?later|next\s+version|in\s+the\s+future|optional(?:ly)?)\b"
+    r"\b(?:ideally|preferabl[ey]|prefer(?:red)?|hopefully|(?:if|where|when(?:ever)?) (?:at all )?possible|if you can"
+    r"|would be (?:nice|great|good|lovely|ideal|a bonus|cool|even better|better|perfect|a plus|welcome|wonderful)"
+    r"|nice to have|would love|i'd love|we'd love|dream|a bonus|bonus points|even better|better still|best case"
+    r"|stretch|one day|eventually|some day|in (?:a )?later|next version|in the future|optional(?:ly)?)\b"
 )
-_GUESS = r"\b(?:guess|not\s+sure|no\s+idea|might|wonder(?:ing)?|heard|supposedly|\w+\s+says\s+it)\b"
+_GUESS = r"\b(?:guess|not sure|no idea|might|wonder(?:ing)?|heard|supposedly|\w+ says it)\b"
 CORRECTED = re.compile(
-    r"(?:no,|\b(?:no\s+wait|wait|sorry|actually|correction|make\s+that|scratch\s+that|i\s+mean(?:t)?|rather|on\s+second\s+thought"
-    r"|strike\s+that|nope|let['’]s\s+(?:say|go|make|use|settle)|settle\s+for|or\s+better)\b)"
+    r"(?:no,|\b(?:no wait|wait|sorry|actually|correction|make that|scratch that|i mean(?:t)?|rather|on second thought"
+    r"|strike that|nope|let['’]s (?:say|go|make|use|settle)|settle for|or better)\b)"
 )
-_ANOTHER = "it is what another model has"
+_ANOTHER = "it is told of another model, or of earlier times"
 
 
 class Clauses:
@@ -106,7 +111,11 @@ class Clauses:
         if re.search(_NEED_NOT, before) or re.search(rf"^[^,]{{0,40}}?{_NOT_AFTER}", after):
             return "it is said that this need not be so"
         following = self.text[end : self.sentence(start)[1]]
-        if re.search(_WISH, before) or re.search(rf"^[^,]{{0,40}}?{_WISH}", after) or re.match(rf"\s*,\s*{_WISH}\s*(?:$|[,.])", following):
+        if (
+            re.search(_WISH, before)
+            or re.search(rf"^[^,]{{0,40}}?{_WISH}", after)
+            or re.match(rf" ?, ?{_WISH} ?(?:$|[,.])", following)
+        ):
             return "it is a wish, not a limit"
         if re.search(_GUESS, before) and not re.search(_ASKED, before):
             return "it is a guess, not a limit"
@@ -115,7 +124,7 @@ class Clauses:
     def _anothers(self, start: int, end: int) -> str:
         """Whether it is told of another model, rather than asked of this one."""
         first, last = self.clause(start)
-        told = re.search(f"{_TOLD}|{_ANOTHERS}", self.text[end:last]) or re.search(_TOLD, self.text[first:start])
+        told = re.search(f"{_TOLD}|{_ANOTHERS}", self.text[end:last]) or re.search(_TOLD, self.text[first:end])
         if told and not re.search(_ASKED, self.text[first:last]):
             return _ANOTHER
         # Once another model is spoken of, figures are its own until something is asked for.

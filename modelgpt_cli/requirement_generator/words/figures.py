@@ -25,25 +25,28 @@ _SECONDS = {
 """Milliseconds of each; what is longer than minutes is never a latency."""
 _ITEM = r"(?!(?:[kmg]i?b|ms|s|bytes|seconds?|%|in|under|within)\b)[a-z][a-z'-]*"
 _UNITS: dict[Kind, str] = {
-    "rate": rf"(?:\s+{_ITEM}){{0,3}}\s*(?:/|\b(?:per|an?|each|every|in\s+(?:an?|one|1))\b)\s*(?:second|sec|s|minute|min)\b"
-    r"|\s*(?:fps|hz|qps|rps|ips)\b",
+    "rate": rf"(?: {_ITEM}){{0,3}} ?(?:/|\b(?:per|an?|each|every|in (?:an?|one|1))\b) ?(?:second|sec|s|minute"
+    rf"|min)\b"
+    r"| ?(?:fps|hz|qps|rps|ips)\b",
     "bytes": r"[\s-]*(?:(?P<size>[kmgt]|kilo|mega|giga)(?P<binary>i|bi)?-?b(?:ytes?|s)?|(?P<colloquial>meg|gig)s?"
-    r"|bytes?)\b(?!\s*(?:/|per\b)\s*s|ps\b)",
+    r"|bytes?)\b(?! ?(?:/|per\b) ?s|ps\b)",
     "time": rf"[\s-]*(?P<time>{'|'.join(_SECONDS)})\b",
-    "share": r"[\s-]*(?:%|per\s?cent\b|pct\b|percentage\s+points?\b)",
+    "share": r"[\s-]*(?:%|per ?cent\b|pct\b|percentage points?\b)",
     "flops": r"[\s-]*(?:(?P<flops>[kmgt]|kilo|mega|giga|million|billion)[\s-]*)?"
-    r"(?P<what>flops?|macs?|madds?|multiply-(?:adds?|accumulates?)|(?:floating[\s-]point\s+)?operations)\b(?!\s*/)",
+    r"(?P<what>flops?|macs?|madds?|multiply-(?:adds?|accumulates?)|(?:floating[\s-]point )?operations)\b(?! ?/)",
     "parameters": r"[\s-]*(?:(?P<count>[kmb]|million|billion|thousand)[\s-]*)?"
-    r"(?:(?:trainable|learnable|model|total|free|network)\s+)?(?:parameters?|params?|weights)\b",
-    "number": r"(?:\s?(?P<scale>[kmb])\b)?",
+    r"(?:(?:trainable|learnable|model|total|free|network) )?(?:parameters?|params?|weights)\b",
+    "number": r"(?: ?(?P<scale>[kmb])\b)?",
 }
 _AFTER = {kind: re.compile(pattern) for kind, pattern in _UNITS.items()}
-_ONE_OF = re.compile(r"(?:\ba|\ban|\bone single|\ba single|\bsub)[\s-]+(?=(?:kilo|mega|giga)byte|[kmg]b\b|(?:milli)?second\b)")
-_AHEAD = re.compile(r"\b(ms|milliseconds|seconds|[kmg]i?b)\)?\s*(?:[:=<≤]\s*)+$")
-_JOINED = re.compile(r"(?:\s+(?:of\s+)?[a-z]+){0,3}\s*(?:,|\band\b|&|\bplus\b)+\s*(?:an?\s+)?")
+_ONE_OF = re.compile(
+    r"(?:\ba|\ban|\bone single|\ba single|\bsub)[\s-]+(?=(?:kilo|mega|giga)byte|[kmg]b\b|(?:milli)?second\b)"
+)
+_AHEAD = re.compile(r"\b(ms|milliseconds|seconds|[kmg]i?b)\)? ?(?:[:=<≤] ?)+$")
+_JOINED = re.compile(r"(?: (?:of )?[a-z]+){0,3} ?(?:,|\band\b|&|\bplus\b)+ ?(?:an? )?")
 """Between two figures that share a bound: "at most 2 MB of flash and 1 MB of RAM"."""
-_OUT_OF = re.compile(r"\s+(?:[a-z]+\s+){0,2}?(?:out\s+of|in|of)(?:\s+every)?\s+")
-_RANGE = re.compile(r"\s*(?:-|–|—|to|and|\.\.\.?)\s*$")
+_OUT_OF = re.compile(r" (?:[a-z]+ ){0,2}?(?:out of|in|of)(?: every)? ")
+_RANGE = re.compile(r" ?(?:-|–|—|to|and|\.\.\.?) ?$")
 
 _FILLER = (
     r"(?:[\s:=(]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say|its?|like"
@@ -51,43 +54,46 @@ _FILLER = (
 )
 _NOUNS = r"(?:[\s-]+(?!than\b)[a-z][\w-]*){0,4}?"
 _BOUNDS: dict[Bound, str] = {
-    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier)\s+(?:[\w-]+\s+)?than|\bunder|\bbelow|\bbeneath|\bup\s+to"
-    r"|\bat\s+(?:the\s+)?(?:very\s+)?most|\bat\s+max(?:imum)?\.?|\bwithin|\binside|<\s?=?|≤|=<|⩽"
-    rf"|\b(?:max(?:imum|imal|imally)?\.?|limit(?:ed)?|cap(?:ped)?|ceiling|budget|upper\s+bound|restricted){_NOUNS}"
-    r"|\b(?:fit|fits|fitting|squeeze[ds]?|squeezing|cram\w*|run|runs|running|live|lives)\s+(?:with)?in(?:to)?"
-    r"|\b(?:fit|fits)(?:\s+on)?|\bsub(?=[\s-])-?",
-    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier)\s+(?:[\w-]+\s+)?than|\bat\s+(?:the\s+)?(?:very\s+)?least"
-    r"|\bat\s+min(?:imum)?\.?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond|\bpast|>\s?=?|≥|=>|⩾|\bupwards?\s+of"
-    rf"|\b(?:min(?:imum|imal|imally)?\.?|lower\s+bound|floor){_NOUNS}|\bnorth\s+of",
-    "good": r"\b(?:better|faster|quicker|stronger)\s+(?:[\w-]+\s+)?than|\bbeat(?:s|ing)?|\boutperform\w*|\bsurpass\w*"
-    r"|\bimprove(?:s|d)?\s+(?:up)?on|\bas\s+good\s+as",
-    "bad": r"\b(?:worse|slower|weaker)\s+(?:[\w-]+\s+)?than",
-    "about": r"\b(?:about|around|roughly|approximately|approx\.?|circa|ca\.?|in\s+the\s+(?:region|order)\s+of|maybe"
+    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier) (?:[\w-]+ )?than|\bunder|\bbelow|\bbeneath"
+    r"|\bup to|\bat (?:the )?(?:very )?most|\bat max(?:imum)?\.?|\bwithin|\binside|< ?=?|≤|=<|⩽"
+    rf"|\b(?:max(?:imum|imal|imally)?\.?|limit(?:ed)?|cap(?:ped)?|ceiling|budget|upper bound|restricted){_NOUNS}"
+    r"|\b(?:fit|fits|fitting|squeeze[ds]?|squeezing|cram\w*|run|runs|running|live|lives) (?:with)?in(?:to)?"
+    r"|\b(?:fit|fits)(?: on)?|\bsub(?=[\s-])-?",
+    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier) (?:[\w-]+ )?than"
+    r"|\bat (?:the )?(?:very )?least|\bat min(?:imum)?\.?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond|\bpast|> ?=?|≥|=>"
+    r"|⩾|\bupwards? of"
+    rf"|\b(?:min(?:imum|imal|imally)?\.?|lower bound|floor){_NOUNS}|\bnorth of",
+    "good": r"\b(?:better|faster|quicker|stronger) (?:[\w-]+ )?than|\bbeat(?:s|ing)?|\boutperform\w*|\bsurpass\w*"
+    r"|\bimprove(?:s|d)? (?:up)?on|\bas good as",
+    "bad": r"\b(?:worse|slower|weaker) (?:[\w-]+ )?than",
+    "about": r"\b(?:about|around|roughly|approximately|approx\.?|circa|ca\.?|in the (?:region|order) of|maybe"
     r"|perhaps|nearly|almost)|~|≈",
 }
 _BEFORE = {bound: re.compile(rf"(?:{pattern}){_FILLER}") for bound, pattern in _BOUNDS.items()}
 _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
     "most": re.compile(
-        r"\s*(?:\(?\s*)(?:or|and)\s+(?:less|fewer|smaller|under|below|lower|faster|quicker|shorter|better\s+less)\b"
-        r"|[\s,(]*(?:max(?:imum)?\b|tops\b|at\s+(?:the\s+)?(?:very\s+)?most|at\s+worst|at\s+max)"
-        r"|(?:\s+[\w-]+){0,4}\s+(?:is|are|being)\s+(?:the|my|our|its|a|an)\s+(?:\w+\s+)?(?:limit|max(?:imum)?|cap|ceiling"
-        r"|budget|most)|(?:\s+[\w-]+){0,3}\s+(?:is|are)\s+(?:all|as\s+much\s+as|the\s+most)\b|\s+(?:\w+\s+)?(?:limit|cap|ceiling|budget|max(?:imum)?)\b"
+        r" ?(?:\(? ?)(?:or|and) (?:less|fewer|smaller|under|below|lower|faster|quicker|shorter|better less)\b"
+        r"|[\s,(]*(?:max(?:imum)?\b|tops\b|at (?:the )?(?:very )?most|at worst|at max)|(?: [\w-]+){0,4} (?:is|are"
+        r"|being) (?:the|my|our|its|a|an) (?:\w+ )?(?:limit|max(?:imum)?|cap|ceiling|budget|most)"
+        r"|(?: [\w-]+){0,3} (?:is|are) (?:all|as much as|the most)\b| (?:\w+ )?(?:limit|cap|ceiling|budget"
+        r"|max(?:imum)?)\b"
     ),
     "least": re.compile(
-        r"\s*\+|\s*(?:\(?\s*)(?:or|and)\s+(?:more|better|higher|above|over|up|larger|bigger)\b"
-        r"|[\s,(]*(?:min(?:imum)?\b(?!\w)|at\s+(?:the\s+)?(?:very\s+)?least|at\s+min\b|upwards?\b)"
-        r"|(?:\s+[\w-]+){0,4}\s+(?:is|are|being)\s+(?:the|my|our|a|an)\s+(?:\w+\s+)?(?:minimum|min|least|floor)"
-        r"|\s+(?:minimum|floor)\b"
+        r" ?\+| ?(?:\(? ?)(?:or|and) (?:more|higher|above|over|up|larger|bigger)\b|[\s,(]*(?:min(?:imum)?\b(?!\w)"
+        r"|at (?:the )?(?:very )?least|at min\b|upwards?\b)|(?: [\w-]+){0,4} (?:is|are|being) (?:the|my|our|a"
+        r"|an) (?:\w+ )?(?:minimum|min|least|floor)| (?:minimum|floor)\b"
     ),
-    "about": re.compile(r"\s*(?:or\s+so\b|-?ish\b|give\s+or\s+take|more\s+or\s+less)"),
+    "good": re.compile(r" ?\(? ?(?:or|and) better\b"),
+    "about": re.compile(r" ?(?:or so\b|-?ish\b|give or take|more or less)"),
 }
 _NOT = re.compile(
-    r"(?:\bno|\bnot|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno\s+one|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?:\s+(?:(?!but\b)[\w-]+)){0,4}\s*$"
+    r"(?:\bno|\bnot(?! only)|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
+    r"|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?: (?:(?!but\b)[\w-]+)){0,4} ?$"
 )
 _TOO = re.compile(
-    r"(?:\s+[\w-]+){0,3}?\s+(?:(?:is|are|would\s+be|'s|was)\s+(?:too\b|not\s+(?:ok|okay|acceptable|good|possible|an?\s+option)"
-    r"|unacceptable|useless|out\b|no\s+(?:good|use)|impossible|a\s+no-?go|unusable|forbidden|banned|rejected)"
-    r"|(?:won't|will\s+not|doesn't|does\s+not|can't|cannot|can\s+not)\s+(?:fit|do|work|be|go|pass|load))"
+    r"(?: [\w-]+){0,3}? (?:(?:is|are|would be|'s|was) (?:too\b|not (?:ok|okay|acceptable|good|possible|an? option)"
+    r"|unacceptable|useless|out\b|no (?:good|use)|impossible|a no-?go|unusable|forbidden|banned|rejected)|(?:won't"
+    r"|will not|doesn't|does not|can't|cannot|can not) (?:fit|do|work|be|go|pass|load))"
 )
 _FLIPPED: dict[Bound, Bound] = {"most": "least", "least": "most", "good": "bad", "bad": "good"}
 
@@ -108,7 +114,7 @@ class Figure:
     first : int
         Where the bound's words begin; `start` where there are none.
     part : bool
-        Whether it is a part of something: "half", "a tenth of".
+        Whether it is a part of something: "a tenth of".
     plain : float
         The number as it stands, without its unit.
     """
@@ -190,7 +196,9 @@ def _with_unit(text: str, number: Number) -> Figure:
             continue
         letter = (match["scale"] or "") if kind == "number" else ""
         value = number.value * _factor(kind, match)
-        return Figure(number.start, match.end(), value, value, kind, letter=letter, plain=number.value, part=number.part)
+        return Figure(
+            number.start, match.end(), value, value, kind, letter=letter, plain=number.value, part=number.part
+        )
     raise AssertionError("the last pattern takes everything")
 
 
@@ -221,16 +229,16 @@ def _factor(kind: Kind, match: re.Match[str]) -> float:
 def _bounded(text: str, figure: Figure, after: int, before: int) -> Figure:
     """The figure with the bound that stands before it (not before `after`) or behind it (not behind `before`)."""
     lead = text[after : figure.start]
-    cut = max((m.end() for m in re.finditer(r"[;!?]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)\.\s|,\s", lead)), default=0)
+    cut = max(
+        (m.end() for m in re.finditer(r"[;!?]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)\.\s|,\s", lead)), default=0
+    )
     lead, shift = lead[cut:], after + cut
     bound, first = _bound_before(lead)
     tail = text[figure.end : min(before, figure.end + 60)]
     if bound in ("", "about"):
-        behind = next((b for b, pattern in _AFTERWARDS.items() if pattern.match(tail)), "")
-        bound = behind or bound
-    if bound in _FLIPPED and _NOT.search(lead, 0, first if first is not None else len(lead)):
-        bound = _FLIPPED[bound]
-    elif bound in _FLIPPED and _TOO.match(tail):
+        bound = next((b for b, pattern in _AFTERWARDS.items() if pattern.match(tail)), bound)
+    denied = _NOT.search(lead, 0, first if first is not None else len(lead))
+    if bound in _FLIPPED and (denied or _TOO.match(tail)):
         bound = _FLIPPED[bound]
     place = figure.start if first is None else shift + first
     return replace(figure, bound=bound, first=place)

@@ -9,38 +9,45 @@ from modelgpt_cli.requirement_generator.words.figures import Figure
 
 _METRICS: dict[str, str] = {
     # What a build doesn't measure comes first, so that "weighted F1" isn't taken for F1.
-    "recall": r"\b(?:recall|sensitivity|true[\s-]positive\s+rate|tpr|detection\s+rate)\b",
-    "precision": r"\b(?:precision|specificity|positive\s+predictive\s+value)\b",
-    "a rate of false alarms": r"\bfalse[\s-](?:positives?|negatives?|alarms?)\b|\bfpr\b|\bmiss(?:\s+rate|ed)\b",
-    "another F1": r"\b(?:micro|weighted|binary)[\s-]*(?:averaged?\s+)?f-?1\b|\bf-?1[\s-](?:micro|weighted)\b|\bf-?(?:2|beta|0\.5)\b",
-    "average precision": r"\b(?:pr[\s-]?auc|auprc|average\s+precision|map\b|mean\s+average)",
+    "recall": r"\b(?:recall|sensitivity|true[\s-]positive rate|tpr|detection rate)\b",
+    "precision": r"\b(?:precision|specificity|positive predictive value)\b",
+    "a rate of false alarms": r"\bfalse[\s-](?:positives?|negatives?|alarms?)\b|\bfpr\b|\bmiss(?: rate|ed)\b",
+    "another F1": r"\b(?:micro|weighted|binary)[\s-]*(?:averaged? )?f-?1\b|\bf-?1[\s-](?:micro|weighted)\b"
+    r"|\bf-?(?:2|beta|0\.5)\b",
+    "average precision": r"\b(?:pr[\s-]?auc|auprc|average precision|map\b|mean average)",
     "top-k accuracy": r"\btop[\s-]?(?:\d+|three|five)\b",
-    "a relative error": r"\b(?:mape|smape|mean\s+absolute\s+percentage\s+error|relative\s+error)\b",
+    "a relative error": r"\b(?:mape|smape|mean absolute percentage error|relative error)\b",
     "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
-    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+accuracy\b|\b(?:mean|average)\s+(?:per[\s-]class|class)\s+accuracy\b",
-    "f1": r"\b(?:macro[\s-]*(?:averaged?\s+)?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score|measure)\b",
-    "roc_auc": r"\b(?:roc[\s-]?auc|auc[\s-]?roc|auroc|auc|area\s+under\s+(?:the\s+)?(?:roc\s+)?curve|roc)\b",
-    "log_loss": r"\b(?:log[\s-]?loss|cross[\s-]?entropy|negative\s+log[\s-]likelihood)\b",
+    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+accuracy\b|\b(?:mean"
+    r"|average) (?:per[\s-]class|class) accuracy\b",
+    "f1": r"\b(?:macro[\s-]*(?:averaged? )?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score"
+    r"|measure)\b",
+    "roc_auc": r"\b(?:roc[\s-]?auc|auc[\s-]?roc|auroc|auc|area under (?:the )?(?:roc )?curve|roc)\b",
+    "log_loss": r"\b(?:log[\s-]?loss|cross[\s-]?entropy|negative log[\s-]likelihood)\b",
     "rmse": r"\b(?:rmse|root[\s-]mean[\s-]squared?(?:[\s-]+error)?)\b",
-    "mae": r"\b(?:mae|(?:mean|average)\s+(?:absolute\s+)?(?:error|deviation)|absolute\s+error|off\s+by\b[^,.;]*\bon\s+average)\b",
-    "r2": r"\br[\s-]?(?:\^\s?2|²|2|squared?)(?!\w)|\bcoefficient\s+of\s+determination\b|\bvariance\s+explained\b"
+    "mae": r"\b(?:mae|(?:mean|average) (?:abs(?:olute|\.)? )?(?:error|deviation)|absolute error"
+    r"|off by\b[^,.;]*\bon average)\b",
+    "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
-    "error": r"\b(?:error\s+rate|misclassif\w+|errors?|mistakes?|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
-    "accuracy": r"\b(?:accuracy|accurate(?:ly)?|acc|correct(?:ly|ness)?|right(?!\s+(?:now|away|side|hand))|hit\s+rate|success\s+rate)\b",
+    "error": r"\b(?:error rate|misclassif\w+|errors?|mistakes?|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
+    "accuracy": r"\b(?:accuracy|accurate(?:ly)?|acc|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
+    r"|hit rate|success rate)\b",
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
-    r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score|value|rate|must|should"
-    r"|better|more|less|higher|lower|greater|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?|exceed(?:s|ing)?|beat(?:s|ing)?"
-    r"|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays|up|held[\s-]out|data|rows|only|just"
-    r"|cross-validated|test|validation|macro|between|from|we|want|it|i|that|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
+    r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
+    r"|value|rate|must|should|better|more|less|higher|lower|greater|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
+    r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
+    r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"
+    r"|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
-    r"(?:[\s,:=()+]|\bof\s+(?:the|all|our|my|its|these|those)\s+[a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images|all|its|in|on|a|an|at|least|or|better|more|less|to|be"
-    r"|get|gets|are|is|it|must|should|may|can|could|might|have|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall"
-    r"|held[\s-]out|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
+    r"(?:[\s,:=()+]|\bof (?:the|all|our|my|its|these|those) [a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images"
+    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|are|is|it|must|should|may|can|could|might|have"
+    r"|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall|held[\s-]out"
+    r"|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
 )
 
 
@@ -108,7 +115,7 @@ def _nearest(figure: Figure, lead: str, tail: str) -> str | None:
     for rank, (metric, pattern) in enumerate(_METRICS.items()):
         for match in re.finditer(pattern, tail):
             between = tail[: match.start()]
-            if _REST.match(between) and not re.match(r"\s*,\s*(?!right|correct)", between):
+            if _REST.match(between) and not re.match(r" ?, ?(?!right|correct)", between):
                 found.append((len(between), rank, metric))
         for match in re.finditer(pattern, lead):
             between = lead[match.end() :]

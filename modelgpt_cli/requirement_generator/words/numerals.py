@@ -20,18 +20,19 @@ _SIGNS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
 _GAP = "[,'’ \u00a0\u202f]"
 _DIGITS = (
     rf"(?<![\w.,])(?:\d{{1,3}}(?:{_GAP}\d{{3}})+(?![\d,])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}|\d+(?:[.,]\d+)?|\.\d+)"
-    r"(?:[eE][+]?\d+)?(?![.,]?\d)(?!\s?[x×]\s?\d|st\b|nd\b|rd\b|th\b)"
+    r"(?:[eE][+]?\d+)?(?![.,]?\d)(?! ?[x×] ?\d|st\b|nd\b|rd\b|th\b)"
 )
 _SMALL = rf"(?:{'|'.join((*_ONES, *_TENS))})\b"
 _WORDS = (
-    rf"\b(?:an?\s+(?={'|'.join(_SCALES)})|{_SMALL}(?:[\s-]+{_SMALL})?[\s-]*)?"
-    rf"(?:(?:{'|'.join(_SCALES)})\b(?:[\s-]+(?:and\s+)?{_SMALL})*[\s-]*)*"
+    rf"\b(?:an? (?={'|'.join(_SCALES)})"
+    rf"|{_SMALL}(?:[\s-]+{_SMALL})?[\s-]*)?(?:(?:{'|'.join(_SCALES)})\b(?:[\s-]+(?:and )?{_SMALL})*[\s-]*)*"
 )
-_PART = rf"(?:an?\s+|one\s+|(?P<times>two|three)\s+)?\b(?P<part>{'|'.join(_PARTS)})s?\b(?:\s+of)?(?:\s+an?\b|\s+one\b)?"
-_AND_PART = r"\s+and\s+(?:a\s+half|a\s+quarter|three\s+quarters)\b"
-_POINT = rf"\b(?P<whole>{'|'.join(_ONES)})\s+point(?P<digits>(?:\s+(?:{'|'.join(_ONES)})\b)+)"
+_PART = rf"(?:an? |one |(?P<times>two|three) )?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
+_AND_PART = r" and (?:a half|a quarter|three quarters)\b"
+_POINT = rf"\b(?P<whole>{'|'.join(_ONES)}) point(?P<digits>(?: (?:{'|'.join(_ONES)})\b)+)"
 _NUMBER = re.compile(
-    rf"(?P<sign>[½¼¾])|(?<![\w.,/])(?P<upper>[1-9])/(?P<lower>[2-9])(?![\d/])|(?P<number>{_DIGITS})(?:\s?(?P<scale>hundred|thousand|million|billion|mio\.?|bn)\b)?"
+    rf"(?P<sign>[½¼¾])|(?<![\w.,/])(?P<upper>[1-9])/(?P<lower>[2-9])(?![\d/])"
+    rf"|(?P<number>{_DIGITS})(?: ?(?P<scale>hundred|thousand|million|billion|mio\.?|bn)\b)?"
     rf"|{_POINT}|{_PART}|(?P<spoken>{_WORDS})",
     re.IGNORECASE,
 )
@@ -46,11 +47,11 @@ class Number:
     end: int
     value: float
     part: bool = False
-    """Whether it is said as a part: "half a"."""
+    """Whether it is said as a part of something: "a tenth of"."""
 
 
 def find_numbers(text: str) -> list[Number]:
-    """Find the numbers of a text, in order: ``1,500``, ``1.5``, ``1,5``, ``two million``, ``half a``, ``two and a half``.
+    """Find the numbers of a text, in order: ``1,500``, ``1.5``, ``1,5``, ``two million``, ``half a``.
 
     A comma before exactly three digits separates thousands, any other one decimals (as after a lone zero). Digits that
     belong to a name (``int8``, ``F1``) are no number. "One" counts, "a" does so only before a scale or in a part.
@@ -65,7 +66,7 @@ def find_numbers(text: str) -> list[Number]:
         if more:
             value += {"half": 0.5, "quarter": 0.25, "quarters": 0.75}[more[0].split()[-1].lower()]
             end = more.end()
-        found.append(Number(match.start(), end, value, match["part"] is not None))
+        found.append(Number(match.start(), end, value, match["part"] is not None and " of" in match[0]))
     return found
 
 

@@ -43,51 +43,62 @@ class Unclear:
 
 Object = Literal["model", "store", "memory", "data", "device", "graphics", "unknown"]
 _OBJECTS: dict[Object, str] = {
-    "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics)\s+(?:memory|ram)\b",
-    "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working\s+set|memory\s+footprint)\b",
-    "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?|spreadsheets?|texts?"
-    r"|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?|archives?|zips?|exports?|uploads?"
-    r"|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?|history|entries|database|dumps?|attachments?|frames?|training"
+    "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics) (?:memory|ram)\b",
+    "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working set|memory footprint)\b",
+    "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?"
+    r"|spreadsheets?|texts?|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?"
+    r"|archives?|zips?|exports?|uploads?|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?"
+    r"|history|entries|database|dumps?|attachments?|frames?|training"
     r"|each|apiece|tickets?|articles?|contracts?|audio|bucket)\b",
-    "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?|jetson|nano|mcus?"
-    r"|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?|cameras?|plcs?|gateways?"
-    r"|computers?|workstations?|tablets?|watch(?:es)?|drones?|cards?|ssds?|disks?\s+drives?|routers?|hardware|box(?:es)?|browsers?)\b",
+    "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?"
+    r"|jetson|nano|mcus?|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?"
+    r"|cameras?|plcs?|gateways?|computers?|workstations?|tablets?|watch(?:es)?|drones?|cards?|ssds?|disks? drives?"
+    r"|routers?|hardware"
+    r"|box(?:es)?|browsers?)\b",
     "store": r"\b(?:disk|flash|storage|rom|eeprom)\b",
-    "model": r"\b(?:model|file\s+size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
+    "model": r"\b(?:model|file size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
     r"|binary|download\w*|bundle|package|weigh\w*|weight|exported|deployable|checkpoint|solution"
-    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint\s+on\s+disk|app)\b",
+    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk|app)\b",
 }
-_PLACED = re.compile(r"\s*(?:of|worth\s+of|for|in|on)?\s*(?:the\s+|our\s+|my\s+|its\s+)?((?:[\w-]+\s*){1,3})")
+_PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
-    rf"(?:{_OBJECTS['data']})(?:\s+[\w-]+){{0,3}}?\s+(?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs|averages?|total"
+    rf"(?:{_OBJECTS['data']})(?: [\w-]+){{0,3}}? (?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs"
+    rf"|averages?|total"
     r"|totals|amounts?|runs?|reach(?:es)?|gets?|of|at|with|up)\b(?:(?!\bmodel\b)[^,;.])*$"
-    rf"|(?:{_OBJECTS['data']})\s*[(:]\s*(?:[\w~]+\s*){{0,2}}$|\beach\s+(?:[\w~]+\s*){{0,2}}$"
+    rf"|(?:{_OBJECTS['data']}) ?[(:] ?(?:[\w~]+ ?){{0,2}}$|\beach (?:[\w~]+ ?){{0,2}}$"
 )
 """Words that end in a size of data: "our pictures are about"."""
 _OWNED = (
-    rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|got|offers?|which|that|features?|comes?|ships?|provides?)\b[^.;]*$"
-    r"|\b(?:free|available|installed|total|main)\s+(?:memory|ram|flash|storage)\b[^.;]*$"
-    rf"|(?:{_OBJECTS['device']})\s*(?:\d\w*\s*)?\([^)]*$"
+    rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|having|of|got|offers?|which|that|features?|comes?|ships?"
+    rf"|provides?)\b[^.;]*$"
+    r"|\b(?:free|available|installed|total|main) (?:memory|ram|flash|storage)\b[^.;]*$"
+    rf"|(?:{_OBJECTS['device']}) ?(?:\d\w* ?)?\([^)]*$"
 )
 """Words that end in what a device has."""
-_BUDGET = re.compile(r"\b(?:uses?|usage|using|take[sn]?|consum\w*|need(?:s|ed)?|footprint|budget|peak|limit|free|left|available|only)\b")
+_BUDGET = re.compile(
+    r"\b(?:uses?|usage|using|take[sn]?|consum\w*|need(?:s|ed)?|footprint|budget|peak|limit|free|left|available|only)\b"
+)
 _LATENCY = (
-    r"\b(?:latency|latencies|respon\w+|inference|answer\w*|repl(?:y|ies)|predict\w*|reaction|react\w*|runtime|run\s+time"
-    r"|tak(?:e|es|ing)|speed|decid\w*|decision|classif\w+|per\s+\w+|a\s+(?:picture|image|row|text|message|frame|photo"
-    r"|prediction|record|sample|mail|e-?mail)|each|turnaround|fast|quick\w*|score[sd]?|scoring|verdict|processing|forward)\b"
+    r"\b(?:latency|latencies|respon\w+|inference|answer\w*|repl(?:y|ies)|predict\w*|reaction|react\w*|runtime|run time"
+    r"|tak(?:e|es|ing)|speed|decid\w*|decision|classif\w+|per \w+|a (?:picture|image|row|text|message|frame|photo"
+    r"|prediction|record|sample|mail|e-?mail)|each|turnaround|fast|quick\w*|score[sd]?|scoring|verdict|processing"
+    r"|forward)\b"
 )
 _NO_LATENCY = (
-    r"\b(?:every|sampl(?:ed|ing)|clips?|windows?|recordings?|recorded|footage|audio|intervals?|long|timeout|warm-?up|boot\w*"
-    r"|start-?up|load(?:s|ing|ed)?|cold|train\w*|build\w*|built|deliver\w*|exposure|shutter|history|last|past|previous|old"
-    r"|apart|ago|later|meeting|segments?|videos?|ahead|after|horizon|forecast)\b"
+    r"\b(?:every|sampl(?:ed|ing)|clips?|windows?|recordings?|recorded|footage|audio|intervals?|long|timeout|warm-?up"
+    r"|boot\w*|start-?up|load(?:s|ing|ed)?|cold|train\w*|build\w*|built|deliver\w*|exposure|shutter|history|last|past"
+    r"|previous|old|apart|ago|later|meeting|segments?|videos?|ahead|after|horizon|forecast)\b"
 )
 _HAS = "it is what a device has, not what the model may take"
 _PER_ROW = (
-    r"\s*(?:/|per\s|an?\s|each\s|for\s+(?:each|every|one|a)\s)\s*(?:row|record|image|picture|photo|frame|text|message|mail|e-mail"
-    r"|sentence|review|ticket|document|sample|example|item|prediction|comment|tweet|post|article|digit|leaf|part|piece)\b"
+    r" ?(?:/|per\s|an?\s|each\s|for (?:each|every|one|a)\s) ?(?:row|record|image|picture|photo|frame|text|message|mail"
+    r"|e-mail|sentence|review|ticket|document|sample|example|item|prediction|comment|tweet|post|article|digit|leaf"
+    r"|part|piece)\b"
 )
-_PERCENTILE = r"\b(?:p\s?\d{2}|\d{2}(?:th|st)?\s*(?:-\s*)?percentile|percentile|worst[\s-]case|tail)\b"
-_MANY = re.compile(r"\d[\d,.]*\s*(?:[a-z-]+\s+){1,3}(?:in|within|every|per|takes?)\b|\bper\s+(?:\d|thousand|million|hundred|batch)")
+_PERCENTILE = r"\b(?:p ?\d{2}|\d{2}(?:th|st)? ?(?:- ?)?percentile|percentile|worst[\s-]case|tail)\b"
+_MANY = re.compile(
+    r"\d[\d,.]* ?(?:[a-z-]+ ){1,3}(?:in|within|every|per|takes?)\b|\bper (?:\d|thousand|million|hundred|batch)"
+)
 
 
 def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int) -> Fact | Unclear | None:
@@ -112,10 +123,12 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
         found = _rate(figure, clauses, tail)
     elif figure.kind in ("parameters", "flops"):
         said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
-        owned = not figure.bound and re.search(rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|of|offers?|does|do)\b", said)
+        owned = not figure.bound and re.search(
+            rf"(?:{_OBJECTS['device']})[^,.;]*\b(?:with|has|have|of|offers?|does|do)\b", said
+        )
         found = Unclear(figure.first, figure.end, _HAS) if owned else _upper(f"limits.{figure.kind}", figure)
     else:
-        joined = previous > 0 and re.fullmatch(r"[\s,]*(?:and|but|yet)?\s*", clauses.text[previous : figure.first])
+        joined = previous > 0 and re.fullmatch(r"[\s,]*(?:and|but|yet)? ?", clauses.text[previous : figure.first])
         found = _metric(figure, clauses, lead, tail, bool(joined))
     found = found or _counted(figure, clauses, lead)
     if not isinstance(found, Fact):
@@ -161,7 +174,11 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
         return "device"
     if "memory" in (behind, ahead):
         bare = not bounded and not asked and ahead != "memory"
-        return "device" if bare and (re.search(_OBJECTS["device"], said + tail) or not _BUDGET.search(said + tail)) else "memory"
+        return (
+            "device"
+            if bare and (re.search(_OBJECTS["device"], said + tail) or not _BUDGET.search(said + tail))
+            else "memory"
+        )
     if ahead == "graphics":
         return ahead
     if re.search(_OF_DATA, lead):
@@ -185,14 +202,16 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
     """The latency, rather than some other time."""
     before, after = clauses.before(figure.start), tail[:40]
     near = " ".join(before.split()[-6:]) + " " + " ".join(re.split(r"[,.;]", after)[0].split()[:3])
-    bounded = figure.bound in ("most", "good", "least", "bad") or re.search(r"\bin\s+(?:only\s+|just\s+)?$", before)
+    bounded = figure.bound in ("most", "good", "least", "bad") or re.search(r"\b(?:in|at) (?:only |just )?$", before)
     if not figure.high:
         return None
     if re.search(_NO_LATENCY, near) and not re.search(r"\blatency|respon|inference\b", near):
         return None
     if re.search(_PERCENTILE, before + after[:20]):
-        return Unclear(figure.first, figure.end, "the latency measured is the median, not a percentile or the worst case")
-    if _MANY.search(before) or re.match(r"\s*per\s+(?:\d|thousand|hundred|million|dozen)", after):
+        return Unclear(
+            figure.first, figure.end, "the latency measured is the median, not a percentile or the worst case"
+        )
+    if _MANY.search(before) or re.match(r" ?per (?:\d|thousand|hundred|million|dozen)", after):
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
     alone = clauses.stands_alone(figure.start, figure.end)
     certain = bounded or alone or clauses.asks(figure.start) or re.match(_PER_ROW, after)
@@ -208,7 +227,7 @@ def _rate(figure: Figure, clauses: Clauses, tail: str) -> Fact | Unclear | None:
         return Unclear(figure.first, figure.end, "an upper bound of a rate limits nothing")
     clause = clauses.before(figure.first) + clauses.after(figure.start)
     named = figure.bound or clauses.asks(figure.start)
-    if figure.low <= 0 or re.match(rf"\s*(?:{_STREAM})", tail) or (not named and re.search(rf"\b(?:{_STREAM})", clause)):
+    if figure.low <= 0 or re.match(rf" ?(?:{_STREAM})", tail) or (not named and re.search(rf"\b(?:{_STREAM})", clause)):
         return None
     if not named and clauses.text[figure.start : figure.end].endswith("hz"):
         return None
@@ -217,7 +236,8 @@ def _rate(figure: Figure, clauses: Clauses, tail: str) -> Fact | Unclear | None:
 
 def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str, joined: bool) -> Fact | Unclear | None:
     """A metric's value; `joined` to the figure before it, it may be of the metric named there."""
-    found = metric_of(figure, lead, tail)
+    wrong = re.search(r"\s(?:errors?|mistakes?|wrong|right|correct)\b", clauses.text[figure.start : figure.end])
+    found = metric_of(figure, lead, (wrong[0] if wrong else "") + tail)
     if found is None and figure.kind == "share":
         asked = figure.bound in ("least", "good") or joined or (not figure.bound and clauses.asks(figure.start))
         found = only_metric(figure, clauses.text) if asked else None
@@ -231,20 +251,26 @@ def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str, joined: bool
     return Fact(f"quality.{metric}", value, figure.first, figure.end, least)
 
 
-_STREAM = r"com(?:e|es|ing)\b|get\b|receiv|camera|video|stream|footage|feed|sampl|sensor|record|arriv|film|screen|monitor|display"
+_STREAM = (
+    r"com(?:e|es|ing)\b|gets?\b|receiv|camera|video|stream|footage|feed|sampl|sensor|record|arriv|film|screen"
+    r"|monitor|display"
+)
 _AHEAD = {
-    "limits.batch_size": r"\bbatch(?:es)?(?:[\s_-]*size)?(?:\s+(?:of|is|at))?\s*[:=]?\s*$",
-    "limits.threads": r"\bthreads?\s*[:=]\s*$",
-    "limits.parameters": r"\b(?:parameters?|params?)(?:\s+(?:count|budget|limit|number))?(?:\s+(?:of|is|at|to|below|under|than|max"
-    r"|maximum|most|over|not|no|more|up|at\s+most|capped|limited))*\s*[:=<≤]*\s*$",
-    "limits.flops": r"\b(?:flops?)(?:\s+(?:count|budget|limit))?(?:\s+(?:of|is|at|to|below|under|than|max|maximum|most|over|not"
-    r"|no|more|up|at\s+most))*\s*[:=<≤]*\s*$",
+    "limits.batch_size": r"\bbatch(?:es)?(?:[\s_-]*size)?(?: (?:of|is|at))? ?[:=]? ?$",
+    "limits.threads": r"\bthreads? ?[:=] ?$",
+    "limits.parameters": r"\b(?:parameters?|params?)(?: (?:count|budget|limit|number))?(?: (?:of|is|at|to|below"
+    r"|under|than|max"
+    r"|maximum|most|over|not|no|more|up|at most|capped|limited))* ?[:=<≤]* ?$",
+    "limits.flops": r"\b(?:flops?)(?: (?:count|budget|limit))?(?: (?:of|is|at|to|below|under|than|max|maximum"
+    r"|most|over|not"
+    r"|no|more|up|at most))* ?[:=<≤]* ?$",
 }
-_TRAINING = r"\b(?:train(?:ed|ing)?|epochs?|learning\s+rate)\b"
+_TRAINING = r"\b(?:train(?:ed|ing)?|epochs?|learning rate)\b"
 _BEHIND = {
-    "limits.batch_size": r"\s*(?:[a-z]+\s+){0,2}?(?:at\s+(?:a\s+time|once)|in\s+(?:a|one|each|every|the\s+same)\s+batch|per\s+batch"
-    r"|together\b|in\s+parallel)|\s*(?:-\s*)?(?:[a-z]+\s+)?batch(?:es)?\b",
-    "limits.threads": r"[\s-]*(?:cpu\s+)?threads?\b",
+    "limits.batch_size": r" ?(?:[a-z]+ ){0,2}?(?:at (?:a time|once)|in (?:a|one|each|every"
+    r"|the same) batch|per batch"
+    r"|together\b|in parallel)| ?(?:- ?)?(?:[a-z]+ )?batch(?:es)?\b",
+    "limits.threads": r"[\s-]*(?:cpu )?threads?\b",
 }
 
 

@@ -9,55 +9,73 @@ from modelgpt_cli.requirement_generator.quality import REGRESSION
 from modelgpt_cli.requirement_generator.words.readings import Fact
 
 _CLASSIFY = re.compile(
-    r"\b(?:classif\w+|classes|categori[sz]\w*|categories|tell(?:s|ing)?\b[^.;]{0,60}\bapart|tell(?:s|ing)?\s+\w+(?:\s+\w+)?\s+from"
-    r"|distinguish\w*|sort(?:s|ed|ing|er)?\b(?!\s+of)|whether|which\s+(?:of|kind|type|class|category|species|one|department|team)"
-    r"|(?:kind|type|species|category|breed)\s+of\b|spam|diagnos\w+|sentiment|detect(?:s|ing|or|ion)?|recogni[sz]\w+|identif\w+"
-    r"|flag(?:s|ging)?\b|label(?:l?s|led|ling)?\b|yes[\s/-]+(?:or[\s-]+)?no|true\s+or\s+false|(?:two|multi|\d+)[\s-]class|triage\w*"
-    r"|(?:tells?|know|predict\w*|says?|decid\w*|checks?|see|find\s+out|figure\s+out|determine)\s+(?:\w+\s+)?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*|defective|will\s+\w+\s+or\s+not|is\s+it\s+an?\b)"
+    r"\b(?:classif\w+|classes|categori[sz]\w*|categories|tell(?:s|ing)?\b[^.;]{0,60}\bapart|tell(?:s"
+    r"|ing)? \w+(?: \w+)? from|distinguish\w*|sort(?:s|ed|ing|er)?\b(?! of)|whether|which (?:of|kind|type|class"
+    r"|category|species|one|department|team)|(?:kind|type|species|category|breed) of\b|spam|diagnos\w+|sentiment"
+    r"|detect(?:s|ing|or|ion)?|recogni[sz]\w+|identif\w+|flag(?:s|ging)?\b|label(?:l?s|led|ling)?\b"
+    r"|yes[\s/-]+(?:or[\s-]+)?no|true or false|(?:two|multi|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
+    r"|decid\w*|checks?|see|find out|figure out|determine) (?:\w+ )?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*"
+    r"|defective|will \w+ or not|is it an?\b)"
 )
 _AMOUNTS = (
-    r"(?:prices?|costs?|amounts?|values?|temperatures?|consumptions?|demands?|ages?|heights?|durations?|numbers?\s+of|count\s+of"
-    r"|sales|revenues?|turnover|salar(?:y|ies)|incomes?|rents?|yields?|loads?|power|energy|speeds?|distances?|percentages?|mileage"
-    r"|lifetimes?|delays?|waiting\s+times?|travel\s+times?|time\s+to|remaining\s+\w+\s+life|concentrations?|weights?\s+of|volumes?"
-    r"|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?|minutes\s+of|days\s+until|hours\s+until"
-    r"|scores?\s+(?:from|between)|similarity|emissions?|premiums?|bills?|profits?|spend(?:ing)?|strength|calories|thickness)"
+    r"(?:prices?|costs?|amounts?|values?|temperatures?|consumptions?|demands?|ages?|heights?|durations?|numbers? of"
+    r"|count of|sales|revenues?|turnover|salar(?:y|ies)|incomes?|rents?|yields?|loads?|power|energy|speeds?|distances?"
+    r"|percentages?|mileage|lifetimes?|delays?|waiting times?|travel times?|time to|remaining \w+ life|concentrations?"
+    r"|weights? of|volumes?|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?"
+    r"|minutes of|days until|hours until|scores? (?:from|between)|similarity|emissions?|premiums?|bills?|profits?"
+    r"|spend(?:ing)?|strength|calories|thickness)"
 )
 _REGRESS = re.compile(
-    r"\b(?:regress\w*|forecast\w*|how\s+(?:much|many|long|far|old|tall|heavy|warm|hot|big)|numeric(?:al)?\s+(?:value|target|score)"
-    r"|continuous\s+(?:value|target|score|number)"
-    rf"|(?:predict\w*|estimat\w*|approximat\w*|guess\w*|forecast\w*|expected)\s+(?:[\w'’-]+\s+){{0,4}}?{_AMOUNTS}"
-    r"|(?:price|cost|demand|age|sales|consumption|yield|temperature)\s+(?:predict|estimat|forecast|model)\w*)\b"
+    r"\b(?:regress\w*|forecast\w*|how (?:much|many|long|far|old|tall|heavy|warm|hot|big)|numeric(?:al)? (?:value"
+    r"|target|score)|continuous (?:value|target|score|number)"
+    rf"|(?:predict\w*|estimat\w*|approximat\w*|guess\w*|forecast\w*|expected) (?:[\w'’-]+ ){{0,4}}?{_AMOUNTS}"
+    r"|(?:price|cost|demand|age|sales|consumption|yield|temperature) (?:predict|estimat|forecast|model)\w*)\b"
 )
-_HOW = re.compile(r"\b(?:care|matter|know|sure|mind|tell|see)\s+(?:about\s+)?how\s+(?:much|many|long|far|old|big)\b|\bhow\s+(?:big|large)\b")
+_HOW = re.compile(
+    r"\b(?:care|matter|know|sure|mind|tell|see) (?:about )?how (?:much|many|long|far|old|big)\b|\bhow (?:big|large)\b"
+)
 _DOMAINS: dict[str, re.Pattern[str]] = {
     "image": re.compile(
-        r"\b(?:images?|pictures?|photos?|photographs?|snapshots?|x-?rays?|radiographs?|micrographs?|camera|webcam|screenshots?|scans"
-        r"|jpe?gs?|pngs?|mri|ct\s+scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?|sketches|handwritten|pixels?|vision"
-        r"|visual(?:ly)?|video\s+frames?|frames)\b"
+        r"\b(?:images?|pictures?|photos?|photographs?|snapshots?|x-?rays?|radiographs?|micrographs?|camera|webcam"
+        r"|screenshots?|scans|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?"
+        r"|sketches|handwritten|pixels?|vision|visual(?:ly)?|video frames?|frames)\b"
     ),
     "text": re.compile(
-        r"\b(?:texts?|reviews?|messages?|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?"
-        r"|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes|poems?|lyrics|captions|descriptions|subject\s+lines|titles|quer(?:y|ies)|transcripts?|letters|essays?|news|paragraphs?"
-        r"|spam|sentiment|tone)\b"
+        r"\b(?:texts?|reviews?|messages?|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?|posts?|articles?"
+        r"|headlines?|documents?|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
+        r"|poems?|lyrics|captions|descriptions|subject lines|titles|quer(?:y|ies)|transcripts?|letters|essays?|news"
+        r"|paragraphs?|spam|sentiment|tone)\b"
     ),
     "tabular": re.compile(
-        r"\b(?:tables?|tabular|csvs?|tsv|spreadsheets?|excel|xlsx|parquet|rows?|columns?|records?|sensor\s+(?:readings?|values?|data)"
-        r"|sensors|measurements?|numeric\s+features?|database|readings|dataframe)\b"
+        r"\b(?:tables?|tabular|csvs?|tsv|spreadsheets?|excel|xlsx|parquet|rows?|columns?|records?|sensor (?:readings?"
+        r"|values?|data)|sensors|measurements?|numeric features?|database|readings|dataframe)\b"
     ),
 }
 _TASK_WORDS = r"(?:classification|regression)"
 _NAME = r"(?:[\"“`'‘]([^\"”`'’\n]{1,60})[\"”`'’]|([\w-]+))"
 _QUOTED = r"[\"“`'‘]([^\"”`'’\n]{1,60})[\"”`'’]"
 _TARGETS = [
-    re.compile(rf"\b(?:target|label|answer|outcome|dependent|response)(?:\s+(?:column|variable|field))?\s*(?:['’]s|is|:|=|called|named|is\s+called|is\s+named|is\s+in|being)+\s*(?:the\s+)?(?:column\s+|field\s+)?(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
-    re.compile(rf"\b(?:predict|estimate|forecast|guess|target|classify\s+by|classify|model)(?:s|ing|ed)?\s+(?:the\s+)?(?:target\s+)?(?:column|field|variable)\s+(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
-    re.compile(rf"\b(?:predict|estimate|forecast|guess|target)(?:s|ing|ed)?\s+(?:the\s+)?{_QUOTED}", re.IGNORECASE),
-    re.compile(rf"\b(?:predict|estimate|forecast|guess)(?:s|ing|ed)?\s+(?:the\s+)?([\w-]+)\s+(?:column|field|variable)\b", re.IGNORECASE),
-    re.compile(rf"\b(?:the\s+)?(?:column|field|variable)\s+(?:called\s+|named\s+)?{_NAME}\s+(?:is\s+(?:the\s+)?(?:target|label|what)|(?:(?:is|shall|should|must)\s+)?(?:to\s+)?be\s+predicted|holds?\s+(?:the\s+)?(?:label|target|answer|class)|has\s+(?:the\s+)?(?:label|class|answer))", re.IGNORECASE),
-    re.compile(rf"{_QUOTED}\s+is\s+(?:the\s+)?(?:target|label)\b", re.IGNORECASE),
-    re.compile(rf"\b(?:labels?|classes|answers?|targets?)\s+(?:is|are|stands?)\s+in\s+(?:the\s+)?(?:column|field)\s+(?:called\s+|named\s+)?{_NAME}", re.IGNORECASE),
+    re.compile(rf"\b(?:target|label|answer|outcome|dependent|response)(?: (?:column|variable|field))? ?(?:['’]s"
+        rf"|is|:|=|called|named|is called|is named|is in|being)+ ?(?:the )?(?:column "
+        rf"|field )?(?:called |named )?{_NAME}", re.IGNORECASE),
+    re.compile(rf"\b(?:predict|estimate|forecast|guess|target|classify by|classify|model)(?:s|ing"
+        rf"|ed)? (?:the )?(?:target )?(?:column|field|variable) (?:called |named )?{_NAME}", re.IGNORECASE),
+    re.compile(rf"\b(?:predict|estimate|forecast|guess|target)(?:s|ing|ed)? (?:the )?{_QUOTED}", re.IGNORECASE),
+    re.compile(r"\b(?:predict|estimate|forecast|guess)(?:s|ing|ed)? (?:the )?([\w-]+) (?:column|field"
+        r"|variable)\b", re.IGNORECASE),
+    re.compile(rf"\b(?:the )?(?:column|field|variable) (?:called "
+        rf"|named )?{_NAME} (?:is (?:the )?(?:target|label|what)|(?:(?:is|shall|should|must) )?(?:to )?be predicted"
+        rf"|holds? (?:the )?(?:label|target|answer|class)"
+        rf"|has (?:the )?(?:label|class|answer))", re.IGNORECASE),
+    re.compile(r"\b[Tt]arget ([A-Za-z]\w*_\w+|[A-Z]\w*)\b"),
+    re.compile(rf"{_QUOTED} is (?:the )?(?:target|label)\b", re.IGNORECASE),
+    re.compile(rf"\b(?:labels?|classes|answers?|targets?) (?:is|are|stands?) in (?:the )?(?:column"
+        rf"|field) (?:called |named )?{_NAME}", re.IGNORECASE),
 ]  # fmt: skip
-_NO_NAME = frozenset("a an the to of is that which for with in on as by from be we i it under below within column field variable".split())
+_NO_NAME_TEXT = """
+a an the to of is that which for with in on as by from be we i it under below within column field variable
+"""
+_NO_NAME = frozenset(_NO_NAME_TEXT.split())
 
 
 def read_task(text: str, known: Collection[str]) -> str | None:
