@@ -89,7 +89,13 @@ def _missed(name: str, value: float | None, asked: float, *, least: bool) -> str
     """What was measured and asked, where the one doesn't meet the other; else ""."""
     if value is not None and (value >= asked if least else value <= asked):
         return ""
-    shown = "unknown" if value is None else f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+    shown = (
+        "unknown (no rows to measure it on)"
+        if value is None
+        else f"{value:,.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+    )
     return f"{name}: {shown}, the limit is {asked:,}"
 
 

@@ -24,6 +24,7 @@ from modelgpt_cli.requirement_generator.words.labels import read_classes, stated
 from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear, read_count, read_figure
 from modelgpt_cli.requirement_generator.words.tasks import read_domain, read_target, read_task
 
+_OF_THE_TASK = ("classes", "target", "domain")
 _SINGLE = re.compile(r"\bsingle[\s-]thread(?:ed)?\b")
 _HINT = "Say one of them, or write both as they are meant below a line --- (docs/requirement-file.md)."
 
@@ -94,16 +95,13 @@ def parse_request(text: str) -> ParsedRequest:
             target=values.get("target"),
             classes=values.get("classes", ()),
             domain=values.get("domain"),
-            limits=Limits(**_block(values, "limits")),
-            quality=Quality(**_block(values, "quality")),
-            deploy=Deploy(**_block(values, "deploy")),
+            **_blocks(values),
         )
     except UsageError as error:
         if not text:
             raise
         raise ContradictionError(f"These words can't be one requirement: {error.problem}", error.cause, _HINT) from None
-    remarks = {(u.start, u.end): Remark(text[u.start : u.end].strip(" ,"), u.reason) for u in unclear}
-    return ParsedRequest(requirement, tuple(remarks[place] for place in sorted(remarks)))
+    return ParsedRequest(requirement, _remarks(text, unclear))
 
 
 def with_words(requirement: Requirement) -> ParsedRequest:
@@ -120,9 +118,12 @@ def with_words(requirement: Requirement) -> ParsedRequest:
     lacking = [name for name in blocks if not getattr(requirement, name).to_mapping()]
     if requirement.author is not None or not lacking:
         return ParsedRequest(requirement)
-    read = parse_request(requirement.sentence)
-    added: dict[str, Any] = {name: getattr(read.requirement, name) for name in lacking}
-    return ParsedRequest(replace(requirement, **added), read.unclear if len(lacking) == len(blocks) else ())
+    text = " ".join(requirement.sentence.split())
+    facts, unclear = _read(text)
+    values = _merge(text, [fact for fact in facts if fact.key not in _OF_THE_TASK], unclear)
+    added = {name: block for name, block in _blocks(values).items() if name in lacking}
+    remarks = _remarks(text, unclear) if len(lacking) == len(blocks) else ()
+    return ParsedRequest(replace(requirement, **added), remarks)
 
 
 def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
@@ -161,8 +162,19 @@ def _blank(text: str, places: Sequence[tuple[int, int]]) -> str:
     return text
 
 
-def _block(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
+def _blocks(values: dict[str, Any]) -> dict[str, Any]:
+    """The requirement's blocks by name."""
+    found = {}
+    for block in (Limits, Quality, Deploy):
+        start = f"{block.name}."
+        found[block.name] = block(**{key.removeprefix(start): v for key, v in values.items() if key.startswith(start)})
+    return found
+
+
+def _remarks(text: str, unclear: list[Unclear]) -> tuple[Remark, ...]:
+    """What is unclear, in the order of the words."""
+    remarks = {(u.start, u.end): Remark(text[u.start : u.end].strip(" ,"), u.reason) for u in unclear}
+    return tuple(remarks[place] for place in sorted(remarks))
 
 
 def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, Any]:

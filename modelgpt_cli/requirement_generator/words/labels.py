@@ -80,7 +80,7 @@ _LEADS: list[str] = [
     r" ?(?:→|->|=>|-->) ?",
     r"\bis (?:this|that|the"
     r"|an?) [\w-]+ (?:an? )?(?=[\w-]+(?: [\w-]+)?(?: ?, ?[\w-]+(?: [\w-]+)?)*,? or\b)",
-    r"(?:^|[.:;!?] |\bis (?:it|this|that|the \w+) |\beither )",
+    r"(?:^|[.:;!?] |\bis (?:it|this|that|the \w+) |\beither |, (?=[\w-]+ or [\w-]+ ?(?:[?!.;]|$)))",
     r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?"
     r"|identif(?:y|ies))"
     r" (?:with |either )?",
