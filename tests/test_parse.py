@@ -155,6 +155,7 @@ def test_task_domain_and_target(text: str, expected: dict[str, str | None]) -> N
         ("p95 latency under 50 ms", "under 50 ms", "median"),
         ("99 % recall", "99 %", "recall is not among the metrics"),
         ("at least 90 %", "at least 90 %", "of what is not said"),
+        ("under 2M", "under 2M", "of what is not said"),
         ("score 100 rows in 2 seconds", "2 seconds", "one by one"),
         ("a model of at least 5 MB", "at least 5 MB", "no such bound"),
         ("about 20 ms latency", "about 20 ms", "no bound"),

@@ -131,6 +131,8 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
         joined = previous > 0 and re.fullmatch(r"[\s,]*(?:and|but|yet)? ?", clauses.text[previous : figure.first])
         found = _metric(figure, clauses, lead, tail, bool(joined))
     found = found or _counted(figure, clauses, lead)
+    if found is None and figure.letter and figure.bound:
+        found = Unclear(figure.first, figure.end, "of what is not said")
     if not isinstance(found, Fact):
         return found
     excuse = clauses.excuse(figure.first, figure.end, figure.bound)
