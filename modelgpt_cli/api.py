@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.artifact.export import export
     from modelgpt_cli.pipeline import build
     from modelgpt_cli.requirement_generator.describe import describe
+    from modelgpt_cli.requirement_generator.request_file import parse
     from modelgpt_cli.runtime.card import inspect
     from modelgpt_cli.runtime.evaluate import evaluate
     from modelgpt_cli.runtime.predict import predict
@@ -25,6 +26,7 @@ __all__ = [
     "export",
     "inspect",
     "meta_train",
+    "parse",
     "predict",
     "train_images",
     "train_on_seen",
@@ -39,6 +41,7 @@ VERBS = {
     "export": "modelgpt_cli.artifact.export",
     "inspect": "modelgpt_cli.runtime.card",
     "meta_train": "modelgpt_cli.training.meta_train",
+    "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
     "train_images": "modelgpt_cli.training.images",
     "train_texts": "modelgpt_cli.training.texts",

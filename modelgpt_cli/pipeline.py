@@ -22,6 +22,7 @@ from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.requirement_generator.describe import read_description
+from modelgpt_cli.requirement_generator.parse import with_words
 from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class BuildReport:
     notes: list[str] = field(default_factory=list)
     interval: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
+    """Limit or metric that the requirement sets → what was measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -144,14 +146,17 @@ def build(
         raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     more = read_description(description)
+    wanted = _heeded(wanted)
     if more:
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
     if target is not None:
         wanted = replace(wanted, target=target)
+    _check_format(wanted, output)
     source = data if data is not None else wanted.data
     dataset = None
     if source is not None:
         dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair)
+        wanted.quality.check_task(dataset.schema.task)
     elif wanted.is_text:
         requirement_only_texts(wanted)
     elif wanted.is_image:
@@ -180,6 +185,36 @@ def build(
         interval=model.blueprint.interval,
         limits=measured,
     )
+
+
+def _heeded(wanted: Requirement) -> Requirement:
+    """The requirement with the limits that its sentence states, where its file has none; says so."""
+    read = with_words(wanted)
+    found = {
+        f"{block.name}: {key}": value
+        for block, before in (
+            (read.requirement.limits, wanted.limits),
+            (read.requirement.quality, wanted.quality),
+            (read.requirement.deploy, wanted.deploy),
+        )
+        if block != before
+        for key, value in block.to_mapping().items()
+    }
+    if found:
+        listed = "; ".join(f"{key} {value}" for key, value in found.items())
+        log.info("Read from the words, and kept to: %s. What is written below a line --- goes before.", listed)
+    for remark in read.unclear:
+        log.warning(
+            "The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason
+        )
+    return read.requirement
+
+
+def _check_format(wanted: Requirement, output: Path) -> None:
+    """Make sure that the file to be written is of the format that the requirement asks for."""
+    asked = wanted.deploy.format
+    if asked is not None and output.suffix.lower() != f".{asked}":
+        raise UsageError(f"deploy: format is {asked}, and {output} is none.", hint=f"End the name in .{asked}.")
 
 
 def _read_data(
@@ -246,21 +281,20 @@ def _write(
     force: bool,
 ) -> tuple[int, dict[str, Any]]:
     """Write the artifact, verified and within the requirement's limits; its size, and what was measured."""
-    limits = wanted.limits
     if output.suffix.lower() == ".safetensors":
-        measured = check_limits(limits, model, None, metrics)
+        measured = check_limits(wanted.limits, wanted.quality, model, None, metrics)
         save_model(model, output, card=model_card(model.blueprint), force=force)
         return output.stat().st_size, measured
     measured = {}
 
     def accept(path: Path) -> None:
-        measured.update(check_limits(limits, model, path, metrics, rows))
+        measured.update(check_limits(wanted.limits, wanted.quality, model, path, metrics, rows))
 
     report = write_onnx(
         model,
         output,
-        opset=limits.opset,
-        quantize=limits.quantize or "none",
+        opset=wanted.deploy.opset,
+        quantize=wanted.deploy.quantize or "none",
         force=force,
         rows=rows,
         accept=accept,

@@ -161,11 +161,18 @@ def test_unchanged_data_are_not(iris_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "word"),
-    [("size: 10 kB", "size"), ("accuracy: 100%", "accuracy"), ("latency_ms: 0.0001", "latency_ms"),
-     ("parameters: 100", "parameters")],
-)  # fmt: skip
+    [
+        ("limits: {size: 10 kB}", "limits: size"),
+        ("limits: {latency_ms: 0.0001}", "limits: latency_ms"),
+        ("limits: {parameters: 100}", "limits: parameters"),
+        ("limits: {flops: 100}", "limits: flops"),
+        ("limits: {memory: 1 MB}", "limits: memory"),
+        ("quality: {accuracy: 100%}", "quality: accuracy"),
+        ("quality: {log_loss: 0.001}", "quality: log_loss"),
+    ],
+)
 def test_missed_limit_writes_nothing(limit: str, word: str, iris_csv: Path, tmp_path: Path) -> None:
-    requirement = written(tmp_path, f"{SENTENCE}\n---\nlimits:\n  {limit}\n")
+    requirement = written(tmp_path, f"{SENTENCE}\n---\n{limit}\n")
     before = set(tmp_path.iterdir())
     with pytest.raises(VerificationError, match="nothing was written") as caught:
         build(requirement, data=iris_csv, output=tmp_path / "m.onnx", members=1)
@@ -178,14 +185,47 @@ def test_missed_limit_writes_nothing(limit: str, word: str, iris_csv: Path, tmp_
 def test_kept_limits_are_reported(iris_csv: Path, tmp_path: Path) -> None:
     requirement = written(
         tmp_path,
-        f"{SENTENCE}\n---\nlimits: {{size: 1MB, accuracy: 80%, latency_ms: 500, parameters: 1M, opset: 15}}\n",
+        f"{SENTENCE}\n---\nlimits: {{size: 1MB, latency_ms: 500, parameters: 1M, flops: 5M, memory: 1GB}}\n"
+        "quality: {accuracy: 80%, balanced_accuracy: 80%, f1: 0.8, roc_auc: 0.9, log_loss: 0.5}\n"
+        "deploy: {opset: 15, runtime: onnxruntime-web}\n",
     )
     report = build(requirement, data=iris_csv, output=tmp_path / "m.onnx", members=1)
-    assert set(report.limits) == {"size", "accuracy", "latency_ms", "parameters"}
+    metrics = {"accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss"}
+    assert set(report.limits) == {"size", "latency_ms", "parameters", "flops", "memory"} | metrics
     assert report.limits["size"] == report.size_bytes == (tmp_path / "m.onnx").stat().st_size
-    assert report.limits["accuracy"] == report.metrics["model"]["accuracy"]
+    assert all(report.limits[name] == report.metrics["model"][name] for name in metrics)
     assert 0 < report.limits["latency_ms"] < 500
-    assert inspect(tmp_path / "m.onnx")["limits"]["size"] == "1 MB"
+    card = inspect(tmp_path / "m.onnx")
+    assert card["limits"]["size"] == "1 MB"
+    assert card["quality"]["roc_auc"] == 0.9
+    assert card["deploy"] == {"opset": 15, "runtime": "onnxruntime-web"}
+
+
+def test_a_regression_is_held_to_its_own_metrics(iris_csv: Path, tmp_path: Path) -> None:
+    length = "Predict the petal length of an iris.\n---\ntarget: petal length (cm)\nquality: "
+    requirement = written(tmp_path, length + "{r2: 0.8, mae: 0.5, rmse: 0.7}\n")
+    report = build(requirement, data=iris_csv, output=tmp_path / "m.onnx", members=1)
+    assert report.limits == {name: report.metrics["model"][name] for name in ("r2", "mae", "rmse")}
+    requirement = written(tmp_path, length + "{accuracy: 90%}\n")
+    with pytest.raises(UsageError, match="accuracy can't be measured on a regression"):
+        build(requirement, data=iris_csv, output=tmp_path / "n.onnx", members=1)
+
+
+def test_what_a_safetensors_file_cannot_be_held_to_is_said(
+    iris_csv: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    requirement = written(tmp_path, f"{SENTENCE}\n---\nlimits: {{size: 1MB, parameters: 1M}}\n")
+    with caplog.at_level(logging.WARNING, "modelgpt"):
+        build(requirement, data=iris_csv, output=tmp_path / "m.safetensors", members=1)
+    assert any("size can be measured on a model.onnx only" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(("asked", "name"), [("onnx", "m.safetensors"), ("safetensors", "m.onnx")])
+def test_another_format_than_asked_for_is_refused(asked: str, name: str, iris_csv: Path, tmp_path: Path) -> None:
+    requirement = written(tmp_path, f"{SENTENCE}\n---\ndeploy: {{format: {asked}}}\n")
+    with pytest.raises(UsageError, match=f"deploy: format is {asked}"):
+        build(requirement, data=iris_csv, output=tmp_path / name, members=1)
+    assert not (tmp_path / name).exists()
 
 
 def test_missed_limit_leaves_with_3(cli: Cli, iris_csv: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from image_models import LABELS, image_model, picture, picture_folder
 from modelgpt_cli.artifact import verify_image
 from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.export import export, write_onnx
-from modelgpt_cli.artifact.limits import measure_latency
+from modelgpt_cli.artifact.measure import measure_latency
 from modelgpt_cli.artifact.model_file import load_model, save_model
 from modelgpt_cli.artifact.onnx_image import image_to_onnx
 from modelgpt_cli.domains.image.cards import CARDS

@@ -11,7 +11,10 @@ import pytest
 
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.errors import UsageError
+from modelgpt_cli.requirement_generator.block import Block
+from modelgpt_cli.requirement_generator.deploy import Deploy
 from modelgpt_cli.requirement_generator.limits import Limits, parse_parameters, parse_size
+from modelgpt_cli.requirement_generator.quality import Quality
 from modelgpt_cli.requirement_generator.requirement import (
     Requirement,
     format_requirement,
@@ -34,7 +37,9 @@ FULL = Requirement(
     ),
     data="../my data.csv",
     fingerprint="sha256:00",
-    limits=Limits(500_000, 2_000_000, 5.5, 8, 2, 0.9, 17, "int8"),
+    limits=Limits(500_000, 2_000_000, 3_500_000, 5.5, 8, 2, 1 << 27),
+    quality=Quality(accuracy=0.9, log_loss=0.25),
+    deploy=Deploy("onnx", 17, "int8", "onnxruntime-web"),
     author="gpt-4o-mini",
 )
 
@@ -66,7 +71,10 @@ def test_round_trip_of_texts() -> None:
     assert format_requirement(parse_requirement(text)) == text
     assert "domain: text\ntask: regression\ntarget: score\ntarget_mean: 2.60125\ntarget_std: 1.5\n" in text
     assert "- {name: a, type: text, role: text}\n" in text
-    assert "domain" not in format_requirement(Requirement("S.", domain="tabular"))
+    table = Requirement("S.", domain="tabular", data="d.csv")
+    assert "domain" not in format_requirement(table)
+    alone = Requirement("S.", domain="tabular")  # without a word of it this would be read as about texts
+    assert parse_requirement(format_requirement(alone)) == alone
 
 
 @pytest.mark.parametrize(
@@ -109,11 +117,14 @@ def test_a_bare_sentence_is_a_requirement(text: str) -> None:
 def test_the_short_forms_of_a_hand_written_file() -> None:
     found = parse_requirement(
         "Grant loans?\r\n---\r\nclasses: [yes, no]\r\ncolumns: {age: numeric, on: boolean}\r\n"
-        "limits: {size: 500 kB, parameters: 2M, accuracy: 90%, latency_ms: 5 ms}\r\n"
+        "limits: {size: 500 kB, parameters: 2M, latency_ms: 0.5 s, flops: 3 MFLOPs, memory: 64MiB}\r\n"
+        "quality: {accuracy: 90%, log_loss: 0.4}\r\ndeploy: {quantize: fp16}\r\n"
     )
     assert (found.task, found.classes) == ("classification", ("yes", "no"))
     assert found.columns == (Column("age", "numeric"), Column("on", "boolean"))
-    assert found.limits == Limits(size=500_000, parameters=2_000_000, accuracy=0.9, latency_ms=5.0)
+    assert found.limits == Limits(500_000, 2_000_000, 3_000_000, 500.0, memory=1 << 26)
+    assert found.quality == Quality(accuracy=0.9, log_loss=0.4)
+    assert found.deploy == Deploy(quantize="fp16")
 
 
 @pytest.mark.parametrize(
@@ -121,9 +132,12 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
     [
         ("", "no sentence"),
         ("---\ntask: regression", "no sentence"),
-        ("S.\n---\nfoo: 1", "'foo'.*task, target, classes, columns, data, fingerprint, limits, author"),
+        (
+            "S.\n---\nfoo: 1",
+            "'foo'.*task, target, classes, columns, data, fingerprint, limits, quality, deploy, author",
+        ),
         ("S.\n---\ncolumns: [{name: a, type: numeric, mode: 2}]", "a: .*'mode'.*levels, n_levels"),
-        ("S.\n---\nlimits: {weight: 2}", "limits: .*'weight'.*size, parameters, latency_ms"),
+        ("S.\n---\nlimits: {weight: 2}", "limits: .*'weight'.*size, parameters, flops, latency_ms"),
         ("S.\n---\ntask: clustering", "task can't be 'clustering'.*classification, regression"),
         ("S.\n---\nclasses: a", "classes must be a list"),
         ("S.\n---\nclasses: [[a], b]", "classes must be a list"),
@@ -152,6 +166,18 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
         ("S.\n---\ntarget: a\ncolumns: {a: numeric}", "'a' is the target"),
         ("S.\n---\ntarget: [a]", "target must be one value"),
         ("S.\n---\nlimits: small", "limits must be"),
+        ("S.\n---\nlimits: {accuracy: 0.9}", "limits: accuracy is now quality: accuracy"),
+        ("S.\n---\nlimits: {opset: 17}", "limits: opset is now deploy: opset"),
+        ("S.\n---\nlimits: {quantize: int8}", "limits: quantize is now deploy: quantize.*deploy: {quantize: int8}"),
+        ("S.\n---\nquality: {recall: 0.9}", "quality: .*'recall'.*accuracy, balanced_accuracy"),
+        ("S.\n---\ndeploy: {device: pi}", "deploy: .*'device'.*format, opset"),
+        ("S.\n---\nquality: {accuracy: 0.9, r2: 0.5}", "accuracy is for classification, and r2 for regression"),
+        ("S.\n---\ntask: regression\nquality: {f1: 0.9}", "f1 can't be measured on a regression.*r2, mae"),
+        ("S.\n---\nclasses: [a, b]\nquality: {mae: 1}", "mae can't be measured on a classification"),
+        ("S.\n---\ndeploy: {format: safetensors, opset: 17}", "safetensors and opset 17 contradict"),
+        ("S.\n---\ndeploy: {format: safetensors, quantize: int8}", "safetensors and quantize int8 contradict"),
+        ("S.\n---\ndeploy: {quantize: [int8, fp16]}", "quantize can't be"),
+        ("S.\n---\nlimits: {size: 1MB, size: 2MB}", "'size' is there twice"),
         ("S.\n---\ntask: regression\ntask: classification", "'task' is there twice"),
         ("S.\n---\na: b: c", "not YAML.*line 1 after the ---"),
         ("S.\n---\n- a", "not YAML with keys"),
@@ -191,16 +217,43 @@ def test_numbers_of_parameters() -> None:
         {"latency_ms": "1e999"},
         {"batch_size": 1.5},
         {"threads": "2k"},
-        {"accuracy": 90},
-        {"accuracy": "0"},
-        {"accuracy": "high"},
-        {"opset": 25},
-        {"quantize": "int4"},
+        {"flops": "2 MB"},
+        {"memory": "64 M"},
     ],
 )
 def test_a_limit_that_makes_no_sense_is_named(bad: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=f"limits: {next(iter(bad))} can't be"):
         Limits.from_mapping(bad)
+
+
+@pytest.mark.parametrize(
+    ("block", "bad"),
+    [
+        (Quality, {"accuracy": 90}),
+        (Quality, {"accuracy": "0"}),
+        (Quality, {"f1": "high"}),
+        (Quality, {"r2": 1.5}),
+        (Quality, {"mae": "0"}),
+        (Quality, {"rmse": "5 ms"}),
+        (Deploy, {"opset": 25}),
+        (Deploy, {"opset": 9}),
+        (Deploy, {"quantize": "int4"}),
+        (Deploy, {"format": "tflite"}),
+        (Deploy, {"runtime": "tensorflow"}),
+    ],
+)
+def test_a_quality_or_deployment_that_makes_no_sense_is_named(block: type[Block], bad: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=f"{block.name}: {next(iter(bad))} can't be"):
+        block.from_mapping(bad)
+
+
+def test_operations_are_counted_in_flops_or_macs() -> None:
+    assert [Limits(flops=v).flops for v in ("2 MFLOPs", "1 GMACs", "500k", 7)] == [  # type: ignore[arg-type]
+        2_000_000,
+        2_000_000_000,
+        500_000,
+        7,
+    ]
 
 
 def test_data_is_found_from_the_file_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

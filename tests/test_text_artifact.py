@@ -29,6 +29,7 @@ from modelgpt_cli.artifact.verify_text import edge_texts, verify_text
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.requirement_generator.quality import Quality
 from modelgpt_cli.runtime.session import TOKENIZER, Model
 
 LABELS = ("a", "b", "c")
@@ -226,12 +227,12 @@ def test_export_measures_what_quantisation_costs(classifier: TextModel, tmp_path
 def test_limits_are_measured(classifier: TextModel, tmp_path: Path) -> None:
     write_onnx(classifier, tmp_path / "m.onnx")
     limits = Limits(size=10_000_000, parameters=100_000, latency_ms=10_000.0)
-    measured = check_limits(limits, classifier, tmp_path / "m.onnx", {}, ROWS)
+    measured = check_limits(limits, Quality(), classifier, tmp_path / "m.onnx", {}, ROWS)
     assert measured["size"] == (tmp_path / "m.onnx").stat().st_size
     assert measured["parameters"] == sum(p.numel() for p in classifier.parameters())
     assert measured["latency_ms"] > 0
     with pytest.raises(VerificationError, match="does not meet"):
-        check_limits(Limits(size=1000), classifier, tmp_path / "m.onnx", {})
+        check_limits(Limits(size=1000), Quality(), classifier, tmp_path / "m.onnx", {})
 
 
 def _header(path: Path, change: Callable[[dict[str, str]], None]) -> None:

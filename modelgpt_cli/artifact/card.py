@@ -35,8 +35,8 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain JSON values: schema, labels, requirement, limits, metrics, provenance, and the blueprint itself, from
-        which the model is rebuilt.
+        Plain JSON values: schema, labels, requirement, limits, quality, metrics, provenance, and the blueprint itself,
+        from which the model is rebuilt.
     """
     text, image = (blueprint.domain == domain for domain in ("text", "image"))
     card = {
@@ -49,6 +49,8 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "inputs": _texts(blueprint.used) if text else _images() if image else _columns(blueprint.used),
         "dropped": [{"name": c.name, "type": c.type, "note": c.note} for c in blueprint.columns if not c.used],
         "limits": blueprint.limits,
+        "quality": blueprint.quality,
+        "deploy": blueprint.deploy,
         "metrics": blueprint.metrics,
         "interval": blueprint.interval or None,
         "notes": blueprint.notes,

@@ -65,7 +65,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     if card.get("backbone"):
         facts.append(["backbone", _flat(card["backbone"])])
         facts.append(["reads", _reads(card)])
-    facts += [[name, _flat(card[name])] for name in ("limits", "provenance") if card.get(name)]
+    facts += [[name, _flat(card[name])] for name in ("limits", "quality", "deploy", "provenance") if card.get(name)]
     if card.get("interval"):
         facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
     parts.append("\n".join(f"{name + ':':<12}{value}" for name, value in facts))

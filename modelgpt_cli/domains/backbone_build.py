@@ -16,7 +16,7 @@ from torch import Tensor
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.build import BuildOptions, provenance
+from modelgpt_cli.domains.build import BuildOptions, contract, provenance
 from modelgpt_cli.domains.head import HeadFit
 from modelgpt_cli.domains.tasks import class_indices, label_text, make_words
 from modelgpt_cli.errors import UsageError
@@ -169,7 +169,7 @@ class BackboneBuild(ABC):
             requirement=self.requirement.sentence,
             architecture=self.architecture(),
             domain=self.domain,
-            limits=self.requirement.limits.to_mapping(),
+            **contract(self.requirement),
             notes=notes,
             provenance=provenance(
                 self.requirement, dataset, self.options.seed, generator=self.header, encoder=self.encoder_name

@@ -65,6 +65,11 @@ class Builder(Protocol):
         """The same from labelled rows."""
 
 
+def contract(requirement: Requirement) -> dict[str, Any]:
+    """What a blueprint keeps of the requirement's `limits`, `quality` and `deploy`."""
+    return {block.name: block.to_mapping() for block in (requirement.limits, requirement.quality, requirement.deploy)}
+
+
 def provenance(
     requirement: Requirement,
     dataset: Dataset | None,

@@ -9,7 +9,8 @@ AUC_CLASSES = 30
 
 
 def class_scores(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Accuracy, log-loss and (up to `AUC_CLASSES` classes) ROC AUC, one-vs-one where there are more than two."""
+    """Accuracy, log-loss, (up to `AUC_CLASSES` classes) ROC AUC, one-vs-one where there are more than two; balanced
+    accuracy and macro F1 as `evaluate` has them."""
     p = np.clip(probabilities[np.arange(len(y)), y], 1e-15, 1)
     scores = {"accuracy": float((probabilities.argmax(1) == y).mean()), "log_loss": float(-np.log(p).mean())}
     classes = np.unique(y)
@@ -20,7 +21,19 @@ def class_scores(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
             of_a, of_b = probabilities[y == a], probabilities[y == b]
             areas += [_auc(of_b[:, b], of_a[:, b]), _auc(of_a[:, a], of_b[:, a])]
         scores["roc_auc"] = float(np.mean(areas))
-    return scores
+    return scores | _class_means(probabilities.argmax(1), y)
+
+
+def _class_means(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Recall, meaned over the classes that have rows, and F1, over those that have rows or were predicted."""
+    size = int(max(predicted.max(), y.max())) + 1
+    rows, guesses = np.bincount(y, minlength=size), np.bincount(predicted, minlength=size)
+    right = np.bincount(y[predicted == y], minlength=size)
+    present, seen = rows > 0, rows + guesses > 0
+    return {
+        "balanced_accuracy": float((right[present] / rows[present]).mean()),
+        "f1": float((2 * right[seen] / (rows + guesses)[seen]).mean()),
+    }
 
 
 def _auc(positive: np.ndarray, negative: np.ndarray) -> float:

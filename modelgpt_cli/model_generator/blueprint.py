@@ -49,6 +49,8 @@ class Blueprint:
         Used and dropped input columns, in the file's order. `levels` of a used one are the graph's vocabulary.
     labels : tuple of str
         Class names in the order of `probabilities`; empty for regression.
+    limits, quality, deploy : dict
+        The requirement's blocks of these names.
     metrics : dict
         Name of the model or baseline → metric → value, cross-validated at build.
     interval : dict
@@ -65,6 +67,8 @@ class Blueprint:
     architecture: Architecture = field(default_factory=Architecture)
     domain: str = "tabular"
     limits: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    deploy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     interval: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

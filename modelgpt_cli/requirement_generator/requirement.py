@@ -14,8 +14,10 @@ from typing import Any
 
 from modelgpt_cli.data.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, TEXT_ROLES, Column, TaskType
 from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.requirement_generator.deploy import Deploy
 from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
 from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.requirement_generator.quality import Quality
 
 MAX_SENTENCE = 2000
 MAX_BYTES = 32_000_000
@@ -42,6 +44,8 @@ class Requirement:
     """Path of the data. In the file, relative to it; `read_requirement` makes it absolute."""
     fingerprint: str | None = None
     limits: Limits = field(default_factory=Limits)
+    quality: Quality = field(default_factory=Quality)
+    deploy: Deploy = field(default_factory=Deploy)
     author: str | None = None
     """The LLM that wrote the sentence, or "offline"."""
     domain: str | None = None
@@ -87,6 +91,7 @@ class Requirement:
                 raise UsageError(f"{key}: {repeated!r} is there twice.", hint="Keep one of the two.")
         if self.target is not None and self.target in names:
             raise UsageError(f"columns: {self.target!r} is the target, so it can't be an input too.")
+        self.quality.check_task(self.task)
         self._check_domain()
 
     def _check_domain(self) -> None:
@@ -145,6 +150,8 @@ def parse_requirement(text: str) -> Requirement:
         data=_text("data", values.get("data")),
         fingerprint=_text("fingerprint", values.get("fingerprint")),
         limits=Limits.from_mapping(_mapping("limits", values.get("limits"))),
+        quality=Quality.from_mapping(_mapping("quality", values.get("quality"))),
+        deploy=Deploy.from_mapping(_mapping("deploy", values.get("deploy"))),
         author=_text("author", values.get("author")),
         domain=_text("domain", values.get("domain")),
         target_mean=_optional_number("target_mean", values.get("target_mean"), float("-inf")),
@@ -193,8 +200,9 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
 
 def format_requirement(requirement: Requirement) -> str:
     """Write a requirement as its file's text, leaving defaults out; `parse_requirement` reads it back."""
+    is_said = requirement.domain == "tabular" and (requirement.columns or requirement.data)
     values: dict[str, Any] = {
-        "domain": requirement.domain if requirement.domain != "tabular" else None,
+        "domain": None if is_said else requirement.domain,
         "task": requirement.task,
         "target": requirement.target,
         "target_mean": _rounded(requirement.target_mean),
@@ -204,6 +212,8 @@ def format_requirement(requirement: Requirement) -> str:
         "data": requirement.data,
         "fingerprint": requirement.fingerprint,
         "limits": requirement.limits.to_mapping(),
+        "quality": requirement.quality.to_mapping(),
+        "deploy": requirement.deploy.to_mapping(),
         "author": requirement.author,
     }
     values = {key: value for key, value in values.items() if value not in (None, [], {})}

@@ -13,7 +13,7 @@ import pandas as pd
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.build import BuildOptions, provenance
+from modelgpt_cli.domains.build import BuildOptions, contract, provenance
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit
 from modelgpt_cli.domains.tabular.estimator import make_model
@@ -104,7 +104,7 @@ class TabularBuild:
             columns=columns,
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
-            limits=self.requirement.limits.to_mapping(),
+            **contract(self.requirement),
             metrics=checked.metrics if checked else {},
             notes=notes,
             provenance=self._provenance(dataset),
@@ -136,7 +136,7 @@ class TabularBuild:
             columns=columns,
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
-            limits=self.requirement.limits.to_mapping(),
+            **contract(self.requirement),
             notes=[NO_DATA],
         )
         codec = make_codec(columns)
