@@ -29,12 +29,16 @@ from modelgpt_cli.training.images import train_images
 
 WEIGHT = 6.0
 """The set's other domains are drawn so many times as often as other sets of their size."""
+AVERAGE = 0.98
+"""Of the weights: the runs are short."""
 HEADS: dict[str, Any] = {
     "views": 4, "batch": 8, "lr": 1e-3, "warmup": 50, "decay_from": 0.3,
     "hidden_names": 0.2, "name_dropout": 0.1, "misled": 0.1,
 }  # fmt: skip
 """Here the names are known ones, and are to be trusted more."""
-ALL: dict[str, Any] = HEADS | {"views": 0, "batch": 4, "lr": 3e-4, "max_support": 48, "free_support": 16}
+ALL: dict[str, Any] = HEADS | {
+    "views": 0, "batch": 4, "query": 24, "lr": 2e-4, "warmup": 10, "max_support": 24, "free_support": 8,
+}  # fmt: skip
 
 
 def settings_of(task: str, init: Path, steps: int, args: argparse.Namespace, turn: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def settings_of(task: str, init: Path, steps: int, args: argparse.Namespace, tur
     wordings = yaml.safe_load((ROOT / "weights" / "image" / "training.yaml").read_text(encoding="utf-8"))["wordings"]
     return turn | {
         "init": str(init), "backbone": args.backbone, "backbone_weights": args.backbone_weights,
-        "steps": steps, "validate_every": steps, "seed": args.seed,
+        "steps": steps, "validate_every": steps, "average": AVERAGE, "seed": args.seed,
         "holdout": 0.0, "judged": [task], "set_weights": {set_of(task): WEIGHT}, "wordings": wordings,
     }  # fmt: skip
 
@@ -75,7 +79,7 @@ def main() -> None:
     parser.add_argument("--backbone-weights", metavar="FILE", help="its weights; default: the card's own")
     parser.add_argument("--base", type=Path, required=True, metavar="DIR", help="the run that all start from")
     parser.add_argument("--tasks", default=",".join(DOMAIN_SETS), metavar="A,B", help="sets or set/domain")
-    parser.add_argument("--steps", type=int, default=300, help="of the heads' generation")
+    parser.add_argument("--steps", type=int, default=150, help="of the heads' generation")
     parser.add_argument("--lora-steps", type=int, default=0, help="of factors and heads, after that")
     parser.add_argument("--out", type=Path, help="default: runs/domains/CARD")
     parser.add_argument("--seed", type=int, default=0)
