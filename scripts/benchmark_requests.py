@@ -26,7 +26,7 @@ from modelgpt_cli.requirement_generator.parse import ContradictionError, parse_r
 from modelgpt_cli.requirement_generator.quality import Quality
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
-BLOCKS: dict[str, type[Limits] | type[Quality] | type[Deploy]] = {"limits": Limits, "quality": Quality, "deploy": Deploy}
+BLOCKS: dict[str, type[Limits | Quality | Deploy]] = {"limits": Limits, "quality": Quality, "deploy": Deploy}
 KEYS = ("domain", "task", "target", "classes")
 ERRORS = {"contradiction": ContradictionError}
 
