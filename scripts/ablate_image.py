@@ -106,6 +106,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="draws (default 3)")
     parser.add_argument("--compare", metavar="NAME=FILE", action="append", default=[], help="another checkpoint")
     parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--section", default="ablation", help="of the report's page (default: ablation)")
     args = parser.parse_args(arguments)
     read_image_arguments(parser, args)
     args.domain_generators = Generators(args.domain_generator)
@@ -140,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = f"Backbone {args.weights.card.name}. {'; '.join(words)}. By pictures per class, {args.repeats} draws; "
     variants = SHIPPED | VARIANTS | IMAGE_VARIANTS | compared(args.compare)
     try:
-        report(args.report, benches, variants, header, f"{given}means over tasks.")
+        report(args.report, benches, variants, header, f"{given}means over tasks.", args.section)
     except ModelGPTError as error:
         sys.exit(str(error))
 

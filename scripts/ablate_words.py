@@ -138,13 +138,18 @@ def compared(texts: Sequence[str]) -> dict[str, Variant]:
 
 
 def report(
-    page: Path, benches: Sequence[Bench], variants: Mapping[str, Variant], header: Sequence[str], words: str
+    page: Path,
+    benches: Sequence[Bench],
+    variants: Mapping[str, Variant],
+    header: Sequence[str],
+    words: str,
+    section: str = "ablation",
 ) -> None:
-    """Measure every variant on every bench, and write the table into the page's section on the ablation."""
+    """Measure every variant on every bench, and write the table into a section of the page."""
     shown = []
     for name, variant in variants.items():
         cells = [100 * value for bench in benches for value in bench.measure(variant).values()]
         shown.append([name, *(f"{cell:.1f}" for cell in cells)])
         print(*shown[-1], flush=True)
     text = f"{provenance('modelgpt-cli', 'torch')}\n\n{words}\n\n{table(['change', *header], shown)}"
-    write_section(page, "ablation", text)
+    write_section(page, section, text)
