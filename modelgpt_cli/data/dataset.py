@@ -18,7 +18,7 @@ from modelgpt_cli.data.picture_source import PictureSource
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
-from modelgpt_cli.data.synthetic import SYNTHETIC, find_mark, read_mark, tell_marks
+from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, find_mark, read_mark, tell_marks
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
 from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
@@ -67,7 +67,7 @@ class Dataset:
     @property
     def synthetic(self) -> np.ndarray | None:
         """Which rows of the sample were generated, bool (n,); None where there are none."""
-        return self.sample[SYNTHETIC].to_numpy(dtype=bool) if SYNTHETIC in self.sample else None
+        return self.sample[MARK].to_numpy(dtype=bool) if MARK in self.sample else None
 
     @property
     def n_synthetic(self) -> int:
@@ -109,9 +109,7 @@ class Dataset:
         assert self._target is not None
         new = _typed_rows(rows, self.schema.used, self._target)
         marks = self.synthetic if self.synthetic is not None else np.zeros(len(self.sample), dtype=bool)
-        sample = pd.concat(
-            [self.sample.assign(**{SYNTHETIC: marks}), new.assign(**{SYNTHETIC: True})], ignore_index=True
-        )
+        sample = pd.concat([self.sample.assign(**{MARK: marks}), new.assign(**{MARK: True})], ignore_index=True)
         counts = new[self.schema.target].value_counts()
         return replace(
             self,
@@ -142,7 +140,7 @@ def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target, ma
     frame = typed(raw, columns)
     frame = pd.concat([frame, values.rename(target.name)], axis=1)
     if marked:
-        frame[SYNTHETIC] = read_mark(raw[SYNTHETIC])
+        frame[MARK] = read_mark(raw[SYNTHETIC])
     return frame if present.all() else frame[present].reset_index(drop=True)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.profile import pick_rows
-from modelgpt_cli.data.synthetic import SYNTHETIC
+from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.data_generator.form import Cell, Field, Form
 from modelgpt_cli.llm.redact import redact
 
@@ -28,7 +28,7 @@ def real_examples(
 
     Rows that are marked as generated are no examples where there are real ones.
     """
-    frame = dataset.real_rows.drop(columns=SYNTHETIC, errors="ignore")
+    frame = dataset.real_rows.drop(columns=MARK, errors="ignore")
     chosen = frame.iloc[pick_rows(frame[form.target.name], form.task, count, seed)] if count else frame.iloc[:0]
     clean: Callable[[str], str] = redact if hide else str
     rows = [{f.name: _cell(f, row[f.name]) for f in form.fields} for row in chosen.to_dict("records")]

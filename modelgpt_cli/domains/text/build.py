@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.synthetic import SYNTHETIC
+from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
@@ -84,7 +84,7 @@ class TextBuild(BackboneBuild):
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes)
         adapted = self._adapt(pair, schema.classes)
         phi = adapted.embed(rows, pair)
-        marks = frame[SYNTHETIC].to_numpy(dtype=bool) if SYNTHETIC in frame else None
+        marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
