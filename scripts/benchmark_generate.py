@@ -208,9 +208,8 @@ def report(results: Path) -> str:
     dropped = frame.dropna(subset=["dropped"]).groupby(["set", "seed"])["dropped"].first().mean()
     noise = Noise()
     values = {**vars(noise), "seeds": frame["seed"].nunique(), "most": max(sizes), "dropped": round(float(dropped))}
-    made = f"    python scripts/benchmark_generate.py --out {results.as_posix()} --report docs/benchmarks.md"
     words = WORDS.strip().format(**values)
-    return "\n\n".join(["## Generated rows: a simulation", made, provenance("torch"), words, table(header, rows)])
+    return "\n\n".join(["## Generated rows: a simulation", provenance("torch"), words, table(header, rows)])
 
 
 def main() -> None:
