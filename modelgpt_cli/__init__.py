@@ -8,7 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ModelGPTError", "build", "describe", "evaluate", "export", "find", "generate", "inspect", "meta_train", "predict", "tune"]
+__all__ = [
+    "ModelGPTError",
+    "build",
+    "describe",
+    "evaluate",
+    "export",
+    "find",
+    "generate",
+    "inspect",
+    "meta_train",
+    "predict",
+    "tune",
+]
 
 if TYPE_CHECKING:
     from modelgpt_cli.api import build, describe, evaluate, export, find, generate, inspect, meta_train, predict, tune

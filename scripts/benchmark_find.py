@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from benchmark_common import provenance, table, write_section
-from benchmark_text_data import ROOT
+from benchmark_text_data import default_data
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from modelgpt_cli.catalogue.cards import DataCard, read_catalogue
@@ -57,8 +57,8 @@ def report(lines: list[dict[str, object]], n_cards: int) -> str:
         [
             "## Finding data",
             provenance("torch"),
-            f"{len(lines)} queries (`scripts/find_queries.yaml`) in other words than the cards', each for one card, over\n"
-            f"{n_cards} cards of tables, texts and pictures. Share × 100 whose card is among the first:",
+            f"{len(lines)} queries (`scripts/find_queries.yaml`) in other words than the cards', each for one card,\n"
+            f"over {n_cards} cards of tables, texts and pictures. Share × 100 whose card is among the first:",
             table(["", *map(str, TOP)], rows),
             f"Not among the first three: {listed or 'none'}.",
         ]
@@ -68,7 +68,7 @@ def report(lines: list[dict[str, object]], n_cards: int) -> str:
 def main() -> None:
     """Read the command line, measure, report."""
     parser = argparse.ArgumentParser(description="How well `modelgpt find` finds.")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default_data().parent)
     parser.add_argument("--out", type=Path, default=Path("docs/results/generate/find.jsonl"))
     parser.add_argument("--report", type=Path, help="Write the section into this file.")
     args = parser.parse_args()

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from benchmark_common import provenance, table, write_section
 from benchmark_generate_llm import Noise, Simulator
-from benchmark_text_data import ROOT
+from benchmark_text_data import default_data
 
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
@@ -215,7 +215,7 @@ def report(results: Path) -> str:
 def main() -> None:
     """Read the command line, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=default_data().parent)
     parser.add_argument("--out", type=Path, default=Path("docs/results/generate/accuracy.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--report", type=Path, help="Write the section into this file.")

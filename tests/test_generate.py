@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT, Cli, clean_environment
 from fake_llm import FakeLLM, Reply, Request, answer, fault
@@ -19,6 +20,7 @@ from fake_llm import FakeLLM, Reply, Request, answer, fault
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data_generator.form import form_of
 from modelgpt_cli.data_generator.generate import Generated, generate
+from modelgpt_cli.data_generator.novelty import Novelty
 from modelgpt_cli.data_generator.plan import load_generate_prompt
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.requirement_generator.requirement import parse_requirement
@@ -329,6 +331,42 @@ def test_regression_asks_for_numbers(tmp_path: Path) -> None:
         done = run(tmp_path, fake, NUMBERS, n=10)
     assert done.dropped == {"price must be a number": 1}
     assert [float(row["price"]) for row in rows_of(tmp_path / "out.csv")] == [row["price"] for row in rows]
+
+
+def test_regression_on_data_asks_for_one_part_of_the_range_after_the_other(tmp_path: Path) -> None:
+    lines = [f"{50 + i},{1000 + 10 * i}" for i in range(51)]
+    (tmp_path / "data.csv").write_text("\n".join(["area,price", *lines]) + "\n")
+    written = iter(range(1000))
+
+    def write(request: Request) -> str:
+        return json.dumps({"rows": [{"area": 60.5 + next(written) / 100, "price": 1100} for _ in range(4)]})
+
+    rows = [{"area": 60, "price": 1100}, {"area": 60.5, "price": 2000}, {"area": 500, "price": 1200}]
+    with FakeLLM(answer(json.dumps({"rows": rows})), Reply(write=write)) as fake:
+        done = run(tmp_path, fake, NUMBERS, n=20, batch=4, data=tmp_path / "data.csv", examples=51)
+    asked = [re.search(r"Targets of these rows: (.*)\.$", r.messages[-1]["content"], re.M)[1] for r in fake.requests]  # type: ignore[index]
+    assert asked[:3] == ["between 1000 and 1100", "between 1100 and 1200", "between 1200 and 1300"]
+    assert done.dropped == {
+        "a copy, or nearly one, of another row": 1,
+        "price must be between 750 and 1750": 1,
+        "area must be between 25 and 125": 1,
+    }
+
+
+def test_a_pair_is_a_copy_only_if_both_of_its_texts_are_near() -> None:
+    text = """Judge pairs.
+---
+classes: [same, other]
+columns:
+- {name: first, type: text, role: text}
+- {name: second, type: text, role: pair}
+"""
+    places = {"a": [1.0, 0.0], "a!?x": [0.99, 0.1], "b": [0.0, 1.0]}
+    novelty = Novelty(form_of(parse_requirement(text)), lambda texts: np.array([places[text] for text in texts]))
+    pairs = [("a", "b"), ("a!?x", "b"), ("a", "a"), ("b", "a"), ("a", "B")]
+    places["B"] = places["b"]
+    rows = [{"first": first, "second": second, "label": "same"} for first, second in pairs]
+    assert novelty.keep_new(rows) == [True, False, True, True, False]
 
 
 @pytest.fixture

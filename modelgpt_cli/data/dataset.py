@@ -16,10 +16,11 @@ from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
 from modelgpt_cli.data.picture_dataset import PictureTable, find_pictures, read_picture_table
 from modelgpt_cli.data.picture_source import PictureSource
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
-from modelgpt_cli.data.scan import Scan, scan_table
+from modelgpt_cli.data.scan import scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
 from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, find_mark, read_mark, tell_marks
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
+from modelgpt_cli.data.telling import few, header_warning, skipped_warning, tell
 from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
 from modelgpt_cli.errors import ModelGPTError, UsageError
@@ -238,8 +239,8 @@ def load_dataset(
     check_repeats(plan, classes, schema.domain)
     lacking = check_lacking(plan, schema.domain)
     empty = check_texts(schema, scan, table) if found else []
-    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *_few(cells)]
-    _tell(schema, warnings, table)
+    warnings = [*header_warning(table), *skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *few(cells)]
+    tell(schema, warnings, table)
     sample = _typed_rows(raw, schema.used, plan, marked)
     if marked:
         sample = tell_marks(sample, table.name)
@@ -378,28 +379,6 @@ def _inputs(
     return names, fixed
 
 
-def _header_warning(table: Table) -> list[str]:
-    """A header of numbers with decimals is a row of data, in all likelihood."""
-    decimals = sum(name.replace(".", "", 1).lstrip("-").isdigit() and "." in name for name in table.columns)
-    if decimals < 0.3 * len(table.columns):
-        return []
-    shown = ", ".join(table.columns[:4])
-    return [f"{table.name}: the first line ({shown}, …) looks like data, not like column names. Put a header line in."]
-
-
-def _skipped_warning(scan: Scan, plan: Target) -> list[str]:
-    if not plan.skipped:
-        return []
-    return [f"Skipped {plan.skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target."]
-
-
-def _few(warnings: list[str]) -> list[str]:
-    """The first warnings and how many more there are: a wide table must not flood the screen."""
-    if len(warnings) <= _SHOWN:
-        return warnings
-    return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
-
-
 def check_width(dataset: Dataset) -> None:
     """Make sure that a model can be made of so many columns.
 
@@ -416,19 +395,3 @@ def check_width(dataset: Dataset) -> None:
             "",
             "Give a table with fewer, or leave columns out with --types FILE (lines like: age: identifier).",
         )
-
-
-def _tell(schema: Schema, warnings: list[str], table: Table) -> None:
-    """Log what was found; a table without any usable column is an error."""
-    dropped = [f"{column.name} ({column.note})" for column in schema.dropped]
-    shown = ", ".join(dropped[:_SHOWN]) + (f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else "")
-    if not schema.used:
-        raise ModelGPTError(
-            f"{table.name} has no column to predict {schema.target!r} from.",
-            f"Left out: {shown}.",
-            "Say what they are with --types FILE (lines like: age: numeric), or give a table with more columns.",
-        )
-    if dropped:
-        log.info("Left out: %s.", shown)
-    for warning in warnings:
-        log.warning("%s", warning)

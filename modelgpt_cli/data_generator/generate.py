@@ -139,11 +139,11 @@ def generate(
     if source is not None:
         dataset = load_wanted(wanted, source, types=types, text_columns=MAX_TEXT_COLUMNS, seed=seed)
     run = prepare(wanted, dataset, wish, asked, journal_path(output), description=description, cache=cache)
-    check_output(output, run.form, force or resume)
+    check_output(output, run.form, force)
     if dry_run:
         return _planned(run, asked)
     outcome = complete(run, resume=resume, force=force)
-    write_rows(output, run.form, outcome.rows, force or resume)
+    write_rows(output, run.form, outcome.rows, force)
     assert run.journal is not None
     run.journal.remove()
     return report(run, outcome, output)
@@ -279,6 +279,8 @@ def _planned(run: Run, llm: LLM) -> Generated:
 def _tell(outcome: Outcome, run: Run) -> None:
     for reason, count in outcome.dropped.most_common():
         log.info("Dropped: %d x %s.", count, reason)
+    if run.recalled:
+        log.info("%d answers came from the cache; --no-cache asks anew.", run.recalled)
     log.info("%d requests took %s.", outcome.requests, outcome.spent.words(run.talk.llm.prices))
     if outcome.stopped:
         log.warning("%d of %d rows: %s.", len(outcome.rows), run.wish.n, outcome.stopped)

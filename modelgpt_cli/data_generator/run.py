@@ -134,6 +134,7 @@ class Run:
         self.shown, self.real, self.description, self.journal = shown, real, description, journal
         self.outcome = Outcome()
         self._embed, self._chars = embed, chars or {}
+        self.recalled = 0  # answers from the cache
         self._number = self._barren = 0
         self._counted = talk.spent
         self._told: set[str] = set()
@@ -219,6 +220,7 @@ class Run:
         """Send one request; what came of it."""
         request, self._counted = self._request(step), self.talk.spent
         recalled = self.talk.recall(request, self._read)
+        self.recalled += recalled is not None
         try:
             rows, dropped = recalled.value if recalled else self.talk.ask(request, self.prompt, self._read)
         except UselessAnswerError as error:
