@@ -39,7 +39,7 @@ TEXTS = ("cr", "ag_news")
 SIZES = (20, 50, 100, 200)
 FEW = 20
 """Real rows that generated ones are put beside."""
-ARMS = {"real": "real rows", "generated": "generated rows", "both": f"{FEW} real rows and as many generated"}
+ARMS = {"real": "real rows", "generated": "generated rows", "both": f"{FEW} real rows and so many generated"}
 
 WORDS = """
 **No LLM wrote these rows.** A deterministic simulator (`scripts/benchmark_generate_llm.py`) draws real training
@@ -47,7 +47,8 @@ rows of the class that it is asked for, jitters numbers by {jitter:g} standard d
 {words:.0%} of a text's words, says another class in {swapped:.0%} of the rows, repeats {repeated:.0%} and gets
 {invalid:.0%} wrong. It shows how a build bears such errors and what the checks catch; how good an LLM's rows are,
 it can't. The whole test sets are scored; meta-training saw none of these sets. Accuracy × 100 by number of rows,
-means of {seeds} seeds. Beside {most} rows, {dropped} were written and dropped on average. Generated rows are
+means of {seeds} seeds. Beside {most} rows, {dropped}
+more were written and dropped in the median. Generated rows are
 balanced over the classes, real ones are as they come.
 """
 
@@ -205,7 +206,7 @@ def report(results: Path) -> str:
             ]  # fmt: skip
             label = f"{name} ({tests[name]:,})" if name != "mean" else "**mean**"
             rows.append([label if arm == "real" else "", words, *(f"{100 * x:.1f}" for x in found)])
-    dropped = frame.dropna(subset=["dropped"]).groupby(["set", "seed"])["dropped"].first().mean()
+    dropped = frame.dropna(subset=["dropped"]).groupby(["set", "seed"])["dropped"].first().median()
     noise = Noise()
     values = {**vars(noise), "seeds": frame["seed"].nunique(), "most": max(sizes), "dropped": round(float(dropped))}
     words = WORDS.strip().format(**values)
