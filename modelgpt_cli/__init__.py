@@ -14,6 +14,8 @@ __all__ = [
     "describe",
     "evaluate",
     "export",
+    "find",
+    "generate",
     "inspect",
     "meta_train",
     "parse",
@@ -22,7 +24,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from modelgpt_cli.api import build, describe, evaluate, export, inspect, meta_train, parse, predict, tune
+    from modelgpt_cli.api import (
+        build,
+        describe,
+        evaluate,
+        export,
+        find,
+        generate,
+        inspect,
+        meta_train,
+        parse,
+        predict,
+        tune,
+    )
     from modelgpt_cli.errors import ModelGPTError
 
 

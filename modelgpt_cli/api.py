@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelgpt_cli.artifact.export import export
+    from modelgpt_cli.catalogue.find import find
+    from modelgpt_cli.data_generator.generate import generate
     from modelgpt_cli.pipeline import build
     from modelgpt_cli.requirement_generator.describe import describe
     from modelgpt_cli.requirement_generator.request_file import parse
@@ -24,6 +26,8 @@ __all__ = [
     "describe",
     "evaluate",
     "export",
+    "find",
+    "generate",
     "inspect",
     "meta_train",
     "parse",
@@ -39,6 +43,8 @@ VERBS = {
     "describe": "modelgpt_cli.requirement_generator.describe",
     "evaluate": "modelgpt_cli.runtime.evaluate",
     "export": "modelgpt_cli.artifact.export",
+    "find": "modelgpt_cli.catalogue.find",
+    "generate": "modelgpt_cli.data_generator.generate",
     "inspect": "modelgpt_cli.runtime.card",
     "meta_train": "modelgpt_cli.training.meta_train",
     "parse": "modelgpt_cli.requirement_generator.request_file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.export import write_onnx
 from modelgpt_cli.artifact.limits import check_limits
 from modelgpt_cli.artifact.model_file import check_model_destination, save_model
-from modelgpt_cli.data.dataset import Dataset, check_width, load_dataset
+from modelgpt_cli.data.dataset import Dataset, check_width
 from modelgpt_cli.devices import pick_device
 from modelgpt_cli.domains.build import Builder, BuildOptions
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
@@ -21,7 +22,9 @@ from modelgpt_cli.domains.tabular.requirement_only import requirement_only_colum
 from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text, text_columns_allowed
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
+from modelgpt_cli.files import check_destination
 from modelgpt_cli.requirement_generator.describe import read_description
+from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words
 from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from modelgpt_cli.data_generator.run import Wish
+    from modelgpt_cli.llm.client import LLM
+
 log = logging.getLogger("modelgpt")
-SAMPLE_ROWS = 50_000
-"""Rows held in memory; preprocessing, support and refinement are taken from them, the closed-form head sees more."""
 
 
 @dataclass
@@ -80,6 +84,9 @@ def build(
     backbone_weights: str | None = None,
     tokenizer_in_graph: bool = False,
     force: bool = False,
+    generate: Wish | None = None,
+    llm: LLM | None = None,
+    cache: bool = True,
 ) -> BuildReport:
     """Turn a requirement, and data if there is any, into a model.
 
@@ -129,6 +136,13 @@ def build(
         Pictures: a file of weights for the card, under torchvision's names.
     tokenizer_in_graph : bool
         Texts: put the tokenizer into ``model.onnx`` (needs onnxruntime-extensions): strings in.
+    generate : Wish, optional
+        Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
+        kept beside the model, in ``model.generated.csv``.
+    llm : LLM, optional
+        Who writes them; from the environment where not given.
+    cache : bool
+        Whether an answer that the LLM gave before serves again.
 
     Raises
     ------
@@ -153,9 +167,14 @@ def build(
         wanted = replace(wanted, target=target)
     _check_format(wanted, output)
     source = data if data is not None else wanted.data
+    add = _generation(wanted, generate, llm, output, more, cache, force) if generate is not None else None
+    alone = add is not None and source is None
+    if add is not None and source is None:
+        source, add = add(None), None
+        wanted = replace(wanted, domain="text" if wanted.is_text else wanted.domain)
     dataset = None
     if source is not None:
-        dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair)
+        dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair, add)
         wanted.quality.check_task(dataset.schema.task)
     elif wanted.is_text:
         requirement_only_texts(wanted)
@@ -172,7 +191,7 @@ def build(
     if dataset is None:
         model, metrics, n_rows = builder.from_words()
     else:
-        model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None)
+        model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None and not alone)
     size, measured = _write(model, metrics, wanted, output, builder.shown, tokenizer_in_graph, force)
     return BuildReport(
         path=output,
@@ -226,28 +245,42 @@ def _read_data(
     seed: int,
     text: str | None,
     text_pair: str | None,
+    add: Callable[[Dataset], Any] | None,
 ) -> Dataset:
-    """The data, with the columns and classes that the requirement fixes."""
+    """The data, with the columns and classes that the requirement fixes, and the rows that `add` adds."""
     texts, reason = text_columns_allowed(wanted.limits, text_columns)
-    dataset = load_dataset(
+    dataset = load_wanted(
+        wanted,
         source,
-        target=wanted.target,
-        task=wanted.task,
-        columns=[c for c in wanted.columns if c.used or c.is_text] or None,
-        classes=wanted.classes or None,
         types=types,
         merge_labels=merge_labels,
-        sample_rows=SAMPLE_ROWS,
         text_columns=texts,
+        sample_rows=SAMPLE_ROWS,
+        seed=seed,
         text=text,
         text_pair=text_pair,
-        domain=wanted.domain,
-        seed=seed,
     )
+    if add is not None:
+        dataset = add(dataset)
     if dataset.schema.domain != "tabular":
         return dataset
     check_width(dataset)
     return prepare_text(dataset, reason, wanted.limits, seed)
+
+
+def _generation(
+    wanted: Requirement, wish: Wish, llm: LLM | None, output: Path, description: str, cache: bool, force: bool
+) -> Callable[[Dataset | None], Any]:
+    """What has an LLM write rows: given a dataset it adds them, given none it gives the file that they are in."""
+    from modelgpt_cli.data_generator.generate import add_generated
+    from modelgpt_cli.llm.client import LLM
+
+    asked = replace(llm or LLM.from_settings(), otherwise="leave out --generate")
+    path = output.with_name(f"{output.stem}.generated.csv")
+    check_destination(path, force)
+    return lambda dataset: add_generated(
+        wanted, dataset, wish, asked, path, description=description, cache=cache, force=force
+    )
 
 
 def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions) -> Builder:

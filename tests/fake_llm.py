@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -30,6 +31,8 @@ class Reply:
     content_type: str = "application/json"
     refuse_schema: bool = False
     """Answer 400 instead, without using this reply up, as long as the request has a response_format."""
+    write: Callable[[Request], str] | None = None
+    """What the model says, made from what it was asked; instead of `body`."""
 
 
 @dataclass
@@ -119,7 +122,8 @@ class FakeLLM:
                 if reply.hang_up:
                     self.close_connection = True
                     return
-                data = reply.body.encode()
+                asked = fake.requests[-1]
+                data = (answer(reply.write(asked)).body if reply.write else reply.body).encode()
                 try:
                     self.send_response(reply.status)
                     self.send_header("content-type", reply.content_type)

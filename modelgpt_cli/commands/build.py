@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from modelgpt_cli.commands import options as o
@@ -12,7 +14,9 @@ from modelgpt_cli.commands import options as o
     """
 modelgpt build --req req.txt -o model.onnx
 modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safetensors
-modelgpt build --req req.txt --data reviews.csv --text review --target stars -o model.onnx""",
+modelgpt build --req req.txt --data reviews.csv --text review --target stars -o model.onnx
+modelgpt build --req req.txt --generate 200 --provider ollama -o model.onnx
+modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx""",
 )
 @o.option("-r", "--req", metavar="FILE", required=True, help="The requirement file; '-' for stdin.")
 @o.option("--data", metavar="PATH", help="The labelled table or texts.", show_default="the one the requirement names")
@@ -46,6 +50,15 @@ modelgpt build --req req.txt --data reviews.csv --text review --target stars -o 
     "--rows", type=click.IntRange(min=1), help="Texts, pictures: solve the head on so many.", show_default="4,096"
 )
 @o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
+@o.option("--generate", type=click.IntRange(min=1), metavar="N", help="Have an LLM write N rows to learn from, too.")
+@o.option("--examples", type=click.IntRange(min=0), default=8, help="--generate: real rows that the LLM is shown.")
+@o.option("--generate-tokens", type=click.IntRange(min=1), help="--generate: stop before so many tokens, in and out.")
+@o.option("--max-cost", type=click.FloatRange(min=0, min_open=True), help="--generate: stop before so many US dollars.")
+@o.llm_options
+@o.redact_option
+@o.option("--data-from", metavar="NAME", help="Use the data set of this name in the catalogue, after your yes.")
+@o.catalog_option
+@o.option("-y", "--yes", is_flag=True, show_default=False, help="--data-from: don't ask.")
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -72,6 +85,20 @@ def build(
     max_tokens: int | None,
     rows: int | None,
     tokenizer_in_graph: bool,
+    generate: int | None,
+    examples: int,
+    generate_tokens: int | None,
+    max_cost: float | None,
+    llm: str | None,
+    provider: str | None,
+    base_url: str | None,
+    no_cache: bool,
+    timeout: float | None,
+    retries: int | None,
+    redact: bool,
+    data_from: str | None,
+    catalog: str | None,
+    yes: bool,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -88,6 +115,17 @@ def build(
     from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
+    if data_from is not None:
+        data = _data_of(data_from, catalog, data, yes)
+    wish = asked = None
+    if generate is not None:
+        from modelgpt_cli.data_generator.run import Wish
+        from modelgpt_cli.llm.client import LLM
+
+        wish = Wish(
+            generate, examples=examples, redact=redact, max_tokens=generate_tokens, max_cost=max_cost, seed=seed
+        )
+        asked = LLM.from_settings(llm, base_url, None, timeout, retries, provider)
     if words and encoder is None:
         begin_check()  # while torch is loaded
     report = api.build(
@@ -115,6 +153,9 @@ def build(
         device=device,
         seed=seed,
         force=force,
+        generate=wish,
+        llm=asked,
+        cache=not no_cache,
     )
     if as_json:
         result_json(report.to_dict())
@@ -126,3 +167,32 @@ def build(
         say(f"Interval: 'lower' to 'upper', on average {width} wide, for {coverage:.4g} of the true values.")
     say(f"Built in {duration(report.seconds)}, {size(report.size_bytes)}.")
     result(report.path)
+
+
+def _data_of(name: str, catalog: str | None, data: str | None, yes: bool) -> str:
+    """The data of a card, once the user has seen whose they are, and said yes.
+
+    Raises
+    ------
+    UsageError
+        Data are given too, there is no catalogue or no such card, or nobody can be asked.
+    """
+    from modelgpt_cli.catalogue.use import card_data
+    from modelgpt_cli.commands.output import say
+    from modelgpt_cli.errors import UsageError
+
+    if data is not None:
+        raise UsageError("--data and --data-from both name data.", hint="Leave one of them out.")
+    card, path = card_data(name, catalog)
+    say(card.words())
+    if yes:
+        return str(path)
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"Shall the data of {card.name!r} be used?",
+            "There is no terminal to ask on.",
+            "Say --yes, once you have read its licence and source above.",
+        )
+    if not click.confirm("Use these data?", err=True):
+        raise click.Abort
+    return str(path)

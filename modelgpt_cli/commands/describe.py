@@ -24,13 +24,7 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="Your own words about the data, or @FILE holding them.")
 @o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM: write from the profile alone.")
 @o.llm_options
-@o.option(
-    "--redact",
-    is_flag=True,
-    shared=True,
-    show_default=False,
-    help="Show the LLM placeholders for e-mail addresses, phone numbers and long numbers.",
-)
+@o.redact_option
 @o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
 @o.types_option
 @o.merge_labels_option

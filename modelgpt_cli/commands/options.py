@@ -200,6 +200,24 @@ def llm_options(function: F) -> F:
     return function
 
 
+def redact_option(function: F) -> F:
+    """``--redact``."""
+    return option(
+        "--redact",
+        is_flag=True,
+        shared=True,
+        show_default=False,
+        help="Show the LLM placeholders for e-mail addresses, phone numbers and long numbers.",
+    )(function)
+
+
+def catalog_option(function: F) -> F:
+    """``--catalog``."""
+    return option(
+        "--catalog", metavar="DIR|FILE", shared=True, help="Cards of data sets: a folder, or one YAML or JSONL file."
+    )(function)
+
+
 def threads_option(function: F) -> F:
     """``--threads``."""
     return option(

@@ -5,6 +5,8 @@ from __future__ import annotations
 COMMANDS: dict[str, str] = {
     "describe": "Look at the data and write the requirement: one sentence, and the schema.",
     "parse": "Show what is understood of a request in words: task, classes, limits.",
+    "find": "Look for data: a search in words over cards of data sets.",
+    "generate": "Have an LLM write labelled rows, where there is no data or too little.",
     "build": "Turn a requirement, and data if there is any, into a model.",
     "tune": "Finetune all parameters of a model for an epoch; keep the better one.",
     "export": "Turn a model.safetensors into a model.onnx.",

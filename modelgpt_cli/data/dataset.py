@@ -16,9 +16,11 @@ from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
 from modelgpt_cli.data.picture_dataset import PictureTable, find_pictures, read_picture_table
 from modelgpt_cli.data.picture_source import PictureSource
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
-from modelgpt_cli.data.scan import Scan, scan_table
+from modelgpt_cli.data.scan import scan_table
 from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
+from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, find_mark, read_mark, tell_marks
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
+from modelgpt_cli.data.telling import few, header_warning, skipped_warning, tell
 from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
 from modelgpt_cli.errors import ModelGPTError, UsageError
@@ -60,6 +62,25 @@ class Dataset:
     """Image domain: what opens the places of the sample; see `read_pictures`."""
     _table: Table | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
+    _generated: pd.DataFrame | None = field(default=None, repr=False)
+    """Rows of `with_generated`, which no file holds."""
+
+    @property
+    def synthetic(self) -> np.ndarray | None:
+        """Which rows of the sample were generated, bool (n,); None where there are none."""
+        return self.sample[MARK].to_numpy(dtype=bool) if MARK in self.sample else None
+
+    @property
+    def n_synthetic(self) -> int:
+        """How many of `n_rows` were generated: as many as in the sample, or their share where that is not all."""
+        marks = self.synthetic
+        return 0 if marks is None else round(float(marks.mean()) * self.n_rows)
+
+    @property
+    def real_rows(self) -> pd.DataFrame:
+        """The rows of the sample that were not generated, where there are any; else all."""
+        marks = self.synthetic
+        return self.sample if marks is None or marks.all() else self.sample[~marks]
 
     def frames(self, rows: int = 65536, share: float = 1.0, seed: int = 0) -> Iterator[pd.DataFrame]:
         """All rows that have a target, typed as `sample` is, at constant memory, from the first row at each call.
@@ -75,6 +96,29 @@ class Dataset:
             typed_rows = _typed_rows(frame, self.schema.used, self._target)
             if len(typed_rows):
                 yield typed_rows
+        if self._generated is not None:
+            yield self._generated
+
+    def with_generated(self, rows: pd.DataFrame) -> Dataset:
+        """Add generated rows to the real ones, marked as such.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            Raw cells: the used columns and the target.
+        """
+        assert self._target is not None
+        new = _typed_rows(rows, self.schema.used, self._target)
+        marks = self.synthetic if self.synthetic is not None else np.zeros(len(self.sample), dtype=bool)
+        sample = pd.concat([self.sample.assign(**{MARK: marks}), new.assign(**{MARK: True})], ignore_index=True)
+        counts = new[self.schema.target].value_counts()
+        return replace(
+            self,
+            n_rows=self.n_rows + len(new),
+            class_counts={label: n + int(counts.get(label, 0)) for label, n in self.class_counts.items()},
+            sample=sample,
+            _generated=new,
+        )
 
 
 def _drawn(frames: Iterator[pd.DataFrame], rows: int, share: float, seed: int) -> Iterator[pd.DataFrame]:
@@ -90,12 +134,14 @@ def _drawn(frames: Iterator[pd.DataFrame], rows: int, share: float, seed: int) -
         yield pd.concat(held, ignore_index=True)
 
 
-def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target) -> pd.DataFrame:
-    """Typed columns and target, rows without a target left out."""
+def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target, marked: bool = False) -> pd.DataFrame:
+    """Typed columns and target, with the marks where there are some; rows without a target left out."""
     values = target.read(raw[target.name])
     present = values.notna().to_numpy()
     frame = typed(raw, columns)
     frame = pd.concat([frame, values.rename(target.name)], axis=1)
+    if marked:
+        frame[MARK] = read_mark(raw[SYNTHETIC])
     return frame if present.all() else frame[present].reset_index(drop=True)
 
 
@@ -171,12 +217,15 @@ def load_dataset(
         return _of_pictures(table, pictures.source, pictured)
     _check_two_columns(table)
     roles = asked_roles(table, target, text, text_pair, columns, domain)
-    target = choose_target(table, target, roles)
+    marked = find_mark(table, target, overrides)
+    marks = [SYNTHETIC] if marked else []
+    target = choose_target(table, target, [*roles, *marks])
     if target in overrides:
         task = _overridden(task, target, overrides[target])
     names, fixed = _inputs(table, target, columns, overrides, roles)
+    names = [name for name in names if name not in marks]
     fingerprint = begin(table.fingerprint)
-    scan = scan_table(table, names, target, sample_rows, seed)
+    scan = scan_table(table, [*names, *marks], target, sample_rows, seed)
     plan = plan_target(scan, target, table.name, task, classes, merge_labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     cells: list[str] = []
@@ -185,20 +234,23 @@ def load_dataset(
     ]
     found = roles or _find_roles(inferred, raw, fixed, table, domain)
     kept = as_texts(inferred, found) if found else use_text(inferred, text_columns)
-    kept = with_others(kept, table, target) if roles else kept
+    kept = tuple(c for c in with_others(kept, table, target) if c.name not in marks) if roles else kept
     schema = Schema(kept, target, plan.task, plan.classes, "text" if found else "tabular")
     check_repeats(plan, classes, schema.domain)
     lacking = check_lacking(plan, schema.domain)
     empty = check_texts(schema, scan, table) if found else []
-    warnings = [*_header_warning(table), *_skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *_few(cells)]
-    _tell(schema, warnings, table)
+    warnings = [*header_warning(table), *skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *few(cells)]
+    tell(schema, warnings, table)
+    sample = _typed_rows(raw, schema.used, plan, marked)
+    if marked:
+        sample = tell_marks(sample, table.name)
     return Dataset(
         name=_short_name(table),
         path=table.path,
         schema=schema,
         n_rows=plan.n_rows,
         class_counts=plan.counts,
-        sample=_typed_rows(raw, schema.used, plan),
+        sample=sample,
         warnings=warnings,
         fingerprint=fingerprint(),
         description=table.description,
@@ -327,28 +379,6 @@ def _inputs(
     return names, fixed
 
 
-def _header_warning(table: Table) -> list[str]:
-    """A header of numbers with decimals is a row of data, in all likelihood."""
-    decimals = sum(name.replace(".", "", 1).lstrip("-").isdigit() and "." in name for name in table.columns)
-    if decimals < 0.3 * len(table.columns):
-        return []
-    shown = ", ".join(table.columns[:4])
-    return [f"{table.name}: the first line ({shown}, …) looks like data, not like column names. Put a header line in."]
-
-
-def _skipped_warning(scan: Scan, plan: Target) -> list[str]:
-    if not plan.skipped:
-        return []
-    return [f"Skipped {plan.skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target."]
-
-
-def _few(warnings: list[str]) -> list[str]:
-    """The first warnings and how many more there are: a wide table must not flood the screen."""
-    if len(warnings) <= _SHOWN:
-        return warnings
-    return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
-
-
 def check_width(dataset: Dataset) -> None:
     """Make sure that a model can be made of so many columns.
 
@@ -365,19 +395,3 @@ def check_width(dataset: Dataset) -> None:
             "",
             "Give a table with fewer, or leave columns out with --types FILE (lines like: age: identifier).",
         )
-
-
-def _tell(schema: Schema, warnings: list[str], table: Table) -> None:
-    """Log what was found; a table without any usable column is an error."""
-    dropped = [f"{column.name} ({column.note})" for column in schema.dropped]
-    shown = ", ".join(dropped[:_SHOWN]) + (f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else "")
-    if not schema.used:
-        raise ModelGPTError(
-            f"{table.name} has no column to predict {schema.target!r} from.",
-            f"Left out: {shown}.",
-            "Say what they are with --types FILE (lines like: age: numeric), or give a table with more columns.",
-        )
-    if dropped:
-        log.info("Left out: %s.", shown)
-    for warning in warnings:
-        log.warning("%s", warning)

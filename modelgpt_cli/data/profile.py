@@ -76,10 +76,10 @@ def profile(
     is_image = schema.domain == "image"
     rows = 0 if is_image else max(1, rows // len(schema.texts)) if is_text else rows
     chars = TEXT_CHARS if is_text else CELL_CHARS
-    shown = dataset.sample.iloc[_pick(target, schema.task, rows, seed)]
+    shown = dataset.sample.iloc[pick_rows(target, schema.task, rows, seed)]
     days = {column.name for column in schema.used if column.type == "datetime"}
     cells = tuple(
-        {str(name): _show(value, name in days, chars, clean) for name, value in row.items()}
+        {str(name): show_cell(value, name in days, chars, clean) for name, value in row.items()}
         for row in shown.to_dict("records")
     )
     return Profile(
@@ -104,8 +104,8 @@ def _mean_words(dataset: Dataset) -> float:
     return sum(len(text.split()) for text in cells) / max(1, len(cells))
 
 
-def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray:
-    """Positions of the rows to show."""
+def pick_rows(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray:
+    """Positions of the rows to show: classes take turns; a regression's spread over its range."""
     order = np.random.default_rng(seed).permutation(len(target))
     if task == "regression":
         by_value = order[np.argsort(target.to_numpy()[order], kind="stable")]
@@ -117,7 +117,7 @@ def _pick(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.ndarray
     return order[np.lexsort((labels.to_numpy().astype(str), -frequency, turn))[:rows]]
 
 
-def _show(value: object, is_day: bool, chars: int, clean: Callable[[str], str] | None = None) -> str:
+def show_cell(value: object, is_day: bool, chars: int, clean: Callable[[str], str] | None = None) -> str:
     """A typed cell as a person would write it, on one line, cut at `chars` characters; "" where missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""

@@ -17,6 +17,8 @@ log = logging.getLogger("modelgpt")
 
 TEXT, LABEL = "text", "label"
 """The columns of such a folder."""
+MARKED = "synthetic-"
+"""So begin the names of files that were generated; where there are some, a column of that name tells them."""
 _FRAME_BYTES = 64 << 20
 _SHOWN = 3
 
@@ -80,6 +82,8 @@ class TextFolder:
         self._files = [(c.name, path) for c in classes for path in sorted(c.iterdir()) if _is_text_file(path)]
         if not classes:
             self._files = [("", path) for path in _text_files(folder)]
+        if classes and any(path.name.startswith(MARKED) for _, path in self._files):
+            self.columns.append(MARKED[:-1])
         self._tell_of_others([folder, *classes])
 
     def _tell_of_others(self, folders: Sequence[Path]) -> None:
@@ -96,6 +100,7 @@ class TextFolder:
         """The texts by class and file name, in frames of at most `rows` rows or some 64 MB."""
         texts: list[str] = []
         labels: list[str] = []
+        marks: list[str] = []
         size = spoilt = 0
         for label, path in self._files:
             content = _read(path)
@@ -103,12 +108,13 @@ class TextFolder:
             spoilt += not whole
             texts.append(text)
             labels.append(label)
+            marks.append(str(path.name.startswith(MARKED)).lower())
             size += len(content)
             if len(texts) == rows or size > _FRAME_BYTES:
-                yield _frame(texts, labels, columns)
-                texts, labels, size = [], [], 0
+                yield _frame(texts, labels, marks, columns)
+                texts, labels, marks, size = [], [], [], 0
         if texts:
-            yield _frame(texts, labels, columns)
+            yield _frame(texts, labels, marks, columns)
         if spoilt and not self._told:
             self._told = True
             log.warning(
@@ -144,6 +150,6 @@ def _decode(content: bytes) -> tuple[str, bool]:
         return content.decode(encoding, "replace"), False
 
 
-def _frame(texts: list[str], labels: list[str], columns: Sequence[str]) -> pd.DataFrame:
-    cells = {TEXT: texts, LABEL: labels}
+def _frame(texts: list[str], labels: list[str], marks: list[str], columns: Sequence[str]) -> pd.DataFrame:
+    cells = {TEXT: texts, LABEL: labels, MARKED[:-1]: marks}
     return pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in columns})

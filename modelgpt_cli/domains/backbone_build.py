@@ -18,6 +18,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.build import BuildOptions, contract, provenance
 from modelgpt_cli.domains.head import HeadFit
+from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tasks import class_indices, label_text, make_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
@@ -176,12 +177,15 @@ class BackboneBuild(ABC):
             ),
         )
 
-    def report(self, blueprint: Blueprint, fit: HeadFit, rows: int, things: str = "rows") -> None:
-        """Put what the fit says into the blueprint; too few rows to tell are noted."""
+    def report(self, blueprint: Blueprint, fit: HeadFit, rows: int, things: str = "rows", synthetic: int = 0) -> None:
+        """Put what the fit says into the blueprint; too few rows to tell, and generated ones, are noted."""
         if not fit.metrics:
             blueprint.notes.append(
-                f"Too few {things} ({rows}) to cross-validate: nothing is known of how good this model is."
+                f"Too few {things} ({rows - synthetic}) to cross-validate: nothing is known of how good this model is."
             )
+            log.warning(blueprint.notes[-1])
+        if synthetic:
+            blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])
         blueprint.metrics = fit.metrics
         blueprint.provenance["head"] = {"rows": rows, "strength": fit.strength}

@@ -55,4 +55,5 @@ def baseline_scores(
         else:
             linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
     found = {LINEAR: linear, MAJORITY: majority}
-    return {name: head_scores(answers, target, regression, scale) for name, answers in found.items()}
+    rows = fit.scored
+    return {name: head_scores(answers[rows], target[rows], regression, scale) for name, answers in found.items()}

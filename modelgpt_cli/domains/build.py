@@ -80,7 +80,10 @@ def provenance(
 ) -> dict[str, Any]:
     """Where a model comes from: versions, generator, encoder, seed, data."""
     packages = ("torch", "transformers", "onnx", "onnxruntime")
-    source = {"name": dataset.name, "fingerprint": dataset.fingerprint, "rows": dataset.n_rows} if dataset else None
+    source: dict[str, Any] | None = None
+    if dataset is not None:
+        source = {"name": dataset.name, "fingerprint": dataset.fingerprint, "rows": dataset.n_rows}
+        source |= {"synthetic": dataset.n_synthetic} if dataset.n_synthetic else {}
     return {
         "modelgpt": version("modelgpt-cli"),
         "generator": {"step": generator.get("step"), "sha256": generator["sha256"]} if generator else None,

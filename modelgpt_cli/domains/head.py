@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelgpt_cli.domains.held_out import held_out_rows
 from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.parameter_generator.adapter import (
     PRECISION,
@@ -103,7 +104,7 @@ class HeadFit:
     held_out : float32 (N, C), optional
         Cross-validated probabilities or predictions (standardised).
     folds : int64 (N,), optional
-        The fold that each row was held out in.
+        The fold that each row was held out in; -1 for one that never was.
     """
 
     weight: Tensor
@@ -113,9 +114,22 @@ class HeadFit:
     held_out: np.ndarray | None = None
     folds: np.ndarray | None = None
 
+    @property
+    def scored(self) -> np.ndarray:
+        """Positions of the rows that the metrics are of; none where there are no metrics."""
+        return np.flatnonzero(self.folds >= 0) if self.metrics and self.folds is not None else np.zeros(0, np.int64)
+
 
 @torch.inference_mode()
-def fit_head(source: HeadSource, phi: Tensor, target: Tensor, *, seed: int, scale: tuple[float, float]) -> HeadFit:
+def fit_head(
+    source: HeadSource,
+    phi: Tensor,
+    target: Tensor,
+    *,
+    seed: int,
+    scale: tuple[float, float],
+    synthetic: np.ndarray | None = None,
+) -> HeadFit:
     """Solve the head on labelled rows, and find out by cross-validation how good it is.
 
     Parameters
@@ -125,19 +139,38 @@ def fit_head(source: HeadSource, phi: Tensor, target: Tensor, *, seed: int, scal
         One-hot, or standardised.
     scale : (float, float)
         Regression: mean and standard deviation of the target.
+    synthetic : bool (N,), optional
+        Which rows were generated: they are learned from, and never held out where there are real ones.
     """
     regression = source.words.regression
-    folds = make_folds(target, regression, seed)
+    judged, told = held_out_rows(synthetic, LEAST_ROWS)
+    folds = make_folds(target, regression, seed, judged)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
     if folds is not None:
         strength, held_out = _cross_validate(source, phi, target, folds)
-        alone = with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight
-        metrics[OURS] = head_scores(held_out, target, regression, scale)
-        if source.generator is not None and not regression:
-            metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy(), target, regression, scale)
+        if told:
+            metrics = _metrics(source, phi, target, held_out, folds >= 0, scale)
     weight = _solve(source, phi, target, strength)
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds)
+    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
+
+
+def _metrics(
+    source: HeadSource,
+    phi: Tensor,
+    target: Tensor,
+    held_out: np.ndarray,
+    scored: np.ndarray,
+    scale: tuple[float, float],
+) -> dict[str, dict[str, float]]:
+    """What the head, and the generated one alone, reach on held-out rows."""
+    regression = source.words.regression
+    truth = target[torch.from_numpy(scored)]
+    metrics = {OURS: head_scores(held_out[scored], truth, regression, scale)}
+    if source.generator is not None and not regression:
+        alone = with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight
+        metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy()[scored], truth, regression, scale)
+    return metrics
 
 
 def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:
@@ -157,18 +190,24 @@ def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gra
     return weight
 
 
-def make_folds(target: Tensor, regression: bool, seed: int) -> np.ndarray | None:
-    """The fold of each row (N,), stratified; None where there are too few rows to hold any out."""
+def make_folds(target: Tensor, regression: bool, seed: int, rows: np.ndarray | None = None) -> np.ndarray | None:
+    """The fold of each row (N,), stratified; None where there are too few rows to hold any out.
+
+    Rows that are not among `rows`, bool (N,), have none: -1.
+    """
     n = len(target)
     if n < LEAST_ROWS:
         return None
     rng = np.random.default_rng([seed, 29])
     order = rng.permutation(n)
+    if rows is not None:
+        order = order[rows[order]]
+        n = len(order)
     if not regression:  # rows of a class one after the other, so that the folds share them evenly
         labels = target.argmax(1).numpy()[order]
         order = order[np.argsort(labels, kind="stable")]
     count = FOLDS if n <= MANY_ROWS else 3
-    folds = np.empty(n, dtype=np.int64)
+    folds = np.full(len(target), -1, dtype=np.int64)
     folds[order] = np.arange(n) % count
     return folds
 
@@ -187,7 +226,8 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: np.n
             logits = full[out] @ _solve(source, phi[~out], target[~out], s, gram)
             answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
     truth = target.numpy()
-    losses = {s: _loss(found, truth, regression) for s, found in answers.items()}
+    scored = folds >= 0
+    losses = {s: _loss(found[scored], truth[scored], regression) for s, found in answers.items()}
     best = min(losses, key=lambda s: float(losses[s].mean()))
     # The generated precision stays unless another one is clearly better: by more than the noise of the comparison.
     gain = losses[1.0] - losses[best]

@@ -24,6 +24,10 @@ T = TypeVar("T")
 _SHOWN = 500
 
 
+class UselessAnswerError(UnreachableError):
+    """The LLM twice gave no answer that can be used."""
+
+
 class BadAnswerError(Exception):
     """The answer can't be used; the message says why, in words the LLM can be told."""
 
@@ -46,6 +50,8 @@ class Talk:
     """Where answers are looked for and kept, if anywhere."""
     spent: Usage = field(default_factory=Usage)
     """What all requests so far took, answers that could not be used among them."""
+    allow: Callable[[Mapping[str, Any]], None] | None = None
+    """Called with each request before it is sent; what it raises keeps the request back."""
     _schema_refused: bool = False
 
     def request(self, prompt: Prompt, messages: list[Message]) -> dict[str, Any]:
@@ -77,7 +83,7 @@ class Talk:
         Raises
         ------
         UnreachableError
-            If the LLM is out of reach, or twice gives no usable answer.
+            If the LLM is out of reach; `UselessAnswerError` if it twice gives no usable answer.
         """
         answer = self._send(request)
         try:
@@ -96,13 +102,15 @@ class Talk:
     def _send(self, request: Mapping[str, Any]) -> Answer:
         if self._schema_refused:
             request = {key: value for key, value in request.items() if key != "response_format"}
+        if self.allow is not None:
+            self.allow(request)
         answer = self.llm.ask(dict(request))
         self.spent += answer.usage
         self._schema_refused |= answer.schema_refused
         return answer
 
-    def _useless(self, answer: str, reason: str) -> UnreachableError:
-        return UnreachableError(
+    def _useless(self, answer: str, reason: str) -> UselessAnswerError:
+        return UselessAnswerError(
             f"{self.llm.model} gave no usable answer, asked twice.",
             f"The last time, {reason} It answered: {_printable(self.llm.scrub(answer))}",
             self.llm.hint("Try another model with --llm"),

@@ -50,7 +50,7 @@ def answer_key(prompt: Prompt) -> str:
 
 def profile_messages(prompt: Prompt, profile: Profile) -> list[Message]:
     """Fill a template with a profile, the sheet of pictures beside it where there are some."""
-    system, user = prompt.messages(data=_fenced(profile_json(profile)), task=profile.task)
+    system, user = prompt.messages(data=fenced(profile_json(profile)), task=profile.task)
     if profile.pictures is not None:
         user = {**user, "content": _with_picture(user["content"], profile.pictures.sheet)}
     return [system, user]
@@ -148,7 +148,7 @@ def _short(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def _fenced(values: dict[str, Any]) -> str:
+def fenced(values: dict[str, Any]) -> str:
     """Encode the data so that nothing in it can close the fence around it: JSON, with the angle brackets escaped.
 
     All but those of placeholders, which are harmless, and which a person should recognise.

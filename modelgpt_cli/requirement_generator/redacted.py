@@ -22,7 +22,7 @@ def redacted(profile: Profile) -> Profile:
     nobody can tell what it was. The sheet of pictures stays as it is.
     """
     known = [*(column.name for column in profile.columns), profile.target]
-    names = dict(zip(known, _apart(map(redact, known)), strict=True))
+    names = dict(zip(known, apart(map(redact, known)), strict=True))
     return replace(
         profile,
         name=redact(profile.name),
@@ -47,10 +47,10 @@ def _pictures(pictures: PictureProfile) -> PictureProfile:
 
 
 def _keyed(values: Mapping[str, V]) -> dict[str, V]:
-    return dict(zip(_apart(map(redact, values)), values.values(), strict=True))
+    return dict(zip(apart(map(redact, values)), values.values(), strict=True))
 
 
-def _apart(names: Iterable[str]) -> Iterator[str]:
+def apart(names: Iterable[str]) -> Iterator[str]:
     """Number names that have become the same, so that each stays one of its own."""
     taken: Counter[str] = Counter()
     for name in names:

@@ -14,9 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.held_out import held_out_rows
 from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.codec import level_codes
-from modelgpt_cli.domains.tabular.crossfit import fold_of
+from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS, fold_of
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
 from modelgpt_cli.domains.tabular.model import TabularModel
@@ -60,7 +61,8 @@ def tune_arrays(
     kept : {"before", "after"}
     """
     rng = np.random.default_rng([seed, 13])
-    fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng)
+    judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
+    fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng, judged)
     train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
     if not len(held_out) or not len(train):
         raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
@@ -146,7 +148,8 @@ def read_table(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
     x, codes = model.codec.arrays(dataset.sample)
     levels = tuple(len(names) for names in model.codec.levels)
     if b.task == "regression":
-        return TableArrays(x, codes, dataset.sample[b.target].to_numpy(dtype=np.float32), 0, levels)
+        y = dataset.sample[b.target].to_numpy(dtype=np.float32)
+        return TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
     y = level_codes(dataset.sample[b.target], b.labels)
     check_labels(b, dataset.schema.classes)
-    return TableArrays(x, codes, y, len(b.labels), levels)
+    return TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)

@@ -45,15 +45,18 @@ class TextTuning(BackboneTuning[Encoded]):
 
 
 def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray]:
-    """The labelled rows, tokenised, and their class indices or numbers (N,)."""
+    """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any."""
     b = model.blueprint
     dataset = load_dataset(
         data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, domain="text", seed=seed
     )
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
-    cells = dataset.sample[b.target]
+    if dataset.n_synthetic:
+        log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
+    rows = dataset.real_rows
+    cells = rows[b.target]
     if b.task == "regression":
-        return model.encode(dataset.sample), cells.to_numpy(dtype=np.float32)
+        return model.encode(rows), cells.to_numpy(dtype=np.float32)
     check_labels(b, dataset.schema.classes)
-    return model.encode(dataset.sample), class_indices(cells, b.labels)
+    return model.encode(rows), class_indices(cells, b.labels)

@@ -14,6 +14,7 @@ from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.build import BuildOptions, contract, provenance
+from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit
 from modelgpt_cli.domains.tabular.estimator import make_model
@@ -93,9 +94,11 @@ class TabularBuild:
             log.info(note)
         checked = cross.checked
         if checked is None:
-            notes.append(
-                f"Too few rows ({len(table.y)}) to cross-validate: nothing is known of how good this model is."
-            )
+            real = len(dataset.real_rows)
+            notes.append(f"Too few rows ({real}) to cross-validate: nothing is known of how good this model is.")
+            log.warning(notes[-1])
+        if dataset.n_synthetic:
+            notes.append(synthetic_note(dataset.n_rows, dataset.n_synthetic, checked is not None))
             log.warning(notes[-1])
         blueprint = Blueprint(
             task=schema.task,

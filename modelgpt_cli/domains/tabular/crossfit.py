@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.held_out import held_out_rows
 from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
@@ -115,14 +116,16 @@ def cross_fit(
 
     if len(rows) < MIN_ROWS:
         return CrossFit(fit(members), ONE_PASS, None)
-    fold = fold_of(table.y[rows], table.n_classes, FOLDS, rng)
+    shown = table.take(rows)
+    judged, told = held_out_rows(shown.synthetic, MIN_ROWS)
+    fold = fold_of(shown.y, table.n_classes, FOLDS, rng, judged)
     count = max(members, FOLDS)
     fitted = fit(count, [rows[fold == m % FOLDS] for m in range(count)])
-    mix, checked, starts = _check(fitted, table.take(rows), fold)
-    checked.index = rows
+    mix, checked, starts = _check(fitted, shown, fold)
+    checked.index = rows[fold >= 0]
     if members < count:
-        return CrossFit(fit(members), mix, checked)
-    return CrossFit(fitted, mix, checked, starts)
+        return CrossFit(fit(members), mix, checked if told else None)
+    return CrossFit(fitted, mix, checked if told else None, starts)
 
 
 @torch.no_grad()
@@ -144,13 +147,17 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
     return {HeadChoice(): float(weight)}
 
 
-def fold_of(y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold of each row, stratified by class, int64 (N,)."""
+def fold_of(
+    y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Fold of each row, stratified by class, int64 (N,); -1 for those that are not among `rows`, bool (N,)."""
     order = rng.permutation(len(y))
+    if rows is not None:
+        order = order[rows[order]]
     if n_classes:
         order = order[np.argsort(y[order], kind="stable")]
-    fold = np.zeros(len(y), dtype=np.int64)
-    fold[order] = np.arange(len(y)) % folds
+    fold = np.full(len(y), -1, dtype=np.int64)
+    fold[order] = np.arange(len(order)) % folds
     return fold
 
 
@@ -158,28 +165,33 @@ def fold_of(y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator)
 def _check(
     fitted: Fitted, table: TableArrays, fold: np.ndarray
 ) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor]]:
-    """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads."""
+    """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads.
+
+    Rows without a fold (-1) are learned from throughout, and not scored.
+    """
     first, linear = encode_rows(fitted.encoder, table.x, table.codes)
     candidates = LOGISTIC if table.n_classes else RIDGE
     left_out = torch.from_numpy(fold) == torch.arange(fitted.members.prior.shape[0])[:, None] % FOLDS  # (M, N)
     held_out, starts = _held_out(fitted, table, first, linear, candidates, left_out)  # (J, N, C)
     floor, majority = _baselines(fitted, table, linear, torch.from_numpy(fold))
+    scored = np.flatnonzero(fold >= 0)
+    held_out, floor, majority, y = held_out[:, scored], floor[scored], majority[scored], table.y[scored]
     if table.n_classes:
-        weights = stack_logits(held_out, torch.from_numpy(table.y))
+        weights = stack_logits(held_out, torch.from_numpy(y))
         outputs = {"model": torch.einsum("j,jnc->nc", weights, held_out), "linear": floor, "majority": majority}
-        metrics = {name: class_scores(outputs[name].softmax(1).numpy(), table.y) for name in NAMES}
+        metrics = {name: class_scores(outputs[name].softmax(1).numpy(), y) for name in NAMES}
         if "roc_auc" in metrics["majority"]:
             metrics["majority"]["roc_auc"] = 0.5  # by definition; pooling folds of unlike class shares blurs it
         residuals = None
     else:
-        y = table.y.astype(np.float64)
+        y = y.astype(np.float64)
         numbers = held_out[..., 0].double() * fitted.target_std + fitted.target_mean
         weights = stack_numbers(numbers, torch.from_numpy(y))
         outputs = {"model": weights @ numbers, "linear": floor[:, 0], "majority": majority[:, 0]}
         metrics = {name: regression_scores(outputs[name].double().numpy(), y) for name in NAMES}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
-    return mix, CrossValidation(metrics, FOLDS, len(table.y), residuals), starts
+    return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts
 
 
 def _held_out(
@@ -218,6 +230,7 @@ def _held_out(
         else:
             heads = solve_head(gram, moment, members.prior, members.precision * choice.strength) * members.scale
         out = head_outputs(phi, heads.transpose(1, 2))  # (M, N, C)
+        # A row that none leaves out gives 0 / 0; nobody looks at it.
         outputs.append((out * left_out[..., None]).sum(0) / left_out.sum(0)[:, None])
     return torch.stack(outputs), refined
 

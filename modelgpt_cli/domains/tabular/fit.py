@@ -69,6 +69,8 @@ class TableArrays:
     levels : tuple of int (c,)
     stream : callable, optional
         Where the table has more rows than these: gives (x, codes, y) chunks of every row, each time it is called.
+    synthetic : bool (N,), optional
+        Which rows were generated: they are learned from, and never held out where there are real ones.
     """
 
     x: np.ndarray
@@ -77,10 +79,12 @@ class TableArrays:
     n_classes: int
     levels: tuple[int, ...]
     stream: RowStream | None = None
+    synthetic: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> TableArrays:
         """Some of the rows, without the stream."""
-        return TableArrays(self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels)
+        marks = None if self.synthetic is None else self.synthetic[rows]
+        return TableArrays(self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels, None, marks)
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Every row, in chunks."""

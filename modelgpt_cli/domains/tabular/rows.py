@@ -76,4 +76,5 @@ def table_arrays(dataset: Dataset, codec: TableCodec, *, all_rows: bool = True, 
     x, codes, y = stream.arrays(dataset.sample)
     levels = tuple(len(names) for names in codec.levels)
     whole = len(dataset.sample) >= dataset.n_rows
-    return TableArrays(x, codes, y, len(dataset.schema.classes), levels, None if whole else stream)
+    n_classes = len(dataset.schema.classes)
+    return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic)

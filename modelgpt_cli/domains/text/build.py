@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
@@ -83,14 +84,15 @@ class TextBuild(BackboneBuild):
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes)
         adapted = self._adapt(pair, schema.classes)
         phi = adapted.embed(rows, pair)
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale)
+        marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
+        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
         blueprint = self.blueprint(dataset, (*schema.texts, *schema.dropped), schema.target, schema.classes, notes)
-        self.report(blueprint, fit, len(rows))
+        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()))
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
-        return model, fit.metrics, len(rows) if fit.metrics else 0
+        return model, fit.metrics, len(fit.scored)
 
     def _adapt(self, pair: bool, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
