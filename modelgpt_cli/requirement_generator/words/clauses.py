@@ -15,7 +15,7 @@ _CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as fo
 _ASKED = (
     r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve) to|got to|goal|target|aim"
     r"|i'd like|we'd like|would like|expect|demand|insist|no more|at least|at most|(?:will|would) do|(?:is"
-    r"|are) (?:fine|enough|plenty|ok|okay)|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
+    r"|are|would be|be) (?:fine|enough|plenty|ok|okay|happy|content)|live with|spare|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
     r"|\bfor the new|\bnow (?:we|i|it)\b)"
 )
 _ANOTHERS = (
@@ -57,8 +57,18 @@ _WISH = (
 _GUESS = r"\b(?:guess|not sure|no idea|might|wonder(?:ing)?|heard|supposedly|\w+ says it)\b"
 CORRECTED = re.compile(
     r"(?:no,|\b(?:no wait|wait|sorry|actually|correction|make that|scratch that|i mean(?:t)?|rather|on second thought"
-    r"|strike that|nope|let['’]s (?:say|go|make|use|settle)|settle for|or better)\b)"
+    r"|strike that|nope|or rather|let['’]s (?:say|go|make|use|settle)|settle for|or better)\b)"
 )
+_REFUSED = re.compile(
+    r"\b(?:(?:do|does|did|is|are|am|was|would)(?:n['’]?t| not)|never) (?:really |even |actually )?(?:want|need|have to|ask"
+    r"|look|interested|trying|going to|about|care|mean)\b|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
+    r" (?:about )?(?:an? |the |any )?(?=(?:[\w-]+ ){0,2}?(?:classif|regress|forecast|predict|picture|image|photo|text"
+    r"|table|spam|detect|sort))|\bno (?:need (?:for|to)\b|more\b|(?=(?:regress|classif|forecast|detect)))"
+    r"|(?:^|[.;!?,] )not (?:an? |the )?(?=(?:[\w-]+ )?(?:classif|regress|forecast|picture|image|photo|text|table|spam|detect"
+    r"|sort))|\b(?:rather than|instead of|nothing to do with)\b",
+    re.IGNORECASE,
+)
+_REFUSED_END = re.compile(r"[.;!?,:]|\b(?:but|just|only|rather|instead|because|since)\b", re.IGNORECASE)
 _ANOTHER = "it is told of another model, or of earlier times"
 
 
@@ -140,6 +150,24 @@ class Clauses:
     def corrected(self, first: int, second: int) -> bool:
         """Whether what stands at `second` takes back what stood at `first`."""
         return bool(CORRECTED.search(self.text, first, second))
+
+
+def with_plain_must(text: str) -> str:
+    """The text, at the same length, with "must have" for "can't do without", which asks for all its negations."""
+    return re.sub(r"\bcan(?:not|['’]t| not) (?:do|live|go) without\b", lambda m: "must have".ljust(len(m[0])), text)
+
+
+def without_refused(text: str) -> str:
+    """The text with blanks, at the same length, where it says what is not wanted: "we don't need a regression, ..."."""
+    place = 0
+    while match := _REFUSED.search(text, place):
+        # A list that goes on behind a comma is refused as a whole.
+        end = _REFUSED_END.search(text, match.end())
+        while end and end[0] == "," and re.match(r", [\w-]+(?: [\w-]+)?(?:,| and | or )", text[end.start() :]):
+            end = _REFUSED_END.search(text, end.end())
+        place = max(end.start() if end else len(text), match.end())
+        text = text[: match.start()] + "\u00b7" * (place - match.start()) + text[place:]
+    return text
 
 
 def _cuts(text: str, pattern: re.Pattern[str]) -> list[int]:

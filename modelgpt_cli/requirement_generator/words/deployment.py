@@ -14,7 +14,7 @@ _WORDS: list[tuple[str, str, str]] = [
      r"|model|precision))?\b(?! (?:grey|gray|colou?r|images?|pictures?|rgb|pngs?|photos?|depth))"),
     ("deploy.quantize", "fp16", r"\b(?:fp|float)[\s-]?16\b|\bf16\b|\bhalf[\s-]precision\b|\bhalf[\s-]floats?\b"
      r"|\b(?:16|sixteen)[\s-]bits?(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision|model))\b"),
-    ("deploy.quantize", "none", r"\b(?:un-?quanti[sz]ed|no quanti[sz]ation|(?:not|never) (?:be )?quanti[sz]ed?"
+    ("deploy.quantize", "none", r"\b(?:un-?quanti[sz]ed|no quanti[sz]ation(?! (?:is |was )?(?:need|necess|requir))|(?:not|never) (?:be )?quanti[sz]ed?"
      r"|(?:do not|don['’]?t|without) quanti[sz]\w+|full[\s-]precision|(?:fp|float)[\s-]?32|(?:32|thirty-two)[\s-]bits?"
      r"(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision))|single[\s-]precision)\b"),
     ("deploy.runtime", "onnxruntime-web", r"\b(?:onnx[\s-]?runtime|ort)[\s-]?web\b"),
@@ -24,7 +24,14 @@ _WORDS: list[tuple[str, str, str]] = [
     ("deploy.format", "onnx", r"\bonnx\b(?![\s-]?(?:runtime|web|mobile)\b)"),
 ]  # fmt: skip
 _OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?: (?:is|of|at|must be|to))? ?[:=]? ?(\d{1,2})\b")
-_ANY = re.compile(r" ?(?:\+|or (?:higher|later|above|newer|more|lower|below|less|older|up))")
+_ANY = re.compile(r" ?(?:\+|(?:to|-|–|through|or|/|and) ?\d+ (?:all|are|is|work|do|will|would)|(?:to|-|–|through|or|/) ?\d+|or (?:higher|later|above|newer|more|lower|below|less|older|up))")
+_NEED_NOT = re.compile(
+    r"\b(?:need(?: not|n['’]?t| never)|(?:doesn['’]?t|does not|don['’]?t|do not) (?:have|need) to|not necessar\w+|no need to)"
+    r" (?:be |get )?(?:un)?quanti[sz]\w*|\b(?:un)?quanti[sz]\w+ (?:is |it )?(?:not|isn['’]t) (?:needed|necessary|required)"
+)
+_AFTER_NO = re.compile(r" (?:is|was|are|would be|does|do|will|wo|did|ca|can|is)(?:n['’]t| ?not) (?:an? )?(?:really )?"
+    r"(?:option|work|good|possible|allowed|ok|okay|wanted|acceptable|supported|run)|"
+    r" (?:is|was) (?:out\b|too |no (?:good|option|use)|forbidden|impossible)")
 _UNKNOWN = re.compile(
     r"\b(?:tflite|tensorflow(?:[\s-]?(?:lite|js))?|core[\s-]?ml|torch-?script|pickles?|openvino|tensor-?rt|ncnn|gguf"
     r"|mnn|executorch|pmml|int[\s-]?4|4[\s-]bits?|bfloat16|bf16|fp8)\b"
@@ -44,6 +51,9 @@ def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
     taken: list[tuple[int, int]] = []
     refused: set[str] = set()
     text = clauses.text
+    for match in _NEED_NOT.finditer(text):
+        taken.append(match.span())
+        unclear.append(Unclear(*match.span(), "it is said that this need not be so"))
     for key, value, pattern in _WORDS:
         for match in re.finditer(pattern, text):
             start, end = match.span()
@@ -57,12 +67,14 @@ def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
                 continue
             if excuse:
                 unclear.append(Unclear(start, end, excuse))
-            elif _NO.search(text, 0, start):
+            elif _NO.search(text, 0, start) or _AFTER_NO.match(text, end):
                 refused.add(value)
             else:
                 facts.append(Fact(key, value, start, end))
     facts = [fact for fact in facts if fact.value not in refused]
     for match in _OPSET.finditer(text):
+        if _NO.search(text, 0, match.start()):
+            continue
         excuse = clauses.excuse(match.start(), match.end(), "")
         if _ANY.match(text, match.end()):
             excuse = "which one is left open"

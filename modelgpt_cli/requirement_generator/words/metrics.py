@@ -20,7 +20,7 @@ _METRICS: dict[str, str] = {
     "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
-    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+accuracy\b|\b(?:mean"
+    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+acc(?:uracy)?\b|\b(?:mean"
     r"|average) (?:per[\s-]class|class) accuracy\b",
     "f1": r"\b(?:macro[\s-]*(?:averaged? )?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score"
     r"|measure)\b",
@@ -31,24 +31,27 @@ _METRICS: dict[str, str] = {
     r"|off by\b[^,.;]*\bon average)\b",
     "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
-    "error": r"\b(?:error rate|misclassif\w+|errors?|mistakes?|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
-    "accuracy": r"\b(?:accuracy|accurate(?:ly)?|acc|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
+    "error": r"\b(?:error rate|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
+    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
     r"|hit rate|success rate)\b",
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
     r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
-    r"|value|rate|must|should|better|more|less|higher|lower|greater|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
+    r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
     r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
     r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"
     r"|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
     r"(?:[\s,:=()+]|\bof (?:the|all|our|my|its|these|those) [a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images"
-    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|are|is|it|must|should|may|can|could|might|have"
+    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|come|comes|coming|turn|turns|end|ends|go|goes|out|up|are|is|it|must|should|may|can|could|might|have"
     r"|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall|held[\s-]out"
     r"|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
 )
+
+
+_OFF = re.compile(r"\b(?:errors?|off|wrong|deviat\w+|miss\w*|mistakes?)\b[^,.;]*$")
 
 
 def metric_of(figure: Figure, lead: str, tail: str) -> tuple[str, float | None, bool] | None:
@@ -112,6 +115,8 @@ def _error_rate(figure: Figure) -> tuple[str, float | None, bool] | None:
 def _nearest(figure: Figure, lead: str, tail: str) -> str | None:
     """The metric that a figure belongs to: linked to it by small words alone, behind it or before it."""
     found: list[tuple[int, int, str]] = []
+    if figure.kind == "number" and _OFF.search(lead) and re.match(r"(?: [\w-]+)?,? on average\b", tail):
+        return "mae"
     for rank, (metric, pattern) in enumerate(_METRICS.items()):
         for match in re.finditer(pattern, tail):
             between = tail[: match.start()]

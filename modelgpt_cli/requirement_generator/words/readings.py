@@ -41,6 +41,7 @@ class Unclear:
     reason: str
 
 
+_AT_MOST = frozenset(("quality.mae", "quality.rmse", "quality.log_loss"))
 Object = Literal["model", "store", "memory", "data", "device", "graphics", "unknown"]
 _OBJECTS: dict[Object, str] = {
     "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics) (?:memory|ram)\b",
@@ -60,6 +61,7 @@ _OBJECTS: dict[Object, str] = {
     r"|binary|download\w*|bundle|package|weigh\w*|weight|exported|deployable|checkpoint|solution"
     r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk|app)\b",
 }
+_ALONE = re.compile(r"(?:and |with |in )?[\d.,]+ ?[kmg]i?b (?:of )?(?:peak )?(?:ram|memory)\W*")
 _PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
     rf"(?:{_OBJECTS['data']})(?: [\w-]+){{0,3}}? (?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs"
@@ -141,6 +143,22 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     return Unclear(found.start, found.end, excuse) if excuse else found
 
 
+def corrected(figure: Figure, last: tuple[Figure, Fact], clauses: Clauses) -> Fact | None:
+    """The fact that a figure without words of its own sets, where it takes back the one before: "95 %, no, 90 %"."""
+    before, fact = last
+    numbers = {figure.kind, before.kind} <= {"share", "number"} and isinstance(fact.value, int | float)
+    if not numbers or fact.least != (fact.key.startswith("quality.") and fact.key not in _AT_MOST):
+        return None
+    if clauses.excuse(figure.first, figure.end, figure.bound):
+        return None
+    value = figure.low
+    if fact.key.startswith("limits."):
+        return replace(fact, value=int(value), start=figure.first, end=figure.end) if value >= 1 else None
+    wrong = isinstance(fact.value, float) and fact.key == "quality.accuracy" and before.high + fact.value == 1
+    value = value / 100 if figure.kind == "number" and before.kind == "share" else value
+    return replace(fact, value=round(1 - value, 12) if wrong else value, start=figure.first, end=figure.end)
+
+
 def _upper(key: str, figure: Figure) -> Fact:
     """A limit that is an upper bound by nature."""
     least = figure.bound in ("least", "bad")
@@ -174,6 +192,10 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
         return "device"
     if not asked and re.search(_OWNED, said if not bounded else lead) and {behind, ahead} & {"memory", "store"}:
         return "device"
+    if behind == "memory" and not re.search(_OBJECTS["device"], clauses.text) and _ALONE.fullmatch(
+        " ".join(clauses.text[slice(*clauses.clause(figure.start))].split())
+    ):
+        return "memory"
     if "memory" in (behind, ahead):
         bare = not bounded and not asked and ahead != "memory"
         return (
