@@ -139,7 +139,7 @@ def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
         previous = figures[i - 1].end if i else 0
         following = figures[i + 1].first if i + 1 < len(figures) else len(text)
         found = read_count(figure, masked[figure.end :]) or read_figure(figure, clauses, previous, following)
-        if not isinstance(found, Fact) and last and clauses.corrected(previous, figure.start):
+        if not isinstance(found, Fact) and last and clauses.corrected(previous, figure.start, near=True):
             found = corrected(figure, last, clauses) or found
         last = (figure, found) if isinstance(found, Fact) else None
         if isinstance(found, Fact):

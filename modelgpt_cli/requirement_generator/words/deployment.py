@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 
 from modelgpt_cli.requirement_generator.words.clauses import Clauses
+from modelgpt_cli.requirement_generator.words.numerals import find_numbers
 from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear
 
 _WORDS: list[tuple[str, str, str]] = [
@@ -23,7 +24,8 @@ _WORDS: list[tuple[str, str, str]] = [
     ("deploy.format", "safetensors", r"\bsafe-?tensors?\b"),
     ("deploy.format", "onnx", r"\bonnx\b(?![\s-]?(?:runtime|web|mobile)\b)"),
 ]  # fmt: skip
-_OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?: (?:is|of|at|must be|to))? ?[:=]? ?(\d{1,2})\b")
+_OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?: (?:is|of|at|must be|to))? ?[:=]? ?(\d{1,2}|thirteen|fourteen|fifteen|sixteen"
+    r"|seventeen|eighteen|nineteen|twenty)\b")
 _ANY = re.compile(r" ?(?:\+|(?:to|-|–|through|or|/|and) ?\d+ (?:all|are|is|work|do|will|would)|(?:to|-|–|through|or|/) ?\d+|or (?:higher|later|above|newer|more|lower|below|less|older|up))")
 _NEED_NOT = re.compile(
     r"\b(?:need(?: not|n['’]?t| never)|(?:doesn['’]?t|does not|don['’]?t|do not) (?:have|need) to|not necessar\w+|no need to)"
@@ -38,7 +40,7 @@ _UNKNOWN = re.compile(
 )
 _NO = re.compile(
     r"\b(?:not|no|without|never|rather than|instead of|avoid|nor|than|anything but) (?:an? |the |in |to |as |use )*$"
-    r"|n['’]t (?:\w+ ){0,3}$"
+    r"|n['’]t (?:(?!but\b)\w+ ){0,3}$"
 )
 _WHAT = re.compile(r"\b(?:photos?|images?|pictures?|data|recordings?|audio|inputs?|scans?)\b[^,.;]*$")
 _EITHER = re.compile(r" ?(?:or|/) ?(?:(?:in|as|an?|to) )*$")
@@ -79,11 +81,15 @@ def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
         if _ANY.match(text, match.end()):
             excuse = "which one is left open"
             unclear.append(Unclear(*match.span(), excuse))
-        facts += [] if excuse else [Fact("deploy.opset", int(match[1]), *match.span())]
+        facts += [] if excuse else [Fact("deploy.opset", _opset(match[1]), *match.span())]
     for match in _UNKNOWN.finditer(text):
         if not _NO.search(text, 0, match.start()):
             unclear.append(Unclear(*match.span(), "it is no format, quantisation or runtime that can be asked for"))
     return _without_alternatives(sorted(facts, key=lambda fact: fact.start), unclear, text)
+
+
+def _opset(number: str) -> int:
+    return int(number) if number.isdigit() else int(find_numbers(number)[0].value)
 
 
 def _without_alternatives(facts: list[Fact], unclear: list[Unclear], text: str) -> tuple[list[Fact], list[Unclear]]:

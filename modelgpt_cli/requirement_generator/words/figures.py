@@ -31,7 +31,7 @@ _UNITS: dict[Kind, str] = {
     "bytes": r"[\s-]*(?:(?P<size>[kmgt]|kilo|mega|giga)(?P<binary>i|bi)?-?b(?:ytes?|s)?|(?P<colloquial>meg|gig)s?"
     r"|bytes?)\b(?! ?(?:/|per\b) ?s|ps\b)",
     "time": rf"[\s-]*(?P<time>{'|'.join(_SECONDS)})\b",
-    "share": r"[\s-]*(?:%|per ?cent\b|pct\b|percentage points?\b)",
+    "share": r"\+?[\s-]*(?:%|per ?cent\b|pct\b|percentage points?\b)",
     "flops": r"[\s-]*(?:(?P<flops>[kmgt]|kilo|mega|giga|million|billion)[\s-]*)?"
     r"(?P<what>flops?|macs?|madds?|multiply-(?:adds?|accumulates?)|(?:floating[\s-]point )?operations)\b(?! ?/)",
     "parameters": r"[\s-]*(?:(?P<count>[kmb]|million|billion|thousand)[\s-]*)?"
@@ -93,7 +93,7 @@ _NOT = re.compile(
 _TOO = re.compile(
     r"(?: [\w-]+){0,3}? (?:(?:is|are|would be|'s|was) (?:too\b|not (?:ok|okay|acceptable|good|possible|an? option)"
     r"|unacceptable|useless|out\b|no (?:good|use)|impossible|a no-?go|unusable|forbidden|banned|rejected)|(?:won't"
-    r"|will not|doesn't|does not|can't|cannot|can not) (?:fit|do|work|be|go|pass|load))"
+    r"|will not|doesn't|does not|can't|cannot|can not) (?:either|fit|do|work|be|go|pass|load))"
 )
 _FLIPPED: dict[Bound, Bound] = {"most": "least", "least": "most", "good": "bad", "bad": "good"}
 

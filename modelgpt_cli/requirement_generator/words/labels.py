@@ -13,7 +13,7 @@ _STOP = (
     r"(?:within|in|under|with|for|from|on|at|that|which|who|by|based|using|given|so|because|where|when|if|must|should"
     r"|has|have|needs?|is|are|to|of|the|keep|we|i|it|they|but|then|than|as|please|max|maximum|less|more|below|over"
     r"|above|up|not|no(?! ?(?:[,.)/;?\n]|$))|can|will|would|whose|into|without|per|via|while|each|every|about|after"
-    r"|before|between|I|[Ii]t|(?:[Ii]|[Ww]e|[Yy]ou|[Tt]hey|[Hh]e|[Ss]he|[Ii]t|[Tt]hat)['’]\w+)"
+    r"|before|between|our|my|your|their|his|her|its|I|[Ii]t|(?:[Ii]|[Ww]e|[Yy]ou|[Tt]hey|[Hh]e|[Ss]he|[Ii]t|[Tt]hat)['’]\w+)"
 )
 _LATER = r"(?:running|runs?|fast|quickly|keep|plus|also|all|only|today|now|instead|please|automatically|there|here)"
 """Words that may be a class of their own, but don't go on with one."""
@@ -32,7 +32,7 @@ _OPEN = re.compile(
     re.IGNORECASE,
 )
 _SAMPLE = re.compile(
-    r"\b(?:such as|like|e\.?g\.?|for example|for instance|including|include[sd]?|say)[\s,:]*$", re.IGNORECASE
+    r"\b(?:such as|like|e\.?g\.?|for example|for instance|including|include[sd]?|(?<=, )say)[\s,:]*$", re.IGNORECASE
 )
 _COUNT = r"(?:\b(?:\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|a dozen)\b)"
 _NUMBERS = {
@@ -40,10 +40,8 @@ _NUMBERS = {
     **{"eleven": 11, "twelve": 12, "a dozen": 12},
 }
 _ANNOUNCED = re.compile(
-    rf"({_COUNT}) (?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?(?:{CLASS_NOUNS}|(?!(?:{DATA_NOUNS}|ms|secs"
-    r"|\w*seconds|\w*bytes|\w*params"
-    r"|parameters|weights|\w*flops|\w*macs|[kmg]bs|megs|gigs|threads|years|days|hours|minutes|euros|dollars)\b)[\w-]*[^\Ws]s)"
-    r"(?: of [\w-]+)?(?: are| is|,? namely)?,? ?[(\[{:–—-]* ?$"
+    rf"({_COUNT}) (?:(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?{CLASS_NOUNS}(?: of [\w-]+)?(?: are| is|,? namely)?,? ?[(\[{{:–—-]*"
+    rf"|(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?(?!{DATA_NOUNS}\b)[\w-]*[^\Ws]s(?: of [\w-]+)?(?:,? namely:?| ?[(\[{{:–—-]+)) ?$"
     rf"|({_COUNT}) {CLASS_NOUNS}(?: of [\w-]+)? (?:into|as) $",
     re.IGNORECASE,
 )
@@ -53,7 +51,7 @@ _LEADS: dict[str, list[str]] = {
     # Said to be classes, then a colon, a dash, an "are" or a parenthesis.
     "classes": [
         rf"\b{CLASS_NOUNS} ?(?:\(|:|=|[-–—]\s|\s(?:are|being|is|namely|called|named|(?:will|should|must|shall) be)\b:?"
-        rf"|, ?namely) ?\[?|{_COUNT} {CLASS_NOUNS} ?, ?|\b{CLASS_NOUNS} (?=[\w-]+/[\w-])"
+        rf"|, ?namely) ?\[?|{_COUNT} {CLASS_NOUNS}(?: of [\w-]+)? ?, ?|\b{CLASS_NOUNS} (?=[\w-]+/[\w-])"
         r"|\b(?:classes|labels|categories) (?=[\w-]+(?: [\w-]+)?,)",
     ],
     # So many of something, then the list.
@@ -64,14 +62,15 @@ _LEADS: dict[str, list[str]] = {
     # Verbs and other words of telling apart.
     "verb": [
         r"\b(?:tell(?:s|ing)?|distinguish(?:es|ing)?|separat(?:e|es|ing)|discriminat(?:e|es|ing)"
-        r"|differentiat(?:e|es|ing)) (?:apart )?(?:between )?",
+        r"|differentiat(?:e|es|ing)) (?:apart ?:? ?)?(?:between )?",
         r"\b(?:into|(?:sort|rout|assign|dispatch|forward|direct|send|map|tickets?|e?-?mails?|messages?"
         r"|requests?|calls?)\w* (?:[\w-]+ ){0,4}?to) (?:either |one of )?(?:the )?",
         r"\b(?:go(?:es)?|belongs?) (?:[\w-]+ ){0,2}?to (?:either )?(?:the )?",
         r"\bas (?:being )?(?:either )?",
         r"\bbetween ",
+        r"\bknow(?:s|ing)? (?=(?:the |an? )?[\w-]+ from (?:the |an? )?[\w-]+)",
         r"\b(?:keep(?:s|ing)?|set(?:s|ting)?) apart ",
-        r"\b(?:one|which(?: one)?|any|either) of (?:the )?(?:following:? )?",
+        r"\b(?:one|which(?: one)?|any|either) of(?: the)?(?: following)? ?:? ",
         r"\b(?:whether|if) (?:[\w'’-]+ ){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes to"
         r"|belongs? to) (?:(?:going to be|likely|about|probably) )?(?:an? |the )?(?:either )?",
         r"\b(?:whether|if) (?:it|he|she|they|that|there|this|who)['’](?:s|re) ",
@@ -93,9 +92,13 @@ _LEADS: dict[str, list[str]] = {
 """What stands before a list of classes, from the surest on; lists that are seen by their form come before the loose."""
 _CHOICE = ("or", "vs", "versus")
 _OPENING = ("(", "[", "{")
-_APART = re.compile(r"(?:tell|distinguish|separat|discriminat|differentiat)", re.IGNORECASE)
+_APART = re.compile(r"(?:tell|know|distinguish|separat|discriminat|differentiat)", re.IGNORECASE)
 """The leads after which a list may be joined by "from"."""
 _WHICH = re.compile(r"\b(?:tell|keep|told)\w* (?:them|these|those|both|the (?:two|three|four|five|six)) apart|\bwhich is which")
+_PASSIVE = re.compile(
+    rf"({_WORD}) (?:ones? )?(?:(?:to|should|must|can) be |be |is |are )?(?:separated|distinguished|told(?: apart)?|split"
+    rf"|discriminated|kept apart) from (?:the )?({_WORD})", re.IGNORECASE
+)
 _BEFORE_WHICH = re.compile(rf"((?:{_WORD}, )*{_WORD}),? (?:and|or) ({_WORD})", re.IGNORECASE)
 _NOT_CLASSES = re.compile(rf"\b{COLUMN_NOUNS} ?[({{\[:]$|\bnotes? ?:$", re.IGNORECASE)
 _DATA_LIST = re.compile(rf"\b{DATA_NOUNS} ?[({{\[]$", re.IGNORECASE)
@@ -161,7 +164,10 @@ def _by_form(text: str) -> Iterator[Fact | Unclear]:
 
 
 def _told_apart(text: str) -> Fact | None:
-    """The list that "tell the three apart" speaks of."""
+    """The list that "tell the three apart" speaks of, and what is "separated from" what."""
+    passive = _PASSIVE.search(text)
+    if passive and are_labels([passive[1], passive[2]]):
+        return Fact("classes", (passive[1], passive[2]), *passive.span())
     which = _WHICH.search(text)
     listed = [*_BEFORE_WHICH.finditer(text, 0, which.start())] if which else []
     if not listed:
@@ -215,7 +221,7 @@ def _is_list(text: str, match: re.Match[str], strength: str, items: list[str], p
         listed = ends and _TOLD_APART.search(text[: match.start()]) is not None
         return joined in _CHOICE or listed or (bool(joined) and _is_plural(text, match.start()))
     if strength == "verb":
-        return bool(joined) or len(items) > 2 or choice
+        return bool(joined) or len(items) > 2 or choice or "apart" in match[0]
     return joined in _CHOICE and all(len(item.split()) <= 2 for item in items)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from modelgpt_cli.requirement_generator.words.vocabulary import (
+    ADJECTIVE,
+    ASPECTS,
     ATTRIBUTES,
     CLASS_NOUNS,
     COLUMN_NOUNS,
@@ -43,13 +45,17 @@ classify classifies classifying classified classification sort sorts sorting sor
 recognise recognize recognises recognizes identify identifies label labels labelled labeled labelling labeling tag
 tags tagging flag flags distinguish separate predict predicts predicting filter decide decides grade grades rate
 categorise categorize categories route routes split splits mark marks find finds spot check checks like hi hello
+output outputs return returns answer answers assign assigns show shows
 """
 _STOP = frozenset(_STOP_TEXT.split())
+_NOUNS_TOO = frozenset(("grade", "label", "mark", "spot", "check", "filter", "split", "tag", "route", "rate", "output", "show"))
+"""Verbs that are nouns at the end of a phrase."""
 _PLACES = frozenset(("with", "in", "by", "from", "on", "at", "using", "via", "without", "through", "per", "under"))
 """What stands before a list of sources, devices or places."""
 _CHOOSERS_TEXT = """
+want wants need needs output outputs return returns answer answers assign assigns give gives show shows
 is are be it they them this that these those as into between of either whether if one each say says predict predicts
-classify sort label detect recognise recognize identify flag grade tag mark to be
+classify sort label labels detect recognise recognize identify flag grade grades tag mark to be
 """
 _CHOOSERS = frozenset(_CHOOSERS_TEXT.split())
 """What may stand before a list that "or" joins."""
@@ -128,10 +134,12 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
     parts = [_Span(a, b) for a, b in _between(piece, joints) if text[a:b].strip()]
     first = i
     if kinds == {"or"}:
-        while first and pieces[first].opener == "comma" and _goes_before(text, pieces[first - 1], first == 1):
+        while first and pieces[first].opener == "comma" and _goes_before(text, pieces[first - 1]):
             first -= 1
+            if not _is_phrase(text, pieces[first]):
+                break
         parts = [*pieces[first:i], *parts]
-    if len(parts) < 2:
+    if len(parts) < 2 or (kinds == {"or"} and first and _is_talk(text, pieces[first - 1], pieces[first])):
         return None
     head, cut = _head(text, parts[0])
     tail, after = _tail(text, parts[-1])
@@ -145,13 +153,16 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
     items = _even([_words(text, span) for span in spans], tight=kinds <= {"slash", "hyphen"})
     if cut and re.fullmatch(r"[\w-]+s [\w-]+", items[0]) and not any(" " in item for item in items[1:]):
         items[0] = items[0].split()[1]  # "grade apples A, B or C"
+    if {"or", "vs"} & kinds and " " not in items[0] and re.fullmatch(rf"(?i:{ADJECTIVE} \w+)", items[-1]):
+        if all(re.fullmatch(ADJECTIVE, item.lower()) for item in items[:-1]):
+            items[-1] = items[-1].split()[0]  # "good or bad weld"
     listed = _listed(text, items, spans[0].start, spans[-1].end)
     return (0 if kinds & {"vs", "bar"} else 1 if "slash" in kinds else 2, listed) if listed else None
 
 
 def _chosen(cut: str, after: str) -> bool:
     """Whether phrases that "or" joins are chosen from, by the words before and after them."""
-    return (not cut or cut in _CHOOSERS or re.fullmatch(DATA_NOUNS, cut) is not None) and (
+    return (not cut or cut in _CHOOSERS or re.fullmatch(rf"{DATA_NOUNS}|{ASPECTS}", cut) is not None) and (
         not after or after in _PLACES or after in ("for", "of", "to", "please", "within", "and", "max")
     )
 
@@ -162,28 +173,32 @@ def _row(text: str, segment: _Span, pieces: list[_Span]) -> Listed | None:
     noun = lead[1].lower() if lead else ""
     if re.fullmatch(COLUMN_NOUNS, noun) or segment.opener == "close":
         return None
-    media = re.search(rf"\b{MEDIA}(?: [\w-]+)?\W*$", text[: segment.start], re.IGNORECASE)
+    media = re.search(rf"\b{MEDIA}(?:(?: [\w-]+){{0,3}}|s of [\w-]+)\W*$", text[: segment.start], re.IGNORECASE)
     named = {
         "arrow": True,
-        "colon": media is not None or re.fullmatch(_CLASSIFIERS, noun) is not None,
+        "colon": True,
         "dash": media is not None,
         "open": re.fullmatch(_CLASSIFIERS, noun) is not None,
-        "stop": re.match(rf": ?(?:[\w-]+ )?{MEDIA}\b", text[segment.end :], re.IGNORECASE) is not None,
+        "stop": re.match(rf": ?(?:[\w-]+ )?{MEDIA}\b", text[segment.end :], re.IGNORECASE) is not None
+        or re.search(rf"(?:^|[,;] ?)(?:[\w-]+ )?{MEDIA};\s*$", text[: segment.start], re.IGNORECASE) is not None,
     }
     if not named[segment.opener]:
         return None
     items: list[str] = []
     end = segment.start
     for piece in pieces:
-        conjunction = _AND.search(text, piece.start, piece.end)
-        parts = [_Span(piece.start, piece.end)]
-        if conjunction:
-            parts = [_Span(piece.start, conjunction.start()), _Span(conjunction.end(), piece.end)]
-        parts = [part for part in parts if text[part.start : part.end].strip()]
+        joints = list(_AND.finditer(text, piece.start, piece.end))
+        parts = [_Span(a, b) for a, b in _between(piece, joints) if text[a:b].strip()]
         if not parts or not all(_is_phrase(text, part) for part in parts):
             break
         items += [_words(text, part) for part in parts]
         end = parts[-1].end
+    if segment.opener == "colon" and not (media or re.fullmatch(_CLASSIFIERS, noun)):
+        # Anything may be listed after a colon: of classes there are some, or they have a word in common.
+        alike = len({item.split()[-1] for item in items}) == 1 and all(" " in item for item in items)
+        whole = end == segment.end or re.match(r",? ?(?:[<>≤≥]|[\d.]+ ?[a-z%])", text[end:])
+        if not alike and (len(items) < 3 or not whole or not re.fullmatch(rf"\w+s|{DATA_NOUNS}", noun)):
+            return None
     return _listed(text, items, segment.start, end) if len(items) > 1 else None
 
 
@@ -195,12 +210,23 @@ def _between(piece: _Span, joints: list[re.Match[str]]) -> Iterator[tuple[int, i
     yield start, piece.end
 
 
-def _goes_before(text: str, span: _Span, is_first: bool) -> bool:
+def _is_talk(text: str, before: _Span, span: _Span) -> bool:
+    """Whether phrases after a comma go on with a sentence that says what someone has or does: "we sell jam, ...". """
+    if span.opener != "comma" or not _is_phrase(text, span):
+        return False
+    _, cut = _head(text, before)
+    said = text[before.start : before.end]
+    if re.search(r"\b(?:who|which|whether|what|if)\b", said, re.IGNORECASE):
+        return False
+    return cut in _PLACES or re.search(r"\b(?:we|i|they|he|she|you)\b", said, re.IGNORECASE) is not None
+
+
+def _goes_before(text: str, span: _Span) -> bool:
     """Whether a piece belongs to the list that ends in an "or" behind it."""
     if re.search(rf"\b{MEDIA}\s*$", text[span.start : span.end], re.IGNORECASE):
         return False
-    if not is_first:
-        return _is_phrase(text, span)
+    if _is_phrase(text, span):
+        return True
     head, cut = _head(text, span)
     return head is not None and (not cut or (cut in _CHOOSERS and cut != "of"))
 
@@ -209,6 +235,8 @@ def _is_phrase(text: str, span: _Span) -> bool:
     """Whether a stretch is one to three words that say what something is."""
     words = text[span.start : span.end].split()
     words = words[1:] if words and words[0].lower() in ("a", "an", "the", "not", "no", "very", "is", "are") else words
+    if words and words[-1].lower() in _NOUNS_TOO:
+        words = [*words[:-1], "thing"]
     alone = not any(word.lower() in _STOP and not word.isupper() for word in words)
     return 0 < len(words) <= _MOST_WORDS and alone and _PLAIN.fullmatch(text, span.start, span.end) is not None
 
@@ -224,7 +252,7 @@ def _head(text: str, span: _Span) -> tuple[_Span | None, str]:
         word = token[0].lower()
         stops = word in _STOP and not (token[0].isupper() and i == len(tokens) - 1)
         ahead = i + 1 < len(tokens) and word in ("not", "no")
-        if (stops and not ahead) or (re.fullmatch(DATA_NOUNS, word) and i + 1 < len(tokens)):
+        if (stops and not ahead) or (re.fullmatch(rf"{DATA_NOUNS}|{ASPECTS}", word) and i + 1 < len(tokens)):
             first, cut = i + 1, cut if word in ("a", "an", "the") and first == i and cut else word
     rest = tokens[first:]
     if not rest or len(rest) > _MOST_WORDS:

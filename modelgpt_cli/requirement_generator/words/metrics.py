@@ -31,7 +31,7 @@ _METRICS: dict[str, str] = {
     r"|off by\b[^,.;]*\bon average)\b",
     "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
-    "error": r"\b(?:error rate|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
+    "error": r"\b(?:error rate|err\b|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
     "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
     r"|hit rate|success rate)\b",
 }
@@ -41,7 +41,7 @@ _LINK = re.compile(
     r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
     r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
     r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"
-    r"|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
+    r"|average|worse|ought|may|can|could|answers?|predictions?|results?|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
     r"(?:[\s,:=()+]|\bof (?:the|all|our|my|its|these|those) [a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images"
@@ -51,6 +51,7 @@ _REST = re.compile(
 )
 
 
+_ON_AVERAGE = re.compile(r"(?: [\w-]+)?,? on average\b")
 _OFF = re.compile(r"\b(?:errors?|off|wrong|deviat\w+|miss\w*|mistakes?)\b[^,.;]*$")
 
 
@@ -74,10 +75,15 @@ def metric_of(figure: Figure, lead: str, tail: str) -> tuple[str, float | None, 
     return _value(figure, found) if found else None
 
 
-def error_metric(figure: Figure, lead: str) -> str | None:
+def error_metric(figure: Figure, lead: str, tail: str) -> str | None:
     """The error whose value, in the target's unit, a figure is: "MAE below 12 hours"."""
     if figure.kind in ("share", "number", "rate"):
         return None
+    if figure.kind == "time" and _OFF.search(lead) and _ON_AVERAGE.match(tail):
+        return "mae"
+    behind = re.match(r" ?(?:\(|in |of )? ?(mae|rmse|mean absolute error)\b", tail)
+    if behind and figure.kind == "time":
+        return "rmse" if behind[1] == "rmse" else "mae"
     found = _nearest(figure, lead, "")
     return found if found in ("mae", "rmse") else None
 
@@ -85,7 +91,8 @@ def error_metric(figure: Figure, lead: str) -> str | None:
 def only_metric(figure: Figure, text: str) -> tuple[str, float | None, bool] | None:
     """The same for a figure that no metric stands by: the only one that the text names, if it is one of quality."""
     named = {metric for metric, pattern in _METRICS.items() if re.search(pattern, text)}
-    return _value(figure, named.pop()) if len(named) == 1 and named <= {*_KEPT} else None
+    kept = {*_KEPT, "error"} if figure.bound == "most" else {*_KEPT}
+    return _value(figure, named.pop()) if len(named) == 1 and named <= kept else None
 
 
 def _value(figure: Figure, found: str) -> tuple[str, float | None, bool] | None:
@@ -115,7 +122,7 @@ def _error_rate(figure: Figure) -> tuple[str, float | None, bool] | None:
 def _nearest(figure: Figure, lead: str, tail: str) -> str | None:
     """The metric that a figure belongs to: linked to it by small words alone, behind it or before it."""
     found: list[tuple[int, int, str]] = []
-    if figure.kind == "number" and _OFF.search(lead) and re.match(r"(?: [\w-]+)?,? on average\b", tail):
+    if figure.kind == "number" and _OFF.search(lead) and _ON_AVERAGE.match(tail):
         return "mae"
     for rank, (metric, pattern) in enumerate(_METRICS.items()):
         for match in re.finditer(pattern, tail):

@@ -45,7 +45,7 @@ _AT_MOST = frozenset(("quality.mae", "quality.rmse", "quality.log_loss"))
 Object = Literal["model", "store", "memory", "data", "device", "graphics", "unknown"]
 _OBJECTS: dict[Object, str] = {
     "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics) (?:memory|ram)\b",
-    "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working set|memory footprint)\b",
+    "memory": r"\b(?:s?d?ram|mem|memory|resident|rss|heap|working set|memory footprint)\b",
     "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?"
     r"|spreadsheets?|texts?|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?"
     r"|archives?|zips?|exports?|uploads?|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?"
@@ -62,6 +62,9 @@ _OBJECTS: dict[Object, str] = {
     r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk|app)\b",
 }
 _ALONE = re.compile(r"(?:and |with |in )?[\d.,]+ ?[kmg]i?b (?:of )?(?:peak )?(?:ram|memory)\W*")
+_WHOLE = re.compile(r" (?:out )?of (?:the|our|its|my|a total of)?(?: total)? ?[\d.,]+ ?[kmg]i?b (?:of )?(?:ram|memory)\b")
+_PART = re.compile(r"\d ?[kmg]i?b (?:out )?of (?:the|our|its|my|a total of)(?: total)? ?$")
+_ON_CARD = re.compile(r" on (?:the|its|our) (?:(?:sd|memory) )?(?:card|disk|drive|device|phone)\b")
 _PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
     rf"(?:{_OBJECTS['data']})(?: [\w-]+){{0,3}}? (?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs"
@@ -114,7 +117,7 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     lead = clauses.text[max(previous, clauses.sentence(figure.start)[0]) : figure.start]
     tail = clauses.text[figure.end : min(following, clauses.sentence(figure.start)[1])]
     found: Fact | Unclear | None
-    error = error_metric(figure, lead)
+    error = error_metric(figure, lead, tail)
     if error:
         found = replace(_upper(f"quality.{error}", figure), value=figure.plain)
     elif figure.kind == "bytes":
@@ -181,6 +184,10 @@ def _bytes(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unc
 
 def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     """What a size is a size of."""
+    if _WHOLE.match(clauses.text, figure.end):
+        return "memory"
+    if _PART.search(clauses.text, 0, figure.start):
+        return "device"
     placed = _PLACED.match(tail)
     behind, ahead = _first_object(placed[1]) if placed else "", _last_object(lead)
     asked = clauses.asks(figure.start)
@@ -188,6 +195,8 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
     if behind in ("data", "graphics", "model"):
         return behind
+    if asked and _ON_CARD.match(tail):
+        return "store"
     if not bounded and (behind == "device" or (ahead == "device" and not behind)):
         return "device"
     if not asked and re.search(_OWNED, said if not bounded else lead) and {behind, ahead} & {"memory", "store"}:
@@ -239,6 +248,7 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
     alone = clauses.stands_alone(figure.start, figure.end)
     certain = bounded or alone or clauses.asks(figure.start) or re.match(_PER_ROW, after)
+    certain = certain or re.match(r" (?:for (?:that|this|it|each|every|one)\b|to (?:decide|answer|respond|react))", after)
     if not certain and not re.search(_LATENCY, f"{before} {after}"):
         return None
     limit = _upper("limits.latency_ms", figure)
@@ -263,7 +273,7 @@ def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str, joined: bool
     wrong = re.search(r"\s(?:errors?|mistakes?|wrong|right|correct)\b", clauses.text[figure.start : figure.end])
     found = metric_of(figure, lead, (wrong[0] if wrong else "") + tail)
     if found is None and figure.kind == "share":
-        asked = figure.bound in ("least", "good") or joined or (not figure.bound and clauses.asks(figure.start))
+        asked = figure.bound in ("least", "good", "most") or joined or (not figure.bound and clauses.asks(figure.start))
         found = only_metric(figure, clauses.text) if asked else None
     if found is None:
         if figure.kind == "share" and figure.bound in ("least", "good"):

@@ -13,37 +13,37 @@ _CLASSIFY = re.compile(
     r"|ing)? \w+(?: \w+)? from|distinguish\w*|sort(?:s|ed|ing|er)?\b(?! of)|whether|which (?:\w+ (?:is it|it is)\b|of|kind|type|class"
     r"|category|species|one|department|team)|(?:kind|type|species|category|breed) of\b|spam|diagnos\w+|sentiment"
     r"|detect(?:s|ing|or|ion)?|recogni[sz]\w+|identif\w+|flag(?:s|ging)?\b|label(?:l?s|led|ling)?\b"
-    r"|yes[\s/-]+(?:or[\s-]+)?no|true or false|(?:two|multi|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
+    r"|yes[\s/-]+(?:or[\s-]+)?no|y/n|anomal(?:y|ies|ous)|know \w+ (?:\w+ )?from |true or false|(?:two|multi|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
     r"|decid\w*|checks?|see|find out|figure out|determine) (?:\w+ )?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*"
-    r"|defective|will \w+ or not|is it an?\b)"
+    r"|defective|\w+ or not\b(?! to)|(?:pick|filter)(?:s|ing|ed)? (?:out|those)\b|separat\w+ [^.;]{0,30}?\bfrom|will \w+ or not|is it an?\b)"
 )
 _AMOUNTS = (
     r"(?:prices?|costs?|amounts?|values?|temperatures?|consumptions?|demands?|ages?|heights?|durations?|numbers? of"
     r"|count of|sales|revenues?|turnover|salar(?:y|ies)|incomes?|rents?|yields?|loads?|power|energy|speeds?|distances?"
     r"|percentages?|mileage|lifetimes?|delays?|waiting times?|travel times?|time to|remaining (?:[\w-]+ )?(?:life|lifetime|time)|concentrations?"
-    r"|weights? of|volumes?|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?"
+    r"|weights? of|weight\b|volumes?|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?"
     r"|minutes of|days until|hours until|scores? (?:from|between)|similarity|emissions?|premiums?|bills?|profits?"
     r"|spend(?:ing)?|strength|calories|thickness)"
 )
 _REGRESS = re.compile(
     r"\b(?:regress\w*|forecast\w*|how (?:much|many|long|far|old|tall|heavy|warm|hot|big)|numeric(?:al)? (?:value"
     r"|target|score)|continuous (?:value|target|score|number)"
-    r"|what (?:[\w'’]+ ){1,4}?(?:costs?|sells? for|weighs?|earns?|be worth|is worth)|(?:time|hours|days) to failure|rul"
+    r"|what (?:[\w'’]+ ){1,6}?(?:costs?|sells? for|weighs?|earns?|be worth|is worth)|(?:time|hours|days) to failure|rul"
     rf"|(?:predict\w*|estimat\w*|approximat\w*|guess\w*|forecast\w*|expected) (?:[\w'’-]+ ){{0,4}}?{_AMOUNTS}"
     r"|(?:price|cost|demand|age|sales|consumption|yield|temperature) (?:predict|estimat|forecast|model)\w*)\b"
 )
 _HOW = re.compile(
-    r"\b(?:care|matter|know|sure|mind|tell|see) (?:about )?how (?:much|many|long|far|old|big)\b|\bhow (?:big|large)\b"
+    r"\b(?:care|matters?|sure|mind|(?:n['’]t|not) (?:know|tell|see)) (?:about )?how (?:much|many|long|far|old|big)\b|\bhow (?:big|large)\b"
 )
 _DOMAINS: dict[str, re.Pattern[str]] = {
     "image": re.compile(
         r"\b(?:images?|imagery|pictures?|pics?|pix|photos?|fotos?|photograph\w*|snaps?|snapshots?|selfies|x[\s-]?rays?|radiographs?|micrographs?|camera|webcam"
-        r"|screenshots?|scans|satellite tiles|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?"
+        r"|screenshots?|stills|cctv|scans|satellite tiles|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?"
         r"|sketches|handwritten|pixels?|vision|visual(?:ly)?|video frames?|frames)\b"
     ),
     "text": re.compile(
         r"\b(?:texts?|reviews?|messages?|msgs?|dms|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?|posts?|articles?"
-        r"|headlines?|documents?|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
+        r"|headlines?|documents?|docs|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
         r"|poems?|lyrics|captions|descriptions|subject lines|titles|quer(?:y|ies)|transcripts?|letters|essays?|news"
         r"|paragraphs?|spam|sentiment|tone)\b"
     ),

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 MEDIA = (
     r"(?:images?|imagery|pictures?|pics?|pix|photos?|fotos?|photographs?|snaps?|snapshots?|shots?|scans?|frames?"
-    r"|x-?rays?|radiographs?|micrographs?|screenshots?|thumbnails?|selfies?|drawings?|sketches|tiles?|texts?|reviews?"
-    r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?"
-    r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news)"
+    r"|x-?rays?|radiographs?|micrographs?|screenshots?|stills?|thumbnails?|selfies?|drawings?|sketches|tiles?|texts?|reviews?"
+    r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?|docs"
+    r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news"
+    r"|lyrics|poems?|captions?|descriptions?|feedback|complaints letters|ads?|requests)"
 )
 """Pictures and texts."""
 DATA_NOUNS = (
@@ -19,7 +20,7 @@ DATA_NOUNS = (
     r"|channels?|dimensions?|coordinates?|directions?|values?|spreadsheets?|clips?|videos?|camera|webcam)"
 )
 CLASS_NOUNS = (
-    r"(?:class(?:es)?|categor(?:y|ies)|labels?|kinds?|types?|groups?|species|options?|outcomes?|answers?"
+    r"(?:class(?:es)?|categor(?:y|ies)|labels?|kinds?|sorts?|types?|groups?|species|options?|outcomes?|answers?"
     r"|buckets?|grades?|levels?|departments?|topics?|intents?|moods?|sentiments?|defects?|faults?)"
 )
 ATTRIBUTES = (
@@ -30,9 +31,21 @@ ATTRIBUTES = (
 COLUMN_NOUNS = (
     rf"(?:{ATTRIBUTES[3:-1]}|sensor|measurements?|readings?|files?|sources?|sites?|machines?|limits?|requirements?"
     r"|constraints?|conditions?|specs?|budget|runtime|background|context|tasks?|goal|idea|todo|need|wish(?:es)?"
-    r"|hardware|os|ram|pi|cpu|gpu|python|metrics?|deploy\w*|tools?|stack)"
+    r"|hardware|os|team|people|members|ingredients|steps|contact|users|countries|cities|offices|details|facts|points|questions"
+    r"|data|tables?|csvs?|records?|rows?|spreadsheets?|profiles?|properties|ram|pi|cpu|gpu|python|metrics?|deploy\w*|tools?|stack)"
 )
 """What is listed after these is no classes."""
+ASPECTS = (
+    r"(?:sentiment|mood|tone|class|category|label|type|kind|quality|condition|status|state|priority|severity|urgency|topic"
+    r"|rating|verdict|result|outcome|side)"
+)
+"""What goes before labels without being one: "sentiment positive or negative"."""
+ADJECTIVE = (
+    r"(?:(?:un|in|ir|im|non-?)\w+|\w+(?:ed|ive|al|ous|ful|less|able|ible|ic|ent|ant|ish|en)|good|bad|poor|fair|great|sick"
+    r"|ill|healthy|ripe|fresh|rotten|clean|dirty|wet|dry|real|fake|true|false|safe|full|empty|open|new|old|high|low|hot"
+    r"|cold|big|small|large|loud|quiet|happy|sad|angry|faulty|worn|whole|male|female|left|right|fine|ok|okay|hard|soft"
+    r"|easy|rude|polite|urgent|formal|adult|young|dead|alive|live|weak|strong|risky|sharp|blurry|smooth|rough)"
+)
 _NEVER_TEXT = """
 int8 int4 fp16 fp32 fp8 bf16 float16 float32 opset onnx safetensors tflite onnxruntime ort mae rmse mse mape r2 auc roc f1
 quantized quantised unquantized unquantised accuracy acc latency classification regression classifier regressor detector
@@ -40,12 +53,13 @@ so not better worse more less higher lower later earlier sooner fewer faster slo
 newer older up again even and or he she him her his hers they them w wo i o km kmh h kg ha cm mm m g l ml mb kb gb ms s
 sec second seconds minute minutes hour hours days weeks months years today tomorrow yesterday once twice
 one two three four five six seven eight nine ten dozen hundred thousand a model models thread threads core cores
-thanks please regards cheers maybe perhaps whatever something someone whichever nothing anything tabular csv
+thanks please regards cheers maybe perhaps whatever something someone whichever anything tabular csv
+table tables spreadsheet spreadsheets database file files row rows column columns data out ram memory
 me us you it that this these those which what who there here them wait wrong
 """
 _NEVER = frozenset(_NEVER_TEXT.split())
 _RARELY_TEXT = """
-jpg jpeg png gif bmp tif tiff webp svg pdf tsv json jsonl xml yaml xlsx xls excel parquet txt html docx zip wav mp3
+doc jpg jpeg png gif bmp tif tiff webp svg pdf tsv json jsonl xml yaml xlsx xls excel parquet txt html docx zip wav mp3
 mp4 avi android ios iphone ipad linux windows macos mac ubuntu debian chrome firefox safari edge browser browsers
 cpu gpu tpu npu ram flash disk arm x86 x64 raspberry pi jetson arduino esp32 stm32 laptop laptops desktop server
 servers phone phones smartphone smartphones tablet tablets cloud python java javascript typescript go rust swift kotlin
