@@ -157,6 +157,8 @@ def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
 
 def _lower(text: str) -> str:
     """The text in lower case, at the same length."""
+    if len(text.lower()) == len(text):
+        return text.lower()
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 

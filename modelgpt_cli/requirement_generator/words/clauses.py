@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _SENTENCE_END = re.compile(
-    r"[;!?\n]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)(?<!\bvs)(?<!\babs)(?<!\be\.g)(?<!\bi\.e)\.(?=\s|$)|\s[-–—]+\s"
+    r"[;!?\n]|(?<!\bmax)(?<!\bmin)(?<!\bca)(?<!\bapprox)(?<!\bbal)(?<!\bacc)(?<!\bvs)(?<!\babs)(?<!\be\.g)(?<!\bi\.e)\.(?=\s|$)|\s[-–—]+\s"
     r"|[\s,]+(?:but|however|whereas|although|though|yet|as long as|so long as|provided|except that)\b"
 )
 _CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as for|which|where)\b")
@@ -54,6 +54,7 @@ _WISH = (
     r"|nice to have|would love|i'd love|we'd love|dream|a bonus|bonus points|even better|better still|best case"
     r"|stretch|one day|eventually|some day|in (?:a )?later|next version|in the future|optional(?:ly)?)\b"
 )
+_TOO_MUCH = r"(?: [\w-]+){0,2} (?:is|was|are|were|would be|seems?) (?:far |much |way |a bit )?(?:too\b|not (?:ok|okay|acceptable))"
 _GUESS = r"\b(?:guess|doubt|not sure|no idea|might|wonder(?:ing)?|heard|supposedly|\w+ says it)\b"
 CORRECTED = re.compile(
     r"(?:no,|\b(?:no wait|wait|sorry|actually|correction|make that|scratch that|i mean(?:t)?|rather|on second thought"
@@ -63,7 +64,7 @@ _REFUSED = re.compile(
     r"\b(?:(?:do|does|did|is|are|am|was|would)(?:n['’]?t| not)|i['’]m not|we['’]re not|never) (?:really |even |actually )?(?:want|need|have to|use|after|ask"
     r"|look|interested|trying|going to|about|care|mean)\b|\b(?:don['’]?t|do not|never) (?=classif|sort|predict|forecast|regress|detect)|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
     r" (?:about )?(?:an? |the |any )?(?=(?:[\w-]+ ){0,2}?(?:classif|regress|forecast|predict|picture|image|photo|text"
-    r"|table|spam|detect|sort))|\bno (?:need (?:for|to)\b|more\b|(?=(?:regress|classif|forecast|detect)))"
+    r"|table|spam|detect|sort))|\bno (?:need (?:for|to)\b|(?=(?:regress|classif|forecast|detect)))"
     r"|(?:^|[.;!?,] )not (?:an? |the )?(?=(?:[\w-]+ )?(?:classif|regress|forecast|picture|image|photo|text|table|spam|detect"
     r"|sort))|\b(?:rather than|instead of|nothing to do with)\b",
     re.IGNORECASE,
@@ -121,6 +122,8 @@ class Clauses:
         before, after = self.before(start), self.after(end)
         if re.search(_NEED_NOT, before) or re.search(rf"^[^,]{{0,40}}?{_NOT_AFTER}", after):
             return "it is said that this need not be so"
+        if not bound and re.match(_TOO_MUCH, after):
+            return "it is said to be too much"
         following = self.text[end : self.sentence(start)[1]]
         if (
             re.search(_WISH, before)

@@ -39,7 +39,7 @@ _UNKNOWN = re.compile(
     r"|mnn|executorch|pmml|int[\s-]?4|4[\s-]bits?|bfloat16|bf16|fp8)\b"
 )
 _NO = re.compile(
-    r"\b(?:not|no|without|never|rather than|instead of|avoid|nor|than|anything but) (?:an? |the |in |to |as |use )*$"
+    r"\b(?:not|no|neither|without|never|rather than|instead of|avoid|nor|than|anything but) (?:an? |the |in |to |as |use )*$"
     r"|n['’]t (?:(?!but\b)\w+ ){0,3}$"
 )
 _WHAT = re.compile(r"\b(?:photos?|images?|pictures?|data|recordings?|audio|inputs?|scans?)\b[^,.;]*$")

@@ -49,17 +49,17 @@ _OUT_OF = re.compile(r" (?:[a-z]+ ){0,2}?(?:out of|in|of)(?: every)? ")
 _RANGE = re.compile(r" ?(?:-|–|—|to|and|\.\.\.?) ?$")
 
 _FILLER = (
-    r"(?:[\s:=(]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say|its?|like"
+    r"(?:[\s:=($€£]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say|its?|like"
     r"|approximately|approx\.?)(?![\w-])|~)*$"
 )
 _NOUNS = r"(?:[\s-]+(?!than\b)[a-z][\w-]*){0,4}?"
 _BOUNDS: dict[Bound, str] = {
-    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier) (?:[\w-]+ )?than|\bunder|\bbelow|\bbeneath"
+    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier) (?:[\w-]+ )?th[ae]n\b|\bunder|\bbelow|\bbeneath"
     r"|\bup to|\bat (?:the )?(?:very )?most|\bat max(?:imum)?\.?|\bwithin|\binside|< ?=?|≤|=<|⩽"
     rf"|\b(?:max(?:imum|imal|imally)?\.?|limit(?:ed)?|cap(?:ped)?|ceiling|budget|upper bound|restricted){_NOUNS}"
     r"|\b(?:fit|fits|fitting|squeeze[ds]?|squeezing|cram\w*|run|runs|running|live|lives) (?:with)?in(?:to)?"
     r"|\b(?:fit|fits)(?: on)?|\bsub(?=[\s-])-?",
-    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier) (?:[\w-]+ )?than"
+    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier) (?:[\w-]+ )?th[ae]n\b"
     r"|\bat (?:the )?(?:very )?least|\bat min(?:imum)?\.?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond|\bpast|> ?=?|≥|=>"
     r"|⩾|\bupwards? of"
     rf"|\b(?:min(?:imum|imal|imally)?\.?|lower bound|floor){_NOUNS}|\bnorth of",
@@ -87,7 +87,7 @@ _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
     "about": re.compile(r" ?(?:or so\b|-?ish\b|give or take|more or less)"),
 }
 _NOT = re.compile(
-    r"(?:\bno|\bnot(?! only)|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
+    r"(?:\bno|\bnot(?! only)|n['’]t|\b(?:ca|wo|do|does|should|must|could)nt|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
     r"|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?: (?:(?!but\b)[\w-]+)){0,4} ?$"
 )
 _TOO = re.compile(

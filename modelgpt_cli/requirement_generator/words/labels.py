@@ -45,6 +45,8 @@ _ANNOUNCED = re.compile(
     rf"|({_COUNT}) {CLASS_NOUNS}(?: of [\w-]+)? (?:into|as) $",
     re.IGNORECASE,
 )
+_CLASSES = re.compile(rf"({_COUNT})[ -](?:class(?:es)?|categories|labels)\b()", re.IGNORECASE)
+_NO_COUNT = re.compile(r"(?:most|least|than|to|about|around|roughly|or|under|over|max\.?|min\.?|the|other|not|no) $", re.IGNORECASE)
 """So many of something, right before the list of them."""
 
 _LEADS: dict[str, list[str]] = {
@@ -80,7 +82,7 @@ _LEADS: dict[str, list[str]] = {
     ],
     # A sentence of its own, or what could be anything.
     "loose": [
-        r"(?:^|[.:;!?] |\b(?:is|are) (?:it|this|that|they|these|those|the \w+) |\beither "
+        r"(?:^|[.:;!?] |\b(?:is|are) (?:it|this|that|they|these|those|the \w+) (?:about )?|\beither "
         r"|, (?=[\w-]+ or [\w-]+ ?(?:[?!.;]|$)))",
         r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?"
         r"|identif(?:y|ies)) (?:with |either )?",
@@ -177,9 +179,9 @@ def _told_apart(text: str) -> Fact | None:
 
 
 def stated_count(text: str, fact: Fact) -> tuple[int, int, int] | None:
-    """How many classes are said to follow, right before the list, and where that is said."""
-    match = _ANNOUNCED.search(text[: fact.start])
-    if match is None:
+    """How many classes are said to be in the list, and where that is said."""
+    match = _ANNOUNCED.search(text[: fact.start]) or _CLASSES.search(text)
+    if match is None or _NO_COUNT.search(text[: match.start()]):
         return None
     place = 1 if match[1] else 2
     word = match[place].lower()
@@ -205,7 +207,7 @@ def _list_at(text: str, match: re.Match[str], strength: str) -> Fact | Unclear |
     if _OPEN.match(text, end) or _SAMPLE.search(text[: match.end()]) or _SAMPLE.search(text[:start]):
         return Unclear(start, end, "the list of classes is open")
     items = _clean(items)
-    return Fact("classes", tuple(items), start, end) if are_labels(items) else None
+    return Fact("classes", tuple(items), start, end) if are_labels(items, text) else None
 
 
 def _is_list(text: str, match: re.Match[str], strength: str, items: list[str], place: tuple[int, int], joined: str) -> bool:

@@ -28,7 +28,7 @@ _CUT = re.compile(
 )
 _COMMA = re.compile(r",(?!\d)|(?<!\d),")
 _JOINT = re.compile(
-    r"(?P<slash>(?<=[^\s/])/(?=[^\s/]))|\s*(?P<bar>\||\s/\s?|/\s)\s*|[\s,]+(?P<vs>vs\.?|versus|against)(?=\s)\s+"
+    r"(?P<slash>(?<=[^\s/|])[/|](?=[^\s/|]))|\s*(?P<bar>\||\s/\s?|/\s)\s*|[\s,]+(?P<vs>vs\.?|versus|against)(?=\s)\s+"
     r"|-(?P<hyphen>vs|or)\.?-|(?:^|(?<=\s))(?P<or>or)\s+(?:else\s+)?",
     re.IGNORECASE,
 )
@@ -54,15 +54,21 @@ _PLACES = frozenset(("with", "in", "by", "from", "on", "at", "using", "via", "wi
 """What stands before a list of sources, devices or places."""
 _CHOOSERS_TEXT = """
 want wants need needs output outputs return returns answer answers assign assigns give gives show shows
-is are be it they them this that these those as into between of either whether if one each say says predict predicts
+is are be it they them this that these those as into between of about either whether if one each say says predict predicts
 classify sort label labels detect recognise recognize identify flag grade grades tag mark to be
 """
 _CHOOSERS = frozenset(_CHOOSERS_TEXT.split())
 """What may stand before a list that "or" joins."""
+_BACKGROUND = re.compile(
+    r"\b(?:stack|tools?|toolchain|frameworks?|supports?|supported|platforms?|written in|built (?:with|in|on)|available (?:in|on"
+    r"|for)|runs? on|works? (?:with|on|in)|(?:we|they|i|app|site|website) (?:\w+ )?uses?|database|versions?|based in|offices)\b",
+    re.IGNORECASE,
+)
+"""What is told of tools, places and versions, not of classes."""
 _TOKEN = re.compile(r"\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|[^\W_][\w+&.'’°-]*(?<![.'’])")
 _PLAIN = re.compile(r"[\s\"“”\w+&.'’°-]*")
 _OPEN = re.compile(r"\b(?:etc|and so on|and others|and more|among others|or so|e\.?g|for example|such as|like)\b|\.\.\.|…")
-_CLASSIFIERS = rf"(?:(?:class?if|categor|recogni|detect|diagnos|filter|sort|triag|rout|label)\w*|{CLASS_NOUNS})"
+_CLASSIFIERS = rf"(?:(?:class?if|categor|recogni|detect|diagnos|filter|sort|triag|rout|label)\w*|{CLASS_NOUNS}|{ASPECTS})"
 _MOST_WORDS = 3
 
 
@@ -129,7 +135,7 @@ def _pieces(text: str, segment: _Span) -> Iterator[_Span]:
 
 def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]]) -> tuple[int, Listed] | None:
     """The phrases that slashes, bars, "vs" or "or" join in a piece, with the short pieces before an "or"."""
-    kinds = {"or" if (m["hyphen"] or "").lower() == "or" else str(m.lastgroup) for m in joints}
+    kinds = {str(m.lastgroup) for m in joints}
     piece = pieces[i]
     parts = [_Span(a, b) for a, b in _between(piece, joints) if text[a:b].strip()]
     first = i
@@ -147,6 +153,8 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
         return None
     spans = [head, *parts[1:-1], tail]
     if "or" in kinds and not _chosen(cut, after):
+        return None
+    if "vs" not in kinds and _BACKGROUND.search(text[pieces[0].start : piece.end]):
         return None
     if ("vs" not in kinds and cut in _PLACES) or re.fullmatch(ATTRIBUTES, cut):
         return None
@@ -180,7 +188,7 @@ def _row(text: str, segment: _Span, pieces: list[_Span]) -> Listed | None:
         "dash": media is not None,
         "open": re.fullmatch(_CLASSIFIERS, noun) is not None,
         "stop": re.match(rf": ?(?:[\w-]+ )?{MEDIA}\b", text[segment.end :], re.IGNORECASE) is not None
-        or re.search(rf"(?:^|[,;] ?)(?:[\w-]+ )?{MEDIA};\s*$", text[: segment.start], re.IGNORECASE) is not None,
+        or re.search(rf"\b{MEDIA};\s*$", text[: segment.start], re.IGNORECASE) is not None,
     }
     if not named[segment.opener]:
         return None
@@ -301,7 +309,7 @@ def _even(items: list[str], tight: bool) -> list[str]:
 
 def _listed(text: str, items: list[str], start: int, end: int) -> Listed | None:
     """The list, unless one of its items can't be a label."""
-    if not are_labels(items):
+    if not are_labels(items, text):
         return None
     found = Listed(tuple(items), start + len(text[start:end]) - len(text[start:end].lstrip()), end)
     around = text[end : end + 20].lower() + " " + text[max(0, start - 16) : start].lower()

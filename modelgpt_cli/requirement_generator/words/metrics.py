@@ -20,7 +20,7 @@ _METRICS: dict[str, str] = {
     "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
-    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+acc(?:uracy)?\b|\b(?:mean"
+    "balanced_accuracy": r"\b(?:balanced|bal\.?|class[\s-]averaged|macro)[\s-]+acc(?:uracy)?\b|\b(?:mean"
     r"|average) (?:per[\s-]class|class) accuracy\b",
     "f1": r"\b(?:macro[\s-]*(?:averaged? )?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score"
     r"|measure)\b",
@@ -37,7 +37,7 @@ _METRICS: dict[str, str] = {
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
-    r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
+    r"(?:[\s:=()<>≥≤~+$€£]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
     r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
     r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
     r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"

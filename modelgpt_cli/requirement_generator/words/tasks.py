@@ -14,7 +14,7 @@ _CLASSIFY = re.compile(
     r"|category|species|one|department|team)|(?:kind|type|species|category|breed) of\b|spam|diagnos\w+|sentiment"
     r"|detect(?:s|ing|or|ion)?|recogni[sz]\w+|identif\w+|flag(?:s|ging)?\b|label(?:l?s|led|ling)?\b"
     r"|yes[\s/-]+(?:or[\s-]+)?no|y/n|anomal(?:y|ies|ous)|know \w+ (?:\w+ )?from |true or false|(?:two|multi|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
-    r"|decid\w*|checks?|see|find out|figure out|determine) (?:\w+ )?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*"
+    r"|decid\w*|checks?|see|find out|figure out|determine) (?:[\w-]+ ){0,5}?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*"
     r"|defective|\w+ or not\b(?! to)|(?:pick|filter)(?:s|ing|ed)? (?:out|those)\b|separat\w+ [^.;]{0,30}?\bfrom|will \w+ or not|is it an?\b)"
 )
 _AMOUNTS = (
@@ -43,7 +43,7 @@ _DOMAINS: dict[str, re.Pattern[str]] = {
     ),
     "text": re.compile(
         r"\b(?:texts?|reviews?|messages?|msgs?|dms|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?|posts?|articles?"
-        r"|headlines?|documents?|docs|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
+        r"|headlines?|documents?|docs|abstracts?|chats?|sms|postings?|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
         r"|poems?|lyrics|captions|descriptions|subject lines|titles|quer(?:y|ies)|transcripts?|letters|essays?|news"
         r"|paragraphs?|spam|sentiment|tone)\b"
     ),

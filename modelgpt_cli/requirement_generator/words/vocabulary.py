@@ -9,7 +9,7 @@ MEDIA = (
     r"(?:images?|imagery|pictures?|pics?|pix|photos?|fotos?|photographs?|snaps?|snapshots?|shots?|scans?|frames?"
     r"|x-?rays?|radiographs?|micrographs?|screenshots?|stills?|thumbnails?|selfies?|drawings?|sketches|tiles?|texts?|reviews?"
     r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?|docs"
-    r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news"
+    r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news|postings?"
     r"|lyrics|poems?|captions?|descriptions?|feedback|complaints letters|ads?|requests)"
 )
 """Pictures and texts."""
@@ -37,7 +37,7 @@ COLUMN_NOUNS = (
 """What is listed after these is no classes."""
 ASPECTS = (
     r"(?:sentiment|mood|tone|class|category|label|type|kind|quality|condition|status|state|priority|severity|urgency|topic"
-    r"|rating|verdict|result|outcome|side)"
+    r"|rating|verdict|result|outcome|side|stage|phase|emotion|activity|gesture|style|language)"
 )
 """What goes before labels without being one: "sentiment positive or negative"."""
 ADJECTIVE = (
@@ -66,10 +66,14 @@ servers phone phones smartphone smartphones tablet tablets cloud python java jav
 c c++ c# r matlab julia docker kubernetes aws azure gcp pytorch tensorflow keras sklearn scikit-learn jax coreml
 precision recall speed memory size monday tuesday wednesday thursday friday saturday sunday
 train test training testing val validation eval input output inputs outputs batch offline online cameras drones
-english german french spanish italian dutch portuguese polish russian turkish chinese japanese korean arabic hindi
-swedish danish norwegian finnish greek canon nikon sony
+canon nikon sony
 """
-_RARELY = frozenset(_RARELY_TEXT.split())
+_LANGUAGES_TEXT = """
+english german french spanish italian dutch portuguese polish russian turkish chinese japanese korean arabic hindi
+swedish danish norwegian finnish greek
+"""
+LANGUAGES = frozenset(_LANGUAGES_TEXT.split())
+_RARELY = frozenset(_RARELY_TEXT.split()) | LANGUAGES
 """Labels only beside others that are none of these: "rust, mildew, healthy"."""
 _FIGURE = re.compile(
     r"\d\s?(?:%|[kmg]i?b\b|ms\b|s\b|k\b|x ?\d|px\b|dpi\b|mp\b|fps\b|million|bits?\b)|\d{3}"
@@ -79,11 +83,16 @@ _FIGURE = re.compile(
 )
 
 
-def are_labels(items: Sequence[str]) -> bool:
-    """Whether items may be classes: no figures, metrics or nouns of data, and not for the most part devices or formats."""
+def are_labels(items: Sequence[str], text: str = "") -> bool:
+    """Whether items may be classes: no figures or metrics, and not for the most part devices, formats or nouns of data.
+
+    Languages may be where `text`, all that is said, speaks of one.
+    """
     low = [item.lower() for item in items]
     if len({*low}) < 2 or any(_is_none(item) for item in items):
         return False
+    if all(item in LANGUAGES for item in low):
+        return re.search(r"\blanguage\b", text, re.IGNORECASE) is not None
     return 2 * sum(item in _RARELY or re.fullmatch(DATA_NOUNS, item) is not None for item in low) <= len(low)
 
 
