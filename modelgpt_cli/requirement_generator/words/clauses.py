@@ -15,7 +15,7 @@ _CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as fo
 _ASKED = (
     r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve) to|got to|goal|target|aim"
     r"|i'd like|we'd like|would like|expect|(?:can|may|could) (?:only )?(?:be|have|weigh|take|use|cost)\b|(?:asked|called) for|demand|insist|no more|at least|at most|(?:will|would) do|(?:is"
-    r"|are|would be|be) (?:fine|enough|plenty|ok|okay|happy|content)|live with|spare|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
+    r"|are|would be|be) (?:fine|enough|plenty|ok|okay|acceptable)|(?:we|i)(?:['’]d| would) be (?:happy|content|glad)|live with|spare|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
     r"|\bfor the new|\bnow (?:we|i|it)\b)"
 )
 _ANOTHERS = (
@@ -62,7 +62,7 @@ CORRECTED = re.compile(
 )
 _REFUSED = re.compile(
     r"\b(?:(?:do|does|did|is|are|am|was|would)(?:n['’]?t| not)|i['’]m not|we['’]re not|never) (?:really |even |actually )?(?:want|need|have to|use|after|ask"
-    r"|look|interested|trying|going to|about|care|mean)\b|\b(?:don['’]?t|do not|never) (?=classif|sort|predict|forecast|regress|detect)|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
+    r"|look|interested|trying|going to|about|care|mean|matter)\b|\b(?:don['’]?t|do not|never) (?=classif|sort|predict|forecast|regress|detect)|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
     r" (?:about )?(?:an? |the |any )?(?=(?:[\w-]+ ){0,2}?(?:classif|regress|forecast|predict|picture|image|photo|text"
     r"|table|spam|detect|sort))|\bno (?:need (?:for|to)\b|(?=(?:regress|classif|forecast|detect)))"
     r"|(?:^|[.;!?,] )not (?:an? |the )?(?=(?:[\w-]+ )?(?:classif|regress|forecast|picture|image|photo|text|table|spam|detect"
@@ -131,6 +131,8 @@ class Clauses:
             or re.match(rf" ?, ?{_WISH} ?(?:$|[,.])", following)
         ):
             return "it is a wish, not a limit"
+        if re.search(r"\b(?:first|originally|initially|before) (?:wanted|asked|thought|said|planned|hoped)\b", before):
+            return _ANOTHER
         if re.search(_GUESS, before) and not re.search(_ASKED, before):
             return "it is a guess, not a limit"
         return "" if bound in ("good", "bad") else self._anothers(start, end)

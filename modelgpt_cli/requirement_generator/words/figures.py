@@ -192,7 +192,7 @@ def _with_unit(text: str, number: Number) -> Figure:
             if match:
                 value = number.value * _factor(kind, match)
                 return Figure(number.start, number.end, value, value, kind, plain=number.value, part=number.part)
-        if match is None or (kind == "flops" and match["what"].startswith("mac") and not match["flops"]):
+        if match is None or (kind == "flops" and match["what"].startswith("mac") and not match["flops"] and number.value < 1000):
             continue
         letter = (match["scale"] or "") if kind == "number" else ""
         value = number.value * _factor(kind, match)

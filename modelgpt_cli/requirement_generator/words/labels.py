@@ -76,7 +76,7 @@ _LEADS: dict[str, list[str]] = {
         r"\b(?:whether|if) (?:[\w'’-]+ ){0,5}?(?:is|are|was|were|shows?|contains?|means?|sounds?|looks?|goes to"
         r"|belongs? to) (?:(?:going to be|likely|about|probably) )?(?:an? |the )?(?:either )?",
         r"\b(?:whether|if) (?:it|he|she|they|that|there|this|who)['’](?:s|re) ",
-        r"\b(?:whether|if) (?:(?:the|an?|my|our|this) )?[\w-]+ (?=[\w-]+, [\w-]+,? or )",
+        r"\b(?:whether|if) (?:(?:the|an?|my|our|this) )?[\w-]+ (?=[\w-]+, [\w-]+,? or |[\w-]+s or [\w-]+s\b)",
         r"\b(?:know|say|see|decide|tells?(?: \w+)?|says?)(?: that)? (?:it['’]s|it is|they are|they['’]re) (?=.{3,60}\bor\b)",
         r"\bis (?:this|that|the|an?) [\w-]+ (?:an? )?(?=[\w-]+(?: [\w-]+)?(?: ?, ?[\w-]+(?: [\w-]+)?)*,? or\b)",
     ],
@@ -270,7 +270,7 @@ def _clean(items: list[str]) -> list[str]:
         items = items[1:]  # "chest x-rays, ill or healthy"
     words = items[-1].split()
     if len(words) > 1 and words[-1].lower() in ("ones", "one"):
-        items = [re.sub(rf" {DATA_NOUNS}$", "", item, flags=re.IGNORECASE) for item in [*items[:-1], " ".join(words[:-1])]]
+        items = [re.sub(rf" (?:{DATA_NOUNS}|ones?)$", "", item, flags=re.IGNORECASE) for item in [*items[:-1], " ".join(words[:-1])]]
     elif len(words) > 1:
         alone = all(len(item.split()) == 1 for item in items[:-1])
         shared = re.fullmatch(DATA_NOUNS, words[-1], re.IGNORECASE) or (

@@ -54,13 +54,13 @@ _PLACES = frozenset(("with", "in", "by", "from", "on", "at", "using", "via", "wi
 """What stands before a list of sources, devices or places."""
 _CHOOSERS_TEXT = """
 want wants need needs output outputs return returns answer answers assign assigns give gives show shows
-is are be it they them this that these those as into between of about either whether if one each say says predict predicts
+is are be it they them this that these those as into between of about either whether if one each say says see sees tell tells mean means know decide decides predict predicts
 classify sort label labels detect recognise recognize identify flag grade grades tag mark to be
 """
 _CHOOSERS = frozenset(_CHOOSERS_TEXT.split())
 """What may stand before a list that "or" joins."""
 _BACKGROUND = re.compile(
-    r"\b(?:stack|tools?|toolchain|frameworks?|supports?|supported|platforms?|written in|built (?:with|in|on)|available (?:in|on"
+    r"\b(?:stack|tools|toolchain|frameworks?|supports?|supported|platforms?|written in|built (?:with|in|on)|available (?:in|on"
     r"|for)|runs? on|works? (?:with|on|in)|(?:we|they|i|app|site|website) (?:\w+ )?uses?|database|versions?|based in|offices)\b",
     re.IGNORECASE,
 )
@@ -149,16 +149,19 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
         return None
     head, cut = _head(text, parts[0])
     tail, after = _tail(text, parts[-1])
+    of_data = tail is not None and re.match(rf" {DATA_NOUNS}\b", text[tail.end :], re.IGNORECASE) is not None
     if head is None or tail is None or not all(_is_phrase(text, part) for part in parts[1:-1]):
         return None
     spans = [head, *parts[1:-1], tail]
     if "or" in kinds and not _chosen(cut, after):
         return None
+    if "or" in kinds and len(_words(text, head).split()) > 2 and all(" " not in _words(text, s) for s in spans[1:]):
+        return None  # "the users speak English or French"
     if "vs" not in kinds and _BACKGROUND.search(text[pieces[0].start : piece.end]):
         return None
     if ("vs" not in kinds and cut in _PLACES) or re.fullmatch(ATTRIBUTES, cut):
         return None
-    items = _even([_words(text, span) for span in spans], tight=kinds <= {"slash", "hyphen"})
+    items = _even([_words(text, span) for span in spans], tight=of_data or kinds <= {"slash", "hyphen"})
     if cut and re.fullmatch(r"[\w-]+s [\w-]+", items[0]) and not any(" " in item for item in items[1:]):
         items[0] = items[0].split()[1]  # "grade apples A, B or C"
     if {"or", "vs"} & kinds and " " not in items[0] and re.fullmatch(rf"(?i:{ADJECTIVE} \w+)", items[-1]):
@@ -186,7 +189,7 @@ def _row(text: str, segment: _Span, pieces: list[_Span]) -> Listed | None:
         "arrow": True,
         "colon": True,
         "dash": media is not None,
-        "open": re.fullmatch(_CLASSIFIERS, noun) is not None,
+        "open": re.fullmatch(_CLASSIFIERS, noun) is not None or (media is not None and noun.endswith("s")),
         "stop": re.match(rf": ?(?:[\w-]+ )?{MEDIA}\b", text[segment.end :], re.IGNORECASE) is not None
         or re.search(rf"\b{MEDIA};\s*$", text[: segment.start], re.IGNORECASE) is not None,
     }
@@ -205,8 +208,12 @@ def _row(text: str, segment: _Span, pieces: list[_Span]) -> Listed | None:
         # Anything may be listed after a colon: of classes there are some, or they have a word in common.
         alike = len({item.split()[-1] for item in items}) == 1 and all(" " in item for item in items)
         whole = end == segment.end or re.match(r",? ?(?:[<>≤≥]|[\d.]+ ?[a-z%])", text[end:])
-        if not alike and (len(items) < 3 or not whole or not re.fullmatch(rf"\w+s|{DATA_NOUNS}", noun)):
+        title = re.search(r"(?:^|[.;!?])([^.;!?:,]*):\s*$", text[: segment.start])
+        short = title is not None and _is_phrase(text, _Span(*title.span(1)))
+        if not alike and (len(items) < 3 or not whole or not (short or re.fullmatch(rf"\w+s|{DATA_NOUNS}", noun))):
             return None
+    if segment.opener == "open" and (len(items) < 3 or end != segment.end):
+        return None
     return _listed(text, items, segment.start, end) if len(items) > 1 else None
 
 
@@ -243,6 +250,8 @@ def _is_phrase(text: str, span: _Span) -> bool:
     """Whether a stretch is one to three words that say what something is."""
     words = text[span.start : span.end].split()
     words = words[1:] if words and words[0].lower() in ("a", "an", "the", "not", "no", "very", "is", "are") else words
+    if len(words) == 1 and words[0].lower() in ("done", "on", "off", "up", "down", "out", "for", "against"):
+        return True
     if words and words[-1].lower() in _NOUNS_TOO:
         words = [*words[:-1], "thing"]
     alone = not any(word.lower() in _STOP and not word.isupper() for word in words)
@@ -278,6 +287,8 @@ def _tail(text: str, span: _Span) -> tuple[_Span | None, str]:
             continue
         if word in _STOP and not token[0].isupper() and not (not kept and word in ("no", "not", "very")):
             after = word
+            break
+        if kept and re.fullmatch(DATA_NOUNS, word):
             break
         kept.append(token)
     no = len(kept) == 2 and kept[0][0].lower() in ("no", "not")

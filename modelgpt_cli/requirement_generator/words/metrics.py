@@ -20,7 +20,7 @@ _METRICS: dict[str, str] = {
     "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
-    "balanced_accuracy": r"\b(?:balanced|bal\.?|class[\s-]averaged|macro)[\s-]+acc(?:uracy)?\b|\b(?:mean"
+    "balanced_accuracy": r"\b(?:balanced|bal\.?|class[\s-]averaged|macro)[\s-]+acc(?:uracy\b|\.|\b)|\b(?:mean"
     r"|average) (?:per[\s-]class|class) accuracy\b",
     "f1": r"\b(?:macro[\s-]*(?:averaged? )?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score"
     r"|measure)\b",
@@ -32,7 +32,7 @@ _METRICS: dict[str, str] = {
     "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
     "error": r"\b(?:error rate|err\b|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
-    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
+    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc\.?|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
     r"|hit rate|success rate)\b",
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")

@@ -54,16 +54,17 @@ _OBJECTS: dict[Object, str] = {
     "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?"
     r"|jetson|nano|mcus?|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?"
     r"|cameras?|plcs?|gateways?|computers?|workstations?|tablets?|watch(?:es)?|drones?|cards?|ssds?|disks? drives?"
-    r"|routers?|hardware"
+    r"|routers?|hardware|apps?"
     r"|box(?:es)?|browsers?)\b",
     "store": r"\b(?:disk|flash|storage|rom|eeprom)\b",
     "model": r"\b(?:model|file size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
     r"|binary|download\w*|bundle|package|weigh\w*|weight|exported|deployable|checkpoint|solution"
-    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk|app)\b",
+    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk)\b",
 }
 _ALONE = re.compile(r"(?:and |with |in )?[\d.,]+ ?[kmg]i?b (?:of )?(?:peak )?(?:ram|memory)\W*")
 _WHOLE = re.compile(r" (?:out )?of (?:the|our|its|my|a total of)?(?: total)? ?[\d.,]+ ?[kmg]i?b (?:of )?(?:ram|memory)\b")
 _PART = re.compile(r"\d ?[kmg]i?b (?:out )?of (?:the|our|its|my|a total of)(?: total)? ?$")
+_HAVE = re.compile(r"\b(?:we|i|it|there) (?:have|has|got|is|are)(?: (?:got|only|just|still|about))* $|['’]ve (?:got )?$")
 _ON_CARD = re.compile(r" on (?:the|its|our) (?:(?:sd|memory) )?(?:card|disk|drive|device|phone)\b")
 _PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
@@ -195,6 +196,8 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
     if behind in ("data", "graphics", "model"):
         return behind
+    if not bounded and re.match(r" (?:of )?(?:\w+ )?(?:left|free|available)\b", tail) and _HAVE.search(lead):
+        return "device"
     if asked and _ON_CARD.match(tail):
         return "store"
     if not bounded and (behind == "device" or (ahead == "device" and not behind)):

@@ -37,7 +37,7 @@ _HOW = re.compile(
 )
 _DOMAINS: dict[str, re.Pattern[str]] = {
     "image": re.compile(
-        r"\b(?:images?|imagery|pictures?|pics?|pix|photos?|fotos?|photograph\w*|snaps?|snapshots?|selfies|x[\s-]?rays?|radiographs?|micrographs?|camera|webcam"
+        r"\b(?:images?|imgs?|imagery|pictures?|pics?|pix|photos?|fotos?|photograph\w*|snaps?|snapshots?|selfies|x[\s-]?rays?|radiographs?|micrographs?|camera|webcam"
         r"|screenshots?|stills|cctv|scans|satellite tiles|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?"
         r"|sketches|handwritten|pixels?|vision|visual(?:ly)?|video frames?|frames)\b"
     ),
@@ -94,6 +94,7 @@ def read_task(text: str, known: Collection[str]) -> str | None:
     known : collection of str
         Keys that are known: ``classes``, ``quality.mae``.
     """
+    text = re.sub(rf"\b{_TASK_WORDS} or (?:an? )?{_TASK_WORDS}\b", "", text)
     regress = _REGRESS.search(_HOW.sub(lambda match: " " * len(match[0]), text))
     classify = _CLASSIFY.search(text)
     plain = {m[0] for m in re.finditer(rf"\b{_TASK_WORDS}\b", text)}

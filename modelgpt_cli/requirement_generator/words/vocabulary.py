@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 MEDIA = (
-    r"(?:images?|imagery|pictures?|pics?|pix|photos?|fotos?|photographs?|snaps?|snapshots?|shots?|scans?|frames?"
+    r"(?:images?|imgs?|imagery|pictures?|pics?|pix|photos?|fotos?|photographs?|snaps?|snapshots?|shots?|scans?|frames?"
     r"|x-?rays?|radiographs?|micrographs?|screenshots?|stills?|thumbnails?|selfies?|drawings?|sketches|tiles?|texts?|reviews?"
     r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?|docs"
     r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news|postings?"
@@ -50,10 +50,10 @@ _NEVER_TEXT = """
 int8 int4 fp16 fp32 fp8 bf16 float16 float32 opset onnx safetensors tflite onnxruntime ort mae rmse mse mape r2 auc roc f1
 quantized quantised unquantized unquantised accuracy acc latency classification regression classifier regressor detector
 so not better worse more less higher lower later earlier sooner fewer faster slower larger smaller bigger above below
-newer older up again even and or he she him her his hers they them w wo i o km kmh h kg ha cm mm m g l ml mb kb gb ms s
+newer older up again even and or he she him her his hers they them w wo i o km kmh h kg ha cm mm g l ml mb kb gb ms s
 sec second seconds minute minutes hour hours days weeks months years today tomorrow yesterday once twice
 one two three four five six seven eight nine ten dozen hundred thousand a model models thread threads core cores
-thanks please regards cheers maybe perhaps whatever something someone whichever anything tabular csv
+thanks please regards cheers perhaps whatever something someone whichever anything tabular csv
 table tables spreadsheet spreadsheets database file files row rows column columns data out ram memory
 me us you it that this these those which what who there here them wait wrong
 """
