@@ -200,8 +200,10 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
         least = _is_least(key)
         kept = [fact for fact in said if fact.least == least]
         others = [fact for fact in said if fact.least != least]
-        for first, second in pairwise(kept):
-            if first.value != second.value and not clauses.corrected(first.end, second.start):
+        # What a later figure takes back contradicts nothing.
+        last = max((i for i, (a, b) in enumerate(pairwise(kept), 1) if clauses.corrected(a.end, b.start)), default=0)
+        for first, second in pairwise(kept[last:]):
+            if first.value != second.value:
                 raise _contradiction(text, key, first, second)
         for fact in others:
             if kept and _exclude(fact, kept[-1], least):

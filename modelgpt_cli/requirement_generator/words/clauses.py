@@ -14,16 +14,21 @@ _SENTENCE_END = re.compile(
 _CLAUSE_END = re.compile(r",\s|[()]|\s[/|+]\s|[\s,]+(?:while|because|since|as for|which|where)\b")
 _ASKED = (
     r"(?:\b(?:must|should|shall|needs?|want(?:s|ed)?|wish|require[sd]?|please|ha(?:s|ve) to|got to|goal|target|aim"
-    r"|i'd like|we'd like|would like|expect|(?:can|may|could) (?:only )?(?:be|have|weigh|take|use|cost)\b|(?:asked|called) for|demand|insist|no more|at least|at most|(?:will|would) do|(?:is"
-    r"|are|would be|be) (?:fine|enough|plenty|ok|okay|acceptable)|(?:we|i)(?:['’]d| would) be (?:happy|content|glad)|live with|spare|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
+    r"|i'd like|we'd like|would like|expect|(?:is|are) (?:the|our|my) (?:\w+ )?(?:limit|max(?:imum)?"
+    r"|min(?:imum)?|cap|ceiling|budget)|(?:can|may|could) (?:only )?(?:be|have|weigh|take|use|cost)\b|(?:asked"
+    r"|called) for|demand|insist|no more|at least|at most|(?:will|would) do|(?:is"
+    r"|are|would be|be) (?:fine|enough|plenty|ok|okay|acceptable)|(?:we|i)(?:['’]d| would) be (?:happy|content"
+    r"|glad)|live with|spare|suffic\w+)\b|\bthe new (?:one|model|version)|\bthis (?:one|time)"
     r"|\bfor the new|\bnow (?:we|i|it)\b)"
 )
 _ANOTHERS = (
     r"(?:\b(?:old|older|previous|prior|existing|legacy|former|outgoing|current|today's|present|competit(?:or"
     r"|ion)(?:'?s)?|vendor'?s?|supplier'?s?|last|first|other|another|big|large|cloud|teacher"
     r"|commercial) (?:[\w-]+ ){0,2}?(?:models?|ones?|systems?|solutions?|versions?|classifiers?|set-?up|approach"
-    r"|network|script|detectors?|tools?|services?|api|product|app|program|software|attempt|try|pipeline|team)\b|\b(?:predecessor"
-    r"|competitors?|incumbent|baseline|by hand|manually|humans?|(?:our|the) (?:staff|clerks?|people|experts?|operators?|workers?|employees?)|currently|previously|right now|at the moment|at present|used to|so far"
+    r"|network|script|detectors?|tools?|services?|api|product|app|program|software|attempt|try|pipeline|team)\b"
+    r"|\b(?:predecessor"
+    r"|competitors?|incumbent|baseline|by hand|manually|humans?|(?:our|the) (?:staff|clerks?|people|experts?"
+    r"|operators?|workers?|employees?)|currently|previously|right now|at the moment|at present|used to|so far"
     r"|these days|nowadays|last (?:year|month|week|time)|(?:mov|switch|migrat|shrink|com)(?:e|ed|ing) from|replac(?:e"
     r"|es|ing)|state of the art|leaderboard|colleagues?|(?:papers?|literature|authors?|tutorials?|blogs?) (?:reports?"
     r"|claims?|says?|gets?|reach\w*|ha(?:s|ve)|shows?))\b)"
@@ -32,10 +37,14 @@ _TOLD = (
     r"\b(?:was|were|had|got|took|reached|achieved|managed|scored|weighed|claims?|claimed|ran|used|needed|tried"
     r"|already(?! \w)|came|turned out|today|nowadays|yesterday)\b|\bnow(?! (?:we|i|it)\b)"
 )
-_NORM = r"\b(?:at (?:the )?(?:very )?(?:most|least)|not? (?:\w+er|more|less|over|above)\b|max(?:imum)?\b|min(?:imum)?\b|up to)"
+_NORM = (
+    r"\b(?:at (?:the )?(?:very )?(?:most|least)|not? (?:\w+er|more|less|over|above)\b|max(?:imum)?\b|min(?:imum)?\b"
+    r"|up to)"
+)
 """Bounds that are set rather than told."""
 _NEED_NOT = (
-    r"(?:\bnot that it (?:has|needs|must)\b|\bneed ?(?:n['’]?t| not)\b|\b(?:does|do|did)(?: ?n['’]?t| not) (?:really |even |actually )?(?:have to"
+    r"(?:\bnot that it (?:has|needs|must)\b|\bneed ?(?:n['’]?t| not)\b|\b(?:does|do|did)(?: ?n['’]?t| not)"
+    r" (?:really |even |actually )?(?:have to"
     r"|need(?: (?:it )?to| it\b| (?=under|below|less)| (?:an? |any )?$)|matter|care|mind|insist)"
     r"|\bno (?:real )?(?:need|requirement|reason|point)|\bnot (?:really )?(?:necessar\w+|required|needed|important"
     r"|a (?:must|requirement|constraint|limit|problem|concern))|\b(?:isn|aren)['’]t (?:necessar\w+|required|needed"
@@ -50,22 +59,29 @@ _NOT_AFTER = (
 )
 _WISH = (
     r"\b(?:ideally|preferabl[ey]|prefer(?:red)?|hopefully|(?:if|where|when(?:ever)?) (?:at all )?possible|if you can"
-    r"|would (?:be|have been) (?:nice|great|good|lovely|ideal|a bonus|cool|even better|better|perfect|a plus|welcome|wonderful)"
+    r"|would (?:be|have been) (?:nice|great|good|lovely|ideal|a bonus|cool|even better|better|perfect|a plus"
+    r"|welcome|wonderful)"
     r"|nice to have|would love|i'd love|we'd love|dream|a bonus|bonus points|even better|better still|best case"
     r"|stretch|one day|eventually|some day|in (?:a )?later|next version|in the future|optional(?:ly)?)\b"
 )
-_TOO_MUCH = r"(?: [\w-]+){0,2} (?:is|was|are|were|would be|seems?) (?:far |much |way |a bit )?(?:too\b|not (?:ok|okay|acceptable))"
+_TOO_MUCH = (
+    r"(?: [\w-]+){0,2} (?:is|was|are|were|would be|seems?) (?:far |much |way |a bit )?(?:too\b"
+    r"|not (?:ok|okay|acceptable))"
+)
 _GUESS = r"\b(?:guess|doubt|not sure|no idea|might|wonder(?:ing)?|heard|supposedly|\w+ says it)\b"
 CORRECTED = re.compile(
     r"(?:no,|\b(?:no wait|wait|sorry|actually|correction|make that|scratch that|i mean(?:t)?|rather|on second thought"
     r"|strike that|nope|or rather|let['’]s (?:say|go|make|use|settle)|settle for)\b|\bor better(?: still| yet)? $)"
 )
 _REFUSED = re.compile(
-    r"\b(?:(?:do|does|did|is|are|am|was|would)(?:n['’]?t| not)|i['’]m not|we['’]re not|never) (?:really |even |actually )?(?:want|need|have to|use|after|ask"
-    r"|look|interested|trying|going to|about|care|mean|matter)\b|\b(?:don['’]?t|do not|never) (?=classif|sort|predict|forecast|regress|detect)|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
+    r"\b(?:(?:do|does|did|is|are|am|was|would)(?:n['’]?t| not)|i['’]m not|we['’]re not|never) (?:really |even "
+    r"|actually )?(?:want|need|have to|use|after|ask"
+    r"|look|interested|trying|going to|about|care|mean|matter)\b|\b(?:don['’]?t|do not|never) (?=classif|sort"
+    r"|predict|forecast|regress|detect)|\b(?:is|are|it|this|was|but|so|,)(?:n['’]t| not|['’]s not)"
     r" (?:about )?(?:an? |the |any )?(?=(?:[\w-]+ ){0,2}?(?:classif|regress|forecast|predict|picture|image|photo|text"
     r"|table|spam|detect|sort))|\bno (?:need (?:for|to)\b|(?=(?:regress|classif|forecast|detect)))"
-    r"|(?:^|[.;!?,] )not (?:an? |the )?(?=(?:[\w-]+ )?(?:classif|regress|forecast|picture|image|photo|text|table|spam|detect"
+    r"|(?:^|[.;!?,] )not (?:an? |the )?(?=(?:[\w-]+ )?(?:classif|regress|forecast|picture|image|photo|text"
+    r"|table|spam|detect"
     r"|sort))|\b(?:rather than|instead of|nothing to do with)\b",
     re.IGNORECASE,
 )
@@ -131,6 +147,8 @@ class Clauses:
             or re.match(rf" ?, ?{_WISH} ?(?:$|[,.])", following)
         ):
             return "it is a wish, not a limit"
+        if re.match(r"[^,;.]{0,20}\b(?:is|are) what (?:we|i|they) (?:have|had|use|run)\b", after):
+            return _ANOTHER
         if re.search(r"\b(?:first|originally|initially|before) (?:wanted|asked|thought|said|planned|hoped)\b", before):
             return _ANOTHER
         if re.search(_GUESS, before) and not re.search(_ASKED, before):

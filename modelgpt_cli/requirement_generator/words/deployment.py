@@ -15,7 +15,8 @@ _WORDS: list[tuple[str, str, str]] = [
      r"|model|precision))?\b(?! (?:grey|gray|colou?r|images?|pictures?|rgb|pngs?|photos?|depth))"),
     ("deploy.quantize", "fp16", r"\b(?:fp|float)[\s-]?16\b|\bf16\b|\bhalf[\s-]precision\b|\bhalf[\s-]floats?\b"
      r"|\b(?:16|sixteen)[\s-]bits?(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision|model))\b"),
-    ("deploy.quantize", "none", r"\b(?:un-?quanti[sz]ed|no quanti[sz]ation(?! (?:is |was )?(?:need|necess|requir))|(?:not|never) (?:be )?quanti[sz]ed?"
+    ("deploy.quantize", "none", r"\b(?:un-?quanti[sz]ed|no quanti[sz]ation(?! (?:is |was )?(?:need|necess"
+                                r"|requir))|(?:not|never) (?:be )?quanti[sz]ed?"
      r"|(?:do not|don['’]?t|without) quanti[sz]\w+|full[\s-]precision|(?:fp|float)[\s-]?32|(?:32|thirty-two)[\s-]bits?"
      r"(?:[\s-]+(?:floats?|floating[\s-]point|weights|precision))|single[\s-]precision)\b"),
     ("deploy.runtime", "onnxruntime-web", r"\b(?:onnx[\s-]?runtime|ort)[\s-]?web\b"),
@@ -24,22 +25,33 @@ _WORDS: list[tuple[str, str, str]] = [
     ("deploy.format", "safetensors", r"\bsafe-?tensors?\b"),
     ("deploy.format", "onnx", r"\bonnx\b(?![\s-]?(?:runtime|web|mobile)\b)"),
 ]  # fmt: skip
-_OPSET = re.compile(r"\bopset(?:[\s_-]*(?:version|number|level))?(?: (?:is|of|at|must be|to))? ?[:=]? ?(\d{1,2}|thirteen|fourteen|fifteen|sixteen"
-    r"|seventeen|eighteen|nineteen|twenty)\b")
-_ANY = re.compile(r" ?(?:\+|(?:to|-|–|through|or|/|and) ?\d+ (?:all|are|is|work|do|will|would)|(?:to|-|–|through|or|/) ?\d+|or (?:higher|later|above|newer|more|lower|below|less|older|up))")
-_NEED_NOT = re.compile(
-    r"\b(?:need(?: not|n['’]?t| never)|(?:doesn['’]?t|does not|don['’]?t|do not) (?:have|need) to|not necessar\w+|no need to)"
-    r" (?:be |get )?(?:un)?quanti[sz]\w*|\b(?:un)?quanti[sz]\w+ (?:is |it )?(?:not|isn['’]t) (?:needed|necessary|required)"
+_OPSET = re.compile(
+    r"\bopset(?:[\s_-]*(?:version|number|level))?(?: (?:is|of|at|must be|to))? ?[:=]? ?(\d{1,2}|thirteen"
+    r"|fourteen|fifteen|sixteen"
+    r"|seventeen|eighteen|nineteen|twenty)\b"
 )
-_AFTER_NO = re.compile(r" (?:is|was|are|would be|does|do|will|wo|did|ca|can|is)(?:n['’]t| ?not) (?:an? )?(?:really )?"
+_ANY = re.compile(
+    r" ?(?:\+|(?:to|-|–|through|or|/|and) ?\d+ (?:all|are|is|work|do|will|would)|(?:to|-|–|through|or|/) ?\d+"
+    r"|or (?:higher|later|above|newer|more|lower|below|less|older|up))"
+)
+_NEED_NOT = re.compile(
+    r"\b(?:need(?: not|n['’]?t| never)|(?:doesn['’]?t|does not|don['’]?t|do not) (?:have|need) to|not"
+    r" necessar\w+|no need to)"
+    r" (?:be |get )?(?:un)?quanti[sz]\w*|\b(?:un)?quanti[sz]\w+ (?:is |it )?(?:not|isn['’]t) (?:needed"
+    r"|necessary|required)"
+)
+_AFTER_NO = re.compile(
+    r" (?:is|was|are|would be|does|do|will|wo|did|ca|can|is)(?:n['’]t| ?not) (?:an? )?(?:really )?"
     r"(?:option|work|good|possible|allowed|ok|okay|wanted|acceptable|supported|run)|"
-    r" (?:is|was) (?:out\b|too |no (?:good|option|use)|forbidden|impossible)")
+    r" (?:is|was) (?:out\b|too |no (?:good|option|use)|forbidden|impossible)"
+)
 _UNKNOWN = re.compile(
     r"\b(?:tflite|tensorflow(?:[\s-]?(?:lite|js))?|core[\s-]?ml|torch-?script|pickles?|openvino|tensor-?rt|ncnn|gguf"
     r"|mnn|executorch|pmml|int[\s-]?4|4[\s-]bits?|bfloat16|bf16|fp8)\b"
 )
 _NO = re.compile(
-    r"\b(?:not|no|neither|without|never|rather than|instead of|avoid|nor|than|anything but) (?:an? |the |in |to |as |use )*$"
+    r"\b(?:not|no|neither|without|never|rather than|instead of|avoid|nor|than|anything but) (?:an? |the |in |to"
+    r" |as |use )*$"
     r"|n['’]t (?:(?!but\b)\w+ ){0,3}$"
 )
 _WHAT = re.compile(r"\b(?:photos?|images?|pictures?|data|recordings?|audio|inputs?|scans?)\b[^,.;]*$")
@@ -65,6 +77,8 @@ def read_deployment(clauses: Clauses) -> tuple[list[Fact], list[Unclear]]:
                 continue
             taken.append((start, end))
             excuse = clauses.excuse(start, end, "")
+            if re.search(r"\b(?:could|might) (?:also )?be (?:an? |in )?$", text[:start]):
+                excuse = "either would do, so neither is asked for"
             if re.match(r" ?,? ?neither\b", text[end:]):
                 continue
             if excuse:

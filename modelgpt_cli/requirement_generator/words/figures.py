@@ -49,7 +49,8 @@ _OUT_OF = re.compile(r" (?:[a-z]+ ){0,2}?(?:out of|in|of)(?: every)? ")
 _RANGE = re.compile(r" ?(?:-|–|—|to|and|\.\.\.?) ?$")
 
 _FILLER = (
-    r"(?:[\s:=($€£]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say|its?|like"
+    r"(?:[\s:=($€£]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say"
+    r"|its?|like"
     r"|approximately|approx\.?)(?![\w-])|~)*$"
 )
 _NOUNS = r"(?:[\s-]+(?!than\b)[a-z][\w-]*){0,4}?"
@@ -87,7 +88,8 @@ _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
     "about": re.compile(r" ?(?:or so\b|-?ish\b|give or take|more or less)"),
 }
 _NOT = re.compile(
-    r"(?:\bno|\bnot(?! only)|n['’]t|\b(?:ca|wo|do|does|should|must|could)nt|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
+    r"(?:\bno|\bnot(?! only)|n['’]t|\b(?:ca|wo|do|does|should|must|could)nt|\bnever|\bcannot|\bwithout"
+    r"|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
     r"|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?: (?:(?!but\b)[\w-]+)){0,4} ?$"
 )
 _TOO = re.compile(
@@ -192,7 +194,9 @@ def _with_unit(text: str, number: Number) -> Figure:
             if match:
                 value = number.value * _factor(kind, match)
                 return Figure(number.start, number.end, value, value, kind, plain=number.value, part=number.part)
-        if match is None or (kind == "flops" and match["what"].startswith("mac") and not match["flops"] and number.value < 1000):
+        if match is None or (
+            kind == "flops" and match["what"].startswith("mac") and not match["flops"] and number.value < 1000
+        ):
             continue
         letter = (match["scale"] or "") if kind == "number" else ""
         value = number.value * _factor(kind, match)

@@ -13,7 +13,8 @@ _STOP = (
     r"(?:within|in|under|with|for|from|on|at|that|which|who|by|based|using|given|so|because|where|when|if|must|should"
     r"|has|have|needs?|is|are|to|of|the|keep|we|i|it|they|but|then|than|as|please|max|maximum|less|more|below|over"
     r"|above|up|not|no(?! ?(?:[,.)/;?\n]|$))|can|will|would|whose|into|without|per|via|while|each|every|about|after"
-    r"|before|between|our|my|your|their|his|her|its|I|[Ii]t|(?:[Ii]|[Ww]e|[Yy]ou|[Tt]hey|[Hh]e|[Ss]he|[Ii]t|[Tt]hat)['’]\w+)"
+    r"|before|between|our|my|your|their|his|her|its|I|[Ii]t|(?:[Ii]|[Ww]e|[Yy]ou|[Tt]hey|[Hh]e|[Ss]he|[Ii]t"
+    r"|[Tt]hat)['’]\w+)"
 )
 _LATER = r"(?:running|runs?|fast|quickly|keep|plus|also|all|only|today|now|instead|please|automatically|there|here)"
 """Words that may be a class of their own, but don't go on with one."""
@@ -40,13 +41,17 @@ _NUMBERS = {
     **{"eleven": 11, "twelve": 12, "a dozen": 12},
 }
 _ANNOUNCED = re.compile(
-    rf"({_COUNT}) (?:(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?{CLASS_NOUNS}(?: of [\w-]+)?(?: are| is|,? namely)?,? ?[(\[{{:–—-]*"
-    rf"|(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?(?!{DATA_NOUNS}\b)[\w-]*[^\Ws]s(?: of [\w-]+)?(?:,? namely:?| ?[(\[{{:–—-]+)) ?$"
+    rf"({_COUNT}) (?:(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?{CLASS_NOUNS}(?: of [\w-]+)?(?: are| is|,? namely)?,?"
+    rf" ?[(\[{{:–—-]*"
+    rf"|(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?(?!{DATA_NOUNS}\b)[\w-]*[^\Ws]s(?: of [\w-]+)?(?:,? namely:?|"
+    rf" ?[(\[{{:–—-]+)) ?$"
     rf"|({_COUNT}) {CLASS_NOUNS}(?: of [\w-]+)? (?:into|as) $",
     re.IGNORECASE,
 )
 _CLASSES = re.compile(rf"({_COUNT})[ -](?:class(?:es)?|categories|labels)\b()", re.IGNORECASE)
-_NO_COUNT = re.compile(r"(?:most|least|than|to|about|around|roughly|or|under|over|max\.?|min\.?|the|other|not|no) $", re.IGNORECASE)
+_NO_COUNT = re.compile(
+    r"(?:most|least|than|to|about|around|roughly|or|under|over|max\.?|min\.?|the|other|not|no) $", re.IGNORECASE
+)
 """So many of something, right before the list of them."""
 
 _LEADS: dict[str, list[str]] = {
@@ -70,6 +75,7 @@ _LEADS: dict[str, list[str]] = {
         r"\b(?:go(?:es)?|belongs?) (?:[\w-]+ ){0,2}?to (?:either )?(?:the )?",
         r"\bas (?:being )?(?:either )?",
         r"\bbetween ",
+        r"\bnamely:? (?:either )?",
         r"\bknow(?:s|ing)? (?=(?:the |an? )?[\w-]+ from (?:the |an? )?[\w-]+)",
         r"\b(?:keep(?:s|ing)?|set(?:s|ting)?) apart ",
         r"\b(?:one|which(?: one)?|any|either) of(?: the)?(?: following)? ?:? ",
@@ -77,13 +83,13 @@ _LEADS: dict[str, list[str]] = {
         r"|belongs? to) (?:(?:going to be|likely|about|probably) )?(?:an? |the )?(?:either )?",
         r"\b(?:whether|if) (?:it|he|she|they|that|there|this|who)['’](?:s|re) ",
         r"\b(?:whether|if) (?:(?:the|an?|my|our|this) )?[\w-]+ (?=[\w-]+, [\w-]+,? or |[\w-]+s or [\w-]+s\b)",
-        r"\b(?:know|say|see|decide|tells?(?: \w+)?|says?)(?: that)? (?:it['’]s|it is|they are|they['’]re) (?=.{3,60}\bor\b)",
+        r"\b(?:know|say|see|decide|tells?(?: \w+)?|says?)(?: that)? (?:it['’]s|it is|they are|they['’]re)"
+        r" (?=.{3,60}\bor\b)",
         r"\bis (?:this|that|the|an?) [\w-]+ (?:an? )?(?=[\w-]+(?: [\w-]+)?(?: ?, ?[\w-]+(?: [\w-]+)?)*,? or\b)",
     ],
     # A sentence of its own, or what could be anything.
     "loose": [
-        r"(?:^|[.:;!?] |\b(?:is|are) (?:it|this|that|they|these|those|the \w+) (?:about )?|\beither "
-        r"|, (?=[\w-]+ or [\w-]+ ?(?:[?!.;]|$)))",
+        r"(?:^|[.:;!?] |\b(?:is|are) (?:it|this|that|they|these|those|the \w+) (?:about )?|\beither )",
         r"\b(?:answers?|says?|outputs?|returns?|predicts?|labels?|flags?|classif(?:y|ies)|detects?|recogni[sz]es?"
         r"|identif(?:y|ies)) (?:with |either )?",
         r"\b(?:grad|sort|rat|label|mark|tag|classif|call)\w* (?:the |our |my )?[\w-]+ ",
@@ -96,10 +102,14 @@ _CHOICE = ("or", "vs", "versus")
 _OPENING = ("(", "[", "{")
 _APART = re.compile(r"(?:tell|know|distinguish|separat|discriminat|differentiat)", re.IGNORECASE)
 """The leads after which a list may be joined by "from"."""
-_WHICH = re.compile(r"\b(?:tell|keep|told)\w* (?:them|these|those|both|the (?:two|three|four|five|six)) apart|\bwhich is which")
+_WHICH = re.compile(
+    r"\b(?:tell|keep|told)\w* (?:them|these|those|both|the (?:two|three|four|five|six)) apart|\bwhich is which"
+)
 _PASSIVE = re.compile(
-    rf"({_WORD}) (?:ones? )?(?:(?:to|should|must|can) be |be |is |are )?(?:separated|distinguished|told(?: apart)?|split"
-    rf"|discriminated|kept apart) from (?:the )?({_WORD})", re.IGNORECASE
+    rf"({_WORD}) (?:ones? )?(?:(?:to|should|must|can) be |be |is |are )?(?:separated|distinguished|told(?:"
+    rf" apart)?|split"
+    rf"|discriminated|kept apart) from (?:the )?({_WORD})",
+    re.IGNORECASE,
 )
 _BEFORE_WHICH = re.compile(rf"((?:{_WORD}, )*{_WORD}),? (?:and|or) ({_WORD})", re.IGNORECASE)
 _NOT_CLASSES = re.compile(rf"\b{COLUMN_NOUNS} ?[({{\[:]$|\bnotes? ?:$", re.IGNORECASE)
@@ -210,7 +220,9 @@ def _list_at(text: str, match: re.Match[str], strength: str) -> Fact | Unclear |
     return Fact("classes", tuple(items), start, end) if are_labels(items, text) else None
 
 
-def _is_list(text: str, match: re.Match[str], strength: str, items: list[str], place: tuple[int, int], joined: str) -> bool:
+def _is_list(
+    text: str, match: re.Match[str], strength: str, items: list[str], place: tuple[int, int], joined: str
+) -> bool:
     """Whether items are a list of classes: the less sure what stands before them is, the more it takes."""
     closed = text[place[1] : place[1] + 1] in (")", "]", "}")
     choice = joined in _CHOICE or "/" in text[slice(*place)]
@@ -238,9 +250,10 @@ def _is_plural(text: str, place: int) -> bool:
 
 
 def _items(text: str, place: int, apart: bool) -> tuple[list[str], int, int, str]:
-    """Items from a place on, where they begin and end, and the word that joins the last one; `apart`, it may be "from"."""
+    """Items from a place on, where they begin and end, and the word that joins the last one; `apart`, it may be
+    "from"."""
     items: list[str] = []
-    first, end, joint = place, place, ""
+    first, end, joint, comma_before = place, place, "", False
     while True:
         item = _ITEM.match(text, place)
         if item is None:
@@ -254,9 +267,10 @@ def _items(text: str, place: int, apart: bool) -> tuple[list[str], int, int, str
             last = None
         if last:
             word = (last[1] or "and").lower()
-            if joint and word != joint:
+            # Behind "a and b", ", and" goes on with the sentence.
+            if joint and (word != joint or ("," in last[0] and not comma_before)):
                 break
-            joint, place = word, last.end()
+            joint, place, comma_before = word, last.end(), "," in last[0]
         elif comma and not joint:
             place = comma.end()
         else:
@@ -270,7 +284,10 @@ def _clean(items: list[str]) -> list[str]:
         items = items[1:]  # "chest x-rays, ill or healthy"
     words = items[-1].split()
     if len(words) > 1 and words[-1].lower() in ("ones", "one"):
-        items = [re.sub(rf" (?:{DATA_NOUNS}|ones?)$", "", item, flags=re.IGNORECASE) for item in [*items[:-1], " ".join(words[:-1])]]
+        items = [
+            re.sub(rf" (?:{DATA_NOUNS}|ones?)$", "", item, flags=re.IGNORECASE)
+            for item in [*items[:-1], " ".join(words[:-1])]
+        ]
     elif len(words) > 1:
         alone = all(len(item.split()) == 1 for item in items[:-1])
         shared = re.fullmatch(DATA_NOUNS, words[-1], re.IGNORECASE) or (

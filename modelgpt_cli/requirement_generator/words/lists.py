@@ -32,6 +32,8 @@ _JOINT = re.compile(
     r"|-(?P<hyphen>vs|or)\.?-|(?:^|(?<=\s))(?P<or>or)\s+(?:else\s+)?",
     re.IGNORECASE,
 )
+_BAR = re.compile(r" \| (?=[<>≤≥=]* ?\d)|(?<=\d[%a-zA-Z]) \| |(?<=\d[a-zA-Z]{2}) \| |(?<=\d [a-zA-Z]{2}) \| ")
+"""A bar that parts figures from the rest of a request, rather than labels."""
 _AND = re.compile(r"(?:^|\s+)(?:and|or|&)\s+", re.IGNORECASE)
 _STOP_TEXT = """
 a an the this that these those it its they them their we our us i me my mine you your he she his her who which what
@@ -48,27 +50,36 @@ categorise categorize categories route routes split splits mark marks find finds
 output outputs return returns answer answers assign assigns show shows
 """
 _STOP = frozenset(_STOP_TEXT.split())
-_NOUNS_TOO = frozenset(("grade", "label", "mark", "spot", "check", "filter", "split", "tag", "route", "rate", "output", "show"))
+_NOUNS_TOO = frozenset(
+    ("grade", "label", "mark", "spot", "check", "filter", "split", "tag", "route", "rate", "output", "show")
+)
 """Verbs that are nouns at the end of a phrase."""
 _PLACES = frozenset(("with", "in", "by", "from", "on", "at", "using", "via", "without", "through", "per", "under"))
 """What stands before a list of sources, devices or places."""
 _CHOOSERS_TEXT = """
 want wants need needs output outputs return returns answer answers assign assigns give gives show shows
-is are be it they them this that these those as into between of about either whether if one each say says see sees tell tells mean means know decide decides predict predicts
+is are be it they them this that these those as into between of about either whether if one each say says see sees
+tell tells mean means know decide decides predict predicts
 classify sort label labels detect recognise recognize identify flag grade grades tag mark to be
 """
 _CHOOSERS = frozenset(_CHOOSERS_TEXT.split())
 """What may stand before a list that "or" joins."""
 _BACKGROUND = re.compile(
-    r"\b(?:stack|tools|toolchain|frameworks?|supports?|supported|platforms?|written in|built (?:with|in|on)|available (?:in|on"
-    r"|for)|runs? on|works? (?:with|on|in)|(?:we|they|i|app|site|website) (?:\w+ )?uses?|database|versions?|based in|offices)\b",
+    r"\b(?:stack|tools|toolchain|frameworks?|supports?|supported|platforms?|written in|built (?:with|in|on)"
+    r"|available (?:in|on"
+    r"|for)|runs? on|works? (?:with|on|in)|(?:we|they|i|app|site|website) (?:\w+ )?uses?|database|versions?"
+    r"|based in|offices)\b",
     re.IGNORECASE,
 )
 """What is told of tools, places and versions, not of classes."""
 _TOKEN = re.compile(r"\"[^\"\n]{1,40}\"|“[^”\n]{1,40}”|[^\W_][\w+&.'’°-]*(?<![.'’])")
 _PLAIN = re.compile(r"[\s\"“”\w+&.'’°-]*")
-_OPEN = re.compile(r"\b(?:etc|and so on|and others|and more|among others|or so|e\.?g|for example|such as|like)\b|\.\.\.|…")
-_CLASSIFIERS = rf"(?:(?:class?if|categor|recogni|detect|diagnos|filter|sort|triag|rout|label)\w*|{CLASS_NOUNS}|{ASPECTS})"
+_OPEN = re.compile(
+    r"\b(?:etc|and so on|and others|and more|among others|or so|e\.?g|for example|such as|like)\b|\.\.\.|…"
+)
+_CLASSIFIERS = (
+    rf"(?:(?:class?if|categor|recogni|detect|diagnos|filter|sort|triag|rout|label)\w*|{CLASS_NOUNS}|{ASPECTS})"
+)
 _MOST_WORDS = 3
 
 
@@ -103,6 +114,7 @@ class _Span:
 def find_lists(text: str) -> list[Listed]:
     """Find the lists of a text that may be classes, the surest first."""
     found: list[tuple[int, Listed]] = []
+    text = _BAR.sub(" ; ", text)
     for segment in _segments(text):
         pieces = list(_pieces(text, segment))
         for i, piece in enumerate(pieces):
@@ -138,16 +150,15 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
     kinds = {str(m.lastgroup) for m in joints}
     piece = pieces[i]
     parts = [_Span(a, b) for a, b in _between(piece, joints) if text[a:b].strip()]
-    first = i
-    if kinds == {"or"}:
-        while first and pieces[first].opener == "comma" and _goes_before(text, pieces[first - 1]):
-            first -= 1
-            if not _is_phrase(text, pieces[first]):
-                break
-        parts = [*pieces[first:i], *parts]
-    if len(parts) < 2 or (kinds == {"or"} and first and _is_talk(text, pieces[first - 1], pieces[first])):
+    first = _first_piece(text, pieces, i, parts) if kinds == {"or"} else i
+    parts = [*pieces[first:i], *parts]
+    if len(parts) > 2 and kinds == {"bar"} and re.search(rf"\b{MEDIA}$", _words(text, parts[0]), re.IGNORECASE):
+        parts = parts[1:]
+    if len(parts) < 2:
         return None
     head, cut = _head(text, parts[0])
+    if kinds == {"or"} and not cut and first and _is_talk(text, pieces[:first]):
+        return None
     tail, after = _tail(text, parts[-1])
     of_data = tail is not None and re.match(rf" {DATA_NOUNS}\b", text[tail.end :], re.IGNORECASE) is not None
     if head is None or tail is None or not all(_is_phrase(text, part) for part in parts[1:-1]):
@@ -164,11 +175,25 @@ def _choice(text: str, pieces: list[_Span], i: int, joints: list[re.Match[str]])
     items = _even([_words(text, span) for span in spans], tight=of_data or kinds <= {"slash", "hyphen"})
     if cut and re.fullmatch(r"[\w-]+s [\w-]+", items[0]) and not any(" " in item for item in items[1:]):
         items[0] = items[0].split()[1]  # "grade apples A, B or C"
-    if {"or", "vs"} & kinds and " " not in items[0] and re.fullmatch(rf"(?i:{ADJECTIVE} \w+)", items[-1]):
-        if all(re.fullmatch(ADJECTIVE, item.lower()) for item in items[:-1]):
-            items[-1] = items[-1].split()[0]  # "good or bad weld"
+    described = all(re.fullmatch(ADJECTIVE, item.lower()) for item in items[:-1])
+    if {"or", "vs"} & kinds and described and re.fullmatch(rf"{ADJECTIVE} \w+", items[-1].lower()):
+        items[-1] = items[-1].split()[0]  # "good or bad weld"
     listed = _listed(text, items, spans[0].start, spans[-1].end)
     return (0 if kinds & {"vs", "bar"} else 1 if "slash" in kinds else 2, listed) if listed else None
+
+
+def _first_piece(text: str, pieces: list[_Span], i: int, parts: list[_Span]) -> int:
+    """The piece that a list begins with whose last phrases, `parts` of piece `i`, are joined by "or"."""
+    described = all(re.fullmatch(ADJECTIVE, _words(text, part).lower()) for part in parts)
+    first = i
+    while first and pieces[first].opener == "comma" and _goes_before(text, pieces[first - 1]):
+        said = _words(text, pieces[first - 1]).lower()
+        if described and first == 1 and _is_phrase(text, pieces[0]) and not re.fullmatch(ADJECTIVE, said):
+            break  # "carrots, straight or forked"
+        first -= 1
+        if not _is_phrase(text, pieces[first]):
+            break
+    return first
 
 
 def _chosen(cut: str, after: str) -> bool:
@@ -204,17 +229,23 @@ def _row(text: str, segment: _Span, pieces: list[_Span]) -> Listed | None:
             break
         items += [_words(text, part) for part in parts]
         end = parts[-1].end
-    if segment.opener == "colon" and not (media or re.fullmatch(_CLASSIFIERS, noun)):
-        # Anything may be listed after a colon: of classes there are some, or they have a word in common.
-        alike = len({item.split()[-1] for item in items}) == 1 and all(" " in item for item in items)
-        whole = end == segment.end or re.match(r",? ?(?:[<>≤≥]|[\d.]+ ?[a-z%])", text[end:])
-        title = re.search(r"(?:^|[.;!?])([^.;!?:,]*):\s*$", text[: segment.start])
-        short = title is not None and _is_phrase(text, _Span(*title.span(1)))
-        if not alike and (len(items) < 3 or not whole or not (short or re.fullmatch(rf"\w+s|{DATA_NOUNS}", noun))):
-            return None
+    unsure = segment.opener == "colon" and not (media or re.fullmatch(_CLASSIFIERS, noun))
+    if unsure and not _after_title(text, segment, items, end):
+        return None
     if segment.opener == "open" and (len(items) < 3 or end != segment.end):
         return None
     return _listed(text, items, segment.start, end) if len(items) > 1 else None
+
+
+def _after_title(text: str, segment: _Span, items: list[str], end: int) -> bool:
+    """Whether a row after any colon may be classes: three after a title or a plural, or two with a word in common."""
+    if len({item.split()[-1] for item in items}) == 1 and all(" " in item for item in items):
+        return True
+    whole = end == segment.end or re.match(r",? ?(?:[<>≤≥]|[\d.]+ ?[a-z%])", text[end:]) is not None
+    title = re.search(r"(?:^|[.;!?])([^.;!?:,]*):\s*$", text[: segment.start])
+    short = title is not None and _is_phrase(text, _Span(*title.span(1)))
+    noun = re.search(rf"\b(?:[\w-]+s|{DATA_NOUNS})\W*$", text[: segment.start], re.IGNORECASE)
+    return len(items) > 2 and whole and (short or noun is not None)
 
 
 def _between(piece: _Span, joints: list[re.Match[str]]) -> Iterator[tuple[int, int]]:
@@ -225,12 +256,10 @@ def _between(piece: _Span, joints: list[re.Match[str]]) -> Iterator[tuple[int, i
     yield start, piece.end
 
 
-def _is_talk(text: str, before: _Span, span: _Span) -> bool:
-    """Whether phrases after a comma go on with a sentence that says what someone has or does: "we sell jam, ...". """
-    if span.opener != "comma" or not _is_phrase(text, span):
-        return False
-    _, cut = _head(text, before)
-    said = text[before.start : before.end]
+def _is_talk(text: str, before: list[_Span]) -> bool:
+    """Whether phrases after a comma go on with a sentence that says what someone has or does: "we sell jam, ..."."""
+    _, cut = _head(text, before[-1])
+    said = text[before[0].start : before[-1].end]
     if re.search(r"\b(?:who|which|whether|what|if)\b", said, re.IGNORECASE):
         return False
     return cut in _PLACES or re.search(r"\b(?:we|i|they|he|she|you)\b", said, re.IGNORECASE) is not None
@@ -238,7 +267,7 @@ def _is_talk(text: str, before: _Span, span: _Span) -> bool:
 
 def _goes_before(text: str, span: _Span) -> bool:
     """Whether a piece belongs to the list that ends in an "or" behind it."""
-    if re.search(rf"\b{MEDIA}\s*$", text[span.start : span.end], re.IGNORECASE):
+    if re.search(rf"\b{MEDIA}\s*$|\s\d", text[span.start : span.end], re.IGNORECASE):
         return False
     if _is_phrase(text, span):
         return True
@@ -306,7 +335,7 @@ def _words(text: str, span: _Span) -> str:
 
 def _even(items: list[str], tight: bool) -> list[str]:
     """Items that a slash joins closely are of one word each, if all but the outer ones are."""
-    inner = [item for item in (items[1:-1] if len(items) > 2 else [])]
+    inner = items[1:-1]
     first, last = items[0].split(), items[-1].split()
     if not tight or any(" " in item for item in inner):
         return items

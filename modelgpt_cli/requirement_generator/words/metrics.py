@@ -31,21 +31,27 @@ _METRICS: dict[str, str] = {
     r"|off by\b[^,.;]*\bon average)\b",
     "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
-    "error": r"\b(?:error rate|err\b|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
-    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc\.?|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
+    "error": r"\b(?:error rate|err\b|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni"
+    r"|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
+    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc\.?|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away"
+    r"|side|hand))"
     r"|hit rate|success rate)\b",
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
-    r"(?:[\s:=()<>≥≤~+$€£]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
-    r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
+    r"(?:[\s:=()<>≥≤~+$€£]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|being|to|a|an|the|than|above|over|below"
+    r"|under|score"
+    r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no"
+    r"|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
     r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
     r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"
-    r"|average|worse|ought|may|can|could|answers?|predictions?|results?|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
+    r"|average|worse|ought|may|can|could|answers?|predictions?|results?|within|fall|drop|go|get|lie|as|never"
+    r"|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
     r"(?:[\s,:=()+]|\bof (?:the|all|our|my|its|these|those) [a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images"
-    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|come|comes|coming|turn|turns|end|ends|go|goes|out|up|are|is|it|must|should|may|can|could|might|have"
+    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|come|comes|coming|turn|turns|end|ends|go"
+    r"|goes|out|up|are|is|it|must|should|may|can|could|might|have"
     r"|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall|held[\s-]out"
     r"|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
 )

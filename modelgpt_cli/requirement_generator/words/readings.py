@@ -62,9 +62,13 @@ _OBJECTS: dict[Object, str] = {
     r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk)\b",
 }
 _ALONE = re.compile(r"(?:and |with |in )?[\d.,]+ ?[kmg]i?b (?:of )?(?:peak )?(?:ram|memory)\W*")
-_WHOLE = re.compile(r" (?:out )?of (?:the|our|its|my|a total of)?(?: total)? ?[\d.,]+ ?[kmg]i?b (?:of )?(?:ram|memory)\b")
+_WHOLE = re.compile(
+    r" (?:out )?of (?:the|our|its|my|a total of)?(?: total)? ?[\d.,]+ ?[kmg]i?b (?:of )?(?:ram|memory)\b"
+)
 _PART = re.compile(r"\d ?[kmg]i?b (?:out )?of (?:the|our|its|my|a total of)(?: total)? ?$")
-_HAVE = re.compile(r"\b(?:we|i|it|there) (?:have|has|got|is|are)(?: (?:got|only|just|still|about))* $|['’]ve (?:got )?$")
+_HAVE = re.compile(
+    r"\b(?:we|i|it|there) (?:have|has|got|is|are)(?: (?:got|only|just|still|about))* $|['’]ve (?:got )?$"
+)
 _ON_CARD = re.compile(r" on (?:the|its|our) (?:(?:sd|memory) )?(?:card|disk|drive|device|phone)\b")
 _PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
@@ -204,8 +208,10 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
         return "device"
     if not asked and re.search(_OWNED, said if not bounded else lead) and {behind, ahead} & {"memory", "store"}:
         return "device"
-    if behind == "memory" and not re.search(_OBJECTS["device"], clauses.text) and _ALONE.fullmatch(
-        " ".join(clauses.text[slice(*clauses.clause(figure.start))].split())
+    if (
+        behind == "memory"
+        and not re.search(_OBJECTS["device"], clauses.text)
+        and _ALONE.fullmatch(" ".join(clauses.text[slice(*clauses.clause(figure.start))].split()))
     ):
         return "memory"
     if "memory" in (behind, ahead):
@@ -251,7 +257,9 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
     alone = clauses.stands_alone(figure.start, figure.end)
     certain = bounded or alone or clauses.asks(figure.start) or re.match(_PER_ROW, after)
-    certain = certain or re.match(r" (?:for (?:that|this|it|each|every|one)\b|to (?:decide|answer|respond|react))", after)
+    certain = certain or re.match(
+        r" (?:for (?:that|this|it|each|every|one)\b|to (?:decide|answer|respond|react))", after
+    )
     if not certain and not re.search(_LATENCY, f"{before} {after}"):
         return None
     limit = _upper("limits.latency_ms", figure)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 MEDIA = (
     r"(?:images?|imgs?|imagery|pictures?|pics?|pix|photos?|fotos?|photographs?|snaps?|snapshots?|shots?|scans?|frames?"
-    r"|x-?rays?|radiographs?|micrographs?|screenshots?|stills?|thumbnails?|selfies?|drawings?|sketches|tiles?|texts?|reviews?"
-    r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?|documents?|docs"
+    r"|x-?rays?|radiographs?|micrographs?|screenshots?|stills?|thumbnails?|selfies?|drawings?|sketches|tiles?"
+    r"|texts?|reviews?"
+    r"|e-?mails?|mails?|messages?|msgs?|tweets?|comments?|tickets?|sentences?|posts?|articles?|headlines?"
+    r"|documents?|docs"
     r"|abstracts?|sms|letters?|notes?|chats?|queries|transcripts?|essays?|titles?|paragraphs?|questions?|news|postings?"
     r"|lyrics|poems?|captions?|descriptions?|feedback|complaints letters|ads?|requests)"
 )
@@ -31,23 +33,29 @@ ATTRIBUTES = (
 COLUMN_NOUNS = (
     rf"(?:{ATTRIBUTES[3:-1]}|sensor|measurements?|readings?|files?|sources?|sites?|machines?|limits?|requirements?"
     r"|constraints?|conditions?|specs?|budget|runtime|background|context|tasks?|goal|idea|todo|need|wish(?:es)?"
-    r"|hardware|os|team|people|members|ingredients|steps|contact|users|countries|cities|offices|details|facts|points|questions"
-    r"|data|tables?|csvs?|records?|rows?|spreadsheets?|profiles?|properties|ram|pi|cpu|gpu|python|metrics?|deploy\w*|tools?|stack)"
+    r"|hardware|os|team|people|members|ingredients|steps|contact|users|countries|cities|offices|details|facts"
+    r"|points|questions"
+    r"|data|tables?|csvs?|records?|rows?|spreadsheets?|profiles?|properties|ram|pi|cpu|gpu|python|metrics?"
+    r"|deploy\w*|tools?|stack)"
 )
 """What is listed after these is no classes."""
 ASPECTS = (
-    r"(?:sentiment|mood|tone|class|category|label|type|kind|quality|condition|status|state|priority|severity|urgency|topic"
+    r"(?:sentiment|mood|tone|class|category|label|type|kind|quality|condition|status|state|priority|severity"
+    r"|urgency|topic"
     r"|rating|verdict|result|outcome|side|stage|phase|emotion|activity|gesture|style|language)"
 )
 """What goes before labels without being one: "sentiment positive or negative"."""
 ADJECTIVE = (
-    r"(?:(?:un|in|ir|im|non-?)\w+|\w+(?:ed|ive|al|ous|ful|less|able|ible|ic|ent|ant|ish|en)|good|bad|poor|fair|great|sick"
+    r"(?:(?:un|in|ir|im|non-?)\w+|\w+(?:ed|ive|al|ous|ful|less|able|ible|ic|ent|ant|ish|en)|good|bad|poor|fair"
+    r"|great|sick"
     r"|ill|healthy|ripe|fresh|rotten|clean|dirty|wet|dry|real|fake|true|false|safe|full|empty|open|new|old|high|low|hot"
     r"|cold|big|small|large|loud|quiet|happy|sad|angry|faulty|worn|whole|male|female|left|right|fine|ok|okay|hard|soft"
-    r"|easy|rude|polite|urgent|formal|adult|young|dead|alive|live|weak|strong|risky|sharp|blurry|smooth|rough)"
+    r"|easy|rude|polite|urgent|formal|adult|young|dead|alive|live|weak|strong|risky|sharp|blurry|smooth|rough"
+    r"|straight|bent|flat|round)"
 )
 _NEVER_TEXT = """
-int8 int4 fp16 fp32 fp8 bf16 float16 float32 opset onnx safetensors tflite onnxruntime ort mae rmse mse mape r2 auc roc f1
+int8 int4 fp16 fp32 fp8 bf16 float16 float32 opset onnx safetensors tflite onnxruntime ort mae rmse mse mape r2 auc
+roc f1
 quantized quantised unquantized unquantised accuracy acc latency classification regression classifier regressor detector
 so not better worse more less higher lower later earlier sooner fewer faster slower larger smaller bigger above below
 newer older up again even and or he she him her his hers they them w wo i o km kmh h kg ha cm mm g l ml mb kb gb ms s
