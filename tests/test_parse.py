@@ -121,6 +121,19 @@ def test_quality_of_numbers() -> None:
         ("screw/nut/washer classifier", ("screw", "nut", "washer")),
         ('the labels are "very bad", "so so" and "good"', ("very bad", "so so", "good")),
         ("Categories: A) fruit B) vegetables C) meat", ("fruit", "vegetables", "meat")),
+        ("chest x-rays, tuberculosis vs healthy, 3 MB", ("tuberculosis", "healthy")),
+        ("mushroom pics edible/poisonous, 95% accuracy", ("edible", "poisonous")),
+        ("support tickets -> billing / technical / sales, 50 ms", ("billing", "technical", "sales")),
+        ("joint photos: ok, bridge, void. 3 MB", ("ok", "bridge", "void")),
+        ("seizure/no seizure from recordings", ("seizure", "no seizure")),
+        ("grade apples A, B or C", ("A", "B", "C")),
+        ("know which of sparrow, robin and starling it is", ("sparrow", "robin", "starling")),
+        ("potatoes, stones and clods, via a camera: tell the three apart", ("potatoes", "stones", "clods")),
+        ("Our stack is React/Node. Reviews: helpful or useless.", ("helpful", "useless")),
+        ("Taken with Canon, Nikon or Sony cameras", None),
+        ("We speak English or French, and sell jam, honey or candles.", None),
+        ("no classes such as low, medium and high: we don't need classification into low and high", None),
+        ("table with columns width/height/depth, yes/no", None),
         ("detects dents, scratches etc.", None),
         ("whether it rains or not", None),
         ("from the columns age, income and job", None),
@@ -138,6 +151,9 @@ def test_classes(text: str, classes: tuple[str, ...] | None) -> None:
         ("a CSV of reviews, positive or negative?", {"task": "classification", "domain": "text"}),
         ("predict the column `charges` as a regression", {"task": "regression", "target": "charges"}),
         ("a 2 MB model for a phone", {"task": None, "domain": None}),
+        ("the column to predict is rent_eur", {"task": None, "target": "rent_eur"}),
+        ("No regression please, I want to know if it is overpriced", {"task": "classification"}),
+        ("Not a picture model. Rows of a table: pass or fail.", {"domain": "tabular", "task": "classification"}),
     ],
 )
 def test_task_domain_and_target(text: str, expected: dict[str, str | None]) -> None:
@@ -192,6 +208,7 @@ def test_other_figures_set_nothing(text: str) -> None:
         ("safetensors with opset 17", ("safetensors and opset 17",)),
         ("4 classes: red, green, blue", ("'4' classes", "3 are listed")),
         ("a regression into the classes cheap and dear", ("a regression has none",)),
+        ("forecast the rainfall, accuracy of 80 %", ("accuracy can't be measured on a regression",)),
         ("accuracy of 90 % and MAE below 3", ("accuracy is for classification", "mae for regression")),
     ],
 )
@@ -205,6 +222,7 @@ def test_contradictions_quote_both(text: str, quotes: tuple[str, ...]) -> None:
 def test_a_correction_is_none() -> None:
     assert read("Smaller than 2 MB. No wait, make that 3 MB.") == {"size": 3_000_000}
     assert read("The old limit was 5 MB, the new limit is 3 MB.") == {"size": 3_000_000}
+    assert read("Accuracy of 95 %. Sorry, I meant 90 %.") == {"task": "classification", "accuracy": 0.9}
 
 
 def test_long_and_odd_words_are_read_quickly() -> None:
@@ -306,8 +324,9 @@ def run_benchmark(*args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, script, *args], capture_output=True, text=True)
 
 
-def test_the_written_requests_are_understood() -> None:
-    done = run_benchmark(ROOT / "tests" / "data" / "requests" / "dev.jsonl")
+@pytest.mark.parametrize("name", ["dev", "dev-2", "dev-3"])
+def test_the_written_requests_are_understood(name: str) -> None:
+    done = run_benchmark(ROOT / "tests" / "data" / "requests" / f"{name}.jsonl")
     assert done.returncode == 0, done.stderr
     last = done.stdout.strip().splitlines()[-3].split("|")
     assert last[1].strip() == "all"

@@ -17,11 +17,11 @@ from modelgpt_cli.requirement_generator.deploy import Deploy
 from modelgpt_cli.requirement_generator.limits import Limits
 from modelgpt_cli.requirement_generator.quality import ERRORS, Quality
 from modelgpt_cli.requirement_generator.requirement import MAX_SENTENCE, Requirement
-from modelgpt_cli.requirement_generator.words.clauses import Clauses
+from modelgpt_cli.requirement_generator.words.clauses import Clauses, with_plain_must, without_refused
 from modelgpt_cli.requirement_generator.words.deployment import read_deployment
-from modelgpt_cli.requirement_generator.words.figures import find_figures
+from modelgpt_cli.requirement_generator.words.figures import Figure, find_figures
 from modelgpt_cli.requirement_generator.words.labels import read_classes, stated_count
-from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear, read_count, read_figure
+from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear, corrected, read_count, read_figure
 from modelgpt_cli.requirement_generator.words.tasks import read_domain, read_target, read_task
 
 _OF_THE_TASK = ("classes", "target", "domain")
@@ -86,7 +86,7 @@ def parse_request(text: str) -> ParsedRequest:
         )
     facts, unclear = _read(text)
     values = _merge(text, facts, unclear)
-    task = read_task(_lower(text), values)
+    task = read_task(without_refused(_lower(text)), values)
     _check_count(text, facts)
     try:
         requirement = Requirement(
@@ -128,30 +128,37 @@ def with_words(requirement: Requirement) -> ParsedRequest:
 
 def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
     """All facts of a text, and what is unclear."""
-    low = _lower(text)
+    low = with_plain_must(_lower(text))
     clauses = Clauses(low)
     facts, unclear = read_deployment(clauses)
     masked = _blank(low.replace("_", " "), [(f.start, f.end) for f in facts] + [(u.start, u.end) for u in unclear])
     clauses = Clauses(masked)
     figures = find_figures(masked)
+    last: tuple[Figure, Fact] | None = None
     for i, figure in enumerate(figures):
         previous = figures[i - 1].end if i else 0
         following = figures[i + 1].first if i + 1 < len(figures) else len(text)
         found = read_count(figure, masked[figure.end :]) or read_figure(figure, clauses, previous, following)
+        if not isinstance(found, Fact) and last and clauses.corrected(previous, figure.start, near=True):
+            found = corrected(figure, last, clauses) or found
+        last = (figure, found) if isinstance(found, Fact) else None
         if isinstance(found, Fact):
             facts.append(found)
         elif found is not None:
             unclear.append(found)
     facts += [Fact("limits.threads", 1, *match.span()) for match in _SINGLE.finditer(masked)]
-    classes = read_classes(text)
+    wanted = without_refused(text)
+    classes = read_classes(wanted)
     if isinstance(classes, Unclear):
         unclear.append(classes)
-    facts += [found for found in (classes, read_target(text), read_domain(low)) if isinstance(found, Fact)]
+    facts += [found for found in (classes, read_target(text), read_domain(_lower(wanted))) if isinstance(found, Fact)]
     return facts, unclear
 
 
 def _lower(text: str) -> str:
     """The text in lower case, at the same length."""
+    if len(text.lower()) == len(text):
+        return text.lower()
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
@@ -193,8 +200,10 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
         least = _is_least(key)
         kept = [fact for fact in said if fact.least == least]
         others = [fact for fact in said if fact.least != least]
-        for first, second in pairwise(kept):
-            if first.value != second.value and not clauses.corrected(first.end, second.start):
+        # What a later figure takes back contradicts nothing.
+        last = max((i for i, (a, b) in enumerate(pairwise(kept), 1) if clauses.corrected(a.end, b.start)), default=0)
+        for first, second in pairwise(kept[last:]):
+            if first.value != second.value:
                 raise _contradiction(text, key, first, second)
         for fact in others:
             if kept and _exclude(fact, kept[-1], least):

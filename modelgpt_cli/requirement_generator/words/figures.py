@@ -31,7 +31,7 @@ _UNITS: dict[Kind, str] = {
     "bytes": r"[\s-]*(?:(?P<size>[kmgt]|kilo|mega|giga)(?P<binary>i|bi)?-?b(?:ytes?|s)?|(?P<colloquial>meg|gig)s?"
     r"|bytes?)\b(?! ?(?:/|per\b) ?s|ps\b)",
     "time": rf"[\s-]*(?P<time>{'|'.join(_SECONDS)})\b",
-    "share": r"[\s-]*(?:%|per ?cent\b|pct\b|percentage points?\b)",
+    "share": r"\+?[\s-]*(?:%|per ?cent\b|pct\b|percentage points?\b)",
     "flops": r"[\s-]*(?:(?P<flops>[kmgt]|kilo|mega|giga|million|billion)[\s-]*)?"
     r"(?P<what>flops?|macs?|madds?|multiply-(?:adds?|accumulates?)|(?:floating[\s-]point )?operations)\b(?! ?/)",
     "parameters": r"[\s-]*(?:(?P<count>[kmb]|million|billion|thousand)[\s-]*)?"
@@ -49,17 +49,18 @@ _OUT_OF = re.compile(r" (?:[a-z]+ ){0,2}?(?:out of|in|of)(?: every)? ")
 _RANGE = re.compile(r" ?(?:-|–|—|to|and|\.\.\.?) ?$")
 
 _FILLER = (
-    r"(?:[\s:=(]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say|its?|like"
+    r"(?:[\s:=($€£]|\b(?:an?|the|just|only|of|some|mere|total|is|be|at|to|than|exactly|about|around|roughly|say"
+    r"|its?|like"
     r"|approximately|approx\.?)(?![\w-])|~)*$"
 )
 _NOUNS = r"(?:[\s-]+(?!than\b)[a-z][\w-]*){0,4}?"
 _BOUNDS: dict[Bound, str] = {
-    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier) (?:[\w-]+ )?than|\bunder|\bbelow|\bbeneath"
+    "most": r"\b(?:less|fewer|lower|smaller|lighter|shorter|tinier) (?:[\w-]+ )?th[ae]n\b|\bunder|\bbelow|\bbeneath"
     r"|\bup to|\bat (?:the )?(?:very )?most|\bat max(?:imum)?\.?|\bwithin|\binside|< ?=?|≤|=<|⩽"
     rf"|\b(?:max(?:imum|imal|imally)?\.?|limit(?:ed)?|cap(?:ped)?|ceiling|budget|upper bound|restricted){_NOUNS}"
     r"|\b(?:fit|fits|fitting|squeeze[ds]?|squeezing|cram\w*|run|runs|running|live|lives) (?:with)?in(?:to)?"
     r"|\b(?:fit|fits)(?: on)?|\bsub(?=[\s-])-?",
-    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier) (?:[\w-]+ )?than"
+    "least": r"\b(?:more|greater|higher|larger|bigger|longer|heavier) (?:[\w-]+ )?th[ae]n\b"
     r"|\bat (?:the )?(?:very )?least|\bat min(?:imum)?\.?|\bover|\babove|\bexceed(?:s|ing)?|\bbeyond|\bpast|> ?=?|≥|=>"
     r"|⩾|\bupwards? of"
     rf"|\b(?:min(?:imum|imal|imally)?\.?|lower bound|floor){_NOUNS}|\bnorth of",
@@ -87,13 +88,14 @@ _AFTERWARDS: dict[Bound, re.Pattern[str]] = {
     "about": re.compile(r" ?(?:or so\b|-?ish\b|give or take|more or less)"),
 }
 _NOT = re.compile(
-    r"(?:\bno|\bnot(?! only)|n['’]t|\bnever|\bcannot|\bwithout|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
+    r"(?:\bno|\bnot(?! only)|n['’]t|\b(?:ca|wo|do|does|should|must|could)nt|\bnever|\bcannot|\bwithout"
+    r"|\bnothing|\bnone|\bnor|\bneither|\bnobody|\bno one"
     r"|\bhardly|\brarely|\bnotice[sd]?|\breject\w*|\brefus\w+|\bhates?|\bcomplain\w*)(?: (?:(?!but\b)[\w-]+)){0,4} ?$"
 )
 _TOO = re.compile(
     r"(?: [\w-]+){0,3}? (?:(?:is|are|would be|'s|was) (?:too\b|not (?:ok|okay|acceptable|good|possible|an? option)"
     r"|unacceptable|useless|out\b|no (?:good|use)|impossible|a no-?go|unusable|forbidden|banned|rejected)|(?:won't"
-    r"|will not|doesn't|does not|can't|cannot|can not) (?:fit|do|work|be|go|pass|load))"
+    r"|will not|doesn't|does not|can't|cannot|can not) (?:either|fit|do|work|be|go|pass|load))"
 )
 _FLIPPED: dict[Bound, Bound] = {"most": "least", "least": "most", "good": "bad", "bad": "good"}
 
@@ -192,7 +194,9 @@ def _with_unit(text: str, number: Number) -> Figure:
             if match:
                 value = number.value * _factor(kind, match)
                 return Figure(number.start, number.end, value, value, kind, plain=number.value, part=number.part)
-        if match is None or (kind == "flops" and match["what"].startswith("mac") and not match["flops"]):
+        if match is None or (
+            kind == "flops" and match["what"].startswith("mac") and not match["flops"] and number.value < 1000
+        ):
             continue
         letter = (match["scale"] or "") if kind == "number" else ""
         value = number.value * _factor(kind, match)

@@ -20,7 +20,7 @@ _METRICS: dict[str, str] = {
     "MSE": r"\b(?:mse|(?<!root )(?<!root-)mean[\s-]+squared?[\s-]+error)\b",
     "a correlation": r"\b(?:pearson|spearman|correlation)\b",
     "a score": r"\b(?:iou|kappa|mcc|brier|calibration|ece|bleu|confidence|gini|uptime|availability|coverage)\b",
-    "balanced_accuracy": r"\b(?:balanced|class[\s-]averaged|macro)[\s-]+accuracy\b|\b(?:mean"
+    "balanced_accuracy": r"\b(?:balanced|bal\.?|class[\s-]averaged|macro)[\s-]+acc(?:uracy\b|\.|\b)|\b(?:mean"
     r"|average) (?:per[\s-]class|class) accuracy\b",
     "f1": r"\b(?:macro[\s-]*(?:averaged? )?)?f-?1(?:[\s-]*(?:score|measure|macro|value))?\b|\bf[\s-](?:score"
     r"|measure)\b",
@@ -31,24 +31,34 @@ _METRICS: dict[str, str] = {
     r"|off by\b[^,.;]*\bon average)\b",
     "r2": r"\br[\s-]?(?:\^ ?2|²|2|squared?)(?!\w)|\bcoefficient of determination\b|\bvariance explained\b"
     r"|\bexplain\w*\b[^,.;]*\bvariance\b",
-    "error": r"\b(?:error rate|misclassif\w+|errors?|mistakes?|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
-    "accuracy": r"\b(?:accuracy|accurate(?:ly)?|acc|correct(?:ly|ness)?|right(?! (?:now|away|side|hand))"
+    "error": r"\b(?:error rate|err\b|misclassif\w+|errors?|mistakes?|mis(?:judg|label|sort|read|rout|recogni"
+    r"|identif|plac|detect)\w+|mistaken|wrong(?:ly)?|incorrect(?:ly)?|failures?)\b",
+    "accuracy": r"\b(?:ac+ur+ac+y|accurate(?:ly)?|acc\.?|rigth(?:ly)?|correct(?:ly|ness)?|right(?! (?:now|away"
+    r"|side|hand))"
     r"|hit rate|success rate)\b",
 }
 _KEPT = ("balanced_accuracy", "f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "accuracy")
 _LINK = re.compile(
-    r"(?:[\s:=()<>≥≤~+]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|to|a|an|the|than|above|over|below|under|score"
-    r"|value|rate|must|should|better|more|less|higher|lower|greater|not|no|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
+    r"(?:[\s:=()<>≥≤~+$€£]|\b[a-z]+n['’]t\b|\b(?:of|at|least|most|is|be|being|to|a|an|the|than|above|over|below"
+    r"|under|score"
+    r"|value|rate|must|should|better|more|less|higher|lower|greater|larger|bigger|smaller|fewer|beyond|not|no"
+    r"|min(?:imum)?|max(?:imum)?|reach(?:es|ing)?"
     r"|exceed(?:s|ing)?|beat(?:s|ing)?|required|has|have|needs?|target|goal|about|around|roughly|or|on|in|stay|stays"
     r"|up|held[\s-]out|data|rows|only|just|cross-validated|test|validation|macro|between|from|we|want|it|i|that"
-    r"|average|worse|within|fall|drop|go|get|lie|as|never|cannot|need|exceed)\b)*$"
+    r"|average|worse|ought|may|can|could|answers?|predictions?|results?|within|fall|drop|go|get|lie|as|never"
+    r"|cannot|need|exceed)\b)*$"
 )
 _REST = re.compile(
     r"(?:[\s,:=()+]|\bof (?:the|all|our|my|its|these|those) [a-z-]+|\b(?:of|the|time|them|cases|rows|pictures|images"
-    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|are|is|it|must|should|may|can|could|might|have"
+    r"|all|its|in|on|a|an|at|least|or|better|more|less|to|be|get|gets|come|comes|coming|turn|turns|end|ends|go"
+    r"|goes|out|up|are|is|it|must|should|may|can|could|might|have"
     r"|allowed|texts|messages|predictions|answers|decisions|minimum|min|max|macro|test|overall|held[\s-]out"
     r"|cross-validated|average|classified|predicted|labell?ed|sorted|recogni[sz]ed)\b)*$"
 )
+
+
+_ON_AVERAGE = re.compile(r"(?: [\w-]+)?,? on average\b")
+_OFF = re.compile(r"\b(?:errors?|off|wrong|deviat\w+|miss\w*|mistakes?)\b[^,.;]*$")
 
 
 def metric_of(figure: Figure, lead: str, tail: str) -> tuple[str, float | None, bool] | None:
@@ -71,10 +81,15 @@ def metric_of(figure: Figure, lead: str, tail: str) -> tuple[str, float | None, 
     return _value(figure, found) if found else None
 
 
-def error_metric(figure: Figure, lead: str) -> str | None:
+def error_metric(figure: Figure, lead: str, tail: str) -> str | None:
     """The error whose value, in the target's unit, a figure is: "MAE below 12 hours"."""
     if figure.kind in ("share", "number", "rate"):
         return None
+    if figure.kind == "time" and _OFF.search(lead) and _ON_AVERAGE.match(tail):
+        return "mae"
+    behind = re.match(r" ?(?:\(|in |of )? ?(mae|rmse|mean absolute error)\b", tail)
+    if behind and figure.kind == "time":
+        return "rmse" if behind[1] == "rmse" else "mae"
     found = _nearest(figure, lead, "")
     return found if found in ("mae", "rmse") else None
 
@@ -82,7 +97,8 @@ def error_metric(figure: Figure, lead: str) -> str | None:
 def only_metric(figure: Figure, text: str) -> tuple[str, float | None, bool] | None:
     """The same for a figure that no metric stands by: the only one that the text names, if it is one of quality."""
     named = {metric for metric, pattern in _METRICS.items() if re.search(pattern, text)}
-    return _value(figure, named.pop()) if len(named) == 1 and named <= {*_KEPT} else None
+    kept = {*_KEPT, "error"} if figure.bound == "most" else {*_KEPT}
+    return _value(figure, named.pop()) if len(named) == 1 and named <= kept else None
 
 
 def _value(figure: Figure, found: str) -> tuple[str, float | None, bool] | None:
@@ -112,6 +128,8 @@ def _error_rate(figure: Figure) -> tuple[str, float | None, bool] | None:
 def _nearest(figure: Figure, lead: str, tail: str) -> str | None:
     """The metric that a figure belongs to: linked to it by small words alone, behind it or before it."""
     found: list[tuple[int, int, str]] = []
+    if figure.kind == "number" and _OFF.search(lead) and _ON_AVERAGE.match(tail):
+        return "mae"
     for rank, (metric, pattern) in enumerate(_METRICS.items()):
         for match in re.finditer(pattern, tail):
             between = tail[: match.start()]

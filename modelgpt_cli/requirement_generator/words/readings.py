@@ -41,10 +41,11 @@ class Unclear:
     reason: str
 
 
+_AT_MOST = frozenset(("quality.mae", "quality.rmse", "quality.log_loss"))
 Object = Literal["model", "store", "memory", "data", "device", "graphics", "unknown"]
 _OBJECTS: dict[Object, str] = {
     "graphics": r"\bv-?ram\b|\b(?:gpu|video|graphics) (?:memory|ram)\b",
-    "memory": r"\b(?:s?d?ram|memory|resident|rss|heap|working set|memory footprint)\b",
+    "memory": r"\b(?:s?d?ram|mem|memory|resident|rss|heap|working set|memory footprint)\b",
     "data": r"\b(?:data|data-?sets?|corpus|images?|pictures?|photos?|photographs?|scans?|logs?|csvs?|tables?"
     r"|spreadsheets?|texts?|reviews?|e-?mails?|mails?|messages?|records?|samples?|recordings?|videos?|clips?"
     r"|archives?|zips?|exports?|uploads?|documents?|pdfs?|jpe?gs?|pngs?|tiffs?|rows|files|folders?|backups?"
@@ -53,13 +54,22 @@ _OBJECTS: dict[Object, str] = {
     "device": r"\b(?:raspberry|pi|phones?|smartphones?|devices?|boards?|machines?|laptops?|servers?|gpus?|cpus?"
     r"|jetson|nano|mcus?|microcontrollers?|esp32|arduino|cortex[\w-]*|stm32\w*|vms?|containers?|instances?|nodes?"
     r"|cameras?|plcs?|gateways?|computers?|workstations?|tablets?|watch(?:es)?|drones?|cards?|ssds?|disks? drives?"
-    r"|routers?|hardware"
+    r"|routers?|hardware|apps?"
     r"|box(?:es)?|browsers?)\b",
     "store": r"\b(?:disk|flash|storage|rom|eeprom)\b",
     "model": r"\b(?:model|file size|size|network|net|classifier|regressor|detector|predictor|onnx|artifact|artefact"
     r"|binary|download\w*|bundle|package|weigh\w*|weight|exported|deployable|checkpoint|solution"
-    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk|app)\b",
+    r"|big|large|small|tiny|light(?:weight)?|safetensors|export|something|it|filter|footprint on disk)\b",
 }
+_ALONE = re.compile(r"(?:and |with |in )?[\d.,]+ ?[kmg]i?b (?:of )?(?:peak )?(?:ram|memory)\W*")
+_WHOLE = re.compile(
+    r" (?:out )?of (?:the|our|its|my|a total of)?(?: total)? ?[\d.,]+ ?[kmg]i?b (?:of )?(?:ram|memory)\b"
+)
+_PART = re.compile(r"\d ?[kmg]i?b (?:out )?of (?:the|our|its|my|a total of)(?: total)? ?$")
+_HAVE = re.compile(
+    r"\b(?:we|i|it|there) (?:have|has|got|is|are)(?: (?:got|only|just|still|about))* $|['’]ve (?:got )?$"
+)
+_ON_CARD = re.compile(r" on (?:the|its|our) (?:(?:sd|memory) )?(?:card|disk|drive|device|phone)\b")
 _PLACED = re.compile(r" ?(?:of|worth of|for|in|on)? ?(?:the |our |my |its )?((?:[\w-]+ ?){1,3})")
 _OF_DATA = (
     rf"(?:{_OBJECTS['data']})(?: [\w-]+){{0,3}}? (?:is|are|was|were|have|has|come|comes|take|takes|weigh|weighs"
@@ -112,7 +122,7 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     lead = clauses.text[max(previous, clauses.sentence(figure.start)[0]) : figure.start]
     tail = clauses.text[figure.end : min(following, clauses.sentence(figure.start)[1])]
     found: Fact | Unclear | None
-    error = error_metric(figure, lead)
+    error = error_metric(figure, lead, tail)
     if error:
         found = replace(_upper(f"quality.{error}", figure), value=figure.plain)
     elif figure.kind == "bytes":
@@ -141,6 +151,22 @@ def read_figure(figure: Figure, clauses: Clauses, previous: int, following: int)
     return Unclear(found.start, found.end, excuse) if excuse else found
 
 
+def corrected(figure: Figure, last: tuple[Figure, Fact], clauses: Clauses) -> Fact | None:
+    """The fact that a figure without words of its own sets, where it takes back the one before: "95 %, no, 90 %"."""
+    before, fact = last
+    numbers = {figure.kind, before.kind} <= {"share", "number"} and isinstance(fact.value, int | float)
+    if not numbers or fact.least != (fact.key.startswith("quality.") and fact.key not in _AT_MOST):
+        return None
+    if clauses.excuse(figure.first, figure.end, figure.bound):
+        return None
+    value = figure.low
+    if fact.key.startswith("limits."):
+        return replace(fact, value=int(value), start=figure.first, end=figure.end) if value >= 1 else None
+    wrong = isinstance(fact.value, float) and fact.key == "quality.accuracy" and before.high + fact.value == 1
+    value = value / 100 if figure.kind == "number" and before.kind == "share" else value
+    return replace(fact, value=round(1 - value, 12) if wrong else value, start=figure.first, end=figure.end)
+
+
 def _upper(key: str, figure: Figure) -> Fact:
     """A limit that is an upper bound by nature."""
     least = figure.bound in ("least", "bad")
@@ -163,6 +189,10 @@ def _bytes(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Unc
 
 def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     """What a size is a size of."""
+    if _WHOLE.match(clauses.text, figure.end):
+        return "memory"
+    if _PART.search(clauses.text, 0, figure.start):
+        return "device"
     placed = _PLACED.match(tail)
     behind, ahead = _first_object(placed[1]) if placed else "", _last_object(lead)
     asked = clauses.asks(figure.start)
@@ -170,10 +200,20 @@ def _object(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Object:
     said = clauses.text[clauses.sentence(figure.start)[0] : figure.start]
     if behind in ("data", "graphics", "model"):
         return behind
+    if not bounded and re.match(r" (?:of )?(?:\w+ )?(?:left|free|available)\b", tail) and _HAVE.search(lead):
+        return "device"
+    if asked and _ON_CARD.match(tail):
+        return "store"
     if not bounded and (behind == "device" or (ahead == "device" and not behind)):
         return "device"
     if not asked and re.search(_OWNED, said if not bounded else lead) and {behind, ahead} & {"memory", "store"}:
         return "device"
+    if (
+        behind == "memory"
+        and not re.search(_OBJECTS["device"], clauses.text)
+        and _ALONE.fullmatch(" ".join(clauses.text[slice(*clauses.clause(figure.start))].split()))
+    ):
+        return "memory"
     if "memory" in (behind, ahead):
         bare = not bounded and not asked and ahead != "memory"
         return (
@@ -217,6 +257,9 @@ def _time(figure: Figure, clauses: Clauses, lead: str, tail: str) -> Fact | Uncl
         return Unclear(figure.first, figure.end, "whether that is for one batch or one by one is not said")
     alone = clauses.stands_alone(figure.start, figure.end)
     certain = bounded or alone or clauses.asks(figure.start) or re.match(_PER_ROW, after)
+    certain = certain or re.match(
+        r" (?:for (?:that|this|it|each|every|one)\b|to (?:decide|answer|respond|react))", after
+    )
     if not certain and not re.search(_LATENCY, f"{before} {after}"):
         return None
     limit = _upper("limits.latency_ms", figure)
@@ -241,7 +284,7 @@ def _metric(figure: Figure, clauses: Clauses, lead: str, tail: str, joined: bool
     wrong = re.search(r"\s(?:errors?|mistakes?|wrong|right|correct)\b", clauses.text[figure.start : figure.end])
     found = metric_of(figure, lead, (wrong[0] if wrong else "") + tail)
     if found is None and figure.kind == "share":
-        asked = figure.bound in ("least", "good") or joined or (not figure.bound and clauses.asks(figure.start))
+        asked = figure.bound in ("least", "good", "most") or joined or (not figure.bound and clauses.asks(figure.start))
         found = only_metric(figure, clauses.text) if asked else None
     if found is None:
         if figure.kind == "share" and figure.bound in ("least", "good"):

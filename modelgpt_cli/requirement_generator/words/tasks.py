@@ -9,40 +9,51 @@ from modelgpt_cli.requirement_generator.quality import REGRESSION
 from modelgpt_cli.requirement_generator.words.readings import Fact
 
 _CLASSIFY = re.compile(
-    r"\b(?:classif\w+|classes|categori[sz]\w*|categories|tell(?:s|ing)?\b[^.;]{0,60}\bapart|tell(?:s"
-    r"|ing)? \w+(?: \w+)? from|distinguish\w*|sort(?:s|ed|ing|er)?\b(?! of)|whether|which (?:of|kind|type|class"
+    r"\b(?:class?if\w+|classes|categori[sz]\w*|categories|tell(?:s|ing)?\b[^.;]{0,60}\bapart|tell(?:s"
+    r"|ing)? \w+(?: \w+)? from|distinguish\w*|sort(?:s|ed|ing|er)?\b(?! of)|whether|which (?:\w+ (?:is it|it"
+    r" is)\b|of|kind|type|class"
     r"|category|species|one|department|team)|(?:kind|type|species|category|breed) of\b|spam|diagnos\w+|sentiment"
     r"|detect(?:s|ing|or|ion)?|recogni[sz]\w+|identif\w+|flag(?:s|ging)?\b|label(?:l?s|led|ling)?\b"
-    r"|yes[\s/-]+(?:or[\s-]+)?no|true or false|(?:two|multi|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
-    r"|decid\w*|checks?|see|find out|figure out|determine) (?:\w+ )?if\b|discriminat\w+|churn(?:s|ed)?\b|fraud\w*"
-    r"|defective|will \w+ or not|is it an?\b)"
+    r"|yes[\s/-]+(?:or[\s-]+)?no|y/n|anomal(?:y|ies|ous)|know \w+ (?:\w+ )?from |true or false|(?:two|multi"
+    r"|\d+)[\s-]class|triage\w*|(?:tells?|know|predict\w*|says?"
+    r"|decid\w*|checks?|see|find out|figure out|determine) (?:[\w-]+ ){0,5}?if\b|discriminat\w+|churn(?:s"
+    r"|ed)?\b|fraud\w*"
+    r"|defective|\w+ or not\b(?! to)|(?:pick|filter)(?:s|ing|ed)? (?:out|those)\b|separat\w+ [^.;]{0,30}?\bfrom"
+    r"|is there an?\b|will \w+ or not|is it an?\b)"
 )
 _AMOUNTS = (
     r"(?:prices?|costs?|amounts?|values?|temperatures?|consumptions?|demands?|ages?|heights?|durations?|numbers? of"
     r"|count of|sales|revenues?|turnover|salar(?:y|ies)|incomes?|rents?|yields?|loads?|power|energy|speeds?|distances?"
-    r"|percentages?|mileage|lifetimes?|delays?|waiting times?|travel times?|time to|remaining \w+ life|concentrations?"
-    r"|weights? of|volumes?|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?"
+    r"|percentages?|mileage|lifetimes?|delays?|waiting times?|travel times?|time to|remaining (?:[\w-]+"
+    r" )?(?:life|lifetime|time)|concentrations?"
+    r"|weights? of|weight\b|volumes?|depths?|lengths?|widths?|pressures?|humidity|rainfall|kwh|watts?|dollars?|euros?"
     r"|minutes of|days until|hours until|scores? (?:from|between)|similarity|emissions?|premiums?|bills?|profits?"
     r"|spend(?:ing)?|strength|calories|thickness)"
 )
 _REGRESS = re.compile(
     r"\b(?:regress\w*|forecast\w*|how (?:much|many|long|far|old|tall|heavy|warm|hot|big)|numeric(?:al)? (?:value"
     r"|target|score)|continuous (?:value|target|score|number)"
+    r"|what (?:[\w'’]+ ){1,6}?(?:costs?|sells? for|weighs?|earns?|be worth|is worth)|(?:time|hours|days) to failure|rul"
     rf"|(?:predict\w*|estimat\w*|approximat\w*|guess\w*|forecast\w*|expected) (?:[\w'’-]+ ){{0,4}}?{_AMOUNTS}"
     r"|(?:price|cost|demand|age|sales|consumption|yield|temperature) (?:predict|estimat|forecast|model)\w*)\b"
 )
 _HOW = re.compile(
-    r"\b(?:care|matter|know|sure|mind|tell|see) (?:about )?how (?:much|many|long|far|old|big)\b|\bhow (?:big|large)\b"
+    r"\b(?:care|matters?|sure|mind|(?:n['’]t|not) (?:know|tell|see)) (?:about )?how (?:much|many|long|far|old"
+    r"|big)\b|\bhow (?:big|large)\b"
 )
 _DOMAINS: dict[str, re.Pattern[str]] = {
     "image": re.compile(
-        r"\b(?:images?|pictures?|photos?|photographs?|snapshots?|x-?rays?|radiographs?|micrographs?|camera|webcam"
-        r"|screenshots?|scans|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial|thumbnails?|selfies?|drawings?"
+        r"\b(?:images?|imgs?|imagery|pictures?|pics?|pix|photos?|fotos?|photograph\w*|snaps?|snapshots?|selfies"
+        r"|x[\s-]?rays?|radiographs?|micrographs?|camera|webcam"
+        r"|screenshots?|stills|cctv|scans|satellite tiles|jpe?gs?|pngs?|mri|ct scans?|scanned|satellite|aerial"
+        r"|thumbnails?|selfies?|drawings?"
         r"|sketches|handwritten|pixels?|vision|visual(?:ly)?|video frames?|frames)\b"
     ),
     "text": re.compile(
-        r"\b(?:texts?|reviews?|messages?|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?|posts?|articles?"
-        r"|headlines?|documents?|abstracts?|chats?|sms|feedback|complaints|utterances?|questions|diar(?:y|ies)|notes"
+        r"\b(?:texts?|reviews?|messages?|msgs?|dms|e-?mails?|mails?|tweets?|comments?|tickets?|sentences?"
+        r"|posts?|articles?"
+        r"|headlines?|documents?|docs|abstracts?|chats?|sms|postings?|feedback|complaints|utterances?|questions"
+        r"|diar(?:y|ies)|notes"
         r"|poems?|lyrics|captions|descriptions|subject lines|titles|quer(?:y|ies)|transcripts?|letters|essays?|news"
         r"|paragraphs?|spam|sentiment|tone)\b"
     ),
@@ -63,6 +74,12 @@ _TARGETS = [
     re.compile(rf"\b(?:predict|estimate|forecast|guess|target)(?:s|ing|ed)? (?:the )?{_QUOTED}", re.IGNORECASE),
     re.compile(r"\b(?:predict|estimate|forecast|guess)(?:s|ing|ed)? (?:the )?([\w-]+) (?:column|field"
         r"|variable)\b", re.IGNORECASE),
+    re.compile(rf"\b(?:column|field|variable) (?:(?:that )?(?:i|we) (?:want|need|have) |that (?:is|has) )?to"
+               rf" (?:predict|be"
+        rf" predicted|forecast|estimate|guess)(?: ?:| ?=| is(?: (?:called|named))?| (?:called|named))? "
+        rf"?(?:the )?(?:column )?{_NAME}", re.IGNORECASE),
+    re.compile(r"(?:^|[,;.:(] ?)target (?!audience|group|is\b|size|machine|platform|hardware|device|latency|accuracy)"
+        r"([\w-]+)(?= ?(?:[,;.)]|$))", re.IGNORECASE),
     re.compile(rf"\b(?:the )?(?:column|field|variable) (?:called "
         rf"|named )?{_NAME} (?:is (?:the )?(?:target|label|what)|(?:(?:is|shall|should|must) )?(?:to )?be predicted"
         rf"|holds? (?:the )?(?:label|target|answer|class)"
@@ -88,16 +105,17 @@ def read_task(text: str, known: Collection[str]) -> str | None:
     known : collection of str
         Keys that are known: ``classes``, ``quality.mae``.
     """
+    text = re.sub(rf"\b{_TASK_WORDS} or (?:an? )?{_TASK_WORDS}\b", "", text)
     regress = _REGRESS.search(_HOW.sub(lambda match: " " * len(match[0]), text))
     classify = _CLASSIFY.search(text)
-    plain = re.search(rf"\b{_TASK_WORDS}\b", text)
-    if plain and len({m[0] for m in re.finditer(rf"\b{_TASK_WORDS}\b", text)}) == 1:
-        return plain[0]
+    plain = {m[0] for m in re.finditer(rf"\b{_TASK_WORDS}\b", text)}
+    if len(plain) == 1:
+        return plain.pop()
     if "classes" in known:
         return "classification"
-    metrics = [key for key in known if key.startswith("quality.")]
-    if metrics:
-        return "regression" if metrics[0].partition(".")[2] in REGRESSION else "classification"
+    metrics = [key.partition(".")[2] for key in known if key.startswith("quality.")]
+    if metrics and (classify or not regress):
+        return "regression" if metrics[0] in REGRESSION else "classification"
     if regress and not (classify and classify.start() < regress.start()):
         return "regression"
     return "classification" if classify else None
