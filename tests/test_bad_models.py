@@ -246,8 +246,8 @@ LLM_FAULTS: dict[str, tuple[Reply, str]] = {
     "prose": (answer("Sure! Here is the requirement you asked for."), "Sure! Here is"),
     "two sentences": (sentence(GOOD + " It has three labels."), "It has three labels"),
     "empty": (answer(""), "(nothing)"),
-    "an empty sentence": (sentence(" "), "no usable sentence"),
-    "invalid JSON": (answer('{"requirement": "Classify each iris'), "no usable sentence"),
+    "an empty sentence": (sentence(" "), "no usable answer"),
+    "invalid JSON": (answer('{"requirement": "Classify each iris'), "no usable answer"),
 }
 
 

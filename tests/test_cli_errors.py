@@ -66,7 +66,7 @@ def test_an_interrupt_is_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     ("args", "words"),
     [
         (["predikt"], "Did you mean 'predict'?"),
-        (["zzz"], "The commands are: describe, parse, build"),
+        (["zzz"], "The commands are: describe, parse, find, generate, build"),
         (["build", "-o", "m.onnx"], "Missing option '-r' / '--req'"),
         (["build", "--req", "r", "-o", "m", "--members", "0"], "0 is not in the range x>=1"),
         (["predict", "m.onnx"], "Missing argument 'DATA...'"),

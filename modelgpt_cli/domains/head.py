@@ -104,7 +104,7 @@ class HeadFit:
     held_out : float32 (N, C), optional
         Cross-validated probabilities or predictions (standardised).
     folds : int64 (N,), optional
-        The fold that each row was held out in; -1 for one that never was.
+        The fold that each row was held out in; -1 for one that never was. None where there are no metrics.
     """
 
     weight: Tensor
@@ -117,7 +117,7 @@ class HeadFit:
     @property
     def scored(self) -> np.ndarray:
         """Positions of the rows that the metrics are of; none where there are no metrics."""
-        return np.flatnonzero(self.folds >= 0) if self.metrics and self.folds is not None else np.zeros(0, np.int64)
+        return np.zeros(0, np.int64) if self.folds is None else np.flatnonzero(self.folds >= 0)
 
 
 @torch.inference_mode()
