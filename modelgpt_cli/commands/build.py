@@ -46,6 +46,8 @@ modelgpt build --req req.txt --data reviews.csv --text review --target stars -o 
     "--rows", type=click.IntRange(min=1), help="Texts, pictures: solve the head on so many.", show_default="4,096"
 )
 @o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
+@o.option("--card", metavar="NAME[/STORAGE]", help="The card to build, see modelgpt zoo.", show_default="the best")
+@o.option("--best-effort", is_flag=True, show_default=False, help="Where no card meets the limits, write the nearest.")
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -72,6 +74,8 @@ def build(
     max_tokens: int | None,
     rows: int | None,
     tokenizer_in_graph: bool,
+    card: str | None,
+    best_effort: bool,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -110,6 +114,8 @@ def build(
         max_tokens=max_tokens,
         rows=rows,
         tokenizer_in_graph=tokenizer_in_graph,
+        card=card,
+        best_effort=best_effort,
         types=types,
         merge_labels=merge_labels,
         device=device,

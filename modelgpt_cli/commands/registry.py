@@ -6,6 +6,7 @@ COMMANDS: dict[str, str] = {
     "describe": "Look at the data and write the requirement: one sentence, and the schema.",
     "parse": "Show what is understood of a request in words: task, classes, limits.",
     "build": "Turn a requirement, and data if there is any, into a model.",
+    "zoo": "List the cards that a build chooses from, with what they cost; measure them.",
     "tune": "Finetune all parameters of a model for an epoch; keep the better one.",
     "export": "Turn a model.safetensors into a model.onnx.",
     "predict": "Score a table with a model.onnx.",
