@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.artifact.candidates import STORED, Attempt, Body, Search, entries
 from modelgpt_cli.artifact.card import model_card
+from modelgpt_cli.artifact.choice_words import missed_words, taken_words
 from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.limits import check_limits
+from modelgpt_cli.artifact.limits import ON_FILE
 from modelgpt_cli.artifact.model_file import check_model_destination, save_model
 from modelgpt_cli.data.dataset import Dataset, check_width
 from modelgpt_cli.devices import pick_device
@@ -22,16 +25,16 @@ from modelgpt_cli.domains.tabular.requirement_only import requirement_only_colum
 from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text, text_columns_allowed
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import check_destination
+from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.model_generator.cards import ModelCard, find_cards
+from modelgpt_cli.model_generator.choice import Plan, plan_candidates
+from modelgpt_cli.model_generator.costs import Costs
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words
 from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from modelgpt_cli.data_generator.run import Wish
     from modelgpt_cli.llm.client import LLM
 
@@ -52,6 +55,12 @@ class BuildReport:
     interval: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     """Limit or metric that the requirement sets → what was measured."""
+    card: str = ""
+    """The card that was taken; see ``modelgpt zoo``."""
+    storage: str = ""
+    """How its weights are stored: fp32, fp16 or int8."""
+    missed: list[str] = field(default_factory=list)
+    """With `best_effort`: limits and metrics that the model does not meet."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -83,6 +92,8 @@ def build(
     rows: int | None = None,
     backbone_weights: str | None = None,
     tokenizer_in_graph: bool = False,
+    card: str | None = None,
+    best_effort: bool = False,
     force: bool = False,
     generate: Wish | None = None,
     llm: LLM | None = None,
@@ -102,7 +113,7 @@ def build(
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     members : int, optional
-        Networks merged into the model; `DEFAULT_MEMBERS` where not given.
+        Networks merged into the model; `DEFAULT_MEMBERS` where not given, or fewer where limits ask for it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the generator runs.
     seed : int
@@ -143,11 +154,17 @@ def build(
         Who writes them; from the environment where not given.
     cache : bool
         Whether an answer that the LLM gave before serves again.
+    card : str, optional
+        The card, ``NAME`` or ``NAME/STORAGE`` (``tabular-2/int8``; see `find_cards`), which alone is tried. By default
+        the best that keeps to the requirement's limits.
+    best_effort : bool
+        Where no card keeps to the limits, write the model that comes nearest, which says in its metadata what it
+        misses.
 
     Raises
     ------
     VerificationError
-        The model misses a limit of the requirement's, or differs from its exported self; nothing is written.
+        No card's model meets the requirement's limits, or it differs from its exported self; nothing is written.
     ModelGPTError
         The requirement or the data can't be used.
     """
@@ -187,22 +204,34 @@ def build(
         pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens, rows,
         backbone_weights,
     )  # fmt: skip
-    builder = _builder(wanted, dataset, options)
-    if dataset is None:
-        model, metrics, n_rows = builder.from_words()
-    else:
-        model, metrics, n_rows = builder.from_data(dataset, check_fingerprint=data is None and not alone)
-    size, measured = _write(model, metrics, wanted, output, builder.shown, tokenizer_in_graph, force)
+    domain = _domain(wanted, dataset)
+    _check_options(domain, options)
+    onnx = output.suffix.lower() == ".onnx"
+    plan = plan_candidates(wanted, domain, options, card, data=dataset is not None, onnx=onnx)
+    models = _Models(domain, wanted, dataset, options, check_fingerprint=data is None and not alone)
+    with tempfile.TemporaryDirectory() as folder:
+        search = _search(plan, models, tokenizer_in_graph, Path(folder) if onnx else None)
+        taken = search.run(best_effort)
+        if search.asked:
+            log.info(taken_words(taken, [*search.left_out, *search.attempts], search.asked))
+        if taken.missed:
+            log.warning("Written with --best-effort, it misses %s.", missed_words(taken, search.asked))
+        size = _place(taken, output, bool(search.asked), force)
+    body = taken.body
+    assert body is not None
     return BuildReport(
         path=output,
         size_bytes=size,
         seconds=time.monotonic() - start,
-        metrics=metrics,
-        n_rows=n_rows,
+        metrics=body.metrics,
+        n_rows=body.n_rows,
         data_used=source is not None,
-        notes=model.blueprint.notes,
-        interval=model.blueprint.interval,
-        limits=measured,
+        notes=body.model.blueprint.notes,
+        interval=body.model.blueprint.interval,
+        limits=taken.measured,
+        card=taken.card.name,
+        storage=STORED[taken.storage],
+        missed=sorted(taken.missed),
     )
 
 
@@ -283,54 +312,123 @@ def _generation(
     )
 
 
-def _builder(wanted: Requirement, dataset: Dataset | None, options: BuildOptions) -> Builder:
-    """What builds for the domain; only that domain's libraries are imported."""
-    if dataset.schema.domain == "text" if dataset is not None else wanted.is_text:
-        from modelgpt_cli.domains.text.build import TextBuild
+def _domain(wanted: Requirement, dataset: Dataset | None) -> str:
+    """Of the data where there are any, else of the words."""
+    if dataset is not None:
+        return dataset.schema.domain
+    return "text" if wanted.is_text else "image" if wanted.is_image else "tabular"
 
-        return TextBuild(wanted, options)
-    if dataset.schema.domain == "image" if dataset is not None else wanted.is_image:
-        from modelgpt_cli.domains.image.build import ImageBuild
 
-        return ImageBuild(wanted, options)
-    if any(v is not None for v in (options.backbone, options.backbone_weights, options.max_tokens, options.rows)):
+def _check_options(domain: str, options: BuildOptions) -> None:
+    """Make sure that a table's build is given nothing that is for texts and pictures."""
+    given = (options.backbone, options.backbone_weights, options.max_tokens, options.rows)
+    if domain == "tabular" and any(value is not None for value in given):
         raise UsageError(
             "--backbone, --backbone-weights, --max-tokens and --rows are for texts and pictures.",
             "This is a table.",
             "Leave them out.",
         )
-    from modelgpt_cli.domains.tabular.build import TabularBuild
-
-    return TabularBuild(wanted, options)
 
 
-def _write(
-    model: Any,
-    metrics: dict[str, dict[str, float]],
-    wanted: Requirement,
-    output: Path,
-    rows: pd.DataFrame | list[np.ndarray] | None,
-    tokenizer_in_graph: bool,
-    force: bool,
-) -> tuple[int, dict[str, Any]]:
-    """Write the artifact, verified and within the requirement's limits; its size, and what was measured."""
-    if output.suffix.lower() == ".safetensors":
-        measured = check_limits(wanted.limits, wanted.quality, model, None, metrics)
-        save_model(model, output, card=model_card(model.blueprint), force=force)
-        return output.stat().st_size, measured
-    measured = {}
+class _Models:
+    """The models of a build's cards; data are read once, and so is what builds from them, if it can."""
 
-    def accept(path: Path) -> None:
-        measured.update(check_limits(wanted.limits, wanted.quality, model, path, metrics, rows))
+    def __init__(
+        self,
+        domain: str,
+        wanted: Requirement,
+        dataset: Dataset | None,
+        options: BuildOptions,
+        *,
+        check_fingerprint: bool,
+    ) -> None:
+        self.domain, self.wanted, self.dataset, self.options = domain, wanted, dataset, options
+        self._check_fingerprint = check_fingerprint
+        self._builders: dict[str, Builder] = {}
 
-    report = write_onnx(
-        model,
-        output,
-        opset=wanted.deploy.opset,
-        quantize=wanted.deploy.quantize or "none",
-        force=force,
-        rows=rows,
-        accept=accept,
-        tokenizer_in_graph=tokenizer_in_graph,
+    @property
+    def task(self) -> str:
+        """Classification or regression."""
+        return self.dataset.schema.task if self.dataset is not None else self.wanted.task or "classification"
+
+    def make(self, card: ModelCard) -> Body:
+        """A card's model."""
+        builder = self._builder(card)
+        if self.dataset is None:
+            made = builder.from_words()
+        else:
+            made = builder.from_data(self.dataset, check_fingerprint=self._check_fingerprint)
+        return Body(*made, rows=builder.shown, truth=builder.truth)
+
+    def costs(self, card: ModelCard) -> Costs | None:
+        """What a card's model costs, computed; None where it is not one of ours."""
+        if self.domain != "tabular" and card.name not in {one.name for one in find_cards(self.domain)}:
+            return None
+        return card.costs(self._builder(card).sizes(self.dataset, check_fingerprint=self._check_fingerprint))
+
+    def _builder(self, card: ModelCard) -> Builder:
+        """What builds a card; one does for all of tables."""
+        if self.domain == "tabular":
+            builder = self._builders.setdefault("", self._builders.get("") or self._new(self.options))
+            builder.members = card.members  # type: ignore[attr-defined]
+            return builder
+        if card.name not in self._builders:
+            self._builders[card.name] = self._new(replace(self.options, backbone=self.options.backbone or card.name))
+        return self._builders[card.name]
+
+    def _new(self, options: BuildOptions) -> Builder:
+        """What builds for the domain; only that domain's libraries are imported."""
+        if self.domain == "text":
+            from modelgpt_cli.domains.text.build import TextBuild
+
+            return TextBuild(self.wanted, options)
+        if self.domain == "image":
+            from modelgpt_cli.domains.image.build import ImageBuild
+
+            return ImageBuild(self.wanted, options)
+        from modelgpt_cli.domains.tabular.build import TabularBuild
+
+        return TabularBuild(self.wanted, options)
+
+
+def _search(plan: Plan, models: _Models, tokenizer_in_graph: bool, folder: Path | None) -> Search:
+    """The search for the best candidate; without a `folder` no files are written."""
+    wanted = models.wanted
+
+    def write(body: Body, storage: str, path: Path) -> None:
+        write_onnx(
+            body.model,
+            path,
+            opset=wanted.deploy.opset,
+            quantize=storage,
+            rows=body.rows,
+            tokenizer_in_graph=tokenizer_in_graph,
+        )
+
+    if folder is None:
+        left = [key for key in ON_FILE if getattr(wanted.limits, key) is not None]
+        if left:
+            log.warning("limits: %s can be measured on a model.onnx only: not checked here.", ", ".join(left))
+    return Search(
+        wanted,
+        models.task,
+        plan.cards,
+        plan.storages,
+        models.make,
+        models.costs,
+        write if folder is not None else None,
+        folder or Path(),
     )
-    return report.size_bytes, measured
+
+
+def _place(taken: Attempt, output: Path, limited: bool, force: bool) -> int:
+    """Put the model that was taken where it was asked for; its size in bytes."""
+    body = taken.body
+    assert body is not None
+    if taken.path is None:
+        card = model_card(body.model.blueprint) | (entries(taken) if limited else {})
+        save_model(body.model, output, card=card, force=force)
+    else:
+        with atomic_write(output, force=force) as temporary:
+            temporary.write_bytes(taken.path.read_bytes())
+    return output.stat().st_size

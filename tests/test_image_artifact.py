@@ -125,8 +125,8 @@ def test_damaged_files(model: ImageModel, tmp_path: Path) -> None:
 
 def test_latency_is_measured(model: ImageModel, tmp_path: Path) -> None:
     write_onnx(model, tmp_path / "m.onnx")
-    assert measure_latency(tmp_path / "m.onnx", 2, 1) > 0
-    assert measure_latency(tmp_path / "m.onnx", 2, 1, PICTURES[:1]) > 0
+    assert measure_latency(tmp_path / "m.onnx", 2, 1)[0] > 0
+    assert measure_latency(tmp_path / "m.onnx", 2, 1, PICTURES[:1])[0] > 0
 
 
 def test_labels_that_are_numbers(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from text_models import default_text_model, tiny_text_model
 from modelgpt_cli.artifact import onnx_text, onnx_traced
 from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.export import export, write_onnx
-from modelgpt_cli.artifact.limits import check_limits
+from modelgpt_cli.artifact.limits import measure_limits
 from modelgpt_cli.artifact.model_file import load_model, save_model
 from modelgpt_cli.artifact.onnx_text import text_to_onnx
 from modelgpt_cli.artifact.verify_text import edge_texts, verify_text
@@ -227,12 +227,11 @@ def test_export_measures_what_quantisation_costs(classifier: TextModel, tmp_path
 def test_limits_are_measured(classifier: TextModel, tmp_path: Path) -> None:
     write_onnx(classifier, tmp_path / "m.onnx")
     limits = Limits(size=10_000_000, parameters=100_000, latency_ms=10_000.0)
-    measured = check_limits(limits, Quality(), classifier, tmp_path / "m.onnx", {}, ROWS)
+    measured = measure_limits(limits, Quality(), classifier, tmp_path / "m.onnx", {}, ROWS)
     assert measured["size"] == (tmp_path / "m.onnx").stat().st_size
     assert measured["parameters"] == sum(p.numel() for p in classifier.parameters())
     assert measured["latency_ms"] > 0
-    with pytest.raises(VerificationError, match="does not meet"):
-        check_limits(Limits(size=1000), Quality(), classifier, tmp_path / "m.onnx", {})
+    assert measured["latency_p95_ms"] >= measured["latency_ms"]
 
 
 def _header(path: Path, change: Callable[[dict[str, str]], None]) -> None:

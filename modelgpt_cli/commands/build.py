@@ -59,6 +59,8 @@ modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx""",
 @o.option("--data-from", metavar="NAME", help="Use the data set of this name in the catalogue, after your yes.")
 @o.catalog_option
 @o.option("-y", "--yes", is_flag=True, show_default=False, help="--data-from: don't ask.")
+@o.option("--card", metavar="NAME[/STORAGE]", help="The card to build, see modelgpt zoo.", show_default="the best")
+@o.option("--best-effort", is_flag=True, show_default=False, help="Where no card meets the limits, write the nearest.")
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -99,6 +101,8 @@ def build(
     data_from: str | None,
     catalog: str | None,
     yes: bool,
+    card: str | None,
+    best_effort: bool,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -148,6 +152,8 @@ def build(
         max_tokens=max_tokens,
         rows=rows,
         tokenizer_in_graph=tokenizer_in_graph,
+        card=card,
+        best_effort=best_effort,
         types=types,
         merge_labels=merge_labels,
         device=device,

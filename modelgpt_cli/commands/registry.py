@@ -8,6 +8,7 @@ COMMANDS: dict[str, str] = {
     "find": "Look for data: a search in words over cards of data sets.",
     "generate": "Have an LLM write labelled rows, where there is no data or too little.",
     "build": "Turn a requirement, and data if there is any, into a model.",
+    "zoo": "List the cards that a build chooses from, with what they cost; measure them.",
     "tune": "Finetune all parameters of a model for an epoch; keep the better one.",
     "export": "Turn a model.safetensors into a model.onnx.",
     "predict": "Score a table with a model.onnx.",

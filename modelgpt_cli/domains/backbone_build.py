@@ -22,6 +22,7 @@ from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tasks import class_indices, label_text, make_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
@@ -43,7 +44,7 @@ class BackboneBuild(ABC):
         None for a backbone that none was trained for.
     header : dict, optional
         Its checkpoint's.
-    shown
+    shown, truth
         As in `Builder`.
     """
 
@@ -58,6 +59,13 @@ class BackboneBuild(ABC):
         self.generator, self.header = self._load_generator(spec)
         self.encoder_name: str | None = None
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
+        self.truth: np.ndarray | None = None
+
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """What the task decides of a model's shapes; nothing is read for it."""
+        classes = dataset.schema.classes if dataset is not None else self.requirement.classes
+        used = dataset.schema.used if dataset is not None else [c for c in self.requirement.columns if c.used]
+        return Sizes(max(len(classes), 1), pair=self.domain == "text" and len(used) == 2)
 
     @abstractmethod
     def architecture(self) -> Architecture:

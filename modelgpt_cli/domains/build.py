@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 
@@ -54,15 +55,21 @@ class Builder(Protocol):
     shown : DataFrame or list of uint8 (H, W, 3), optional
         Rows of the user's, or pictures, that the exported graph is verified, timed and calibrated on: known once
         `from_data` is through.
+    truth : ndarray (N,), optional
+        What the target is of those rows or pictures, as the dataset has it.
     """
 
     shown: pd.DataFrame | list[np.ndarray] | None
+    truth: np.ndarray | None
 
     def from_words(self) -> tuple[Any, dict[str, dict[str, float]], int]:
         """The model, its metrics and the number of rows that they were found on, from the requirement alone."""
 
     def from_data(self, dataset: Dataset, *, check_fingerprint: bool) -> tuple[Any, dict[str, dict[str, float]], int]:
         """The same from labelled rows."""
+
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """What the task decides of a model's shapes."""
 
 
 def contract(requirement: Requirement) -> dict[str, Any]:

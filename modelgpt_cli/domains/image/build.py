@@ -74,7 +74,7 @@ class ImageBuild(BackboneBuild):
         notes = self.first_notes(dataset, check_fingerprint, "pictures")
         read = self._read(dataset, self.head_rows(dataset, notes, "pictures"))
         notes += read.notes
-        rows, self.shown = read.rows, read.shown
+        rows, self.shown, self.truth = read.rows, read.shown, read.shown_cells
         target = one_hot(read.cells, schema.classes)
         adapted = self._adapt(schema.classes)
         features = adapted.features(rows)

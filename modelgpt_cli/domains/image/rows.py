@@ -71,6 +71,8 @@ class LabelledPictures:
     shown : list of uint8 (H, W, 3)
         Up to about `SHOWN` of the pictures as they are, evenly drawn: what an exported graph is verified, timed and
         calibrated on.
+    shown_cells : ndarray
+        Their classes.
     notes : list of str
         About the pictures that can't be decoded; each has been logged.
     """
@@ -78,6 +80,7 @@ class LabelledPictures:
     rows: Pictures
     cells: np.ndarray
     shown: list[np.ndarray]
+    shown_cells: np.ndarray
     notes: list[str]
 
 
@@ -107,4 +110,5 @@ def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> Labelled
     kept, notes = without_unreadable(frame, column, frame[target], reasons)
     for note in notes:
         log.warning(note)
-    return LabelledPictures(Pictures(values[:n]), kept[target].to_numpy(), shown, notes)
+    cells = kept[target].to_numpy()
+    return LabelledPictures(Pictures(values[:n]), cells, shown, cells[::every], notes)

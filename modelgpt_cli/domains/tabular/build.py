@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,22 @@ from modelgpt_cli.domains.build import BuildOptions, contract, provenance
 from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit
+from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model, requirement_only_columns
+from modelgpt_cli.domains.tabular.requirement_only import (
+    encoder_from_statistics,
+    make_requirement_only_model,
+    requirement_only_columns,
+)
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import Requirement
@@ -37,8 +43,33 @@ FLOAT32_SPREADS = 1e6
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What a build reads once, however many models it makes of it.
+
+    Attributes
+    ----------
+    table : TableArrays, optional
+        None where there are only words.
+    texts : TaskTexts, optional
+        None where the generator reads no words.
+    """
+
+    columns: tuple[Column, ...]
+    codec: TableCodec
+    table: TableArrays | None
+    texts: TaskTexts | None
+    notes: list[str]
+
+
 class TabularBuild:
-    """One build: what was asked, and the generator and encoder that serve it."""
+    """One build: what was asked, and the generator and encoder that serve it.
+
+    Attributes
+    ----------
+    members : int
+        M of the next model; a later one of another number is made of the same reading.
+    """
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.requirement, self.options = requirement, options
@@ -49,6 +80,8 @@ class TabularBuild:
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
+        self.truth: np.ndarray | None = None
+        self._read: _Read | None = None
 
     def embed(self, codec: TableCodec, classes: tuple[str, ...]) -> TaskTexts:
         """The requirement's sentence and the names, embedded.
@@ -67,28 +100,30 @@ class TabularBuild:
             )
         return embed_words(self.encoder, codec, self.requirement.sentence, classes)
 
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """What the task decides of a model's shapes; reads what is to be read."""
+        if dataset is None:
+            read = self._words()
+            encoder = encoder_from_statistics(read.codec)
+            outputs = len(requirement_only_columns(self.requirement)[1])
+        else:
+            read = self._rows(dataset, check_fingerprint)
+            assert read.table is not None
+            encoder = fit_encoder(read.table.x, read.table.codes, read.table.levels)
+            outputs = max(read.table.n_classes, 1)
+        flat = encoder.n_features - encoder.n_full
+        return Sizes(outputs, encoder.n_full, flat, texts=bool(read.codec.textual))
+
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
     ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, cross-validate, and solve the head on every row."""
-        schema, notes = dataset.schema, list(dataset.warnings)
-        self.shown = dataset.sample
-        known = self.requirement.fingerprint
-        if check_fingerprint and known and known != dataset.fingerprint:
-            notes.append("The data has changed since the requirement was written.")
-            log.warning(notes[-1])
-        for column in schema.used:
-            if column.mean and column.std and abs(column.mean) > FLOAT32_SPREADS * column.std:
-                notes.append(
-                    f"The column {column.name!r} varies too little around {column.mean:.6g} for float32 cells "
-                    f"(standard deviation {column.std:.3g}): subtract its mean in the data."
-                )
-                log.warning(notes[-1])
-        columns = _described(schema.columns, self.requirement.columns)
-        codec = make_codec(columns, dataset.sample)
-        table = table_arrays(dataset, codec, all_rows=self.options.all_rows, seed=self.seed)
-        texts = self.embed(codec, schema.classes) if self.words else None
-        cross = cross_fit(self.generator, table, members=self.members, seed=self.seed, texts=texts, device=self.device)
+        schema, read = dataset.schema, self._rows(dataset, check_fingerprint)
+        notes, table = list(read.notes), read.table
+        assert table is not None
+        cross = cross_fit(
+            self.generator, table, members=self.members, seed=self.seed, texts=read.texts, device=self.device
+        )
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)
             log.info(note)
@@ -104,7 +139,7 @@ class TabularBuild:
             task=schema.task,
             target=schema.target,
             labels=schema.classes,
-            columns=columns,
+            columns=read.columns,
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
@@ -113,9 +148,33 @@ class TabularBuild:
             provenance=self._provenance(dataset),
         )
         blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
-        model = make_model(blueprint, codec, cross, table)
+        model = make_model(blueprint, read.codec, cross, table)
         self._add_interval(model, table, checked)
         return model, blueprint.metrics, checked.rows if checked else 0
+
+    def _rows(self, dataset: Dataset, check_fingerprint: bool) -> _Read:
+        """The labelled rows as arrays, and what is to be known before the build."""
+        if self._read is not None:
+            return self._read
+        schema, notes = dataset.schema, list(dataset.warnings)
+        self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
+        known = self.requirement.fingerprint
+        if check_fingerprint and known and known != dataset.fingerprint:
+            notes.append("The data has changed since the requirement was written.")
+            log.warning(notes[-1])
+        for column in schema.used:
+            if column.mean and column.std and abs(column.mean) > FLOAT32_SPREADS * column.std:
+                notes.append(
+                    f"The column {column.name!r} varies too little around {column.mean:.6g} for float32 cells "
+                    f"(standard deviation {column.std:.3g}): subtract its mean in the data."
+                )
+                log.warning(notes[-1])
+        columns = _described(schema.columns, self.requirement.columns)
+        codec = make_codec(columns, dataset.sample)
+        table = table_arrays(dataset, codec, all_rows=self.options.all_rows, seed=self.seed)
+        texts = self.embed(codec, schema.classes) if self.words else None
+        self._read = _Read(columns, codec, table, texts, notes)
+        return self._read
 
     def _add_interval(self, model: TabularModel, table: TableArrays, checked: CrossValidation | None) -> None:
         """Bounds beside the prediction of a regression; what is amiss goes into the model's notes."""
@@ -130,23 +189,32 @@ class TabularBuild:
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting."""
-        columns, labels = requirement_only_columns(self.requirement)
-        log.warning(NO_DATA)
+        read, labels = self._words(), requirement_only_columns(self.requirement)[1]
+        assert read.texts is not None
         blueprint = Blueprint(
             task="classification",
             target=self.requirement.target or "target",
             labels=labels,
-            columns=columns,
+            columns=read.columns,
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
-            notes=[NO_DATA],
+            notes=list(read.notes),
+            provenance=self._provenance(None),
         )
-        codec = make_codec(columns)
-        texts = self.embed(codec, labels)
-        blueprint.provenance = self._provenance(None)  # with the encoder
-        model = make_requirement_only_model(blueprint, codec, self.generator, texts, seed=self.seed, device=self.device)
+        model = make_requirement_only_model(
+            blueprint, read.codec, self.generator, read.texts, seed=self.seed, device=self.device
+        )
         return model, {}, 0
+
+    def _words(self) -> _Read:
+        """The requirement's words, embedded."""
+        if self._read is None:
+            columns, labels = requirement_only_columns(self.requirement)
+            log.warning(NO_DATA)
+            codec = make_codec(columns)
+            self._read = _Read(columns, codec, None, self.embed(codec, labels), [NO_DATA])
+        return self._read
 
     def _provenance(self, dataset: Dataset | None) -> dict[str, Any]:
         encoder = Path(self.encoder.name).name if self.encoder else None  # None: no words were read

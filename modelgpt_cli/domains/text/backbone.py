@@ -106,6 +106,23 @@ def load_backbone(card: TextCard) -> Backbone:
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
 
 
+def encoder_shapes(card: TextCard) -> nn.Module | None:
+    """A card's encoder without its numbers, on torch's "meta" device; None where its configuration is not on disk."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        with _quiet():
+            config = AutoConfig.from_pretrained(card.path(), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError):
+        return None
+    with torch.device("meta"):
+        model: nn.Module = AutoModel.from_config(config, attn_implementation="eager")
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # type: ignore[assignment]
+    return model.eval()
+
+
 def load_encoder(source: str) -> tuple[Any, Tokenizer]:
     """An encoder and its fast tokenizer, as transformers loads them; errors as `load_backbone` has them."""
     folder = Path(source)

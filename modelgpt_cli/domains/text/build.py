@@ -70,7 +70,7 @@ class TextBuild(BackboneBuild):
     ) -> tuple[TextModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, embed the rows once, cross-validate, and solve the head on them all."""
         schema, pair = dataset.schema, len(dataset.schema.used) == 2
-        self.shown = dataset.sample
+        self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
         notes = self.first_notes(dataset, check_fingerprint, "texts")
         frame = self.head_rows(dataset, notes)
         columns = [frame[c.name].fillna("").tolist() for c in schema.texts]

@@ -1,0 +1,203 @@
+"""``modelgpt zoo``: the cards with their figures, computed, on record, and measured on this machine.
+
+Measurements are kept in a small file in the cache folder, by card, storage and what they were taken at; those of
+another version of modelgpt or onnxruntime, or of another machine, are passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.files import atomic_write
+from modelgpt_cli.model_generator.cards import ModelCard, find_card, find_cards
+from modelgpt_cli.model_generator.costs import Sizes
+from modelgpt_cli.places import cache_folder
+
+log = logging.getLogger("modelgpt")
+STORAGES = {"fp32": "none", "fp16": "fp16", "int8": "int8"}
+_PICTURES, _SIDE = 8, 256
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What figures are given for.
+
+    Attributes
+    ----------
+    columns : int
+        Tables: columns of numbers.
+    classes : int
+    batch_size, threads : int
+        Of latency and memory.
+    """
+
+    columns: int = 10
+    classes: int = 2
+    batch_size: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < (2 if name == "classes" else 1):
+                raise UsageError(f"--{name.replace('_', '-')} can't be {value}.")
+
+    def key(self, card: ModelCard) -> str:
+        """What of it matters to a card's speed."""
+        parts = [f"batch {self.batch_size}", f"threads {self.threads}", f"classes {self.classes}"]
+        return ", ".join(parts + ([f"columns {self.columns}"] if card.domain == "tabular" else []))
+
+
+def zoo(name: str | None = None, setting: Setting | None = None) -> list[dict[str, Any]]:
+    """The cards with all that is known of them.
+
+    Parameters
+    ----------
+    name : str, optional
+        One card; all by default.
+
+    Raises
+    ------
+    UsageError
+        There is no such card.
+    """
+    setting = setting or Setting()
+    cards = find_cards() if name is None else [find_card(name)]
+    return [_figures(card, setting) for card in cards]
+
+
+def bench(name: str | None = None, setting: Setting | None = None) -> list[dict[str, Any]]:
+    """Measure size, latency and memory of a card's models on this machine, in each storage, and keep the figures.
+
+    Parameters
+    ----------
+    name : str, optional
+        One card; by default all that are at hand.
+
+    Raises
+    ------
+    UsageError
+        There is no such card.
+    ModelGPTError
+        Its weights are not at hand.
+    """
+    setting = setting or Setting()
+    cards = [find_card(name)] if name is not None else [card for card in find_cards() if card.at_hand]
+    for card in cards:
+        if not card.at_hand:
+            raise ModelGPTError(
+                f"The weights of {card.name!r} are not on this machine.",
+                f"They come from {card.weights}.",
+                "A build with this --backbone loads them where it can.",
+            )
+        log.info("Measuring %s ...", card.name)
+        _keep(card, setting, _measure(card, setting))
+    return [_figures(card, setting) for card in cards]
+
+
+def _figures(card: ModelCard, setting: Setting) -> dict[str, Any]:
+    costs = card.costs(Sizes(setting.classes, full=setting.columns))
+    return {
+        "name": card.name,
+        "domain": card.domain,
+        "architecture": card.architecture,
+        "members": card.members if card.domain == "tabular" else None,
+        "generator": card.generator or None,
+        "weights": card.weights or None,
+        "at_hand": card.at_hand,
+        "limits": dict(card.limits),
+        "quality": dict(card.quality),
+        "lost": dict(card.lost),
+        "parameters": costs.parameters if costs else None,
+        "flops": costs.flops if costs else None,
+        "flops_at": (costs.at if costs else "") or None,
+        "bytes": {name: costs.n_bytes[storage] for name, storage in STORAGES.items()} if costs else None,
+        "at": asdict(setting),
+        "measured": _known().get(card.name, {}).get(setting.key(card)),
+    }
+
+
+def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
+    """A specimen's figures, by storage."""
+    from modelgpt_cli.artifact.export import write_onnx
+    from modelgpt_cli.artifact.measure import measure_latency, measure_memory
+    from modelgpt_cli.model_generator.specimen import make_specimen
+
+    model = make_specimen(card, setting.columns, setting.classes)
+    rows = _pictures() if card.domain == "image" else None
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, storage in STORAGES.items():
+            path = Path(folder) / f"{name}.onnx"
+            write_onnx(model, path, quantize=storage, rows=rows)
+            median, high = measure_latency(path, setting.batch_size, setting.threads, rows)
+            memory = measure_memory(path, setting.batch_size, setting.threads, rows)
+            found[name] = {
+                "size": path.stat().st_size,
+                "latency_ms": median,
+                "latency_p95_ms": high,
+                "memory": memory,
+            }
+    return found | {"date": date.today().isoformat()} | _here()
+
+
+def _pictures() -> Sequence[np.ndarray]:
+    """Pictures with large and small structures, as photographs have them."""
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(_PICTURES):
+        parts = [
+            draw.uniform(0, 255, (side, side, 3)).repeat(_SIDE // side, 0).repeat(_SIDE // side, 1)
+            for side in (4, 16, 64)
+        ]
+        found.append(np.mean(parts, 0).astype(np.uint8))
+    return found
+
+
+def _here() -> dict[str, str]:
+    """Where and with what is measured; nothing that names the machine."""
+    processor = platform.processor() or platform.machine()
+    return {
+        "machine": f"{processor}, {os.cpu_count()} cores, {platform.system()}",
+        "modelgpt": version("modelgpt-cli"),
+        "onnxruntime": version("onnxruntime"),
+    }
+
+
+def _path() -> Path:
+    return cache_folder() / "zoo.json"
+
+
+def _known() -> dict[str, dict[str, Any]]:
+    """Card → setting → what was measured here."""
+    try:
+        kept = json.loads(_path().read_text(encoding="utf-8"))
+        here = _here()
+        return {
+            card: {key: one for key, one in settings.items() if {k: one.get(k) for k in here} == here}
+            for card, settings in kept.items()
+        }
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _keep(card: ModelCard, setting: Setting, measured: dict[str, Any]) -> None:
+    known = _known()
+    known.setdefault(card.name, {})[setting.key(card)] = measured
+    with contextlib.suppress(OSError, ModelGPTError):  # it was measured all the same
+        _path().parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(_path(), force=True) as temporary:
+            temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

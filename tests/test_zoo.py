@@ -1,0 +1,92 @@
+"""The cards: what they cost by computation is what is measured, what is on record, `modelgpt zoo` as a user sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from artifact_models import random_model, random_table
+from bad_input import Bench
+
+from modelgpt_cli.artifact.export import write_onnx
+from modelgpt_cli.artifact.measure import measure_flops
+from modelgpt_cli.domains.tabular.features import CHANNELS
+from modelgpt_cli.model_generator.cards import MEMBERS, find_cards
+from modelgpt_cli.model_generator.costs import Sizes, table_costs
+from modelgpt_cli.requirement_generator.limits import Limits
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.parametrize("labels", [("a", "b", "c"), ()])
+@pytest.mark.parametrize("members", [1, 3])
+def test_what_a_table_costs_is_computed_exactly(members: int, labels: tuple[str, ...], tmp_path: Path) -> None:
+    columns, frame = random_table()
+    model = random_model(columns, frame, labels=labels, members=members, hidden=128)
+    d, inputs = model.weight("head.linear").shape[0], model.weight("layers.0.weight").shape[1]
+    full = (inputs - d) // (CHANNELS - 1)
+    costs = table_costs(members, Sizes(outputs=max(len(labels), 1), full=full, flat=d - full))
+    assert costs.parameters == sum(p.numel() for p in model.parameters())
+    for storage, n_bytes in costs.n_bytes.items():
+        path = tmp_path / f"{storage}.onnx"
+        write_onnx(model, path, quantize=storage)
+        assert measure_flops(path) == costs.flops
+        assert n_bytes < path.stat().st_size < n_bytes + 40_000  # a floor, and a near one
+
+
+def test_a_floor_leaves_out_only_what_cannot_be() -> None:
+    costs = table_costs(8, Sizes(outputs=2, full=10))
+    over = Limits(size=costs.n_bytes["fp16"], parameters=costs.parameters - 1, flops=costs.flops)
+    assert set(costs.exceeding(over, "none")) == {"size", "parameters"}
+    assert set(costs.exceeding(over, "fp16")) == {"parameters"}
+    assert set(costs.exceeding(over, "none", file=False)) == {"parameters"}
+
+
+def test_what_is_on_record_is_of_the_generator_that_ships() -> None:
+    record = yaml.safe_load((ROOT / "weights/tabular/members.yaml").read_text())
+    assert record["generator"] == yaml.safe_load((ROOT / "weights/tabular/card.yaml").read_text())["sha256"]
+    assert [entry["members"] for entry in record["members"]] == list(MEMBERS)
+    cards = {card.name: card for card in find_cards("tabular")}
+    assert cards["tabular-8"].lost == {"log_loss": 0.0, "r2": 0.0}
+    assert cards["tabular-1"].lost["log_loss"] > 0
+    assert all(0.5 < card.quality["accuracy"] < 1 for card in cards.values())
+
+
+def test_zoo_lists_the_cards_of_every_domain(bench: Bench) -> None:
+    done = bench.run("zoo", "--json")
+    assert done.code == 0, done.err
+    cards = {card["name"]: card for card in json.loads(done.out)["cards"]}
+    assert {"tabular-8", "tabular-1", "minilm-l6", "distilbert", "small", "resnet50"} <= set(cards)
+    assert cards["resnet50"]["parameters"] == 23_508_032 + 2 * 2049  # torchvision's without its head, and ours
+    assert {name for name in ("small", "minilm-l6", "mobilenet_v2_tf") if cards[name]["at_hand"]} == {
+        "small",
+        "minilm-l6",
+    }
+    assert cards["minilm-l6"]["flops_at"] == "128 tokens"
+    assert cards["tabular-8"]["bytes"]["fp32"] > 3 * cards["tabular-8"]["bytes"]["int8"]
+    assert cards["small"]["measured"] is None
+
+
+def test_what_bench_measures_is_shown_until_something_changes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELGPT_CACHE", str(bench.folder / "cache"))
+    done = bench.run("zoo", "bench", "tabular-1", "--columns", "3", "--json")
+    assert done.code == 0, done.err
+    measured = json.loads(done.out)["cards"][0]["measured"]
+    assert measured["int8"]["size"] < measured["fp16"]["size"] < measured["fp32"]["size"]
+    assert 0 < measured["fp32"]["latency_ms"] <= measured["fp32"]["latency_p95_ms"]
+    shown = bench.run("zoo", "show", "tabular-1", "--columns", "3").out
+    assert f"Measured {measured['date']}" in shown
+    assert "Not measured here yet" in bench.run("zoo", "show", "tabular-1", "--columns", "4").out
+    kept = bench.folder / "cache" / "zoo.json"
+    kept.write_text(kept.read_text().replace(measured["onnxruntime"], "0.0.1"))
+    assert "Not measured here yet" in bench.run("zoo", "show", "tabular-1", "--columns", "3").out
+    kept.write_text("no JSON")
+    assert bench.run("zoo", "show", "tabular-1").code == 0
+
+
+def test_zoo_refuses_what_it_does_not_know(bench: Bench) -> None:
+    bench.refuse(2, "no card 'tabula-1'", "zoo", "show", "tabula-1")
+    bench.refuse(2, "zoo show takes one", "zoo", "show")
+    bench.refuse(1, "not on this machine", "zoo", "bench", "mobilenet_v2_tf")
