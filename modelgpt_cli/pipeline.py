@@ -16,9 +16,10 @@ from modelgpt_cli.artifact.choice_words import missed_words, taken_words
 from modelgpt_cli.artifact.export import write_onnx
 from modelgpt_cli.artifact.limits import ON_FILE
 from modelgpt_cli.artifact.model_file import check_model_destination, save_model
+from modelgpt_cli.card_models import CardModels
 from modelgpt_cli.data.dataset import Dataset, check_width
 from modelgpt_cli.devices import pick_device
-from modelgpt_cli.domains.build import Builder, BuildOptions
+from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.tabular.intervals import check_coverage
 from modelgpt_cli.domains.tabular.requirement_only import requirement_only_columns
@@ -26,9 +27,7 @@ from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
-from modelgpt_cli.model_generator.cards import ModelCard, find_cards
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
-from modelgpt_cli.model_generator.costs import Costs
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words
@@ -208,7 +207,7 @@ def build(
     _check_options(domain, options)
     onnx = output.suffix.lower() == ".onnx"
     plan = plan_candidates(wanted, domain, options, card, data=dataset is not None, onnx=onnx)
-    models = _Models(domain, wanted, dataset, options, check_fingerprint=data is None and not alone)
+    models = CardModels(domain, wanted, dataset, options, check_fingerprint=data is None and not alone)
     with tempfile.TemporaryDirectory() as folder:
         search = _search(plan, models, tokenizer_in_graph, Path(folder) if onnx else None)
         taken = search.run(best_effort)
@@ -330,68 +329,7 @@ def _check_options(domain: str, options: BuildOptions) -> None:
         )
 
 
-class _Models:
-    """The models of a build's cards; data are read once, and so is what builds from them, if it can."""
-
-    def __init__(
-        self,
-        domain: str,
-        wanted: Requirement,
-        dataset: Dataset | None,
-        options: BuildOptions,
-        *,
-        check_fingerprint: bool,
-    ) -> None:
-        self.domain, self.wanted, self.dataset, self.options = domain, wanted, dataset, options
-        self._check_fingerprint = check_fingerprint
-        self._builders: dict[str, Builder] = {}
-
-    @property
-    def task(self) -> str:
-        """Classification or regression."""
-        return self.dataset.schema.task if self.dataset is not None else self.wanted.task or "classification"
-
-    def make(self, card: ModelCard) -> Body:
-        """A card's model."""
-        builder = self._builder(card)
-        if self.dataset is None:
-            made = builder.from_words()
-        else:
-            made = builder.from_data(self.dataset, check_fingerprint=self._check_fingerprint)
-        return Body(*made, rows=builder.shown, truth=builder.truth)
-
-    def costs(self, card: ModelCard) -> Costs | None:
-        """What a card's model costs, computed; None where it is not one of ours."""
-        if self.domain != "tabular" and card.name not in {one.name for one in find_cards(self.domain)}:
-            return None
-        return card.costs(self._builder(card).sizes(self.dataset, check_fingerprint=self._check_fingerprint))
-
-    def _builder(self, card: ModelCard) -> Builder:
-        """What builds a card; one does for all of tables."""
-        if self.domain == "tabular":
-            builder = self._builders.setdefault("", self._builders.get("") or self._new(self.options))
-            builder.members = card.members  # type: ignore[attr-defined]
-            return builder
-        if card.name not in self._builders:
-            self._builders[card.name] = self._new(replace(self.options, backbone=self.options.backbone or card.name))
-        return self._builders[card.name]
-
-    def _new(self, options: BuildOptions) -> Builder:
-        """What builds for the domain; only that domain's libraries are imported."""
-        if self.domain == "text":
-            from modelgpt_cli.domains.text.build import TextBuild
-
-            return TextBuild(self.wanted, options)
-        if self.domain == "image":
-            from modelgpt_cli.domains.image.build import ImageBuild
-
-            return ImageBuild(self.wanted, options)
-        from modelgpt_cli.domains.tabular.build import TabularBuild
-
-        return TabularBuild(self.wanted, options)
-
-
-def _search(plan: Plan, models: _Models, tokenizer_in_graph: bool, folder: Path | None) -> Search:
+def _search(plan: Plan, models: CardModels, tokenizer_in_graph: bool, folder: Path | None) -> Search:
     """The search for the best candidate; without a `folder` no files are written."""
     wanted = models.wanted
 

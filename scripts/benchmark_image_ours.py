@@ -92,8 +92,8 @@ class _Build(ImageBuild):
 
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledPictures:
         self.index = frame[IMAGE].to_numpy(dtype=np.int64)
-        cells = frame[LABEL].to_numpy()
-        return LabelledPictures(self.task.parts["train"].rows.take(self.index), cells, [], cells[:0], [])
+        rows, cells = self.task.parts["train"].rows.take(self.index), frame[LABEL].to_numpy()
+        return LabelledPictures(rows, cells, [], cells[:0], [])
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")

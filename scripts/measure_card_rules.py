@@ -130,7 +130,7 @@ def _answers(model: TabularModel, frame: pd.DataFrame, storage: str) -> tuple[in
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(raw)
-        answers = Model(path, threads=1).run({name: frame[name].to_numpy() for name in frame})
+        answers = Model(path, threads=1).run({name: frame[name].to_numpy() for name in map(str, frame)})
     return len(raw), answers["probabilities" if "probabilities" in answers else "prediction"]
 
 
@@ -213,7 +213,7 @@ def _by_task(cells: pd.DataFrame) -> str:
         if part.index.get_level_values("table").nunique() > 1:
             shown = [_shown(summary(part[(members, "none")]), 4) for members in MEMBERS[1:]]
             rows.append([name, str(part.index.get_level_values("table").nunique()), *shown])
-    return table(["", "tables", *(f"{members} members" for members in MEMBERS[1:])], rows)
+    return table(["", "tables", *(f"{members} member{'s' if members > 1 else ''}" for members in MEMBERS[1:])], rows)
 
 
 def _shown(value: tuple[float, float], digits: int) -> str:
