@@ -5,12 +5,16 @@ Exit codes: 0 done, 1 error, 2 usage, 3 a limit or a verification failed, 4 an L
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 _GC_THRESHOLD = (100_000, 20, 20)
@@ -118,12 +122,25 @@ def _reader_gone() -> int:
     return 1
 
 
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Ctrl-C; while a module is being loaded, a little later: not every compiled one lives through an exception."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    if frame is None:
+        raise KeyboardInterrupt
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
+
 def entry() -> NoReturn:
     """Run the command line of this process and leave at once.
 
     What is registered for the exit is done and all output written; taking every loaded module apart, which costs Python
     as long as the work of a small build, is left to the operating system.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     code = main()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
