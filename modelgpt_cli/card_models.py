@@ -7,7 +7,7 @@ from dataclasses import replace
 from modelgpt_cli.artifact.candidates import Body
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.build import Builder, BuildOptions
-from modelgpt_cli.model_generator.cards import ModelCard, find_cards
+from modelgpt_cli.model_generator.cards import ModelCard
 from modelgpt_cli.model_generator.costs import Costs
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -43,20 +43,20 @@ class CardModels:
         return Body(*made, rows=builder.shown, truth=builder.truth)
 
     def costs(self, card: ModelCard) -> Costs | None:
-        """What a card's model costs, computed; None where it is not one of ours."""
-        if self.domain != "tabular" and card.name not in {one.name for one in find_cards(self.domain)}:
-            return None
+        """What a card's model costs; see `ModelCard.costs`."""
         return card.costs(self._builder(card).sizes(self.dataset, check_fingerprint=self._check_fingerprint))
 
     def _builder(self, card: ModelCard) -> Builder:
         """What builds a card; one does for all of tables."""
-        if self.domain == "tabular":
-            builder = self._builders.setdefault("", self._builders.get("") or self._new(self.options))
+        is_table = self.domain == "tabular"
+        options = self.options if is_table else replace(self.options, backbone=self.options.backbone or card.name)
+        key = "" if is_table else card.name
+        if key not in self._builders:
+            self._builders[key] = self._new(options)
+        builder = self._builders[key]
+        if is_table:
             builder.members = card.members  # type: ignore[attr-defined]
-            return builder
-        if card.name not in self._builders:
-            self._builders[card.name] = self._new(replace(self.options, backbone=self.options.backbone or card.name))
-        return self._builders[card.name]
+        return builder
 
     def _new(self, options: BuildOptions) -> Builder:
         """What builds for the domain; only that domain's libraries are imported."""

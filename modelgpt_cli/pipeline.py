@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.artifact.candidates import STORED, Attempt, Body, Search, entries
+from modelgpt_cli.artifact.candidates import Attempt, Body, Search, entries
 from modelgpt_cli.artifact.card import model_card
 from modelgpt_cli.artifact.choice_words import missed_words, taken_words
 from modelgpt_cli.artifact.export import write_onnx
@@ -28,6 +28,7 @@ from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
+from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words

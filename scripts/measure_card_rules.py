@@ -32,12 +32,12 @@ from modelgpt_cli.artifact.onnx_file import to_onnx
 from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.runtime.session import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 CELLS, RECORD, REPORT = "docs/results/card-rules.csv", "weights/tabular/members.yaml", "docs/cards.md"
 MEMBERS = (8, 4, 2, 1)
-STORAGES = ("none", "fp16", "int8")
 ROWS = (50, 200, 1000, 4000)
 LEAST_TEST, MOST_TEST = 40, 2000
 COLUMNS = (
@@ -102,7 +102,7 @@ def _measure(data: Table, rows: int, seed: int) -> Iterator[dict[str, Any]]:
         estimator.fit(train.frame, train.y, train.columns, task=data.task)
         seconds = time.process_time() - begun
         model = estimator.model_
-        for storage in STORAGES:
+        for storage in STORED:
             n_bytes, answers = _answers(model, test.frame, storage)
             if classes is None:
                 scores = regression_scores(answers[:, 0].astype(np.float64), test.y)
@@ -193,7 +193,7 @@ def _by_members(cells: pd.DataFrame) -> str:
     log_loss, r2 = paired(cells, "log_loss"), paired(cells, "r2")
     rows = []
     for members in MEMBERS:
-        for storage in STORAGES:
+        for storage in STORED:
             own = cells[(cells.members == members) & (cells.storage == storage)]
             shown = [_shown(summary(wide[(members, storage)]), 4) for wide in (log_loss, r2)]
             cost = [f"{own.seconds.mean():.2f}", f"{own.bytes.mean() / 1000:.0f}"]

@@ -22,11 +22,9 @@ from modelgpt_cli.artifact.quantised import Comparison, held_back, loss_of
 from modelgpt_cli.artifact.target_model import TargetModel
 from modelgpt_cli.errors import VerificationError
 from modelgpt_cli.model_generator.cards import LOSS, ModelCard
-from modelgpt_cli.model_generator.costs import Costs
+from modelgpt_cli.model_generator.costs import STORED, Costs
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
-STORED = {"none": "fp32", "fp16": "fp16", "int8": "int8"}
-"""Storage → what it is called before users."""
 STORED_LIMITS = {"size", "latency_ms", "memory"}
 """Limits that another storage may mend."""
 

@@ -11,12 +11,9 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +27,7 @@ from modelgpt_cli.artifact.onnx_graph import GraphWriter
 from modelgpt_cli.artifact.onnx_weights import RoundedRows, factor, kept, kept_for_integers, linear, rows
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.places import cache_folder
+from modelgpt_cli.places import cache_folder, keep
 
 log = logging.getLogger("modelgpt")
 _FORMAT = 1
@@ -81,7 +78,8 @@ def _cached_graph(model: TextModel, types: bool, opset: int) -> onnx.GraphProto:
         log.debug("%s is damaged and is made anew.", path)
     log.info("Tracing the encoder %s, once; this takes a while.", config.get("model_type"))
     proto = _trace(model, types, opset)
-    _keep(path, proto.SerializeToString(deterministic=True))
+    content = proto.SerializeToString(deterministic=True)
+    keep(path, _digest(content) + content)
     return proto.graph
 
 
@@ -95,19 +93,6 @@ def _versions() -> dict[str, str]:
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode()
-
-
-def _keep(path: Path, content: bytes) -> None:
-    """Put a graph into the cache; where that can't be written, the next build traces again."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(_digest(content) + content)
-        os.replace(temporary, path)
-    except OSError as error:
-        log.debug("The traced encoder can't be kept in %s: %s", path.parent, error)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 class _Traced(nn.Module):

@@ -12,6 +12,7 @@ import pandas as pd
 from modelgpt_cli.artifact.measure import Rows
 from modelgpt_cli.artifact.target_model import TargetModel, is_image
 from modelgpt_cli.domains.scores import class_scores, regression_scores
+from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.model_generator.cards import LOSS
 from modelgpt_cli.requirement_generator.quality import ERRORS
 from modelgpt_cli.runtime.session import IMAGE, Model
@@ -60,8 +61,7 @@ class Comparison:
         assert self._truth is not None
         if blueprint.task == "regression":
             return regression_scores(answers[:, 0].astype(np.float64), self._truth.astype(np.float64))
-        place = {label: k for k, label in enumerate(blueprint.labels)}
-        return class_scores(answers, np.array([place[str(cell)] for cell in self._truth]))
+        return class_scores(answers, class_indices(map(str, self._truth), blueprint.labels))
 
 
 def loss_of(task: str, lost: Mapping[str, float]) -> float:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import secrets
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from modelgpt_cli.catalogue.cards import DataCard
-from modelgpt_cli.places import cache_folder
+from modelgpt_cli.places import cache_folder, keep
 
 
 def vectors_folder() -> Path:
@@ -69,12 +67,7 @@ def _load(path: Path) -> np.ndarray | None:
 
 
 def _save(path: Path, vector: np.ndarray) -> None:
-    """Keep a vector; where that can't be written, it is made again the next time."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        np.save(temporary, vector)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    """Keep a vector."""
+    content = io.BytesIO()
+    np.save(content, vector)
+    keep(path, content.getvalue(), private=True)

@@ -10,6 +10,7 @@ import click
 from modelgpt_cli.commands.registry import COMMANDS
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.llm.keys import refuse_secret
+from modelgpt_cli.places import read_yaml
 
 
 def defaults(ctx: click.Context, path: str) -> dict[str, Any]:
@@ -40,15 +41,7 @@ def defaults(ctx: click.Context, path: str) -> dict[str, Any]:
 
 def _read(path: str) -> dict[str, Any]:
     """Read the YAML mapping."""
-    import yaml
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except OSError as error:
-        raise UsageError(f"Can't read the configuration file {path}.", error.strerror or str(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} is not valid YAML.", str(error)) from error
+    content = read_yaml(path, "configuration file")
     if content is None:
         return {}
     if not isinstance(content, dict):

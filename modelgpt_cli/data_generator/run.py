@@ -209,7 +209,7 @@ class Run:
         return self.outcome
 
     def _step(self) -> Step:
-        have = Counter(str(row[self.form.target.name]) if self.form.classes else "" for row in self.outcome.rows)
+        have = Counter(map(self._class_of, self.outcome.rows))
         return next_step(self.form, self.prompt, self._number, self.wish.n, self.wish.batch, have, self.wish.seed)
 
     def _request(self, step: Step) -> dict[str, Any]:
@@ -263,12 +263,11 @@ class Run:
 
     def _room(self, rows: list[dict[str, Cell]], novelty: Novelty, dropped: Counter[str]) -> list[dict[str, Cell]]:
         """The rows that there is room for and that are new."""
-        target = self.form.target.name
         room = Counter(quotas(self.wish.n, self.form.classes) or {"": self.wish.n})
-        room.subtract(str(row[target]) if self.form.classes else "" for row in self.outcome.rows)
+        room.subtract(map(self._class_of, self.outcome.rows))
         fitting = []
         for row in rows:
-            key = str(row[target]) if self.form.classes else ""
+            key = self._class_of(row)
             if room[key] > 0:
                 fitting.append((key, row))
             else:
@@ -283,6 +282,10 @@ class Run:
             else:
                 dropped[SURPLUS] += 1
         return kept
+
+    def _class_of(self, row: Mapping[str, Cell]) -> str:
+        """A row's class; "" of a regression."""
+        return str(row[self.form.target.name]) if self.form.classes else ""
 
     def _take(self, entry: Entry) -> None:
         """Count what a request brought."""

@@ -6,21 +6,15 @@ date. Neither the request, which holds a user's data, nor a key is written.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.places import cache_folder
-
-log = logging.getLogger("modelgpt")
+from modelgpt_cli.places import cache_folder, keep
 
 
 @dataclass(frozen=True)
@@ -58,17 +52,7 @@ class AnswerCache:
         path = self._path(server, request)
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         content = json.dumps(asdict(KeptAnswer(answer, str(request["model"]), date)), ensure_ascii=False, indent=1)
-        temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(content + "\n")
-            os.replace(temporary, path)
-        except OSError as error:
-            log.debug("The answer could not be kept in %s: %s", self.folder, error.strerror)
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        keep(path, (content + "\n").encode(), private=True)
 
     def _path(self, server: str, request: Mapping[str, Any]) -> Path:
         whole = json.dumps([server, request], sort_keys=True).encode()

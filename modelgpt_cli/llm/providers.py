@@ -15,7 +15,7 @@ from modelgpt_cli.assets import asset
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.llm.keys import refuse_secret
 from modelgpt_cli.llm.usage import Prices
-from modelgpt_cli.places import config_folder
+from modelgpt_cli.places import config_folder, read_yaml
 
 SchemaMode = Literal["json_schema", "json_object", "none"]
 SCHEMA_MODES: tuple[str, ...] = get_args(SchemaMode)
@@ -90,16 +90,7 @@ def find_provider(name: str) -> Provider:
 
 
 def _read(path: Path) -> dict[str, Provider]:
-    import yaml
-
-    try:
-        # From the open file: of a text in memory, YAML's errors would quote the line, and what may stand there.
-        with open(path, encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except OSError as error:
-        raise UsageError(f"Can't read the file of providers {path}.", error.strerror or str(error)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"The file of providers {path} is not valid YAML.", str(error)) from error
+    content = read_yaml(path, "file of providers")
     if content is None:
         return {}
     if not isinstance(content, dict):

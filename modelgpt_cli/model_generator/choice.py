@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.cards import ModelCard, find_card, find_cards, table_card
-from modelgpt_cli.model_generator.costs import WIDTHS
+from modelgpt_cli.model_generator.cards import ModelCard, default_card, find_card, find_cards, table_card
+from modelgpt_cli.model_generator.costs import STORAGES
 from modelgpt_cli.requirement_generator.requirement import Requirement
-
-_STORAGES = {"fp32": "none", "fp16": "fp16", "int8": "int8"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def plan_candidates(
     name, _, stored = (card or "").partition("/")
     limits = wanted.limits
     changing = limits.size is not None or limits.latency_ms is not None or limits.memory is not None
-    storages: tuple[str, ...] = tuple(WIDTHS) if changing else ("none",)
+    storages: tuple[str, ...] = tuple(STORAGES.values()) if changing else ("none",)
     if domain == "image" and not data:
         storages = tuple(storage for storage in storages if storage != "int8")
     if wanted.deploy.quantize is not None:
@@ -73,19 +71,20 @@ def plan_candidates(
     fixed = _fixed(domain, options)
     if fixed is not None:
         return Plan((fixed,), storages)
-    limited = wanted.limits.to_mapping() or wanted.quality.to_mapping()
     # By itself, a build does not take what the machine happens to hold: only where the default misses a limit.
+    if not (wanted.limits.to_mapping() or wanted.quality.to_mapping()):
+        return Plan((default_card(domain),), storages)
     cards = [one for one in find_cards(domain) if one.at_hand and (data or one.generator)]
-    return Plan(tuple(cards if limited else cards[:1]), storages)
+    return Plan(tuple(cards), storages)
 
 
 def _storage(stored: str, wanted: Requirement) -> str:
-    if stored not in _STORAGES:
-        raise UsageError(f"There is no storage {stored!r}.", f"It is one of {', '.join(_STORAGES)}.")
+    if stored not in STORAGES:
+        raise UsageError(f"There is no storage {stored!r}.", f"It is one of {', '.join(STORAGES)}.")
     asked = wanted.deploy.quantize
-    if asked is not None and asked != _STORAGES[stored]:
+    if asked is not None and asked != STORAGES[stored]:
         raise UsageError(f"--card says {stored}, and deploy: quantize says {asked}.", hint="Leave out one of the two.")
-    return _STORAGES[stored]
+    return STORAGES[stored]
 
 
 def _named(name: str, domain: str, options: BuildOptions, data: bool) -> ModelCard:
@@ -111,11 +110,10 @@ def _fixed(domain: str, options: BuildOptions) -> ModelCard | None:
     """The card of what the user has chosen by other options; None where that is left open."""
     if domain == "tabular":
         return None if options.members is None else table_card(options.members)
-    first = find_cards(domain)[0]
     if options.backbone is not None:
         name = _backbone_name(domain, options.backbone)
         return next((card for card in find_cards(domain) if card.name == name), ModelCard(name, domain, name))
-    return first if options.backbone_weights is not None or options.generator is not None else None
+    return default_card(domain) if options.backbone_weights is not None or options.generator is not None else None
 
 
 def _backbone_name(domain: str, backbone: str) -> str:

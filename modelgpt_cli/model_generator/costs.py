@@ -17,6 +17,9 @@ from modelgpt_cli.requirement_generator.limits import Limits
 if TYPE_CHECKING:
     from torch import nn
 
+STORAGES = {"fp32": "none", "fp16": "fp16", "int8": "int8"}
+"""What users call a storage → what `deploy: quantize` calls it."""
+STORED = {storage: name for name, storage in STORAGES.items()}
 WIDTHS = {"none": 4, "fp16": 2, "int8": 1}
 """Storage → bytes of a number of a matrix; vectors are kept in float32."""
 

@@ -6,7 +6,6 @@ another version of modelgpt or onnxruntime, or of another machine, are passed ov
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -22,13 +21,11 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import atomic_write
 from modelgpt_cli.model_generator.cards import ModelCard, find_card, find_cards
-from modelgpt_cli.model_generator.costs import Sizes
-from modelgpt_cli.places import cache_folder
+from modelgpt_cli.model_generator.costs import STORAGES, Sizes
+from modelgpt_cli.places import cache_folder, keep
 
 log = logging.getLogger("modelgpt")
-STORAGES = {"fp32": "none", "fp16": "fp16", "int8": "int8"}
 _PICTURES, _SIDE = 8, 256
 
 
@@ -197,7 +194,4 @@ def _known() -> dict[str, dict[str, Any]]:
 def _keep(card: ModelCard, setting: Setting, measured: dict[str, Any]) -> None:
     known = _known()
     known.setdefault(card.name, {})[setting.key(card)] = measured
-    with contextlib.suppress(OSError, ModelGPTError):  # it was measured all the same
-        _path().parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(_path(), force=True) as temporary:
-            temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    keep(_path(), (json.dumps(known, indent=1) + "\n").encode())

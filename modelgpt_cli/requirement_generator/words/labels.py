@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from modelgpt_cli.requirement_generator.words.lists import find_lists
+from modelgpt_cli.requirement_generator.words.numerals import ONES
 from modelgpt_cli.requirement_generator.words.readings import Fact, Unclear
 from modelgpt_cli.requirement_generator.words.vocabulary import CLASS_NOUNS, COLUMN_NOUNS, DATA_NOUNS, MEDIA, are_labels
 
@@ -35,11 +36,8 @@ _OPEN = re.compile(
 _SAMPLE = re.compile(
     r"\b(?:such as|like|e\.?g\.?|for example|for instance|including|include[sd]?|(?<=, )say)[\s,:]*$", re.IGNORECASE
 )
-_COUNT = r"(?:\b(?:\d+|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|a dozen)\b)"
-_NUMBERS = {
-    **{"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10},
-    **{"eleven": 11, "twelve": 12, "a dozen": 12},
-}
+_NUMBERS = {word: value for word, value in ONES.items() if 2 <= value <= 12} | {"a dozen": 12}
+_COUNT = rf"(?:\b(?:\d+|{'|'.join(_NUMBERS)})\b)"
 _ANNOUNCED = re.compile(
     rf"({_COUNT}) (?:(?:(?!{DATA_NOUNS}\b)[\w-]+ ){{0,2}}?{CLASS_NOUNS}(?: of [\w-]+)?(?: are| is|,? namely)?,?"
     rf" ?[(\[{{:–—-]*"

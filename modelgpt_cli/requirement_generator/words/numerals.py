@@ -9,7 +9,7 @@ _ONES_TEXT = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 )
-_ONES = {word: value for value, word in enumerate(_ONES_TEXT.split())}
+ONES = {word: value for value, word in enumerate(_ONES_TEXT.split())}
 _TENS_TEXT = "twenty thirty forty fifty sixty seventy eighty ninety"
 _TENS = {word: 10 * value for value, word in enumerate(_TENS_TEXT.split(), 2)}
 _SCALES = {"dozen": 12, "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9}
@@ -22,14 +22,14 @@ _DIGITS = (
     rf"(?<![\w.,])(?:\d{{1,3}}(?:{_GAP}\d{{3}})+(?![\d,])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}|\d+(?:[.,]\d+)?|\.\d+)"
     r"(?:[eE][+]?\d+)?(?![.,]?\d)(?! ?[x×] ?\d|st\b|nd\b|rd\b|th\b)"
 )
-_SMALL = rf"(?:{'|'.join((*_ONES, *_TENS))})\b"
+_SMALL = rf"(?:{'|'.join((*ONES, *_TENS))})\b"
 _WORDS = (
     rf"\b(?:an? (?={'|'.join(_SCALES)})"
     rf"|{_SMALL}(?:[\s-]+{_SMALL})?[\s-]*)?(?:(?:{'|'.join(_SCALES)})\b(?:[\s-]+(?:and )?{_SMALL})*[\s-]*)*"
 )
 _PART = rf"(?:an? |one |(?P<times>two|three) )?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
 _AND_PART = r" and (?:a half|a quarter|three quarters)\b"
-_POINT = rf"\b(?P<whole>{'|'.join(_ONES)}) point(?P<digits>(?: (?:{'|'.join(_ONES)})\b)+)"
+_POINT = rf"\b(?P<whole>{'|'.join(ONES)}) point(?P<digits>(?: (?:{'|'.join(ONES)})\b)+)"
 _NUMBER = re.compile(
     rf"(?P<sign>[½¼¾])|(?<![\w.,/])(?P<upper>[1-9])/(?P<lower>[2-9])(?![\d/])"
     rf"|(?P<number>{_DIGITS})(?: ?(?P<scale>hundred|thousand|million|billion|mio\.?|bn)\b)?"
@@ -80,10 +80,10 @@ def _value(match: re.Match[str]) -> float | None:
         scale = match["scale"]
         return _digits(match["number"]) * (_SCALE_SIGNS[scale.lower()] if scale else 1)
     if match["digits"]:
-        decimals = "".join(str(_ONES[word]) for word in match["digits"].lower().split())
-        return float(f"{_ONES[match['whole'].lower()]}.{decimals}")
+        decimals = "".join(str(ONES[word]) for word in match["digits"].lower().split())
+        return float(f"{ONES[match['whole'].lower()]}.{decimals}")
     if match["part"]:
-        return _ONES[(match["times"] or "one").lower()] * _PARTS[match["part"].lower()]
+        return ONES[(match["times"] or "one").lower()] * _PARTS[match["part"].lower()]
     return _spoken(match["spoken"] or "")
 
 
@@ -109,5 +109,5 @@ def _spoken(text: str) -> float | None:
             if _SCALES[word] >= 1000:
                 total, current = total + current, 0
         else:
-            current += _ONES.get(word, 0) + _TENS.get(word, 0)
+            current += ONES.get(word, 0) + _TENS.get(word, 0)
     return float(total + current)
