@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 
@@ -57,11 +58,12 @@ class AdaptedModule(nn.Module):
         }
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """The plain network with the factors merged into its weights; this one is used up by it."""
+        """The plain network with the factors merged into its weights: a copy, this one stays as it is."""
+        model = copy.deepcopy(self.model)
         with torch.no_grad():
             for name, value in self.placed(lora).items():
-                self.model.get_parameter(name).copy_(value)
-        return self.model.merge_and_unload()  # type: ignore[operator,no-any-return]
+                model.get_parameter(name).copy_(value)
+        return model.merge_and_unload()  # type: ignore[operator,no-any-return]
 
 
 def lora_spec(backbone: AdaptedModule) -> list[ParameterSpec]:

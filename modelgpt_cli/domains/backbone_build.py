@@ -24,9 +24,8 @@ from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
-from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
+from modelgpt_cli.parameter_generator.shared import shared_adapter_generator, shared_encoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
-from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
@@ -92,7 +91,7 @@ class BackboneBuild(ABC):
             return None, None
         path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")
         path = path / "generator.safetensors" if path.is_dir() else path
-        generator, header = load_adapter_generator(path, domain=self.domain)
+        generator, header = shared_adapter_generator(path, self.domain)
         if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
             raise UsageError(
                 f"The generator doesn't fit the backbone {self.card_name!r}.",
@@ -151,7 +150,7 @@ class BackboneBuild(ABC):
         UsageError
             The text encoder doesn't fit the generator.
         """
-        encoder = TextEncoder(self.options.encoder)
+        encoder = shared_encoder(self.options.encoder)
         if self.generator is not None and encoder.size != self.generator.config.embedding:
             raise UsageError(
                 f"The text encoder {encoder.name!r} doesn't fit the generator.",

@@ -36,7 +36,7 @@ def solve_head(gram: Tensor, moment: Tensor, prior: Tensor, precision: Tensor) -
     """
     g = gram.double()
     residual = moment.double() - g @ prior.double()  # what the prior mean leaves to explain
-    factor = cholesky(g + torch.diag_embed(precision.double()))
+    factor = cholesky(g, precision.double())
     return prior + torch.cholesky_solve(residual, factor).to(prior.dtype)
 
 
@@ -61,15 +61,15 @@ def leave_one_out(phi: Tensor, target: Tensor, precision: Tensor, prior: Tensor 
     x, y = phi.double(), target.double()
     if prior is not None:
         y = y - x @ prior.double()
-    root = cholesky(x.transpose(1, 2) @ x + torch.diag_embed(precision.double()))
+    root = cholesky(x.transpose(1, 2) @ x, precision.double())
     half = torch.linalg.solve_triangular(root, x.transpose(1, 2), upper=False)  # (B, p, n)
     residual = y - half.transpose(1, 2) @ (half @ y)
     leverage = half.square().sum(1)[..., None]
     return (residual / (1 - leverage).clamp(min=LEAST_SLACK)).to(target.dtype)
 
 
-def cholesky(system: Tensor) -> Tensor:
-    """Cholesky factor (B, p, p) of Φᵀ Φ + Λ, float64.
+def cholesky(gram: Tensor, precision: Tensor) -> Tensor:
+    """Cholesky factor (B, p, p) of Φᵀ Φ + Λ, float64, from Φᵀ Φ (B, p, p) and the diagonal of Λ (B, p).
 
     Φᵀ Φ was summed in float32, whose rounding (about 1e-7 of the trace) can outweigh a small Λ: a jitter of that size
     makes up for it, and a larger one follows where it doesn't.
@@ -79,11 +79,12 @@ def cholesky(system: Tensor) -> Tensor:
     ArithmeticError
         For inputs that are not finite.
     """
-    trace = system.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)  # (B, 1)
+    diagonal = gram.diagonal(dim1=1, dim2=2) + precision
+    trace = diagonal.sum(1, keepdim=True)  # (B, 1)
     for jitter in (1e-7, 1e-5, 1e-3):
-        factor, info = torch.linalg.cholesky_ex(
-            system + torch.diag_embed((jitter * trace).expand_as(system[:, 0]) + 1e-9)
-        )
+        system = gram.clone()
+        system.diagonal(dim1=1, dim2=2).copy_(diagonal + (jitter * trace + 1e-9))
+        factor, info = torch.linalg.cholesky_ex(system)
         if not info.any():
             return factor
     raise ArithmeticError("the head's system is not positive definite; are there inputs that are not finite?")

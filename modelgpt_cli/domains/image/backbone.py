@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.parameter_generator.shared import modified
 
 
 class Backbone(AdaptedModule):
@@ -71,7 +73,7 @@ class Backbone(AdaptedModule):
         return features
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """The plain trunk with the factors merged into its weights; this backbone is used up by it."""
+        """The plain trunk with the factors merged into its weights."""
         return super().merge(lora).eval()
 
 
@@ -112,6 +114,16 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
         hint = f"Weights of torchvision's {card.network} are needed, or another --backbone for these."
         raise UsageError(f"{source} doesn't fit the backbone {card.name!r}.", str(error), hint) from error
     return Backbone(card, trunk)
+
+
+def shared_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:
+    """See `load_backbone`; read once in a process, for those who only run it."""
+    return _shared(card, weights, 0 if weights is None else modified(weights))
+
+
+@lru_cache(maxsize=1)
+def _shared(card: ImageCard, weights: str | Path | None, _: int) -> Backbone:
+    return load_backbone(card, weights)
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.head import fit_head
-from modelgpt_cli.domains.image.backbone import load_backbone
+from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.inputs import Scaling
@@ -37,7 +37,7 @@ class ImageBuild(BackboneBuild):
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.card = find_card(options.backbone)
-        self.backbone = load_backbone(self.card, options.backbone_weights)
+        self.backbone = shared_backbone(self.card, options.backbone_weights)
         self.view = View.of(self.card.encoder_config())
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
         if self.header is not None and self.header.get("trunk") != self.backbone.weights:

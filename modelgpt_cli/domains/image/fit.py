@@ -50,7 +50,7 @@ class Adapted(HeadSource):
 
 @torch.inference_mode()
 def adapt(backbone: Backbone, generator: AdapterGenerator | None, words: Words, *, device: str = "cpu") -> Adapted:
-    """Let the generator write the factors, and merge them into the backbone, which is used up by it."""
+    """Let the generator write the factors, and merge them into a copy of the backbone."""
     lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
     return Adapted(
         trunk=backbone.merge(lora).to(device),

@@ -33,7 +33,7 @@ from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.model_generator.costs import Sizes
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
+from modelgpt_cli.parameter_generator.shared import shared_encoder, shared_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -76,7 +76,7 @@ class TabularBuild:
         self.seed, self.device = options.seed, options.device
         self.members = options.members or DEFAULT_MEMBERS
         path = Path(options.generator) if options.generator else asset("weights", "tabular", "generator.safetensors")
-        self.generator, self.header = load_generator(path / "generator.safetensors" if path.is_dir() else path)
+        self.generator, self.header = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
@@ -91,7 +91,7 @@ class TabularBuild:
         UsageError
             Where the text encoder's size is not what the generator reads.
         """
-        self.encoder = TextEncoder(self.options.encoder)
+        self.encoder = shared_encoder(self.options.encoder)
         if self.encoder.size != self.generator.config.embedding:
             raise UsageError(
                 f"The text encoder {self.encoder.name!r} doesn't fit the generator.",

@@ -38,7 +38,7 @@ LOGISTIC = (
     HeadChoice(1.0, refined=True, floor=True),
     *(HeadChoice(s, refined=True) for s in (10.0, 1.0, 0.1, 0.01, 0.001)),
 )
-"""Candidates for classification, from strong to weak: each refinement starts where the one before it ended."""
+"""Candidates for classification."""
 NAMES = ("model", "linear", "majority")
 FOLDS = 4
 MAX_ROWS = 6000
@@ -213,20 +213,25 @@ def _held_out(
     target = targets(torch.from_numpy(standard), C, not table.n_classes)
     kept = phi * used[..., None]
     gram, moment = kept.transpose(1, 2) @ phi, (target.T @ kept).transpose(1, 2)
-    refiner = None
-    outputs, refined = [], {}
+    ridge = solve_head(gram, moment, members.prior, members.precision) * members.scale
+    refined: dict[HeadChoice, Tensor] = {}
+    if choices := [choice for choice in candidates if choice.refined]:
+        refiner = Refiner(
+            phi,
+            torch.from_numpy(table.y),
+            start=ridge,
+            prior=members.prior * members.scale,
+            precision=members.precision * CURVATURE,
+            used=used,
+            gram=gram.double(),
+        )
+        refined = dict(zip(choices, refiner(fitted.strengths(choices)), strict=True))
+    outputs = []
     for choice in candidates:
         if choice.refined:
-            refiner = refiner or Refiner(
-                phi,
-                torch.from_numpy(table.y),
-                start=solve_head(gram, moment, members.prior, members.precision) * members.scale,
-                prior=members.prior * members.scale,
-                precision=members.precision * CURVATURE,
-                used=used,
-                gram=gram.double(),
-            )
-            heads = refined[choice] = refiner(fitted.strengths(choice))
+            heads = refined[choice]
+        elif choice.strength == 1.0:
+            heads = ridge
         else:
             heads = solve_head(gram, moment, members.prior, members.precision * choice.strength) * members.scale
         out = head_outputs(phi, heads.transpose(1, 2))  # (M, N, C)
@@ -257,6 +262,6 @@ def _baselines(fitted: Fitted, table: TableArrays, linear: Tensor, fold: Tensor)
     refine = Refiner(
         inputs.repeat(FOLDS, 1, 1), labels, start=zeros, prior=zeros, precision=precision.repeat(FOLDS, 1), used=used
     )
-    out = (inputs @ refine(1.0, steps=50))[fold, own]
+    out = (inputs @ refine(torch.ones(1, inputs.shape[1]), steps=50)[0])[fold, own]
     counts = used.float() @ torch.nn.functional.one_hot(labels, C).float() + 1e-3  # (K, C)
     return out, (counts / counts.sum(1, keepdim=True)).log()[fold]

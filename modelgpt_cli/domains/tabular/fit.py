@@ -119,23 +119,23 @@ class Fitted:
 
         The refinement runs on the rows of `table`, from the heads `starts` where they are known.
         """
-        refiner = None
         total = torch.zeros_like(self.members.prior)
         for choice, weight in mix.items():
             if not choice.refined:
                 total += weight * self.sums.solve(choice.strength) * self.members.scale
-                continue
-            refiner = refiner or self._refiner(table)
-            known = (starts or {}).get(choice)
+        if refined := [choice for choice in mix if choice.refined]:
+            known = torch.stack([starts[choice] for choice in refined]) if starts else None
             steps = REFINE_STEPS if known is None else WARM_STEPS
-            total += weight * refiner(self.strengths(choice), steps, known)
+            heads = self._refiner(table)(self.strengths(refined), steps, known)  # (J, M, p, C)
+            total += torch.einsum("j,jmpc->mpc", torch.tensor([mix[choice] for choice in refined]), heads)
         return total
 
-    def strengths(self, choice: HeadChoice) -> Tensor:
-        """What multiplies the prior precision of each head input, (p,)."""
-        strengths = torch.full((self.members.prior.shape[1],), choice.strength)
-        if choice.floor:
-            strengths[: 2 * self.members.weight1.shape[-1]] *= FLOOR
+    def strengths(self, choices: Sequence[HeadChoice]) -> Tensor:
+        """What multiplies the prior precision of each head input, (J, p)."""
+        strengths = torch.tensor([[choice.strength] for choice in choices]).repeat(1, self.members.prior.shape[1])
+        for row, choice in zip(strengths, choices, strict=True):
+            if choice.floor:
+                row[: 2 * self.members.weight1.shape[-1]] *= FLOOR
         return strengths
 
     def _refiner(self, table: TableArrays) -> Refiner:

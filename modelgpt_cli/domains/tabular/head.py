@@ -18,6 +18,8 @@ WARM_STEPS = 6
 """Steps from the head that three quarters of the rows gave to the head of all rows."""
 CURVATURE = 0.15
 """Typical p (1 - p) of a class, which turns a ridge precision into one for the cross-entropy."""
+REFINED_FLOATS = 30_000_000
+"""Of outputs, or of factors, that the refinement holds at once; further strengths follow."""
 CHUNK_FLOATS = 4_000_000
 """Head inputs held at once while sums are taken: bounds the memory, whatever the number of rows."""
 
@@ -59,7 +61,8 @@ class Refiner:
     """Logistic refinement: from the ridge heads, minimise the cross-entropy around the prior by L-BFGS.
 
     Hidden units are correlated and their prior precisions differ by orders of magnitude, so the problem is solved in
-    the variables that make its quadratic approximation round: weights times the Cholesky factor of c ΦᵀΦ + Λ.
+    the variables that make its quadratic approximation round: weights times the Cholesky factor of c ΦᵀΦ + Λ. J
+    strengths of the prior are J problems beside each other, which look at Φ once.
 
     Parameters
     ----------
@@ -87,43 +90,61 @@ class Refiner:
         gram: Tensor | None = None,
     ) -> None:
         self.phi = phi
-        self.target = F.one_hot(labels, start.shape[-1]).to(phi.dtype)  # (N, C)
-        self.used = None if used is None else used.to(phi.dtype)[..., None]  # (M, N, 1)
+        self.target = F.one_hot(labels, start.shape[-1]).to(phi.dtype).T  # (C, N)
+        self.used = None if used is None else used.to(phi.dtype)[:, None]  # (M, 1, N)
         if gram is None:
-            kept = phi if self.used is None else phi * self.used
-            gram = (kept.transpose(1, 2) @ phi).double()
+            kept = phi if self.used is None else phi * self.used.mT
+            gram = (kept.mT @ phi).double()
         self.gram = gram
-        # Weights are (M, C, p) in here: products with so few columns are several times faster that way round.
-        self.weight, self.centre = start.transpose(1, 2), prior.transpose(1, 2)
-        self.precision = precision
+        self.start, self.prior, self.precision = start, prior, precision
 
     @torch.no_grad()
-    def __call__(self, strength: float | Tensor, steps: int = REFINE_STEPS, start: Tensor | None = None) -> Tensor:
-        """Minimise with `strength` times the precision: heads in logits (M, p, C).
+    def __call__(self, strengths: Tensor, steps: int = REFINE_STEPS, starts: Tensor | None = None) -> Tensor:
+        """Minimise with each of J strengths: heads in logits (J, M, p, C).
 
-        `strength` is one number, or one per head input (p,). It starts from `start` (M, p, C), by default from where
-        the last call ended.
+        Parameters
+        ----------
+        strengths : (J, p)
+            What multiplies the prior precision of each head input.
+        starts : (J, M, p, C), optional
+            Where to begin; by default at the ridge heads.
         """
-        if start is not None:
-            self.weight = start.transpose(1, 2)
-        N = self.phi.shape[1]
-        precision = self.precision * strength  # (M, p)
-        quadratic = self.gram * (CURVATURE / N) + torch.diag_embed(precision.double() / N)
-        root = cholesky(quadratic)  # (M, p, p)
-        identity = torch.eye(root.shape[1], dtype=root.dtype).expand_as(root)
-        whiten = torch.linalg.solve_triangular(root, identity, upper=False).to(self.phi.dtype)  # R⁻¹
+        M, N, p = self.phi.shape
+        C = self.start.shape[-1]
+        at_once = max(1, REFINED_FLOATS // (M * max(p * p, N * C)))
+        starts = self.start.expand(len(strengths), -1, -1, -1) if starts is None else starts
+        parts = zip(strengths.split(at_once), starts.split(at_once), strict=True)
+        return torch.cat([self._minimise(some, start, steps) for some, start in parts])
 
-        def objective(rounded: Tensor) -> tuple[Tensor, Tensor]:  # (M, C, p): weights times the root
-            weight = rounded @ whiten
-            log_p = head_outputs(self.phi, weight).log_softmax(-1)  # (M, N, C)
-            pull = precision[:, None] * (weight - self.centre)  # (M, C, p)
-            fit = log_p * self.target
-            fit = fit if self.used is None else fit * self.used
-            loss = -fit.sum((1, 2)) + 0.5 * (pull * (weight - self.centre)).sum((1, 2))
+    def _minimise(self, strengths: Tensor, starts: Tensor, steps: int) -> Tensor:
+        """Some of the strengths, as M J problems: a member's beside each other."""
+        M, N, p = self.phi.shape
+        J, C = len(strengths), starts.shape[-1]
+        precision = (self.precision[:, None] * strengths).view(M * J, p)
+        root = cholesky((self.gram * (CURVATURE / N)).repeat_interleave(J, 0), precision.double() / N)
+        start = starts.transpose(0, 1).reshape(M * J, p, C)
+        rounded = (start.double().mT @ root).mT.to(start.dtype)  # this way round: few outputs
+        root = root.to(start.dtype)
+        precision, centre = precision[..., None], self.prior.repeat_interleave(J, 0)  # (M J, p, 1), (M J, p, C)
+
+        def weights(rounded: Tensor) -> Tensor:
+            return torch.linalg.solve_triangular(root.mT, rounded, upper=True)
+
+        def objective(rounded: Tensor) -> tuple[Tensor, Tensor]:  # (M J, p, C): the root times the weights
+            weight = weights(rounded)
+            # Rows come last: a softmax over few numbers that lie together is many times slower.
+            outputs = weight.mT.reshape(M, J * C, p) @ self.phi.mT
+            log_p = outputs.view(M, J, C, N).log_softmax(2)
+            fit = (log_p * self.target).sum(2)  # (M, J, N)
             error = log_p.exp_() - self.target
-            error = error if self.used is None else error.mul_(self.used)
-            return loss / N, (error.transpose(1, 2) @ self.phi + pull) @ whiten.transpose(1, 2) / N
+            if self.used is not None:
+                fit *= self.used
+                error *= self.used[:, None]
+            slope = (error.view(M, J * C, N) @ self.phi).view(M * J, C, p).mT
+            away = weight - centre
+            pull = precision * away
+            loss = 0.5 * (pull * away).sum((1, 2)) - fit.sum(2).flatten()
+            return loss / N, torch.linalg.solve_triangular(root, slope + pull, upper=False) / N
 
-        rounded = (self.weight.double() @ root).to(self.weight.dtype)
-        self.weight = minimise(objective, rounded, steps) @ whiten
-        return self.weight.transpose(1, 2)
+        found = weights(minimise(objective, rounded, steps))
+        return found.view(M, J, p, C).transpose(0, 1)

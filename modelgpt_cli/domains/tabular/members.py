@@ -166,8 +166,10 @@ def _words(encoder: TableEncoder, texts: TaskTexts | None, C: int, E: int) -> tu
 
 @torch.inference_mode()
 def _run(generator: Generator, inputs: TaskInputs, encoder: TableEncoder, device: str) -> Members:
+    if next(generator.parameters()).device != torch.device(device):  # a walk through all of its modules
+        generator.to(device)
     inputs = inputs.to(device)
-    parameters = generator.to(device)(inputs)
+    parameters = generator(inputs)
     body = make_body(parameters, inputs.full, inputs.feature_mask)
     keep = torch.from_numpy(channel_columns(encoder.n_full, encoder.n_features - encoder.n_full)).to(device)
     members = Members(

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.func import functional_call
 from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.text.cards import TextCard
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.parameter_generator.shared import modified
 
 
 @dataclass
@@ -104,6 +106,16 @@ def load_backbone(card: TextCard) -> Backbone:
         raise UsageError(f"{card.name!r} reads {limit} tokens at most; {card.max_tokens} were asked for.")
     type_ids = getattr(model.config, "type_vocab_size", 0) or 0
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
+
+
+def shared_backbone(card: TextCard) -> Backbone:
+    """See `load_backbone`; read once in a process, for those who only run it."""
+    return _shared(card, modified(card.path()))
+
+
+@lru_cache(maxsize=1)
+def _shared(card: TextCard, _: int) -> Backbone:
+    return load_backbone(card)
 
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:

@@ -16,7 +16,7 @@ from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
 from modelgpt_cli.domains.baselines import baseline_scores
 from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.head import HeadFit, fit_head
-from modelgpt_cli.domains.text.backbone import load_backbone
+from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
@@ -39,7 +39,7 @@ class TextBuild(BackboneBuild):
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.card = _with_window(find_card(options.backbone), options.max_tokens)
-        self.backbone = load_backbone(self.card)
+        self.backbone = shared_backbone(self.card)
         self.tokenizer = prepare_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
 

@@ -59,7 +59,7 @@ class Adapted(HeadSource):
 def adapt(
     backbone: Backbone, generator: AdapterGenerator | None, words: Words, names: Encoded | None, *, device: str = "cpu"
 ) -> Adapted:
-    """Let the generator write the factors, and merge them into the backbone, which is used up by it.
+    """Let the generator write the factors, and merge them into a copy of the backbone.
 
     Parameters
     ----------
