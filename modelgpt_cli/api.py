@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modelgpt_cli.artifact.export import export
+    from modelgpt_cli.batch.run import build_batch
     from modelgpt_cli.catalogue.find import find
     from modelgpt_cli.data_generator.generate import generate
     from modelgpt_cli.pipeline import build
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "build",
+    "build_batch",
     "describe",
     "evaluate",
     "export",
@@ -40,6 +42,7 @@ __all__ = [
 
 VERBS = {
     "build": "modelgpt_cli.pipeline",
+    "build_batch": "modelgpt_cli.batch.run",
     "describe": "modelgpt_cli.requirement_generator.describe",
     "evaluate": "modelgpt_cli.runtime.evaluate",
     "export": "modelgpt_cli.artifact.export",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -16,12 +17,13 @@ modelgpt build --req req.txt -o model.onnx
 modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safetensors
 modelgpt build --req req.txt --data reviews.csv --text review --target stars -o model.onnx
 modelgpt build --req req.txt --generate 200 --provider ollama -o model.onnx
-modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx""",
+modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx
+modelgpt build --batch requests.jsonl --members 1 -o models/""",
 )
-@o.option("-r", "--req", metavar="FILE", required=True, help="The requirement file; '-' for stdin.")
+@o.option("-r", "--req", metavar="FILE", help="The requirement file; '-' for stdin.", show_default="none")
 @o.option("--data", metavar="PATH", help="The labelled table or texts.", show_default="the one the requirement names")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
-@o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors.")
+@o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors; --batch: a folder.")
 @o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="8")
 @o.option("--generator", metavar="DIR", shared=True, help="The generator checkpoint.", show_default="the shipped one")
 @o.option("--encoder", metavar="NAME|DIR", shared=True, help="The text encoder.", show_default="the shipped one")
@@ -61,6 +63,11 @@ modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx""",
 @o.option("-y", "--yes", is_flag=True, show_default=False, help="--data-from: don't ask.")
 @o.option("--card", metavar="NAME[/STORAGE]", help="The card to build, see modelgpt zoo.", show_default="the best")
 @o.option("--best-effort", is_flag=True, show_default=False, help="Where no card meets the limits, write the nearest.")
+@o.option("--batch", metavar="FILE", help="Build a model for each line of a JSON Lines file; '-' for stdin.")
+@o.option("--jobs", type=click.IntRange(min=1), metavar="N", help="--batch: models at a time.", show_default="cores")
+@o.option(
+    "--engine", type=click.Choice(["processes", "ray"]), default="processes", help="--batch: where they are built."
+)
 @o.types_option
 @o.merge_labels_option
 @o.device_option
@@ -68,7 +75,7 @@ modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx""",
 @o.force_option
 @o.json_option
 def build(
-    req: str,
+    req: str | None,
     data: str | None,
     description: str | None,
     output: str,
@@ -103,6 +110,9 @@ def build(
     yes: bool,
     card: str | None,
     best_effort: bool,
+    batch: str | None,
+    jobs: int | None,
+    engine: str,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -117,10 +127,43 @@ def build(
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
+    from modelgpt_cli.errors import UsageError
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
+    options = {
+        "data": data,
+        "description": description,
+        "members": members,
+        "generator": generator,
+        "encoder": encoder,
+        "coverage": coverage,
+        "all_rows": all_rows,
+        "text_columns": text_columns,
+        "words": words,
+        "target": target,
+        "text": text,
+        "text_pair": text_pair,
+        "backbone": backbone,
+        "backbone_weights": backbone_weights,
+        "max_tokens": max_tokens,
+        "rows": rows,
+        "tokenizer_in_graph": tokenizer_in_graph,
+        "card": card,
+        "best_effort": best_effort,
+        "types": types,
+        "merge_labels": merge_labels,
+        "device": device,
+        "seed": seed,
+    }
+    if batch is not None:
+        if generate is not None or data_from is not None:
+            raise UsageError("--generate and --data-from are for one model.", hint="Leave them out, or --batch.")
+        _build_batch(batch, output, jobs, engine, force, as_json, {"req": req, **options})
+        return
+    if req is None:
+        raise UsageError("There is no requirement.", hint="Give --req FILE, or --batch FILE for many models.")
     if data_from is not None:
-        data = _data_of(data_from, catalog, data, yes)
+        options["data"] = _data_of(data_from, catalog, data, yes)
     wish = asked = None
     if generate is not None:
         from modelgpt_cli.data_generator.run import Wish
@@ -132,37 +175,7 @@ def build(
         asked = LLM.from_settings(llm, base_url, None, timeout, retries, provider)
     if words and encoder is None:
         begin_check()  # while torch is loaded
-    report = api.build(
-        req,
-        data=data,
-        description=description,
-        output=output,
-        members=members,
-        generator=generator,
-        encoder=encoder,
-        coverage=coverage,
-        text_columns=text_columns,
-        all_rows=all_rows,
-        words=words,
-        target=target,
-        text=text,
-        text_pair=text_pair,
-        backbone=backbone,
-        backbone_weights=backbone_weights,
-        max_tokens=max_tokens,
-        rows=rows,
-        tokenizer_in_graph=tokenizer_in_graph,
-        card=card,
-        best_effort=best_effort,
-        types=types,
-        merge_labels=merge_labels,
-        device=device,
-        seed=seed,
-        force=force,
-        generate=wish,
-        llm=asked,
-        cache=not no_cache,
-    )
+    report = api.build(req, output=output, force=force, generate=wish, llm=asked, cache=not no_cache, **options)  # type: ignore[arg-type]
     if as_json:
         result_json(report.to_dict())
         return
@@ -173,6 +186,31 @@ def build(
         say(f"Interval: 'lower' to 'upper', on average {width} wide, for {coverage:.4g} of the true values.")
     say(f"Built in {duration(report.seconds)}, {size(report.size_bytes)}.")
     result(report.path)
+
+
+def _build_batch(
+    batch: str, output: str, jobs: int | None, engine: str, force: bool, as_json: bool, options: dict[str, Any]
+) -> None:
+    """Build many models.
+
+    Raises
+    ------
+    SomeFailedError
+        Not all of them could be built; the others are there.
+    """
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.output import duration, result, result_json, say
+
+    given = {name: value for name, value in options.items() if value is not None}
+    report = api.build_batch(batch, output=output, jobs=jobs, engine=engine, force=force, **given)
+    if as_json:
+        result_json(report.to_dict())
+    else:
+        kept = f", {report.kept:,} were there" if report.kept else ""
+        failed = f", {report.failed:,} failed" if report.failed else ""
+        say(f"Built {report.built:,} models in {duration(report.seconds)}{kept}{failed}.")
+        result(report.manifest)
+    report.check()
 
 
 def _data_of(name: str, catalog: str | None, data: str | None, yes: bool) -> str:

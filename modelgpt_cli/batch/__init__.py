@@ -1,0 +1,1 @@
+"""Many models from one call: requests in, models and a manifest out."""

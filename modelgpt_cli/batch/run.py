@@ -1,0 +1,194 @@
+"""``build --batch``: requests in, a folder of models with a manifest out. Nothing is lost that was made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from modelgpt_cli.batch.manifest import Entry, Manifest
+from modelgpt_cli.batch.requests import Request, read_requests
+from modelgpt_cli.batch.work import Task
+from modelgpt_cli.errors import ModelGPTError, UsageError
+
+log = logging.getLogger("modelgpt")
+ENGINES = ("processes", "ray")
+BUILDING = ".building"
+"""The folder, in the output, of models that are not finished."""
+_TOLD = 5
+"""Failures that are told at the end; the manifest has all."""
+
+
+@dataclass
+class BatchReport:
+    """What a batch made.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    manifest : Path
+    built, failed : int
+    kept : int
+        Models that were there already, of the same requests.
+    seconds : float
+    """
+
+    path: Path
+    manifest: Path
+    built: int = 0
+    failed: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+
+    def check(self) -> None:
+        """Make sure that none failed.
+
+        Raises
+        ------
+        SomeFailedError
+            One did, or more.
+        """
+        if self.failed:
+            raise SomeFailedError(
+                f"{self.failed:,} of {self.failed + self.built + self.kept:,} models could not be built.",
+                f"{self.manifest} has the reasons.",
+                "Run the same command again to build what is missing.",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return asdict(self) | {"path": str(self.path), "manifest": str(self.manifest)}
+
+
+class SomeFailedError(ModelGPTError):
+    """Not all models of a batch could be built (exit 1)."""
+
+
+def build_batch(
+    requests: str | Path,
+    *,
+    output: str | Path,
+    jobs: int | None = None,
+    engine: str = "processes",
+    force: bool = False,
+    **options: Any,
+) -> BatchReport:
+    """Build a model for each request.
+
+    What one request asks for wrongly costs the others nothing: its error is in the manifest. Of a batch that was
+    interrupted, or whose requests have changed since, only what is missing, failed or changed is built.
+
+    Parameters
+    ----------
+    requests : str or Path
+        A file with a JSON object a line; ``-`` for stdin. See docs/batch.md.
+    output : str or Path
+        The folder, made where it is not there.
+    jobs : int, optional
+        Models built at a time; one for each core where not given.
+    engine : {"processes", "ray"}
+        On this machine, or on a Ray cluster.
+    force : bool
+        Build everything anew, and replace files that no batch has made.
+    **options
+        Of `build`, for all requests; see `OPTIONS`. What a request says goes before.
+
+    Raises
+    ------
+    UsageError
+        A line is no request, or a file is in the way; nothing has been built then.
+    ModelGPTError
+        The folder can't be written.
+    """
+    start = time.monotonic()
+    if engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}.", hint=f"Use one of {', '.join(ENGINES)}.")
+    wanted = read_requests(requests, options)
+    folder = Path(output).resolve()
+    _make_folder(folder, shown=Path(output))
+    manifest = Manifest(folder)
+    keys = {request.id: request.key() for request in wanted}
+    missing = wanted if force else [r for r in wanted if not _is_there(manifest, folder, r, keys[r.id])]
+    if not force:
+        _check_free(manifest, folder, missing)
+    report = BatchReport(Path(output), manifest.path, kept=len(wanted) - len(missing))
+    building = folder / BUILDING
+    tasks = [Task(request, keys[request.id], building) for request in missing]
+    try:
+        if tasks:
+            building.mkdir(exist_ok=True)
+            for entry in tqdm(_run(tasks, engine, jobs), total=len(tasks), unit=" models", disable=None):
+                # In this order: of a model that is in the manifest and not in its place it is known what is missing.
+                manifest.add(entry)
+                if entry.built:
+                    os.replace(building / entry.path, folder / entry.path)
+                    report.built += 1
+                else:
+                    report.failed += 1
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    manifest.write(manifest.entries[request.id] for request in wanted)
+    report.seconds = time.monotonic() - start
+    _tell(manifest, missing)
+    return report
+
+
+def _run(tasks: list[Task], engine: str, jobs: int | None) -> Iterator[Entry]:
+    if engine == "ray":
+        from modelgpt_cli.batch.cluster import run_ray
+
+        return run_ray(tasks, jobs)
+    from modelgpt_cli.batch.processes import run_processes
+
+    return run_processes(tasks, jobs)
+
+
+def _make_folder(folder: Path, shown: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UsageError(f"{shown} is no folder.", hint="-o names the folder of a batch.") from None
+    except OSError as error:
+        raise ModelGPTError(f"The folder {shown} can't be made.", error.strerror or "") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ModelGPTError(f"The folder {shown} is not writable.", hint="Choose another with -o.")
+
+
+def _is_there(manifest: Manifest, folder: Path, request: Request, key: str) -> bool:
+    """Whether a request's model has been made, of just what it would be made of now."""
+    entry = manifest.entries.get(request.id)
+    return entry is not None and entry.built and entry.key == key and (folder / request.file).is_file()
+
+
+def _check_free(manifest: Manifest, folder: Path, requests: list[Request]) -> None:
+    """Make sure that no file is in the way which no batch has made."""
+    ours = {entry.path for entry in manifest.entries.values() if entry.built}
+    there = set(os.listdir(folder)) - ours
+    if blocked := [request.file for request in requests if request.file in there]:
+        more = f" and {len(blocked) - 1} more" if len(blocked) > 1 else ""
+        raise UsageError(
+            f"{folder / blocked[0]}{more} already exists.",
+            "No batch has made it.",
+            "Name another folder, or --force to replace it.",
+        )
+
+
+def _tell(manifest: Manifest, requests: list[Request]) -> None:
+    """Say which failed, the first few of them."""
+    failed = [manifest.entries[request.id] for request in requests if not manifest.entries[request.id].built]
+    for entry in failed[:_TOLD]:
+        log.warning("%s failed: %s", entry.id, _words(entry.error))
+    if len(failed) > _TOLD:
+        log.warning("%d more failed; %s has the reasons.", len(failed) - _TOLD, manifest.path)
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    return " ".join(part.splitlines()[-1] for part in (error["problem"], error["cause"], error["hint"]) if part)

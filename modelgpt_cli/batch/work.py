@@ -1,0 +1,85 @@
+"""One request to one model, in a worker that keeps generator and encoder from one to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.batch.manifest import Entry
+from modelgpt_cli.batch.requests import Request
+from modelgpt_cli.errors import ModelGPTError
+
+REPORTED = ("size_bytes", "card", "storage", "metrics", "n_rows", "interval", "limits", "missed", "notes")
+"""Of a build's report, what the manifest holds."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request, and where its model is made.
+
+    Attributes
+    ----------
+    key : str
+        `Request.key`, of when the batch began.
+    folder : Path
+        Where the model is made; whoever keeps the manifest puts it where it belongs.
+    """
+
+    request: Request
+    key: str
+    folder: Path
+
+    def failed(self, error: Exception, seconds: float) -> Entry:
+        """The entry where there is no model."""
+        if isinstance(error, ModelGPTError):
+            said: dict[str, Any] = {"problem": error.problem, "cause": error.cause, "hint": error.hint}
+            said["exit_code"] = error.exit_code
+        else:  # a fault of ours, which must not cost the others their models
+            cause = "".join(traceback.format_exception(error)).strip()
+            said = {"problem": f"{type(error).__name__}: {error}", "cause": cause, "hint": "", "exit_code": 1}
+        return Entry(self.request.id, self.key, "failed", self.request.file, round(seconds, 3), error=said)
+
+
+def make(task: Task) -> Entry:
+    """Build a request's model; whatever goes wrong is in the entry."""
+    start = time.monotonic()
+    try:
+        report = _build(task)
+    except Exception as error:
+        return task.failed(error, time.monotonic() - start)
+    return Entry(
+        task.request.id, task.key, "built", task.request.file, round(time.monotonic() - start, 3), report=report
+    )
+
+
+def _build(task: Task) -> dict[str, Any]:
+    from modelgpt_cli.pipeline import build
+    from modelgpt_cli.requirement_generator.describe import describe
+    from modelgpt_cli.requirement_generator.requirement import parse_requirement
+
+    options = dict(task.request.options)
+    words, file = options.pop("requirement", None), options.pop("req", None)
+    if words is not None:
+        wanted: Any = parse_requirement(words)
+    elif file is not None:
+        wanted = file
+    else:
+        about = {name: options[name] for name in ("target", "text", "text_pair", "types") if name in options}
+        wanted = describe(
+            options["data"], offline=True, merge_labels=options.get("merge_labels", False), **about
+        ).requirement
+    path = task.folder / task.request.file
+    report = build(wanted, output=path, force=True, **options)
+    values = report.to_dict()
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"sha256": sha256} | {name: values[name] for name in REPORTED if values[name] not in ({}, [])}
+
+
+def quieten() -> None:
+    """Leave words and warnings to the manifest: of thousands of models nobody reads them as they pass."""
+    logging.getLogger("modelgpt").setLevel(logging.ERROR)
