@@ -1,28 +1,35 @@
 """How well requests in free words are understood: `modelgpt parse` on written requests with expected configurations.
 
     python scripts/benchmark_requests.py tests/data/requests/dev.jsonl --misses
+    python scripts/benchmark_requests.py tests/data/requests/dev.jsonl --provider ollama --llm qwen3:8b
 
 Key-level accuracy: of all keys that are expected or given, the share that is both, with equal values. Request-level:
 the share of requests with every key right; of one that is to be refused, whether it is, for the expected reason.
-Requests marked ``"path": "llm"`` are in languages that the offline parser doesn't read, and are left out.
+Requests marked ``"path": "llm"`` are in languages that the offline parser doesn't read, and are left out; with --llm,
+--provider or --base-url an LLM reads all of them, each asked for anew, and tokens and seconds are told. An answer that
+can't be used counts as a request not understood; a server out of reach ends the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark_common import table
 
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.llm.asking import UselessAnswerError
+from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.requirement_generator.deploy import Deploy
 from modelgpt_cli.requirement_generator.limits import Limits
-from modelgpt_cli.requirement_generator.parse import ContradictionError, parse_request
+from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest, parse_request
+from modelgpt_cli.requirement_generator.parse_llm import LLMReader
 from modelgpt_cli.requirement_generator.quality import Quality
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -99,8 +106,8 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_requests(path: Path) -> list[Request]:
-    """The requests of a file that are for the offline parser.
+def read_requests(path: Path, languages: bool = False) -> list[Request]:
+    """The requests of a file that are for the offline parser; with `languages` all of them.
 
     Raises
     ------
@@ -116,17 +123,19 @@ def read_requests(path: Path) -> list[Request]:
             request = Request(row["id"], row["kind"], row["text"], flat(row.get("expect", {})), row.get("expect_error"))
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise UsageError(f"{path}, line {number} is no request.", str(error)) from error
-        if row.get("path") != "llm":
+        if languages or row.get("path") != "llm":
             requests.append(request)
     return requests
 
 
-def understand(request: Request) -> Result:
-    """What the offline parser makes of a request."""
+def understand(request: Request, read: Callable[[str], ParsedRequest] = parse_request) -> Result:
+    """What is made of a request, by the offline parser unless told otherwise."""
     try:
-        found = parse_request(request.text).requirement
+        found = read(request.text).requirement
     except ContradictionError:
         return Result(request, {}, "contradiction")
+    except UselessAnswerError:
+        return Result(request, {}, "no usable answer")
     except UsageError:
         return Result(request, {}, "usage")
     return Result(request, given_keys(found), None)
@@ -166,6 +175,16 @@ def missed(result: Result) -> str:
     return "\n".join(lines)
 
 
+def reader_of(args: argparse.Namespace) -> LLMReader | None:
+    """The LLM that was asked for, if any."""
+    if not (args.llm or args.provider or args.base_url):
+        return None
+    llm = LLM.from_settings(args.llm, args.base_url, None, args.timeout, args.retries, args.provider)
+    reader = LLMReader.of(llm, cache=False)
+    reader.check()
+    return reader
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the requests, and print how many were understood."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,15 +192,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "files", nargs="+", type=Path, metavar="FILE", help="requests, as tests/data/requests/README.md"
     )
     parser.add_argument("--misses", action="store_true", help="print each request that was not understood, and why")
+    parser.add_argument("--llm", metavar="MODEL", help="the LLM that reads the requests, as for modelgpt parse")
+    parser.add_argument("--provider", metavar="NAME", help="its server by name")
+    parser.add_argument("--base-url", metavar="URL", help="its server's address")
+    parser.add_argument("--timeout", type=float, help="seconds to wait for an answer")
+    parser.add_argument("--retries", type=int, help="how often a failed call is tried again")
     args = parser.parse_args(arguments)
-    requests = [request for path in args.files for request in read_requests(path)]
-    start = time.perf_counter()
-    results = [understand(request) for request in requests]
-    seconds = time.perf_counter() - start
+    try:
+        reader = reader_of(args)
+        requests = [request for path in args.files for request in read_requests(path, reader is not None)]
+        start = time.perf_counter()
+        results = [understand(request, parse_request if reader is None else reader.read) for request in requests]
+        seconds = time.perf_counter() - start
+    except ModelGPTError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     if args.misses:
         print("\n".join(missed(result) for result in results if not result.whole) + "\n")
     print(report(results))
-    print(f"\n{1000 * seconds / len(results):.1f} ms a request.")
+    if reader is None:
+        print(f"\n{1000 * seconds / len(results):.1f} ms a request.")
+    else:
+        llm, each = reader.talk.llm, seconds / len(results)
+        spent = reader.talk.spent.words(llm.prices)
+        print(f"\n{llm.model} at {llm.host}: {spent}; {seconds:.1f} s, {each:.2f} s a request.")
     return 0
 
 

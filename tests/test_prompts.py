@@ -13,7 +13,8 @@ from modelgpt_cli.data.schema import DOMAINS, Column
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
 
-SHIPPED = sorted(path for path in (ROOT / "prompts").glob("*.yaml") if not path.stem.startswith("generate-"))
+OTHERS = ("generate-", "parse")
+SHIPPED = sorted(path for path in (ROOT / "prompts").glob("*.yaml") if not path.stem.startswith(OTHERS))
 WHOLE = {
     "system": "You write.",
     "user": "$data and $task",

@@ -11,22 +11,62 @@ from modelgpt_cli.commands import options as o
     "parse",
     """
 modelgpt parse "sort mails into spam and ham, under 2 MB, at least 90 % right, int8" -o req.txt
+modelgpt parse "ein Modell unter 2 MB, das Spam von Ham unterscheidet" --provider ollama
+modelgpt parse words.txt --llm gpt-4o-mini --dry-run
 modelgpt parse req.txt --json""",
 )
 @click.argument("request", metavar="WORDS|FILE")
 @o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
+@o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM, even if one is named.")
+@o.llm_options
+@o.redact_option
+@o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
 @o.force_option
 @o.json_option
-def parse(request: str, output: str, force: bool, as_json: bool) -> None:
-    """Show what is understood of a request in plain English: task, classes, limits, quality, deployment.
+def parse(
+    request: str,
+    output: str,
+    offline: bool,
+    llm: str | None,
+    provider: str | None,
+    base_url: str | None,
+    no_cache: bool,
+    timeout: float | None,
+    retries: int | None,
+    redact: bool,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Show what is understood of a request: task, classes, limits, quality, deployment.
 
     A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and written anew. What looks
-    like a limit and is left out is told on stderr. Nothing leaves your machine.
+    like a limit and is left out is told on stderr. Plain English is read by rules, and nothing leaves your machine;
+    with --llm, --provider or --base-url an LLM reads words of any language, and has to quote them for each figure.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
 
-    done = api.parse(request, output=output, force=force)
+    done = api.parse(
+        request,
+        output=output,
+        force=force,
+        llm=llm,
+        provider=provider,
+        base_url=base_url,
+        timeout=timeout,
+        retries=retries,
+        cache=not no_cache,
+        redact=redact,
+        offline=offline,
+        dry_run=dry_run,
+    )
+    if dry_run:
+        if done.prompt is None:
+            say("Nothing would be sent: no LLM has a part in it.")
+        else:
+            result(done.prompt)
+        return
     if as_json:
         result_json(done.to_dict())
         return

@@ -24,7 +24,7 @@ from modelgpt_cli.errors import UsageError
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
-from modelgpt_cli.llm.redact import count_placeholders
+from modelgpt_cli.llm.telling import redaction_words, would_be_sent
 from modelgpt_cli.llm.usage import HOW
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import load_wanted
@@ -264,11 +264,9 @@ def _planned(run: Run, llm: LLM) -> Generated:
     """A dry run: the first request, and what all of them will take."""
     request = run.request()
     requests, usage = run.estimate()
-    log.info("This would be sent first to %s at %s; nothing was sent, nothing was written.", llm.model, llm.host)
+    log.info(would_be_sent(llm, " first"))
     if run.wish.redact:
-        counts = count_placeholders(request["messages"][-1]["content"])
-        words = ", ".join(f"{count} {mark}" for mark, count in counts.items()) or "none, as nothing was found"
-        log.info("--redact: placeholders in what is sent: %s.", words)
+        log.info(redaction_words(request))
     log.info(
         "%d rows take %d requests or more (rows that can't be used are asked for again): %s. Estimated: %s.",
         *(run.wish.n, requests, usage.words(llm.prices), HOW),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,9 @@ from modelgpt_cli.files import atomic_write, check_destination
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
-from modelgpt_cli.llm.redact import count_placeholders
 from modelgpt_cli.llm.redact import redact as redact_text
-from modelgpt_cli.llm.usage import HOW, HOW_PICTURES, estimate
+from modelgpt_cli.llm.telling import ask_aloud, redaction_words, tell_plan, would_be_sent
+from modelgpt_cli.llm.usage import HOW, HOW_PICTURES
 from modelgpt_cli.requirement_generator.answer import read_answer
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
@@ -232,47 +232,34 @@ def write_sentence(
     request = talk.request(template, profile_messages(template, redacted(profile) if redact else profile))
     read = partial(read_answer, key=answer_key(template), profile=profile)
     shown = json.dumps(request, ensure_ascii=False, indent=2)
-    recalled = talk.recall(request, read)
     if dry_run:
-        _say(notes, f"This would be sent to {llm.model} at {llm.host}; nothing was sent, nothing was written.")
+        _say(notes, would_be_sent(llm))
     if redact:
         _tell_redaction(notes, profile, request)
     if dry_run:
-        _tell_plan(notes, profile, llm, request, recalled.date if recalled else None)
+        _tell_plan(notes, profile, talk, request, read)
         return write_offline(profile), "offline", shown, notes
-    if recalled is not None:
-        who = f"{llm.model} at {llm.host}"
-        _say(notes, f"From the cache: {who} answered this on {recalled.date[:10]}. --no-cache asks again.")
-        return recalled.value, llm.model, shown, notes
     what = f" and shown {sheet_words(profile.pictures)}" if profile.pictures is not None else ""
-    _say(notes, f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{what}.")
-    sentence = talk.ask(request, template, read)
-    _say(notes, f"That took {talk.spent.words(llm.prices)}.")
+    sentence = ask_aloud(talk, request, template, read, partial(_say, notes), what)
     return sentence, llm.model, shown, notes
 
 
-def _tell_plan(notes: list[str], profile: Profile, llm: LLM, request: Mapping[str, Any], kept: str | None) -> None:
+def _tell_plan(
+    notes: list[str], profile: Profile, talk: Talk, request: Mapping[str, Any], read: Callable[[str], str]
+) -> None:
     """Say what a dry run knows beside the request itself."""
     if profile.pictures is not None:
         _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
-    usage = estimate(request, _ANSWER_TOKENS)
     how = f"{HOW}, {HOW_PICTURES}" if profile.pictures is not None else HOW
-    _say(notes, f"It takes {usage.words(llm.prices)}, twice that if the first answer is no use. Estimated: {how}.")
-    if kept:
-        _say(notes, f"The cache holds an answer to it, of {kept[:10]}: without --no-cache, nothing will be sent.")
-    if not llm.configured:
+    tell_plan(talk, request, read, partial(_say, notes), tokens_out=_ANSWER_TOKENS, how=how)
+    if not talk.llm.configured:
         without = "no --provider, no base URL and no OPENAI_API_KEY"
         _say(notes, f"As there is {without}, the sentence would be written offline.")
-    elif llm.lacks_key:
-        _say(notes, f"There is no key for {llm.provider} yet: set {llm.key_env}, or keep one in the keyring.")
 
 
 def _tell_redaction(notes: list[str], profile: Profile, request: Mapping[str, Any]) -> None:
     """Say how much gave way to placeholders; the words that are sent are counted, not those that were read."""
-    content = request["messages"][-1]["content"]
-    text = content if isinstance(content, str) else content[0]["text"]
-    counts = [f"{count} {mark}" for mark, count in count_placeholders(text).items()]
-    _say(notes, f"--redact: placeholders in what is sent: {', '.join(counts) or 'none, as nothing was found'}.")
+    _say(notes, redaction_words(request))
     if profile.pictures is not None:
         _say(notes, "--redact changes words alone: the sheet of pictures is sent as it is.", quiet=False)
 

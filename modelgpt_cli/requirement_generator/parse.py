@@ -7,7 +7,7 @@ limit. What contradicts itself is an error.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,7 @@ from modelgpt_cli.requirement_generator.words.tasks import read_domain, read_tar
 
 _OF_THE_TASK = ("classes", "target", "domain")
 _SINGLE = re.compile(r"\bsingle[\s-]thread(?:ed)?\b")
-_HINT = "Say one of them, or write both as they are meant below a line --- (docs/requirement-file.md)."
+HINT = "Say one of them, or write both as they are meant below a line --- (docs/requirement-file.md)."
 
 
 class ContradictionError(UsageError):
@@ -85,29 +85,51 @@ def parse_request(text: str) -> ParsedRequest:
             "This is not a request.", f"It has {len(text):,} characters; at most {MAX_SENTENCE:,} are read."
         )
     facts, unclear = _read(text)
-    values = _merge(text, facts, unclear)
-    task = read_task(without_refused(_lower(text)), values)
+    values = merge(text, facts, unclear)
+    values["task"] = read_task(without_refused(_lower(text)), values)
     _check_count(text, facts)
+    return ParsedRequest(compose(text, values), _remarks(text, unclear))
+
+
+def compose(sentence: str, values: Mapping[str, Any]) -> Requirement:
+    """Make a requirement of what was understood.
+
+    Parameters
+    ----------
+    values : mapping
+        From `merge`, with the task.
+
+    Raises
+    ------
+    ContradictionError
+        If the values can't be one requirement.
+    UsageError
+        If there is no sentence.
+    """
     try:
-        requirement = Requirement(
-            sentence=text,
-            task=task,  # type: ignore[arg-type]  # one of the two
+        return Requirement(
+            sentence=sentence,
+            task=values.get("task"),
             target=values.get("target"),
             classes=values.get("classes", ()),
             domain=values.get("domain"),
             **_blocks(values),
         )
     except UsageError as error:
-        if not text:
+        if not sentence:
             raise
-        raise ContradictionError(f"These words can't be one requirement: {error.problem}", error.cause, _HINT) from None
-    return ParsedRequest(requirement, _remarks(text, unclear))
+        raise ContradictionError(f"These words can't be one requirement: {error.problem}", error.cause, HINT) from None
 
 
-def with_words(requirement: Requirement) -> ParsedRequest:
+def with_words(requirement: Requirement, read: Callable[[str], ParsedRequest] | None = None) -> ParsedRequest:
     """Add what the sentence says of limits, quality and deployment, for each of these blocks that the file lacks.
 
     A sentence that was written by an LLM or from a profile (`author`) is about the data, and says none.
+
+    Parameters
+    ----------
+    read : callable, optional
+        Reads the sentence, where that is not for the rules; not called if nothing is lacking.
 
     Raises
     ------
@@ -119,11 +141,15 @@ def with_words(requirement: Requirement) -> ParsedRequest:
     if requirement.author is not None or not lacking:
         return ParsedRequest(requirement)
     text = " ".join(requirement.sentence.split())
-    facts, unclear = _read(text)
-    values = _merge(text, [fact for fact in facts if fact.key not in _OF_THE_TASK], unclear)
-    added = {name: block for name, block in _blocks(values).items() if name in lacking}
-    remarks = _remarks(text, unclear) if len(lacking) == len(blocks) else ()
-    return ParsedRequest(replace(requirement, **added), remarks)
+    if read is None:
+        facts, unclear = _read(text)
+        said = _blocks(merge(text, [fact for fact in facts if fact.key not in _OF_THE_TASK], unclear))
+        remarks = _remarks(text, unclear)
+    else:
+        found = read(text)
+        said, remarks = {name: getattr(found.requirement, name) for name in blocks}, found.unclear
+    added = {name: block for name, block in said.items() if name in lacking}
+    return ParsedRequest(replace(requirement, **added), remarks if len(lacking) == len(blocks) else ())
 
 
 def _read(text: str) -> tuple[list[Fact], list[Unclear]]:
@@ -169,7 +195,7 @@ def _blank(text: str, places: Sequence[tuple[int, int]]) -> str:
     return text
 
 
-def _blocks(values: dict[str, Any]) -> dict[str, Any]:
+def _blocks(values: Mapping[str, Any]) -> dict[str, Any]:
     """The requirement's blocks by name."""
     found = {}
     for block in (Limits, Quality, Deploy):
@@ -184,8 +210,15 @@ def _remarks(text: str, unclear: list[Unclear]) -> tuple[Remark, ...]:
     return tuple(remarks[place] for place in sorted(remarks))
 
 
-def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, Any]:
+def merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, Any]:
     """Key → value; what is said twice must agree.
+
+    Parameters
+    ----------
+    text : str
+        In which the facts have their places.
+    unclear : list of Unclear
+        What is found to be no limit is added.
 
     Raises
     ------
@@ -197,7 +230,7 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
     clauses = Clauses(_lower(text))
     for key in dict.fromkeys(fact.key for fact in facts):
         said = sorted((fact for fact in facts if fact.key == key), key=lambda fact: fact.start)
-        least = _is_least(key)
+        least = is_least(key)
         kept = [fact for fact in said if fact.least == least]
         others = [fact for fact in said if fact.least != least]
         # What a later figure takes back contradicts nothing.
@@ -214,7 +247,7 @@ def _merge(text: str, facts: list[Fact], unclear: list[Unclear]) -> dict[str, An
     return values
 
 
-def _is_least(key: str) -> bool:
+def is_least(key: str) -> bool:
     """Whether the value of a key is a lower bound."""
     block, _, name = key.partition(".")
     return block == "quality" and name not in ERRORS
@@ -249,12 +282,12 @@ def _check_count(text: str, facts: list[Fact]) -> None:
             f"The words contradict each other: {text[announced[1] : announced[2]]!r} classes are announced, and "
             f"{len(listed.value)} are listed.",  # type: ignore[arg-type]
             f"The list is {text[listed.start : listed.end]!r}.",
-            _HINT,
+            HINT,
         )
 
 
 def _contradiction(text: str, key: str, first: Fact, second: Fact) -> ContradictionError:
     quotes = [text[fact.start : fact.end].strip() for fact in (first, second)]
     return ContradictionError(
-        f"The words contradict each other on {key.replace('.', ': ')}: {quotes[0]!r} and {quotes[1]!r}.", hint=_HINT
+        f"The words contradict each other on {key.replace('.', ': ')}: {quotes[0]!r} and {quotes[1]!r}.", hint=HINT
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
@@ -16,6 +16,9 @@ from modelgpt_cli.requirement_generator.requirement import (
     parse_requirement,
     read_requirement,
 )
+
+if TYPE_CHECKING:
+    from modelgpt_cli.requirement_generator.parse_llm import LLMReader
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Understanding:
     unclear: tuple[Remark, ...]
     path: Path | None = None
     """The file written, if any."""
+    prompt: str | None = None
+    """Dry run: JSON of what would be sent to an LLM; None if nothing would."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``: what is set, with bytes, milliseconds and shares as numbers."""
@@ -47,8 +52,23 @@ class Understanding:
         return set_values | {"unclear": [{"words": u.words, "reason": u.reason} for u in self.unclear]}
 
 
-def parse(request: str | Path, *, output: str | Path | None = None, force: bool = False) -> Understanding:
-    """Say what is understood of a request in plain English; nothing is sent anywhere.
+def parse(
+    request: str | Path,
+    *,
+    output: str | Path | None = None,
+    force: bool = False,
+    llm: str | None = None,
+    provider: str | None = None,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    timeout: float | None = None,
+    retries: int | None = None,
+    cache: bool = True,
+    redact: bool = False,
+    offline: bool = False,
+    dry_run: bool = False,
+) -> Understanding:
+    """Say what is understood of a request: in plain English, by rules; in any language, by an LLM.
 
     Parameters
     ----------
@@ -58,37 +78,65 @@ def parse(request: str | Path, *, output: str | Path | None = None, force: bool 
         The requirement file to write; nothing is written if absent or ``-``.
     force : bool
         Whether an existing `output` may be replaced.
+    llm, provider, base_url : str, optional
+        The LLM that reads the words, as for `describe`. Without any of the three nothing is sent anywhere.
+    api_key, timeout, retries, cache, redact
+        As for `describe`.
+    offline : bool
+        Ask no LLM, even if one is named.
+    dry_run : bool
+        Send nothing and write nothing; `Understanding.prompt` is what would be sent.
 
     Raises
     ------
     ContradictionError
         If the words contradict themselves; quotes both places.
+    UnreachableError
+        If the LLM is out of reach, or twice gives no usable answer.
     UsageError
-        If there is no such file, or it is no requirement file.
+        If there is no such file, or it is no requirement file; or there is no server to ask.
     """
     destination = None if output is None or str(output) == "-" else Path(output)
-    if destination:
+    if destination and not dry_run:
         check_destination(destination, force)
-    found = _read(request)
+    reader = None
+    if not offline and (llm or provider or base_url):
+        # Rules alone need nothing of what talks with an LLM.
+        from modelgpt_cli.llm.client import LLM
+        from modelgpt_cli.requirement_generator.parse_llm import LLMReader
+
+        asked = LLM.from_settings(llm, base_url, api_key, timeout, retries, provider)
+        reader = LLMReader.of(asked, cache=cache, hide=redact)
+    found, prompt = _read(request, reader, dry_run)
     requirement = found.requirement
     if requirement.data is not None:
         folder = destination.resolve().parent if destination else Path.cwd()
         requirement = replace(requirement, data=os.path.relpath(requirement.data, folder))
     content = format_requirement(requirement)
-    if destination:
+    if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
-    return Understanding(requirement, content, found.unclear, destination)
+    return Understanding(requirement, content, found.unclear, None if dry_run else destination, prompt)
 
 
-def _read(request: str | Path) -> ParsedRequest:
-    """What is understood of words, or of a file."""
+def _read(request: str | Path, reader: LLMReader | None, dry_run: bool) -> tuple[ParsedRequest, str | None]:
+    """What is understood of words, or of a file; in a dry run, what an LLM would be sent for it."""
     words = str(request)
     is_file = isinstance(request, Path) or words == "-" or _is_path(words)
     requirement = read_requirement(request) if is_file else parse_requirement(words)
+    prompts: list[str] = []
+
+    def plan(text: str) -> ParsedRequest:
+        assert reader is not None
+        prompts.append(reader.plan(text))
+        return ParsedRequest(Requirement(text))
+
+    ask = None if reader is None else plan if dry_run else reader.read
     if requirement == Requirement(requirement.sentence):
-        return parse_request(requirement.sentence)
-    return with_words(requirement)
+        found = (ask or parse_request)(requirement.sentence)
+    else:
+        found = with_words(requirement, ask)
+    return found, next(iter(prompts), None)
 
 
 def _is_path(words: str) -> bool:

@@ -18,7 +18,7 @@ FLOPS: Mapping[str, float] = {
     for unit, per in {"": 1, "flop": 1, "flops": 1, "mac": 2, "macs": 2}.items()
 }
 """A multiplication with its addition (MAC) is two operations."""
-MILLISECONDS: Mapping[str, float] = {"": 1.0, "ms": 1.0, "s": 1000.0, "us": 0.001, "µs": 0.001}
+MILLISECONDS: Mapping[str, float] = {"": 1.0, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "us": 0.001, "µs": 0.001}
 _NUMBER = r"([0-9]+(?:\.[0-9]*)?(?:[eE][+]?[0-9]+)?|\.[0-9]+)"
 
 
