@@ -74,6 +74,7 @@ def build(
     description: str | None = None,
     output: str | Path,
     members: int | None = None,
+    one_pass: bool = False,
     device: str = "auto",
     seed: int = 0,
     generator: str | None = None,
@@ -114,6 +115,9 @@ def build(
         ``model.onnx`` or ``model.safetensors``.
     members : int, optional
         Networks merged into the model; `DEFAULT_MEMBERS` where not given, or fewer where limits ask for it.
+    one_pass : bool
+        Tables: one member unless `members` says otherwise, and no cross-validation: several times faster, and nothing
+        is known of how good the model is.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the generator runs.
     seed : int
@@ -183,6 +187,9 @@ def build(
     if target is not None:
         wanted = replace(wanted, target=target)
     _check_format(wanted, output)
+    if one_pass:
+        members = members or 1
+        _check_one_pass(wanted, coverage)
     source = data if data is not None else wanted.data
     add = _generation(wanted, generate, llm, output, more, cache, force) if generate is not None else None
     alone = add is not None and source is None
@@ -201,8 +208,8 @@ def build(
         requirement_only_columns(wanted)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     options = BuildOptions(
-        pick_device(device), seed, generator, encoder, members, coverage, all_rows, words, backbone, max_tokens, rows,
-        backbone_weights,
+        pick_device(device), seed, generator, encoder, members, one_pass, coverage, all_rows, words, backbone,
+        max_tokens, rows, backbone_weights,
     )  # fmt: skip
     domain = _domain(wanted, dataset)
     _check_options(domain, options)
@@ -319,9 +326,19 @@ def _domain(wanted: Requirement, dataset: Dataset | None) -> str:
     return "text" if wanted.is_text else "image" if wanted.is_image else "tabular"
 
 
+def _check_one_pass(wanted: Requirement, coverage: float | None) -> None:
+    """Make sure that nothing is asked for that takes rows which the model has not seen."""
+    asked = next(iter(wanted.quality.to_mapping()), None)
+    if asked is not None or coverage:
+        what = f"quality: {asked}" if asked is not None else "--coverage"
+        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
+
+
 def _check_options(domain: str, options: BuildOptions) -> None:
-    """Make sure that a table's build is given nothing that is for texts and pictures."""
+    """Make sure that a build is given nothing that is for another domain."""
     given = (options.backbone, options.backbone_weights, options.max_tokens, options.rows)
+    if options.one_pass and domain != "tabular":
+        raise UsageError("--one-pass is for tables.", f"This is of the domain {domain}.", "Leave it out.")
     if domain == "tabular" and any(value is not None for value in given):
         raise UsageError(
             "--backbone, --backbone-weights, --max-tokens and --rows are for texts and pictures.",

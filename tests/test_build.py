@@ -95,6 +95,28 @@ def test_safetensors_and_onnx_are_the_same_model(iris_model: Path, tmp_path: Pat
     np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-5)
 
 
+def test_one_pass_is_as_good_a_model_of_which_nothing_is_known(
+    iris_csv: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    requirement = written(tmp_path, SENTENCE)
+    with caplog.at_level(logging.WARNING, "modelgpt"):
+        report = build(requirement, data=iris_csv, output=tmp_path / "m.onnx", one_pass=True)
+    assert report.metrics == {} and report.card == "tabular-1"
+    assert any("without cross-validation: nothing is known" in message for message in caplog.messages)
+    assert evaluate(tmp_path / "m.onnx", iris_csv)["accuracy"] >= 0.9
+    length = written(tmp_path, "Predict the petal length of an iris.\n---\ntarget: petal length (cm)\n", "length.txt")
+    build(length, data=iris_csv, output=tmp_path / "n.onnx", one_pass=True, members=2)
+    assert evaluate(tmp_path / "n.onnx", iris_csv)["r2"] >= 0.8
+    assert inspect(tmp_path / "n.onnx")["provenance"]["members"] == 2
+
+
+@pytest.mark.parametrize(("blocks", "options"), [("quality: {accuracy: 0.5}", {}), ("", {"coverage": 0.8})])
+def test_one_pass_promises_nothing(blocks: str, options: dict[str, float], iris_csv: Path, tmp_path: Path) -> None:
+    requirement = written(tmp_path, f"{SENTENCE}\n---\n{blocks}\n")
+    with pytest.raises(UsageError, match="takes cross-validation, and --one-pass does without"):
+        build(requirement, data=iris_csv, output=tmp_path / "m.onnx", one_pass=True, **options)
+
+
 # What the command says -----------------------------------------------------------------------------------------------
 
 

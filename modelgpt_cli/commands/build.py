@@ -25,6 +25,7 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors; --batch: a folder.")
 @o.option("--members", type=click.IntRange(min=1), help="Networks merged into the model.", show_default="8")
+@o.option("--one-pass", is_flag=True, help="Tables: one member, and no cross-validation: fast, of unknown quality.")
 @o.option("--generator", metavar="DIR", shared=True, help="The generator checkpoint.", show_default="the shipped one")
 @o.option("--encoder", metavar="NAME|DIR", shared=True, help="The text encoder.", show_default="the shipped one")
 @o.option(
@@ -80,6 +81,7 @@ def build(
     description: str | None,
     output: str,
     members: int | None,
+    one_pass: bool,
     generator: str | None,
     encoder: str | None,
     coverage: float | None,
@@ -134,6 +136,7 @@ def build(
         "data": data,
         "description": description,
         "members": members,
+        "one_pass": one_pass,
         "generator": generator,
         "encoder": encoder,
         "coverage": coverage,

@@ -24,7 +24,7 @@ class BuildOptions:
     device : str
         A torch device, resolved.
     members : int, optional
-        Tables only, as `coverage`, `all_rows` and `words`.
+        Tables only, as `one_pass`, `coverage`, `all_rows` and `words`.
     backbone, rows
         Texts and pictures.
     max_tokens
@@ -38,6 +38,7 @@ class BuildOptions:
     generator: str | None = None
     encoder: str | None = None
     members: int | None = None
+    one_pass: bool = False
     coverage: float | None = None
     all_rows: bool = False
     words: bool = False

@@ -16,7 +16,7 @@ from modelgpt_cli.data.schema import Column
 from modelgpt_cli.domains.build import BuildOptions, contract, provenance
 from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
-from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit
+from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
@@ -40,6 +40,7 @@ from modelgpt_cli.requirement_generator.requirement import Requirement
 log = logging.getLogger("modelgpt")
 FLOAT32_SPREADS = 1e6
 """Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
+ONE_PASS = "Built in one pass, without cross-validation"
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
 
 
@@ -121,16 +122,15 @@ class TabularBuild:
         schema, read = dataset.schema, self._rows(dataset, check_fingerprint)
         notes, table = list(read.notes), read.table
         assert table is not None
-        cross = cross_fit(
-            self.generator, table, members=self.members, seed=self.seed, texts=read.texts, device=self.device
-        )
+        fit = one_pass if self.options.one_pass else cross_fit
+        cross = fit(self.generator, table, members=self.members, seed=self.seed, texts=read.texts, device=self.device)
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)
             log.info(note)
         checked = cross.checked
         if checked is None:
-            real = len(dataset.real_rows)
-            notes.append(f"Too few rows ({real}) to cross-validate: nothing is known of how good this model is.")
+            why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
+            notes.append(f"{ONE_PASS if self.options.one_pass else why}: nothing is known of how good this model is.")
             log.warning(notes[-1])
         if dataset.n_synthetic:
             notes.append(synthetic_note(dataset.n_rows, dataset.n_synthetic, checked is not None))
@@ -180,7 +180,7 @@ class TabularBuild:
         """Bounds beside the prediction of a regression; what is amiss goes into the model's notes."""
         if model.blueprint.task == "regression":
             wanted = DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage
-            note = add_interval(model, table, checked, wanted)
+            note = add_interval(model, table, checked, 0.0 if self.options.one_pass else wanted)
         else:
             note = "--coverage is for regression: this model gives probabilities." if self.options.coverage else ""
         if note:

@@ -11,8 +11,8 @@ import pandas as pd
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.schema import Column, TaskType
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
-from modelgpt_cli.domains.tabular.crossfit import CrossFit, calibrate, cross_fit
-from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
+from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.text_columns import projection_state
@@ -88,8 +88,7 @@ class TabularModelGPT:
         if self.validate:
             cross = cross_fit(self.generator, table, members=self.members, seed=self.seed, device=self.device)
         else:
-            fitted = fit_table(self.generator, table, members=self.members, seed=self.seed, device=self.device)
-            cross = CrossFit(fitted, calibrate(fitted, table))
+            cross = one_pass(self.generator, table, members=self.members, seed=self.seed, device=self.device)
         blueprint = Blueprint(
             task=task,
             target="target",
