@@ -120,7 +120,13 @@ def ours(
         facts: dict[str, Any] = {"dtype": "fp32", "generator": made["generator"]["sha256"][:12], **made.get("head", {})}
         if tune:
             y = _codes(labels, classes) if classes else labels.astype(np.float32)
-            _, _, kept = TextTuning(model).run(model.encode(_frame(texts, pairs)), y, epochs=tune, seed=seed)
+            _, _, kept = TextTuning(model).run(
+                model.encode(_frame(texts, pairs)),
+                y,
+                epochs=tune,
+                seed=seed,
+                known=model.blueprint.metrics.get("model"),
+            )
             facts |= {"kept": kept}
         return Built(model, None if tune else (requirement, tuple(classes)), facts)
 

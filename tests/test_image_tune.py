@@ -143,7 +143,7 @@ def test_folders_archives_and_tables_are_read_alike(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "things.csv", index=False)
     model = model_of("animal")
     found = [read_images(model, path, 0) for path in (folder, archive, tmp_path / "things.csv")]
-    for rows, y, shown in found:
+    for rows, y, shown, _ in found:
         assert y.tolist() == [0] * 4 + [1] * 4
         assert torch.equal(rows.values, found[0][0].values)
         assert (rows.values.shape, rows.values.dtype) == ((8, 3, SIDE, SIDE), torch.uint8)
@@ -160,7 +160,7 @@ def test_pictures_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest
     (folder / "cat" / "half.jpg").write_bytes(half[: len(half) // 2])
     (folder / "dog" / "empty.jpg").write_bytes(b"")
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, y, _ = read_images(model_of(), folder, 0)
+        rows, y, *_ = read_images(model_of(), folder, 0)
     assert (len(rows), y.tolist()) == (8, [0] * 4 + [1] * 4)
     assert "cat/half.jpg (" in caplog.text
     assert "dog/empty.jpg (" in caplog.text
@@ -189,7 +189,7 @@ def test_tuning_takes_a_sample_of_many_pictures(
     folder = folder_of(tmp_path / "things", n=12)
     monkeypatch.setattr(tuning, "SAMPLE_ROWS", 18)
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, y, _ = read_images(model_of(), folder, 0)
+        rows, y, *_ = read_images(model_of(), folder, 0)
     assert len(rows) == len(y) == 18
     assert np.bincount(y).min() >= 8
     assert "sample of 18 of 24 pictures" in caplog.text

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_texts import Make, build_tiny, stars_frame, topics_frame, write_world
 
+from modelgpt_cli import tune
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.training import tune_texts as tuning
 from modelgpt_cli.training.tune_texts import TextTuning, read_texts
@@ -30,7 +31,7 @@ def make(world: Path, tmp_path: Path) -> Make:
 def test_tuning_keeps_the_better(make: Make, tmp_path: Path) -> None:
     built = make(None, "classes: [food, money, sport]")
     topics_frame(120, seed=5).to_csv(tmp_path / "more.csv", index=False)
-    rows, y = read_texts(built.model, tmp_path / "more.csv", 0)
+    rows, y, _ = read_texts(built.model, tmp_path / "more.csv", 0)
     assert (len(rows), y.dtype, y.max()) == (120, np.int64, 2)
     before, after, kept = TextTuning(built.model).run(rows, y, epochs=6, lr=2e-3)
     assert kept == "after"
@@ -52,6 +53,20 @@ def test_what_was_better_before_is_restored_exactly(make: Make) -> None:
     assert after["log_loss"] >= before["log_loss"]
     assert all(torch.equal(value, state[name]) for name, value in built.model.state().items())
     np.testing.assert_array_equal(built.probabilities("goal", "soup"), expected)
+
+
+def test_a_model_is_not_judged_by_rows_that_its_head_was_solved_on(make: Make, tmp_path: Path) -> None:
+    built = make(topics_frame(60))
+    made = built.model.blueprint.metrics["model"]
+    topics_frame(60, seed=5).to_csv(tmp_path / "more.csv", index=False)
+    model, tuned = tmp_path / "model.safetensors", tmp_path / "tuned.safetensors"
+    report = tune(model, data=tmp_path / "data.csv", output=tuned, epochs=6, lr=2e-3)
+    assert report.before == made
+    assert report.kept == "after"
+    assert tune(model, data=tmp_path / "more.csv", output=tuned, force=True).before != made
+    tune(model, data=tmp_path / "data.csv", output=tuned, epochs=6, lr=2e-3, force=True)
+    again = tune(tuned, data=tmp_path / "data.csv", output=tmp_path / "again.safetensors")
+    assert again.before != made  # they were of another model
 
 
 def test_tuning_a_number(make: Make) -> None:
@@ -90,6 +105,6 @@ def test_tuning_takes_a_sample_of_many_rows(
     topics_frame(60, ("sport", "food")).to_csv(tmp_path / "more.csv", index=False)
     monkeypatch.setattr(tuning, "SAMPLE_ROWS", 20)
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, _ = read_texts(built.model, tmp_path / "more.csv", 0)
+        rows, *_ = read_texts(built.model, tmp_path / "more.csv", 0)
     assert len(rows) == 20
     assert "sample of 20 of 60 rows" in caplog.text

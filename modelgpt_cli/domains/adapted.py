@@ -59,11 +59,11 @@ class AdaptedModule(nn.Module):
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
         """The plain network with the factors merged into its weights: a copy, this one stays as it is."""
-        model = copy.deepcopy(self.model)
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode can't be trained later
+            model = copy.deepcopy(self.model)
             for name, value in self.placed(lora).items():
                 model.get_parameter(name).copy_(value)
-        return model.merge_and_unload()  # type: ignore[operator,no-any-return]
+            return model.merge_and_unload()  # type: ignore[operator,no-any-return]
 
 
 def lora_spec(backbone: AdaptedModule) -> list[ParameterSpec]:

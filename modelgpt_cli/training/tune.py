@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from modelgpt_cli.model_generator.blueprint import Blueprint
 
 @dataclass
 class TuneReport:
-    """What tuning did: `before` and `after` are measured on the same held-out rows."""
+    """What tuning did: `before` and `after` are measured on the same held-out rows, or `before` is cross-validated."""
 
     path: Path
     kept: Literal["before", "after"]
@@ -47,8 +47,9 @@ def tune(
     """Finetune all parameters of a model and keep the better of before and after (ModelGPT-F).
 
     A fifth of a table's rows, and a tenth of texts or pictures, are held out (stratified); the model from before or
-    after is kept by its loss on these. Of a model of pictures, BatchNorm stays as it is, and each picture is mirrored,
-    cropped and lit at random whenever it comes up.
+    after is kept by its loss on these. A model of texts or pictures that was built from the same data has seen them
+    all: of it, its cross-validated metrics count. Of a model of pictures, BatchNorm stays as it is, and each picture
+    is mirrored, cropped and lit at random whenever it comes up.
 
     Parameters
     ----------
@@ -86,13 +87,13 @@ def tune(
     if target.blueprint.domain == "text":
         from modelgpt_cli.training.tune_texts import TextTuning, read_texts
 
-        texts = read_texts(target, data, seed)
-        (before, after, kept), rows = TextTuning(target).run(*texts, **common), len(texts[1])
+        texts, y, known = read_texts(target, data, seed)
+        (before, after, kept), rows = TextTuning(target).run(texts, y, known=known, **common), len(y)
     elif target.blueprint.domain == "image":
         from modelgpt_cli.training.tune_images import ImageTuning, read_images
 
-        pictures, y, shown = read_images(target, data, seed)
-        (before, after, kept), rows = ImageTuning(target).run(pictures, y, **common), len(y)
+        pictures, y, shown, known = read_images(target, data, seed)
+        (before, after, kept), rows = ImageTuning(target).run(pictures, y, known=known, **common), len(y)
     else:
         from modelgpt_cli.training.tune_tables import read_table, tune_arrays
 
@@ -105,6 +106,14 @@ def tune(
         save_model(target, output, card=model_card(target.blueprint), force=force)
         size = output.stat().st_size
     return TuneReport(output, kept, before, after, rows, time.monotonic() - start, size)
+
+
+def cross_validated(blueprint: Blueprint, fingerprint: str) -> Mapping[str, float] | None:
+    """A model's metrics as its build cross-validated them, where it is as built, from the data of this fingerprint."""
+    made = blueprint.provenance
+    as_built = made.get("tuned", {}).get("kept") != "after"
+    same = (made.get("data") or {}).get("fingerprint") == fingerprint
+    return blueprint.metrics.get("model") if as_built and same else None
 
 
 def check_labels(blueprint: Blueprint, classes: Sequence[str]) -> None:

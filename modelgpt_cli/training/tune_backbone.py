@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias
 
 import numpy as np
@@ -73,6 +74,7 @@ class BackboneTuning(ABC, Generic[R]):
         batch_size: int | None = None,
         seed: int = 0,
         device: str = "cpu",
+        known: Mapping[str, float] | None = None,
     ) -> Tuned:
         """Finetune; the parameters end up as the better of before and after, by a tenth that is held out.
 
@@ -83,6 +85,9 @@ class BackboneTuning(ABC, Generic[R]):
             Class indices (int64), or numbers in the target's own unit.
         lr : float, optional
             AdamW's learning rate of the trunk: it rises quickly, and falls linearly to zero.
+        known : mapping, optional
+            Metrics of the model as it is, cross-validated on these rows when it was built from them. It has seen what
+            is held out here, and by that would seem better than it is: a head of many inputs learns rows by heart.
 
         Raises
         ------
@@ -98,7 +103,7 @@ class BackboneTuning(ABC, Generic[R]):
             raise ModelGPTError("Too few rows to tune on.", f"{len(y)} labelled rows can't be split in two.")
         judged = rows.take(held_out)
         model.to(device)
-        before = self._measure(judged, y[held_out])
+        before = self._measure(judged, y[held_out]) if known is None else dict(known)
         saved = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         order = [train[index] for index in _batches(rows.lengths[train], batch_size or self.batch_size, epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which pictures are changed

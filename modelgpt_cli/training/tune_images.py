@@ -6,6 +6,7 @@ The rest is `tune_backbone`. Shapes: N pictures, n pictures of a batch, H, W pix
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Pictures, read_labelled
 from modelgpt_cli.domains.tasks import class_indices
-from modelgpt_cli.training.tune import check_labels
+from modelgpt_cli.training.tune import check_labels, cross_validated
 from modelgpt_cli.training.tune_backbone import BackboneTuning
 
 log = logging.getLogger("modelgpt")
@@ -49,8 +50,12 @@ class ImageTuning(BackboneTuning[Pictures]):
         return self.model.predict_seen(rows.values)
 
 
-def read_images(model: ImageModel, data: str | Path, seed: int) -> tuple[Pictures, np.ndarray, list[np.ndarray]]:
+def read_images(
+    model: ImageModel, data: str | Path, seed: int
+) -> tuple[Pictures, np.ndarray, list[np.ndarray], Mapping[str, float] | None]:
     """The labelled pictures as the trunk sees them, their class indices (N,), and some of them as they are.
+
+    With the model's metrics, where they were cross-validated on these data.
 
     Of a folder or an archive the sub-folders are the classes, whatever the model's target is called; of a table, the
     target's column.
@@ -67,7 +72,7 @@ def read_images(model: ImageModel, data: str | Path, seed: int) -> tuple[Picture
     dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
-    return read.rows, class_indices(read.cells, b.labels), read.shown
+    return read.rows, class_indices(read.cells, b.labels), read.shown, cross_validated(b, dataset.fingerprint)
 
 
 def _sampled(dataset: Dataset, seed: int) -> pd.DataFrame:

@@ -6,6 +6,7 @@ Shapes: N rows, n rows of a batch, C classes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.tasks import class_indices
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
-from modelgpt_cli.training.tune import check_labels
+from modelgpt_cli.training.tune import check_labels, cross_validated
 from modelgpt_cli.training.tune_backbone import BackboneTuning
 
 log = logging.getLogger("modelgpt")
@@ -44,8 +45,11 @@ class TextTuning(BackboneTuning[Encoded]):
         return self.model.predict_encoded(rows)
 
 
-def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray]:
-    """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any."""
+def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:
+    """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any.
+
+    With the model's metrics, where they were cross-validated on these data.
+    """
     b = model.blueprint
     dataset = load_dataset(
         data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, domain="text", seed=seed
@@ -57,6 +61,6 @@ def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, 
     rows = dataset.real_rows
     cells = rows[b.target]
     if b.task == "regression":
-        return model.encode(rows), cells.to_numpy(dtype=np.float32)
+        return model.encode(rows), cells.to_numpy(dtype=np.float32), cross_validated(b, dataset.fingerprint)
     check_labels(b, dataset.schema.classes)
-    return model.encode(rows), class_indices(cells, b.labels)
+    return model.encode(rows), class_indices(cells, b.labels), cross_validated(b, dataset.fingerprint)
