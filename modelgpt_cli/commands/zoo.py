@@ -114,10 +114,12 @@ def _card_text(card: Mapping[str, Any]) -> str:
 
 
 def _record(card: Mapping[str, Any]) -> str:
-    """The last figure on record: of texts and pictures that with the most rows."""
+    """A figure on record: of tables the ROC AUC, of texts and pictures the score with the most rows."""
     from modelgpt_cli.commands.output import number
 
-    return next((f"{name}: {number(value)}" for name, value in reversed(card["quality"].items())), "-")
+    quality = card["quality"]
+    name = "roc_auc" if "roc_auc" in quality else next(reversed(quality), None)
+    return "-" if name is None else f"{name}: {number(quality[name])}"
 
 
 def _short(value: int | None) -> str:
