@@ -18,7 +18,7 @@ WARM_STEPS = 6
 """Steps from the head that three quarters of the rows gave to the head of all rows."""
 CURVATURE = 0.15
 """Typical p (1 - p) of a class, which turns a ridge precision into one for the cross-entropy."""
-REFINED_FLOATS = 30_000_000
+REFINED_FLOATS = 10_000_000
 """Of outputs, or of factors, that the refinement holds at once; further strengths follow."""
 CHUNK_FLOATS = 4_000_000
 """Head inputs held at once while sums are taken: bounds the memory, whatever the number of rows."""
