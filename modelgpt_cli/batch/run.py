@@ -166,8 +166,8 @@ def _build_all(
                 else:
                     report.failed += 1
     except KeyboardInterrupt:
-        done = report.built + report.kept
-        log.warning("%s models are there; the same command (without --force) goes on.", f"{done:,}")
+        there = f"{report.built + report.kept:,} of {report.kept + len(tasks):,}"
+        log.warning("%s models are there; the same command (without --force) goes on.", there)
         raise
     finally:
         _settle(manifest, folder)

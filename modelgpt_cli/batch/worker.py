@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from modelgpt_cli.batch.manifest import TEXT
 from modelgpt_cli.batch.work import Task, make, quieten
@@ -21,6 +22,8 @@ def serve() -> None:
     quieten()
     answers.write(READY)
     answers.flush()
-    for line in sys.stdin.buffer:
-        answers.write(make(Task.read(line.decode())).line())
-        answers.flush()
+    with suppress(BrokenPipeError):  # the main process is gone, and its stdin will end too
+        for line in sys.stdin.buffer:
+            answers.write(make(Task.read(line.decode())).line())
+            answers.flush()
+    os._exit(0)
