@@ -351,8 +351,8 @@ def test_after_ctrl_c_and_after_kill_it_goes_on(modelgpt_path: str, tmp_path: Pa
     gate.replace()
     code, said = Running(modelgpt_path, tmp_path, gate).wait()
     assert code == 0, said
-    assert "Built 1 models" in said
-    assert "1 were there" in said
+    assert "Built 1 model in" in said
+    assert "1 already there" in said
     assert models(tmp_path / "out") == {"quick.onnx", "slow.onnx"}
 
 

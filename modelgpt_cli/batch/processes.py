@@ -148,7 +148,7 @@ def _ask(process: subprocess.Popen[str], line: str) -> str:
         process.stdin.write(line)
         process.stdin.flush()
         return process.stdout.readline()
-    except BrokenPipeError:
+    except OSError:  # nobody reads
         return ""
 
 

@@ -214,9 +214,10 @@ def _build_batch(
     if as_json:
         result_json(report.to_dict())
     else:
-        kept = f", {report.kept:,} were there" if report.kept else ""
+        kept = f", {report.kept:,} already there" if report.kept else ""
         failed = f", {report.failed:,} failed" if report.failed else ""
-        say(f"Built {report.built:,} models in {duration(report.seconds)}{kept}{failed}.")
+        models = "model" if report.built == 1 else "models"
+        say(f"Built {report.built:,} {models} in {duration(report.seconds)}{kept}{failed}.")
         result(report.manifest)
     report.check()
 
