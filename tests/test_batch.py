@@ -356,17 +356,22 @@ def test_after_ctrl_c_and_after_kill_it_goes_on(modelgpt_path: str, tmp_path: Pa
     assert models(tmp_path / "out") == {"quick.onnx", "slow.onnx"}
 
 
-def test_a_script_needs_no_guard(made: Path, tmp_path: Path) -> None:
-    """A script of the user's is not run once more by the workers."""
+def test_force_replaces_and_a_script_needs_no_guard(made: Path, tmp_path: Path) -> None:
+    """What no batch has made goes with force; and a script of the user's is not run once more by the workers."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "words.onnx").write_text("mine")
     (tmp_path / "script.py").write_text(
         "print('once')\n"
         "from modelgpt_cli import build_batch\n"
-        f"print(build_batch({str(made / 'two.jsonl')!r}, output='out', jobs=1, members=1).built)\n"
+        f"print(build_batch({str(made / 'two.jsonl')!r}, output='out', jobs=1, members=1, force=True).built)\n"
     )
     write_requests(made / "two.jsonl", GOOD[1], GOOD[0])
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=clean_environment())
     assert done.stdout.split() == ["once", "2"], done.stderr
+    assert (tmp_path / "out" / "words.onnx").stat().st_size == entries(tmp_path / "out")["words"]["report"][
+        "size_bytes"
+    ]
 
 
 # What a line may say
