@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ModelGPTError",
     "build",
+    "build_batch",
     "describe",
     "evaluate",
     "export",
@@ -26,6 +27,7 @@ __all__ = [
 if TYPE_CHECKING:
     from modelgpt_cli.api import (
         build,
+        build_batch,
         describe,
         evaluate,
         export,

@@ -66,8 +66,8 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
     if image:
         seen = dict(blueprint.architecture.encoder)
         card |= {"backbone": {"card": blueprint.architecture.card, "type": seen.pop("network")}, "image": seen}
-    plain: dict[str, Any] = _plain(card)
-    return plain
+    found: dict[str, Any] = plain(card)
+    return found
 
 
 def text_columns(columns: Iterable[Column]) -> list[Column]:
@@ -153,12 +153,12 @@ def _input(column: Column, names: tuple[str, ...]) -> dict[str, Any]:
     return entry
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Values as JSON knows them: numpy's numbers as Python's, and null for those that are none (NaN, infinity)."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,12 +1,11 @@
 """What a batch has made, on disk after every model: an interrupted batch goes on where it was.
 
-``manifest.jsonl``, a JSON object for each request: those built with their figures, those that failed with the reason.
+``manifest.jsonl``, a JSON object for each model: those built with their figures, those that failed with the reason.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.files import atomic_write
 
 NAME = "manifest.jsonl"
+TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
+"""How lines are written: half a surrogate pair, which a request may hold, becomes its JSON escape."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class Entry:
         The model, as seen from the manifest; of one that failed, where it would have been.
     seconds : float
     report : dict
-        Of one that was built: `size_bytes`, `sha256`, `card`, `storage`, `metrics`, `n_rows`, `limits`, `missed`,
-        `notes`.
+        Of one that was built; see `REPORTED`, and `sha256`.
     error : dict
         Of one that failed: `problem`, `cause`, `hint`, and `exit_code` as `modelgpt build` has it.
     """
@@ -54,7 +54,12 @@ class Entry:
     def line(self) -> str:
         """As it stands in the file."""
         values = {name: value for name, value in asdict(self).items() if value != {}}
-        return json.dumps(values, ensure_ascii=False, default=str) + "\n"
+        return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def read(cls, line: str) -> Entry:
+        """The entry of a line; a ValueError or TypeError where it is none."""
+        return cls(**json.loads(line))
 
 
 class Manifest:
@@ -63,45 +68,54 @@ class Manifest:
     Attributes
     ----------
     entries : dict
-        By id; the last of each.
+        By the model's path; the last of each.
+
+    Raises
+    ------
+    UsageError
+        The file is there and is no manifest.
+    ModelGPTError
+        It can't be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self.entries: dict[str, Entry] = {}
-        whole = True
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            text = self.path.read_text(encoding="utf-8", errors="replace")  # a line that breaks off may do so anywhere
         except FileNotFoundError:
             return
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelGPTError(f"{self.path} can't be read.", str(error), "Name another folder with -o.") from error
+        except OSError as error:
+            raise ModelGPTError(
+                f"Can't read {self.path}.", error.strerror or "", "Name another folder with -o."
+            ) from error
+        *lines, rest = text.split("\n")  # the rest is empty, or the line that a batch was killed at
         for number, line in enumerate(lines, 1):
             try:
-                entry = Entry(**json.loads(line))
+                entry = Entry.read(line)
             except (ValueError, TypeError) as error:
-                if number < len(lines):
-                    raise UsageError(
-                        f"{self.path} is not the manifest of a batch.", f"Line {number}: {error}.", "Name another -o."
-                    ) from None
-                whole = False  # the last line of a run that was killed
-                continue
-            self.entries[entry.id] = entry
-        if not whole or len(self.entries) < len(lines):
-            self.write(self.entries.values())
+                raise UsageError(
+                    f"{self.path} is not the manifest of a batch.", f"Line {number}: {error}.", "Name another -o."
+                ) from None
+            self.entries[entry.path] = entry
+        if rest and not self.entries and not rest.startswith("{"):
+            raise UsageError(f"{self.path} is not the manifest of a batch.", hint="Name another -o.")
 
     def add(self, entry: Entry) -> None:
         """Keep what came of a request."""
-        self.entries[entry.id] = entry
+        self.entries[entry.path] = entry
         try:
-            with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            with open(self.path, "a", **TEXT) as file:
                 file.write(entry.line())
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
-            raise ModelGPTError(f"Can't write {self.path}.", error.strerror or "") from error
+            raise ModelGPTError(
+                f"Can't write {self.path}.",
+                error.strerror or "",
+                "What is built stays: go on once there is room.",
+            ) from error
 
-    def write(self, entries: Iterable[Entry]) -> None:
-        """Write it anew, an entry for each request, in their order."""
+    def write(self, paths: Iterable[str]) -> None:
+        """Write it anew: a line for each of these models, in this order."""
+        self.entries = {path: self.entries[path] for path in paths}
         with atomic_write(self.path, force=True) as temporary:
-            temporary.write_text("".join(entry.line() for entry in entries), encoding="utf-8", newline="\n")
+            temporary.write_text("".join(entry.line() for entry in self.entries.values()), **TEXT)

@@ -1,19 +1,23 @@
-"""Workers on this machine: a process each, which a crash takes alone with it."""
+"""Workers on this machine: a process each, so that a crash costs the model that it was building, and no other.
+
+They are not `multiprocessing`'s: those run the user's script once more in every worker, and outlive a main process that
+is killed; and its pool doesn't tell which task a process died of.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-import warnings
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
 
 from modelgpt_cli.batch.manifest import Entry
-from modelgpt_cli.batch.work import Task, make, quieten
+from modelgpt_cli.batch.work import Task
+from modelgpt_cli.batch.worker import READY
 from modelgpt_cli.errors import ModelGPTError
 
 SETTINGS = {
@@ -26,63 +30,135 @@ SETTINGS = {
 next one, as getting it anew from the kernel took an eighth of the time. What the user has set stays."""
 
 
-def run_processes(tasks: Iterable[Task], jobs: int | None) -> Iterator[Entry]:
+def run_processes(tasks: Iterable[Task], jobs: int | None) -> Generator[Entry]:
     """Do the tasks in `jobs` processes, by default one for each core; entries come as they are done.
 
-    A task that a process dies of (out of memory, a crash below Python) fails, and the rest go on.
+    A task that a process dies of (out of memory, a crash below Python) is done once more when all others are, and has
+    the memory to itself; where it dies again, the task has failed.
+
+    Raises
+    ------
+    ModelGPTError
+        A process can't be started.
     """
-    jobs = jobs or usable_cores()
-    waiting = deque(tasks)
-    with _settings():
-        while waiting:
-            suspects = yield from _pool(waiting, jobs)
-            for task in suspects:  # which of them it was, shows when each has a process of its own
-                if (yield from _pool(deque([task]), 1)):
-                    died = ModelGPTError(
-                        "The process that was building it died.", "Often memory has run out.", "Try fewer --jobs."
-                    )
-                    yield task.failed(died, 0.0)
+    tasks = list(tasks)
+    jobs = min(jobs or usable_cores(), len(tasks))
+    workers = [_Worker() for _ in range(jobs)]
+    free: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in workers:
+        free.put(worker)
 
+    def do(task: Task) -> Entry | None:
+        worker = free.get()
+        try:
+            return worker.do(task)
+        finally:
+            free.put(worker)
 
-def _pool(waiting: deque[Task], jobs: int) -> Generator[Entry, None, list[Task]]:
-    """Do what is waiting; returns the tasks under way when a process died, or none."""
-    executor = ProcessPoolExecutor(min(jobs, len(waiting)), get_context("spawn"), initializer=_begin)
-    under_way: dict[Future[Entry], Task] = {}
+    again: list[Task] = []
+    pool = ThreadPoolExecutor(jobs)
     try:
-        while waiting or under_way:
-            while waiting and len(under_way) < 2 * jobs:
-                under_way[executor.submit(make, waiting[0])] = waiting[0]
-                waiting.popleft()
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                entry = future.result()
-                del under_way[future]
+        asked = {pool.submit(do, task): task for task in tasks}
+        for future in as_completed(asked):
+            entry = future.result()
+            if entry is None:
+                again.append(asked[future])
+            else:
                 yield entry
-    except BrokenProcessPool:
-        return list(under_way.values())
+        for worker in workers[1:]:
+            worker.end()
+        for task in again:
+            yield workers[0].do(task) or task.failed(workers[0].why(), 0.0)
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-    return []
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.end()
+        pool.shutdown()
 
 
-def _begin() -> None:
-    """A worker's first step. Ctrl-C ends it at once and without a word: the main process speaks."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    warnings.simplefilter("ignore")
-    quieten()
+class _Worker:
+    """A worker process, made anew where it has died. One thread asks it at a time; any may end it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def do(self, task: Task) -> Entry | None:
+        """What came of a task; None where the process died, or has been ended."""
+        process = self._started()
+        if process is None:
+            return None
+        line = _ask(process, task.line())
+        if line.endswith("\n"):
+            return Entry.read(line)
+        process.wait()
+        return None
+
+    def why(self) -> ModelGPTError:
+        """What the process died of, as far as can be told."""
+        cause = "" if self._process is None else _cause(self._process.returncode)
+        return ModelGPTError("The process that was building it died, twice.", cause, "Build it alone to see more.")
+
+    def end(self) -> None:
+        """End the process, whatever it does, for good."""
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        """The process, ready for a task; None after the end."""
+        with self._lock:
+            if self._ended:
+                return None
+            if self._process is not None and self._process.poll() is None:
+                return self._process
+            self._process = process = _start()
+        assert process.stdout is not None
+        if process.stdout.readline() != READY and not self._ended:
+            process.wait()
+            raise ModelGPTError(
+                "A worker process could not start.",
+                _cause(process.returncode),
+                "modelgpt doctor checks the installation; fewer --jobs take less memory.",
+            )
+        return process
+
+
+def _start() -> subprocess.Popen[str]:
+    """A Python that finds modules where this one does, in a session of its own: Ctrl-C is for the main process."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; from modelgpt_cli.batch.worker import serve; serve()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=SETTINGS | os.environ,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+
+
+def _ask(process: subprocess.Popen[str], line: str) -> str:
+    """The process's answer to a line; without its end where it has died."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(line)
+        process.stdin.flush()
+        return process.stdout.readline()
+    except OSError:  # nobody reads
+        return ""
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"It ended with exit code {code}."
+    killed = " Often memory has run out." if -code == signal.SIGKILL else ""
+    return f"It was ended by {signal.Signals(-code).name}.{killed}"
 
 
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """Let workers that are started in the block have `SETTINGS`."""
-    missing = [name for name in SETTINGS if name not in os.environ]
-    os.environ.update({name: SETTINGS[name] for name in missing})
-    try:
-        yield
-    finally:
-        for name in missing:
-            del os.environ[name]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.requirement_generator.describe import read_description
+from modelgpt_cli.requirement_generator.requirement import Requirement, parse_requirement, read_requirement
 
-WORDS = ("requirement", "req", "description")
-"""What is wanted: words or a requirement file's text; the name of such a file; more words."""
 PATHS = ("req", "data", "types", "backbone_weights")
 """Files and folders; a request's are found from where its file is."""
+PLACES = ("generator", "encoder", "backbone")
+"""Names, or files and folders."""
 OPTIONS: dict[str, type] = {
     "requirement": str, "req": str, "data": str, "description": str, "target": str, "text": str, "text_pair": str,
     "members": int, "one_pass": bool, "coverage": float, "text_columns": str, "all_rows": bool, "words": bool,
@@ -26,10 +29,15 @@ OPTIONS: dict[str, type] = {
     "seed": int,
 }  # fmt: skip
 """What a request may say, by the type of its value: `build`'s options, for this model alone."""
-_OWN = {"id", "format"}
+DEFAULTS = {"text_columns": "embed", "device": "auto", "seed": 0} | {k: False for k, v in OPTIONS.items() if v is bool}
+"""To say these is to say nothing."""
+AT_LEAST_ONE = ("members", "rows")
 FORMATS = ("onnx", "safetensors")
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HINT = 'A line is a JSON object, such as {"id": "store-17", "data": "store-17.csv", "target": "sold"}.'
+
+FileStates = Callable[[Path], list[tuple[str, int, int]]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,14 @@ class Request:
         Names the model's file.
     options : dict
         See `OPTIONS`; what the whole batch is given is in here as well. Paths are absolute.
+    folder : str
+        From where data are found that the words of `requirement` name.
     format : {"onnx", "safetensors"}
     """
 
     id: str
     options: Mapping[str, Any]
+    folder: str
     format: str = "onnx"
 
     @property
@@ -54,11 +65,41 @@ class Request:
         """The model's file name."""
         return f"{self.id}.{self.format}"
 
-    def key(self) -> str:
+    def wanted(self) -> Requirement | None:
+        """What is wanted, where the request says it in words or names their file; raises as `read_requirement` does."""
+        if "req" in self.options:
+            return read_requirement(self.options["req"])
+        if "requirement" not in self.options:
+            return None
+        wanted = parse_requirement(self.options["requirement"])
+        return wanted if wanted.data is None else replace(wanted, data=os.path.normpath(Path(self.folder, wanted.data)))
+
+    def key(self, states: FileStates) -> str:
         """What the model depends on, hashed: the options, and the files' sizes and dates; not the installed version."""
-        files = {name: _state(Path(self.options[name])) for name in PATHS if name in self.options}
-        whole = json.dumps([self.format, dict(self.options), files], sort_keys=True, default=str)
+        files = {name: states(Path(self.options[name])) for name in (*PATHS, *PLACES) if name in self.options}
+        if "data" not in self.options:
+            try:
+                wanted = self.wanted()
+            except ModelGPTError:
+                wanted = None  # the build will say it
+            if wanted is not None and wanted.data is not None:
+                files["data"] = states(Path(wanted.data))
+        whole = json.dumps([self.format, dict(self.options), files], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def file_states() -> FileStates:
+    """What tells whether a file, or one in a folder, has changed since: names, sizes and dates; each looked up once."""
+    return cache(_states)
+
+
+def _states(path: Path) -> list[tuple[str, int, int]]:
+    if not path.is_dir():
+        files = [path] if path.is_file() else []
+    else:
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    found = [(str(file), file.stat()) for file in files]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in found]
 
 
 def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
@@ -77,11 +118,9 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
     ModelGPTError
         The file can't be read.
     """
-    if shared.get("req") == "-" or shared.get("data") == "-":
-        raise UsageError("A batch reads no requirement and no data from stdin.", hint="Name a file.")
-    shared = _resolved(shared, Path.cwd())
     name = "stdin" if str(path) == "-" else str(path)
     folder = Path.cwd() if str(path) == "-" else Path(path).resolve().parent
+    shared = _shared(shared)
     requests: dict[str, Request] = {}
     for number, line in enumerate(_lines(path, name), 1):
         if not line.strip():
@@ -98,10 +137,19 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
     return list(requests.values())
 
 
+def _shared(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the whole batch, checked; paths are seen from where the command runs."""
+    values = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in given.items() if v is not None}
+    if values.get("req") == "-" or values.get("data") == "-":
+        raise UsageError("A batch reads no requirement and no data from stdin.", hint="Name a file.")
+    return _resolved(_checked(values, OPTIONS), Path.cwd())
+
+
 def _lines(path: str | Path, name: str) -> list[str]:
+    """The lines of a file; JSON's strings may hold what Python, too, takes for the end of one."""
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-        return raw.decode("utf-8-sig").splitlines()
+        return raw.decode("utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UsageError(f"There is no file {name}.", hint="--batch takes a file of requests, one a line.") from None
     except UnicodeDecodeError:
@@ -118,53 +166,56 @@ def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) ->
         raise UsageError("This is not JSON.", str(error), _HINT) from None
     if not isinstance(values, dict):
         raise UsageError("This is not a request.", "", _HINT)
-    if unknown := [key for key in values if key not in OPTIONS and key not in _OWN]:
-        raise UsageError(f"There is no option {unknown[0]!r}.", f"There are {', '.join(['id', 'format', *OPTIONS])}.")
     named = values.pop("id", f"{number:06d}")
-    if not isinstance(named, str | int) or not _ID.fullmatch(str(named)):
+    if isinstance(named, bool) or not isinstance(named, str | int) or not _ID.fullmatch(str(named)):
         raise UsageError(
-            f"The id {named!r} can't name a file.", "It is made of letters, digits, '-', '_' and '.', 100 at most."
+            f"The id {named!r} can't name a file.",
+            "It begins with a letter from a to z or a digit, and may go on with '-', '_' and '.' too; 100 at most.",
         )
     form = values.pop("format", "onnx")
     if form not in FORMATS:
         raise UsageError(f"format can't be {form!r}.", f"It is one of {', '.join(FORMATS)}.")
-    own = {key: _checked(key, value) for key, value in values.items() if value is not None}
-    if "requirement" in own and "req" in own:
+    own = _resolved(_checked(values, ["id", "format", *OPTIONS]), folder)
+    if own.get("requirement") is not None and own.get("req") is not None:
         raise UsageError("requirement and req both say what is wanted.", hint="Leave one of them out.")
-    own = _resolved(own, folder)
-    if "requirement" in own or "req" in own:
+    if own.get("requirement") is not None or own.get("req") is not None:
         shared = {key: value for key, value in shared.items() if key not in ("requirement", "req")}
-    options = {**shared, **own}
+    options = {
+        key: value
+        for key, value in {**shared, **own}.items()
+        if value is not None and (key not in DEFAULTS or value != DEFAULTS[key])
+    }
     if not {"requirement", "req", "data"} & set(options):
         raise UsageError("There are neither words nor data.", "A request has a requirement, a req or data.", _HINT)
-    return Request(str(named), options, form)
+    return Request(str(named), options, str(folder), form)
 
 
-def _resolved(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Options with paths as seen from anywhere, and the words of a description that names a file."""
-    found = dict(options)
-    found |= {key: str(folder / Path(found[key]).expanduser()) for key in PATHS if key in found}
-    words = found.get("description", "")
-    if words.startswith("@"):
-        found["description"] = read_description(f"@{folder / words[1:]}")
-    return found
+def _checked(values: Mapping[str, Any], known: Mapping[str, Any] | list[str]) -> dict[str, Any]:
+    """Options, each of its type, or None."""
+    if unknown := [key for key in values if key not in OPTIONS]:
+        raise UsageError(f"There is no option {unknown[0]!r}.", f"There are {', '.join(known)}.")
+    return {key: None if value is None else _value(key, value) for key, value in values.items()}
 
 
-def _checked(key: str, value: object) -> Any:
+def _value(key: str, value: object) -> Any:
     """A value of the option's type."""
     wanted = OPTIONS[key]
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        kinds = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-        raise UsageError(f"{key} can't be {json.dumps(value)}.", f"It is {kinds[wanted]}.")
-    if (key == "members" and value < 1) or (key == "rows" and value < 1):  # type: ignore[operator]  # ints here
+        raise UsageError(f"{key} can't be {json.dumps(value, default=str)}.", f"It is {_KINDS[wanted]}.")
+    if key in AT_LEAST_ONE and value < 1:  # type: ignore[operator]  # ints here
         raise UsageError(f"{key} can't be {value}.", "It is at least 1.")
     return value
 
 
-def _state(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and dates of a file, or of all in a folder; nothing of what is not there."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    found = [(file, file.stat()) for file in files if file.is_file()]
-    return [(file.name, state.st_size, state.st_mtime_ns) for file, state in found]
+def _resolved(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Options with paths as seen from anywhere, and the words of a description that names a file."""
+    found = {key: value for key, value in options.items() if value is not None}
+    for key in (*PATHS, *PLACES):
+        if key in found and (key in PATHS or (folder / Path(found[key]).expanduser()).exists()):
+            found[key] = os.path.normpath(folder / Path(found[key]).expanduser())
+    words = found.get("description", "")
+    if words.startswith("@"):
+        found["description"] = read_description(f"@{folder / words[1:]}")
+    return {**options, **found}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,12 @@ from typing import Any
 from tqdm import tqdm
 
 from modelgpt_cli.batch.manifest import Entry, Manifest
-from modelgpt_cli.batch.requests import Request, read_requests
-from modelgpt_cli.batch.work import Task
+from modelgpt_cli.batch.requests import FORMATS, Request, file_states, read_requests
+from modelgpt_cli.batch.work import Task, sha256
 from modelgpt_cli.errors import ModelGPTError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger("modelgpt")
 ENGINES = ("processes", "ray")
@@ -60,7 +66,7 @@ class BatchReport:
             raise SomeFailedError(
                 f"{self.failed:,} of {self.failed + self.built + self.kept:,} models could not be built.",
                 f"{self.manifest} has the reasons.",
-                "Run the same command again to build what is missing.",
+                "Once they are mended, the same command (without --force) builds what is missing.",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,37 +117,93 @@ def build_batch(
     start = time.monotonic()
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}.", hint=f"Use one of {', '.join(ENGINES)}.")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs can't be {jobs}.", "It is at least 1.")
     wanted = read_requests(requests, options)
-    folder = Path(output).resolve()
-    _make_folder(folder, shown=Path(output))
-    manifest = Manifest(folder)
-    keys = {request.id: request.key() for request in wanted}
-    missing = wanted if force else [r for r in wanted if not _is_there(manifest, folder, r, keys[r.id])]
-    if not force:
-        _check_free(manifest, folder, missing)
-    report = BatchReport(Path(output), manifest.path, kept=len(wanted) - len(missing))
-    building = folder / BUILDING
-    tasks = [Task(request, keys[request.id], building) for request in missing]
+    states = file_states()
+    keys = {request.file: request.key(states) for request in wanted}
+    folder = Path(output)
+    _make_folder(folder)
+    with _alone(folder):
+        manifest = Manifest(folder)
+        _settle(manifest, folder)
+        missing = wanted if force else [r for r in wanted if not _is_there(manifest, folder, r, keys[r.file])]
+        if not force:
+            _check_free(manifest, folder, missing)
+        report = BatchReport(folder, manifest.path, kept=len(wanted) - len(missing))
+        if missing:
+            manifest.write(manifest.entries)  # without what broke off
+            _build_all(missing, keys, folder, manifest, engine, jobs, report)
+        ours = [request.file for request in wanted]
+        others = [path for path in manifest.entries if path not in keys and (folder / path).is_file()]
+        manifest.write(ours + others)
+    report.seconds = time.monotonic() - start
+    _tell(manifest, missing)
+    return report
+
+
+def _build_all(
+    requests: list[Request],
+    keys: Mapping[str, str],
+    folder: Path,
+    manifest: Manifest,
+    engine: str,
+    jobs: int | None,
+    report: BatchReport,
+) -> None:
+    """Build the models; each is noted, and put in its place, as it comes."""
+    building = folder / BUILDING / secrets.token_hex(4)  # where no worker of a batch that was killed can write
+    building.mkdir(parents=True)
+    tasks = [Task(request, keys[request.file], str(building.resolve())) for request in requests]
     try:
-        if tasks:
-            building.mkdir(exist_ok=True)
-            for entry in tqdm(_run(tasks, engine, jobs), total=len(tasks), unit=" models", disable=None):
-                # In this order: of a model that is in the manifest and not in its place it is known what is missing.
+        with closing(_run(tasks, engine, jobs)) as entries:
+            for entry in tqdm(entries, total=len(tasks), unit=" models", disable=None):
+                # In this order: what is noted and not in its place can be found again, see `_settle`.
                 manifest.add(entry)
                 if entry.built:
                     os.replace(building / entry.path, folder / entry.path)
                     report.built += 1
                 else:
                     report.failed += 1
+    except KeyboardInterrupt:
+        there = f"{report.built + report.kept:,} of {report.kept + len(tasks):,}"
+        log.warning("%s models are there; the same command (without --force) goes on.", there)
+        raise
     finally:
-        shutil.rmtree(building, ignore_errors=True)
-    manifest.write(manifest.entries[request.id] for request in wanted)
-    report.seconds = time.monotonic() - start
-    _tell(manifest, missing)
-    return report
+        _settle(manifest, folder)
 
 
-def _run(tasks: list[Task], engine: str, jobs: int | None) -> Iterator[Entry]:
+def _settle(manifest: Manifest, folder: Path) -> None:
+    """Put in its place the model at which a batch broke off, if it is noted already; remove what is half done."""
+    for path in (folder / BUILDING).glob("*/*"):
+        entry = manifest.entries.get(path.name)
+        if entry is not None and entry.built and entry.report["sha256"] == sha256(path):
+            os.replace(path, folder / path.name)
+    shutil.rmtree(folder / BUILDING, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make sure that no other batch writes into the folder, where the system can tell."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ModelGPTError(
+                f"Another batch is writing into {folder}.", hint="Wait until it is done, or name another folder."
+            ) from None
+        except OSError:  # some network disks have no locks
+            log.debug("%s can't be locked.", folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _run(tasks: list[Task], engine: str, jobs: int | None) -> Generator[Entry]:
     if engine == "ray":
         from modelgpt_cli.batch.cluster import run_ray
 
@@ -151,27 +213,28 @@ def _run(tasks: list[Task], engine: str, jobs: int | None) -> Iterator[Entry]:
     return run_processes(tasks, jobs)
 
 
-def _make_folder(folder: Path, shown: Path) -> None:
+def _make_folder(folder: Path) -> None:
+    if folder.suffix[1:].lower() in FORMATS and not folder.is_dir():
+        raise UsageError(f"{folder} names a model.", hint="-o names the folder of a batch.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UsageError(f"{shown} is no folder.", hint="-o names the folder of a batch.") from None
+        raise UsageError(f"{folder} is no folder.", hint="-o names the folder of a batch.") from None
     except OSError as error:
-        raise ModelGPTError(f"The folder {shown} can't be made.", error.strerror or "") from error
+        raise ModelGPTError(f"The folder {folder} can't be made.", error.strerror or "") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ModelGPTError(f"The folder {shown} is not writable.", hint="Choose another with -o.")
+        raise ModelGPTError(f"The folder {folder} is not writable.", hint="Choose another with -o.")
 
 
 def _is_there(manifest: Manifest, folder: Path, request: Request, key: str) -> bool:
     """Whether a request's model has been made, of just what it would be made of now."""
-    entry = manifest.entries.get(request.id)
+    entry = manifest.entries.get(request.file)
     return entry is not None and entry.built and entry.key == key and (folder / request.file).is_file()
 
 
 def _check_free(manifest: Manifest, folder: Path, requests: list[Request]) -> None:
     """Make sure that no file is in the way which no batch has made."""
-    ours = {entry.path for entry in manifest.entries.values() if entry.built}
-    there = set(os.listdir(folder)) - ours
+    there = set(os.listdir(folder)) - set(manifest.entries)
     if blocked := [request.file for request in requests if request.file in there]:
         more = f" and {len(blocked) - 1} more" if len(blocked) > 1 else ""
         raise UsageError(
@@ -183,7 +246,7 @@ def _check_free(manifest: Manifest, folder: Path, requests: list[Request]) -> No
 
 def _tell(manifest: Manifest, requests: list[Request]) -> None:
     """Say which failed, the first few of them."""
-    failed = [manifest.entries[request.id] for request in requests if not manifest.entries[request.id].built]
+    failed = [entry for request in requests if not (entry := manifest.entries[request.file]).built]
     for entry in failed[:_TOLD]:
         log.warning("%s failed: %s", entry.id, _words(entry.error))
     if len(failed) > _TOLD:

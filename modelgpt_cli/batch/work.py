@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 import traceback
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,23 @@ class Task:
     ----------
     key : str
         `Request.key`, of when the batch began.
-    folder : Path
+    folder : str
         Where the model is made; whoever keeps the manifest puts it where it belongs.
     """
 
     request: Request
     key: str
-    folder: Path
+    folder: str
+
+    def line(self) -> str:
+        """For a worker's input."""
+        return json.dumps(asdict(self)) + "\n"
+
+    @classmethod
+    def read(cls, line: str) -> Task:
+        """The task of a line."""
+        values = json.loads(line)
+        return cls(Request(**values["request"]), values["key"], values["folder"])
 
     def failed(self, error: Exception, seconds: float) -> Entry:
         """The entry where there is no model."""
@@ -52,34 +64,33 @@ def make(task: Task) -> Entry:
         report = _build(task)
     except Exception as error:
         return task.failed(error, time.monotonic() - start)
-    return Entry(
-        task.request.id, task.key, "built", task.request.file, round(time.monotonic() - start, 3), report=report
-    )
+    seconds = round(time.monotonic() - start, 3)
+    return Entry(task.request.id, task.key, "built", task.request.file, seconds, report=report)
 
 
 def _build(task: Task) -> dict[str, Any]:
+    from modelgpt_cli.artifact.card import plain
     from modelgpt_cli.pipeline import build
     from modelgpt_cli.requirement_generator.describe import describe
-    from modelgpt_cli.requirement_generator.requirement import parse_requirement
 
-    options = dict(task.request.options)
-    words, file = options.pop("requirement", None), options.pop("req", None)
-    if words is not None:
-        wanted: Any = parse_requirement(words)
-    elif file is not None:
-        wanted = file
-    else:
+    options = {k: v for k, v in task.request.options.items() if k not in ("requirement", "req")}
+    wanted = task.request.wanted()
+    if wanted is None:
         about = {name: options[name] for name in ("target", "text", "text_pair", "types") if name in options}
-        wanted = describe(
-            options["data"], offline=True, merge_labels=options.get("merge_labels", False), **about
-        ).requirement
-    path = task.folder / task.request.file
-    report = build(wanted, output=path, force=True, **options)
-    values = report.to_dict()
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"sha256": sha256} | {name: values[name] for name in REPORTED if values[name] not in ({}, [])}
+        merge = options.get("merge_labels", False)
+        wanted = describe(options["data"], offline=True, merge_labels=merge, **about).requirement
+    path = Path(task.folder) / task.request.file
+    values = build(wanted, output=path, force=True, **options).to_dict()
+    said: dict[str, Any] = plain({name: values[name] for name in REPORTED if values[name] not in ({}, [])})
+    return {"sha256": sha256(path)} | said
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def quieten() -> None:
     """Leave words and warnings to the manifest: of thousands of models nobody reads them as they pass."""
     logging.getLogger("modelgpt").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")

@@ -67,7 +67,10 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.option("--batch", metavar="FILE", help="Build a model for each line of a JSON Lines file; '-' for stdin.")
 @o.option("--jobs", type=click.IntRange(min=1), metavar="N", help="--batch: models at a time.", show_default="cores")
 @o.option(
-    "--engine", type=click.Choice(["processes", "ray"]), default="processes", help="--batch: where they are built."
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    show_default="processes",
+    help="--batch: where they are built: on this machine, or on a Ray cluster.",
 )
 @o.types_option
 @o.merge_labels_option
@@ -114,7 +117,7 @@ def build(
     best_effort: bool,
     batch: str | None,
     jobs: int | None,
-    engine: str,
+    engine: str | None,
     types: str | None,
     merge_labels: bool,
     device: str,
@@ -163,6 +166,8 @@ def build(
             raise UsageError("--generate and --data-from are for one model.", hint="Leave them out, or --batch.")
         _build_batch(batch, output, jobs, engine, force, as_json, {"req": req, **options})
         return
+    if jobs is not None or engine is not None:
+        raise UsageError("--jobs and --engine are for many models.", hint="Leave them out, or give --batch FILE.")
     if req is None:
         raise UsageError("There is no requirement.", hint="Give --req FILE, or --batch FILE for many models.")
     if data_from is not None:
@@ -192,7 +197,7 @@ def build(
 
 
 def _build_batch(
-    batch: str, output: str, jobs: int | None, engine: str, force: bool, as_json: bool, options: dict[str, Any]
+    batch: str, output: str, jobs: int | None, engine: str | None, force: bool, as_json: bool, options: dict[str, Any]
 ) -> None:
     """Build many models.
 
@@ -205,13 +210,14 @@ def _build_batch(
     from modelgpt_cli.commands.output import duration, result, result_json, say
 
     given = {name: value for name, value in options.items() if value is not None}
-    report = api.build_batch(batch, output=output, jobs=jobs, engine=engine, force=force, **given)
+    report = api.build_batch(batch, output=output, jobs=jobs, engine=engine or "processes", force=force, **given)
     if as_json:
         result_json(report.to_dict())
     else:
-        kept = f", {report.kept:,} were there" if report.kept else ""
+        kept = f", {report.kept:,} already there" if report.kept else ""
         failed = f", {report.failed:,} failed" if report.failed else ""
-        say(f"Built {report.built:,} models in {duration(report.seconds)}{kept}{failed}.")
+        models = "model" if report.built == 1 else "models"
+        say(f"Built {report.built:,} {models} in {duration(report.seconds)}{kept}{failed}.")
         result(report.manifest)
     report.check()
 
