@@ -2,9 +2,8 @@
 
     python scripts/benchmark_batch.py --requests 400 --members 1 --jobs 2
 
-A request names a CSV file and its target, nothing else: the requirement is written from the data, offline. A line of
-JSON is added to the results. Seconds of wall-clock are told with the workers' start, and from the first model that was
-done to the last; CPU seconds are the workers'.
+A request has a sentence, a CSV file and its target. A line of JSON is added to the results. Seconds of wall-clock are
+told with the workers' start, and from the first model that was done to the last; CPU seconds are the workers'.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from benchmark_text_data import default_data
 
 from modelgpt_cli import build_batch
 
+SENTENCE = "Predict the target of a row from its other columns."
+
 
 def write_requests(cards: list[Card], n: int, rows: int, folder: Path) -> Path:
     """Draw tables, in turn from each that has rows enough, as CSV files; gives the file of requests."""
@@ -37,7 +38,7 @@ def write_requests(cards: list[Card], n: int, rows: int, folder: Path) -> Path:
             drawn = raw.iloc[np.sort(np.random.default_rng([draw, 11]).choice(len(raw), rows, replace=False))]
             path = folder / f"{draw:05d}-{card.name}.csv"
             drawn.to_csv(path, index=False)
-            requests.append({"id": path.stem, "data": path.name, "target": "target"})
+            requests.append({"id": path.stem, "requirement": SENTENCE, "data": path.name, "target": "target"})
     path = folder / "requests.jsonl"
     path.write_text("".join(json.dumps(request) + "\n" for request in sorted(requests, key=lambda r: r["id"])))
     return path

@@ -27,7 +27,7 @@ SETTINGS = {
     "MALLOC_TOP_PAD_": "100000000",
 }
 """Of a worker: one thread, as there are as many workers as cores; and glibc keeps memory that a model has used for the
-next one, as getting it anew from the kernel took an eighth of the time. What the user has set stays."""
+next one, as getting it anew from the kernel took a tenth of the time. What the user has set stays."""
 
 
 def run_processes(tasks: Iterable[Task], jobs: int | None) -> Generator[Entry]:
