@@ -19,8 +19,8 @@ from benchmark_runs import clock
 from benchmark_training import Plan, hold_out, train
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.tasks import PictureSet
+from modelgpt_cli.domains.scaling import Scaling
 
 PROBE_C = 0.05
 """Inverse strength of the few-shot probe's penalty, on standardised features."""

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.embed import changed
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.trunks import freeze_norms
+from modelgpt_cli.domains.scaling import Scaling
 
 INFERENCE_BATCH = 64
 

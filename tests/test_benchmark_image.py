@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 from tiny_pictures import blot, encoded, folder_of, zip_of
 
 from modelgpt_cli.domains.image import cards
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.target import make_image_generator
 from modelgpt_cli.domains.image.tasks import hash_seed, split_rows
 from modelgpt_cli.domains.image.trunks import norms, trunk_state
+from modelgpt_cli.domains.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
 

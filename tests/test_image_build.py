@@ -14,9 +14,9 @@ from image_models import random_trunk
 from safetensors.torch import save_file
 from tiny_pictures import folder_of, zip_of
 
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.tasks import split_rows
 from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.domains.scaling import Scaling
 
 
 @pytest.fixture(scope="module")

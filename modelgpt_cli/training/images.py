@@ -16,11 +16,11 @@ from modelgpt_cli.devices import multiplies_bf16, pick_device
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.cards import find_card
 from modelgpt_cli.domains.image.embed import embed
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
+from modelgpt_cli.domains.scaling import Scaling
 from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import read_header

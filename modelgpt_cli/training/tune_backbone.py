@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from modelgpt_cli.devices import multiplies_bf16
+from modelgpt_cli.domains.head import HeadSource, fit_head
+from modelgpt_cli.domains.scaling import Scaling
 from modelgpt_cli.domains.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.crossfit import fold_of
 from modelgpt_cli.domains.tasks import R
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.parameter_generator.adapter import Words
 
 if TYPE_CHECKING:
     from modelgpt_cli.domains.image.model import ImageModel
@@ -30,6 +33,10 @@ Tuned: TypeAlias = tuple[dict[str, float], dict[str, float], Literal["before", "
 WEIGHT_DECAY = 1e-2
 VALIDATION_SHARE = 0.1
 MAX_VALIDATION = 2_000
+HEAD_ROWS = 4096
+"""Rows that the head is solved on before tuning, where that has to be done anew."""
+START_STRENGTHS = (1.0, 16.0)
+"""What the precision of that head is chosen from."""
 WARM_UP = 0.06
 """Share of the steps over which the rate rises; then it falls to zero."""
 
@@ -42,8 +49,8 @@ class BackboneTuning(ABC, Generic[R]):
     model : TextModel or ImageModel
     trunk : nn.Module
         The part of it that the head comes after.
-    scale : float
-        Of a regression, the target's standard deviation.
+    scale : (float, float)
+        Of a regression, the target's mean and standard deviation.
     """
 
     lr: ClassVar[float]
@@ -53,12 +60,18 @@ class BackboneTuning(ABC, Generic[R]):
     batch_size: ClassVar[int]
     """Rows of a step, where nothing is asked for."""
 
-    def __init__(self, model: TextModel | ImageModel, trunk: nn.Module, scale: float = 1.0) -> None:
+    def __init__(
+        self, model: TextModel | ImageModel, trunk: nn.Module, scale: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
         self.model, self.trunk, self.scale = model, trunk, scale
 
     @abstractmethod
     def outputs(self, rows: R) -> Tensor:
         """Logits (n, C) of a batch, or numbers (n, 1), for a step of training."""
+
+    @abstractmethod
+    def head_inputs(self, rows: R) -> Tensor:
+        """What the head sees, (N, P) on the CPU."""
 
     @abstractmethod
     def answers(self, rows: R) -> np.ndarray:
@@ -86,8 +99,8 @@ class BackboneTuning(ABC, Generic[R]):
         lr : float, optional
             AdamW's learning rate of the trunk: it rises quickly, and falls linearly to zero.
         known : mapping, optional
-            Metrics of the model as it is, cross-validated on these rows when it was built from them. It has seen what
-            is held out here, and by that would seem better than it is: a head of many inputs learns rows by heart.
+            Metrics of the model as it is, cross-validated on these rows when it was built from them: its head has
+            learnt what is held out here by heart. They count as before; tuning starts from a head solved without it.
 
         Raises
         ------
@@ -105,6 +118,8 @@ class BackboneTuning(ABC, Generic[R]):
         model.to(device)
         before = self._measure(judged, y[held_out]) if known is None else dict(known)
         saved = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        if known is not None:
+            self._solve_anew(rows, y, train, rng, seed)
         order = [train[index] for index in _batches(rows.lengths[train], batch_size or self.batch_size, epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which pictures are changed
         self._train(rows, y, order, lr or self.lr)
@@ -115,6 +130,22 @@ class BackboneTuning(ABC, Generic[R]):
             model.load_state_dict(saved)
         model.to("cpu")
         return before, after, kept
+
+    def _solve_anew(self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int) -> None:
+        """Give the model a head that has seen some of the rows `train`, and no others."""
+        model, n_classes = self.model, len(self.model.blueprint.labels)
+        seen = np.sort(rng.permutation(train)[:HEAD_ROWS])
+        inputs, labels = self.head_inputs(rows.take(seen)), torch.from_numpy(y[seen])
+        scaling = Scaling.of(inputs)
+        mean, std = self.scale
+        target = F.one_hot(labels, n_classes).float() if n_classes else (labels[:, None] - mean) / std
+        words = Words(torch.zeros(0), torch.zeros(target.shape[1], 0), regression=not n_classes, pair=False)
+        source = HeadSource(words=words, strengths=START_STRENGTHS)
+        fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0))
+        weight, bias = scaling.folded(fit.weight, fit.bias)
+        with torch.no_grad():
+            model.head_weight.copy_(weight)
+            model.head_bias.copy_(bias)
 
     def _train(self, rows: R, y: np.ndarray, order: list[np.ndarray], lr: float) -> None:
         model = self.model
@@ -140,7 +171,7 @@ class BackboneTuning(ABC, Generic[R]):
     def _loss(self, out: Tensor, y: Tensor) -> Tensor:
         if self.model.blueprint.task == "classification":
             return F.cross_entropy(out, y)
-        return F.mse_loss(out[:, 0] / self.scale, y / self.scale)
+        return F.mse_loss(out[:, 0] / self.scale[1], y / self.scale[1])
 
     def _measure(self, rows: R, y: np.ndarray) -> dict[str, float]:
         answers = self.answers(rows)

@@ -45,6 +45,10 @@ class ImageTuning(BackboneTuning[Pictures]):
         out: Tensor = self.model(normalise(seen, self.model.view).contiguous(memory_format=torch.channels_last))
         return out
 
+    def head_inputs(self, rows: Pictures) -> Tensor:
+        """What the head sees, (N, E) on the CPU."""
+        return self.model.inputs(rows.values)
+
     def answers(self, rows: Pictures) -> np.ndarray:
         """Probabilities (N, C)."""
         return self.model.predict_seen(rows.values)

@@ -31,14 +31,18 @@ class TextTuning(BackboneTuning[Encoded]):
     model: TextModel
 
     def __init__(self, model: TextModel) -> None:
-        scale = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
-        super().__init__(model, model.encoder, scale)
+        mean, std = model.constants["target"].tolist() if model.blueprint.task == "regression" else (0.0, 1.0)
+        super().__init__(model, model.encoder, (mean, std))
 
     def outputs(self, rows: Encoded) -> Tensor:
         """Logits (n, C), or numbers (n, 1) in the target's own unit."""
         batch = rows.padded(range(len(rows))).to(str(self.model.head_weight.device))
         out: Tensor = self.model(batch.ids, batch.mask, batch.segments)
         return out
+
+    def head_inputs(self, rows: Encoded) -> Tensor:
+        """What the head sees, (N, P) on the CPU."""
+        return self.model.inputs(rows)
 
     def answers(self, rows: Encoded) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1)."""

@@ -16,12 +16,12 @@ from modelgpt_cli.domains.head import fit_head
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.image.rows import LabelledPictures, read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.domains.scaling import Scaling
 from modelgpt_cli.errors import UsageError
 from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.requirement_generator.requirement import Requirement

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from modelgpt_cli.domains.head import STRENGTHS, HeadSource
 from modelgpt_cli.domains.image.backbone import Backbone
-from modelgpt_cli.domains.image.inputs import Scaling
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Pictures
 from modelgpt_cli.domains.image.target import scaling_of
+from modelgpt_cli.domains.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
 BATCH = 64

@@ -5,7 +5,7 @@ Shapes: N pictures, H, W pixels, S pixels a side of what the trunk sees, E featu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -82,11 +82,20 @@ class ImageModel(nn.Module):
             parts.append(self.predict_seen(pixels(pictures[start : start + _PICTURES], self.view)))
         return np.concatenate(parts)
 
-    @torch.inference_mode()
+    def inputs(self, values: Tensor) -> Tensor:
+        """Features of pictures as the view has cut them, uint8 (N, 3, S, S), on the CPU: (N, E)."""
+        return self._in_parts(self.features, values)
+
     def predict_seen(self, values: Tensor) -> np.ndarray:
         """As `predict`, of pictures as the view has cut them, uint8 (N, 3, S, S)."""
+        found: np.ndarray = self._in_parts(self.answers, values).numpy()
+        return found
+
+    @torch.inference_mode()
+    def _in_parts(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """A function of pictures, some at a time, as the finished model has it."""
         device, training = self.head_weight.device, self.training
         self.eval()
-        parts = [self.answers(normalise(part.to(device), self.view)) for part in values.split(_PICTURES)]
+        parts = [function(normalise(part.to(device), self.view)) for part in values.split(_PICTURES)]
         self.train(training)
-        return torch.cat(parts).cpu().numpy()
+        return torch.cat(parts).cpu()

@@ -1,9 +1,9 @@
-"""Head inputs φ: what the head sees of a picture.
+"""Head inputs φ of one scale.
 
-The trunk's features are centred and scaled, each by what is usual for it, so that a prior precision means the same for
+A trunk's features are centred and scaled, each by what is usual for it, so that a prior precision means the same for
 all of them, and a picture's inputs have a norm of about 1 (as those of a text). That is affine, and is folded into
 the head when a model is made: an exported model has none of it.
-Shapes: N pictures, E features, C classes.
+Shapes: N rows, E features, C classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Scaling:
 
     @classmethod
     def of(cls, features: Tensor) -> Scaling:
-        """Those of some pictures' features (N, E)."""
+        """Those of some rows' features (N, E)."""
         std = features.std(0, correction=0)
         return cls(features.mean(0), std.clamp(min=max(LEAST * float(std.mean()), 1e-6)))
 
