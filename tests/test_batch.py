@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 from batch_inputs import Gate, entries, wait_for, write_requests, write_table
 from conftest import Cli, clean_environment
 from PIL import Image
@@ -114,6 +116,16 @@ def test_a_failure_says_what_build_would_have_said(made: Path) -> None:
     assert "5 kB" in errors["limit"]["cause"]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread, as a worker has it: more of them round in another way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_model_is_the_one_that_build_makes(made: Path, tmp_path: Path) -> None:
     build(made / "req.txt", output=tmp_path / "alone.onnx", description="Of our second store.", device="cpu", **QUICK)
     models = (tmp_path / "alone.onnx", made / "models" / "file.onnx")

@@ -333,8 +333,8 @@ def test_encoder_may_be_a_folder(iris_model: Path, tmp_path: Path) -> None:
     one, two, without = (
         predict(tmp_path / name, iris_model / "iris.csv").probabilities for name in ("m.onnx", "same.onnx", "none.onnx")
     )
-    np.testing.assert_allclose(one, two, atol=1e-3)  # the same encoder by another way
-    assert np.abs(two - without).max() > 0.01  # words are read only where they are asked for
+    np.testing.assert_allclose(one, two, atol=5e-3)  # the same encoder by another way, which rounds in another
+    assert np.abs(two - without).max() > 0.02  # words are read only where they are asked for
     assert folder.encode() not in (tmp_path / "m.onnx").read_bytes()
 
 

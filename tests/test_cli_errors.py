@@ -67,7 +67,7 @@ def test_an_interrupt_is_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     [
         (["predikt"], "Did you mean 'predict'?"),
         (["zzz"], "The commands are: describe, parse, find, generate, build"),
-        (["build", "-o", "m.onnx"], "Missing option '-r' / '--req'"),
+        (["generate", "-n", "5", "-o", "d.csv"], "Missing option '-r' / '--req'"),
         (["build", "--req", "r", "-o", "m", "--members", "0"], "0 is not in the range x>=1"),
         (["predict", "m.onnx"], "Missing argument 'DATA...'"),
         (["predict", "m.onnx", "d.csv", "--outptu", "x"], "--output"),
@@ -80,6 +80,11 @@ def test_usage_errors(args: list[str], words: str, capsys: pytest.CaptureFixture
     assert err.startswith("Error: ")
     assert words in err
     assert "-h' shows the options" in err
+
+
+def test_a_build_needs_a_requirement(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "-o", "m.onnx"]) == 2
+    assert "Give --req FILE, or --batch FILE for many models." in capsys.readouterr().err
 
 
 def test_real_files_end_to_end(model: Path, cli: Any, tmp_path: Path) -> None:
