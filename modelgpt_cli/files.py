@@ -1,8 +1,12 @@
-"""Writing a result: all of it or nothing. Every file a command leaves behind goes through here."""
+"""Writing a result: all of it or nothing. Every file a command leaves behind goes through here.
+
+And the hash that tells whether a file is the one that it should be.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -102,6 +106,15 @@ def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, as 64 hex digits; read at constant memory."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _temporary_name(target: Path) -> Path:

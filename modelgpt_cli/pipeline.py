@@ -32,7 +32,7 @@ from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words
-from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement, read_requirement
 
 if TYPE_CHECKING:
     from modelgpt_cli.data_generator.run import Wish
@@ -247,13 +247,9 @@ def _heeded(wanted: Requirement) -> Requirement:
     read = with_words(wanted)
     found = {
         f"{block.name}: {key}": value
-        for block, before in (
-            (read.requirement.limits, wanted.limits),
-            (read.requirement.quality, wanted.quality),
-            (read.requirement.deploy, wanted.deploy),
-        )
-        if block != before
-        for key, value in block.to_mapping().items()
+        for block in BLOCKS
+        if (said := getattr(read.requirement, block.name)) != getattr(wanted, block.name)
+        for key, value in said.to_mapping().items()
     }
     if found:
         listed = "; ".join(f"{key} {value}" for key, value in found.items())

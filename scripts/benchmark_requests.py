@@ -26,14 +26,11 @@ from benchmark_common import table
 from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.llm.asking import UselessAnswerError
 from modelgpt_cli.llm.client import LLM
-from modelgpt_cli.requirement_generator.deploy import Deploy
-from modelgpt_cli.requirement_generator.limits import Limits
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest, parse_request
 from modelgpt_cli.requirement_generator.parse_llm import LLMReader
-from modelgpt_cli.requirement_generator.quality import Quality
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement
 
-BLOCKS: dict[str, type[Limits | Quality | Deploy]] = {"limits": Limits, "quality": Quality, "deploy": Deploy}
+NAMED = {block.name: block for block in BLOCKS}
 KEYS = ("domain", "task", "target", "classes")
 ERRORS = {"contradiction": ContradictionError}
 
@@ -94,13 +91,13 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     UsageError
         A key or value is none of the requirement file's.
     """
-    unknown = [key for key in values if key not in (*KEYS, *BLOCKS)]
+    unknown = [key for key in values if key not in (*KEYS, *NAMED)]
     if unknown:
-        raise UsageError(f"There is no key called {unknown[0]!r}.", f"The keys are {', '.join((*KEYS, *BLOCKS))}.")
+        raise UsageError(f"There is no key called {unknown[0]!r}.", f"The keys are {', '.join((*KEYS, *NAMED))}.")
     found = {key: values[key] for key in KEYS if key in values}
     if "classes" in found:
         found["classes"] = tuple(found["classes"])
-    for name, block in BLOCKS.items():
+    for name, block in NAMED.items():
         read = block.from_mapping(values.get(name, {}))
         found |= {f"{name}.{key}": getattr(read, key) for key in read.to_mapping()}
     return found
@@ -144,7 +141,7 @@ def understand(request: Request, read: Callable[[str], ParsedRequest] = parse_re
 def given_keys(requirement: Requirement) -> dict[str, Any]:
     """What a requirement sets, as flat keys."""
     given = {key: value for key in KEYS if (value := getattr(requirement, key))}
-    for name in BLOCKS:
+    for name in NAMED:
         block = getattr(requirement, name)
         given |= {f"{name}.{key}": getattr(block, key) for key in block.to_mapping()}
     return given

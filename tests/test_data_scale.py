@@ -179,13 +179,13 @@ def test_work_in_a_thread() -> None:
 
 def test_encoder_is_hashed_once_where_that_was_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[Path] = []
-    original = default_encoder._digest
+    original = default_encoder.sha256
 
     def digest(weights: Path) -> str:
         hashed.append(weights)
         return original(weights)
 
-    monkeypatch.setattr(default_encoder, "_digest", digest)
+    monkeypatch.setattr(default_encoder, "sha256", digest)
     default_encoder.begin_check()
     encoder = text_encoder.TextEncoder()
     assert len(hashed) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -15,6 +14,7 @@ from typing import Any
 from modelgpt_cli.batch.manifest import Entry
 from modelgpt_cli.batch.requests import Request
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.files import sha256
 
 REPORTED = ("size_bytes", "card", "storage", "metrics", "n_rows", "interval", "limits", "missed", "notes")
 """Of a build's report, what the manifest holds."""
@@ -83,11 +83,6 @@ def _build(task: Task) -> dict[str, Any]:
     values = build(wanted, output=path, force=True, **options).to_dict()
     said: dict[str, Any] = plain({name: values[name] for name in REPORTED if values[name] not in ({}, [])})
     return {"sha256": sha256(path)} | said
-
-
-def sha256(path: Path) -> str:
-    """The hash of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def quieten() -> None:

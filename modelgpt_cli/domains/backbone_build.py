@@ -16,7 +16,7 @@ from torch import Tensor
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.build import BuildOptions, contract, provenance
+from modelgpt_cli.domains.build import BuildOptions, contract, first_notes, provenance
 from modelgpt_cli.domains.head import HeadFit
 from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tasks import class_indices, label_text, make_words
@@ -91,7 +91,7 @@ class BackboneBuild(ABC):
             return None, None
         path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")
         path = path / "generator.safetensors" if path.is_dir() else path
-        generator, header = shared_adapter_generator(path, self.domain)
+        generator, header = shared_adapter_generator(path, domain=self.domain)
         if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
             raise UsageError(
                 f"The generator doesn't fit the backbone {self.card_name!r}.",
@@ -116,11 +116,7 @@ class BackboneBuild(ABC):
 
     def first_notes(self, dataset: Dataset, check_fingerprint: bool, things: str) -> list[str]:
         """What is to be known before the build: of the data, and of options that are for tables."""
-        notes = list(dataset.warnings)
-        known = self.requirement.fingerprint
-        if check_fingerprint and known and known != dataset.fingerprint:
-            notes.append("The data has changed since the requirement was written.")
-            log.warning(notes[-1])
+        notes = first_notes(self.requirement, dataset, check_fingerprint)
         for flag, given in (("--members", self.options.members), ("--coverage", self.options.coverage)):
             if given:
                 notes.append(f"{flag} is for tables; this is a model of {things}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -13,6 +14,8 @@ import pandas as pd
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement import Requirement
+
+log = logging.getLogger("modelgpt")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ class Builder(Protocol):
 
     def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
         """What the task decides of a model's shapes."""
+
+
+def first_notes(requirement: Requirement, dataset: Dataset, check_fingerprint: bool) -> list[str]:
+    """What is to be known of the data before a build: their warnings, and whether they are what was described."""
+    notes = list(dataset.warnings)
+    known = requirement.fingerprint
+    if check_fingerprint and known and known != dataset.fingerprint:
+        notes.append("The data has changed since the requirement was written.")
+        log.warning(notes[-1])
+    return notes
 
 
 def contract(requirement: Requirement) -> dict[str, Any]:

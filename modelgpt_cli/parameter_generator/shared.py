@@ -1,48 +1,51 @@
-"""Generators and text encoders for builds, which only run them: read once in a process, however many builds there are.
+"""Generators, encoders and backbones for builds, which only run them: read once in a process, for all of its builds.
 
 A file that has changed since is read anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator, load_generator
-from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
-
-def shared_generator(path: Path) -> tuple[Generator, dict[str, Any]]:
-    """See `load_generator`; on the CPU until a build moves it."""
-    return _generator(path, modified(path))
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def shared_adapter_generator(path: Path, domain: str) -> tuple[AdapterGenerator, dict[str, Any]]:
-    """See `load_adapter_generator`."""
-    return _adapter_generator(path, domain, modified(path))
+def read_once(read: Callable[P, T], place: Callable[P, str | Path | None]) -> Callable[P, T]:
+    """Make a reader that keeps what it read last, for the next call with the same arguments.
+
+    Parameters
+    ----------
+    place : callable
+        The file or folder that is read, of the same arguments; None, or a name that is none, for what doesn't change.
+    """
+
+    @lru_cache(maxsize=1)
+    def kept(_: int, *args: P.args, **options: P.kwargs) -> T:
+        return read(*args, **options)
+
+    def shared(*args: P.args, **options: P.kwargs) -> T:
+        where = place(*args, **options)
+        return kept(0 if where is None else _modified(Path(where).expanduser()), *args, **options)  # type: ignore[arg-type]  # they are hashable
+
+    return shared
 
 
-@lru_cache(maxsize=1)
-def shared_encoder(source: str | None) -> TextEncoder:
-    """See `TextEncoder`."""
-    return TextEncoder(source)
-
-
-def modified(path: str | Path) -> int:
+def _modified(path: Path) -> int:
     """When a file, or any in a folder, was last changed, in ns; 0 where there is none, which its reader will tell."""
-    path = Path(path).expanduser()
     files = path.iterdir() if path.is_dir() else [path]
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
-@lru_cache(maxsize=1)
-def _generator(path: Path, _: int) -> tuple[Generator, dict[str, Any]]:
-    return load_generator(path)
-
-
-@lru_cache(maxsize=1)
-def _adapter_generator(path: Path, domain: str, _: int) -> tuple[AdapterGenerator, dict[str, Any]]:
-    return load_adapter_generator(path, domain=domain)
+shared_generator = read_once(load_generator, lambda path, device="cpu": path)
+"""See `load_generator`; on the CPU until a build moves it."""
+shared_adapter_generator = read_once(load_adapter_generator, lambda path, device="cpu", domain="text": path)
+"""See `load_adapter_generator`."""
+shared_encoder = read_once(TextEncoder, lambda source=None, device="cpu": source)
+"""See `TextEncoder`."""

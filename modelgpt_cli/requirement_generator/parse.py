@@ -13,10 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 from modelgpt_cli.errors import UsageError
-from modelgpt_cli.requirement_generator.deploy import Deploy
-from modelgpt_cli.requirement_generator.limits import Limits
-from modelgpt_cli.requirement_generator.quality import ERRORS, Quality
-from modelgpt_cli.requirement_generator.requirement import MAX_SENTENCE, Requirement
+from modelgpt_cli.requirement_generator.quality import ERRORS
+from modelgpt_cli.requirement_generator.requirement import BLOCKS, MAX_SENTENCE, Requirement
 from modelgpt_cli.requirement_generator.words.clauses import Clauses, with_plain_must, without_refused
 from modelgpt_cli.requirement_generator.words.deployment import read_deployment
 from modelgpt_cli.requirement_generator.words.figures import Figure, find_figures
@@ -136,7 +134,7 @@ def with_words(requirement: Requirement, read: Callable[[str], ParsedRequest] | 
     ContradictionError
         As `parse_request`.
     """
-    blocks = ("limits", "quality", "deploy")
+    blocks = [block.name for block in BLOCKS]
     lacking = [name for name in blocks if not getattr(requirement, name).to_mapping()]
     if requirement.author is not None or not lacking:
         return ParsedRequest(requirement)
@@ -198,7 +196,7 @@ def _blank(text: str, places: Sequence[tuple[int, int]]) -> str:
 def _blocks(values: Mapping[str, Any]) -> dict[str, Any]:
     """The requirement's blocks by name."""
     found = {}
-    for block in (Limits, Quality, Deploy):
+    for block in BLOCKS:
         start = f"{block.name}."
         found[block.name] = block(**{key.removeprefix(start): v for key, v in values.items() if key.startswith(start)})
     return found

@@ -15,8 +15,6 @@ from modelgpt_cli.errors import UsageError
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.llm.redact import PLACEHOLDERS
 from modelgpt_cli.requirement_generator.block import Block
-from modelgpt_cli.requirement_generator.deploy import Deploy
-from modelgpt_cli.requirement_generator.limits import Limits
 from modelgpt_cli.requirement_generator.parse import (
     HINT,
     ContradictionError,
@@ -26,12 +24,11 @@ from modelgpt_cli.requirement_generator.parse import (
     is_least,
     merge,
 )
-from modelgpt_cli.requirement_generator.quality import Quality
+from modelgpt_cli.requirement_generator.requirement import BLOCKS
 from modelgpt_cli.requirement_generator.units import MILLISECONDS, measure, share
 from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
 from modelgpt_cli.requirement_generator.words.readings import Fact
 
-BLOCKS: tuple[type[Block], ...] = (Limits, Quality, Deploy)
 _MAX_SAID = 300
 """Characters of what an LLM says in its own words that are shown."""
 

@@ -19,6 +19,8 @@ from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
 from modelgpt_cli.requirement_generator.limits import Limits
 from modelgpt_cli.requirement_generator.quality import Quality
 
+BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
+"""What a requirement promises of a model, each under its name."""
 MAX_SENTENCE = 2000
 MAX_BYTES = 32_000_000
 _HINT = "A requirement file is one sentence, then optionally a line --- and YAML; modelgpt describe writes one."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import urllib.error
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from modelgpt_cli import __version__
 from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.files import sha256
 from modelgpt_cli.llm.keys import find_key
 from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
@@ -161,7 +161,7 @@ def _checkpoint(card: Path) -> Check:
         return Check(name, "broken", f"no sha256 can be read in {card}", _REINSTALL)
     if not weights.is_file():
         return Check(name, "broken", f"{weights} is missing", _REINSTALL)
-    if _sha256(weights) != expected:
+    if sha256(weights) != expected:
         return Check(name, "broken", f"{weights} differs from its checksum", _REINSTALL)
     return Check(name, "ok", f"{weights.stat().st_size / 1e6:.1f} MB, sha256 {expected[:12]}…")
 
@@ -212,14 +212,6 @@ def _without_secrets(url: str) -> str:
     """Drop what may be a password from a URL that is to be shown."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _one_line(error: object) -> str:

@@ -49,8 +49,8 @@ def tune(
     A fifth of a table's rows, and a tenth of texts or pictures, are held out (stratified); the model from before or
     after is kept by its loss on these. A model of texts or pictures that was built from the same data has seen them
     all: of it, its cross-validated metrics count, and tuning starts from a head that is solved anew without the rows
-    that are held out. Of a model of pictures, BatchNorm stays as it is, and each picture
-    is mirrored, cropped and lit at random whenever it comes up.
+    that are held out. Of a model of pictures, BatchNorm stays as it is, and each picture is mirrored, cropped and lit
+    at random whenever it comes up.
 
     Parameters
     ----------

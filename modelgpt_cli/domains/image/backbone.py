@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.errors import UnreachableError, UsageError
-from modelgpt_cli.parameter_generator.shared import modified
+from modelgpt_cli.parameter_generator.shared import read_once
 
 
 class Backbone(AdaptedModule):
@@ -116,14 +115,8 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     return Backbone(card, trunk)
 
 
-def shared_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:
-    """See `load_backbone`; read once in a process, for those who only run it."""
-    return _shared(card, weights, 0 if weights is None else modified(weights))
-
-
-@lru_cache(maxsize=1)
-def _shared(card: ImageCard, weights: str | Path | None, _: int) -> Backbone:
-    return load_backbone(card, weights)
+shared_backbone = read_once(load_backbone, lambda card, weights=None: weights)
+"""See `load_backbone`; read once in a process, for those who only run it."""
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import pandas as pd
 from modelgpt_cli.assets import asset
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.build import BuildOptions, contract, provenance
+from modelgpt_cli.domains.build import BuildOptions, contract, first_notes, provenance
 from modelgpt_cli.domains.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, one_pass
@@ -40,7 +40,7 @@ from modelgpt_cli.requirement_generator.requirement import Requirement
 log = logging.getLogger("modelgpt")
 FLOAT32_SPREADS = 1e6
 """Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
-ONE_PASS = "Built in one pass, without cross-validation"
+UNCHECKED = "Built in one pass, without cross-validation"
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
 
 
@@ -130,7 +130,7 @@ class TabularBuild:
         checked = cross.checked
         if checked is None:
             why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
-            notes.append(f"{ONE_PASS if self.options.one_pass else why}: nothing is known of how good this model is.")
+            notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
             log.warning(notes[-1])
         if dataset.n_synthetic:
             notes.append(synthetic_note(dataset.n_rows, dataset.n_synthetic, checked is not None))
@@ -156,12 +156,8 @@ class TabularBuild:
         """The labelled rows as arrays, and what is to be known before the build."""
         if self._read is not None:
             return self._read
-        schema, notes = dataset.schema, list(dataset.warnings)
+        schema, notes = dataset.schema, first_notes(self.requirement, dataset, check_fingerprint)
         self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
-        known = self.requirement.fingerprint
-        if check_fingerprint and known and known != dataset.fingerprint:
-            notes.append("The data has changed since the requirement was written.")
-            log.warning(notes[-1])
         for column in schema.used:
             if column.mean and column.std and abs(column.mean) > FLOAT32_SPREADS * column.std:
                 notes.append(

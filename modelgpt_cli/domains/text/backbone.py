@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from torch.func import functional_call
 from modelgpt_cli.domains.adapted import AdaptedModule
 from modelgpt_cli.domains.text.cards import TextCard
 from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
-from modelgpt_cli.parameter_generator.shared import modified
+from modelgpt_cli.parameter_generator.default_encoder import default_folder
+from modelgpt_cli.parameter_generator.shared import read_once
 
 
 @dataclass
@@ -108,14 +108,8 @@ def load_backbone(card: TextCard) -> Backbone:
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
 
 
-def shared_backbone(card: TextCard) -> Backbone:
-    """See `load_backbone`; read once in a process, for those who only run it."""
-    return _shared(card, modified(card.path()))
-
-
-@lru_cache(maxsize=1)
-def _shared(card: TextCard, _: int) -> Backbone:
-    return load_backbone(card)
+shared_backbone = read_once(load_backbone, lambda card: card.source or default_folder())
+"""See `load_backbone`; read once in a process, and checked then, for those who only run it."""
 
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:
