@@ -39,13 +39,13 @@ if TYPE_CHECKING:
         predict,
         tune,
     )
-    from modelgpt_cli.errors import ModelGPTError
+    from modelgpt_cli.core.errors import ModelGPTError
 
 
 def __getattr__(name: str) -> Any:
     """Load a verb on first use (PEP 562), so that ``import modelgpt_cli`` stays light."""
     if name == "ModelGPTError":
-        from modelgpt_cli.errors import ModelGPTError
+        from modelgpt_cli.core.errors import ModelGPTError
 
         return ModelGPTError
     if name in __all__:

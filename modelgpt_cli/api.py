@@ -6,20 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelgpt_cli.artifact.export import export
+    from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
-    from modelgpt_cli.catalogue.find import find
-    from modelgpt_cli.data_generator.generate import generate
-    from modelgpt_cli.pipeline import build
+    from modelgpt_cli.domains.image.train import train_images
+    from modelgpt_cli.domains.tabular.train_fixed_tasks import train_on_seen
+    from modelgpt_cli.domains.text.train import train_texts
+    from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
     from modelgpt_cli.requirement_generator.request_file import parse
-    from modelgpt_cli.runtime.card import inspect
     from modelgpt_cli.runtime.evaluate import evaluate
+    from modelgpt_cli.runtime.inspect import inspect
     from modelgpt_cli.runtime.predict import predict
-    from modelgpt_cli.training.images import train_images
+    from modelgpt_cli.sources.catalogue.find import find
+    from modelgpt_cli.sources.generator.generate import generate
     from modelgpt_cli.training.meta_train import meta_train
-    from modelgpt_cli.training.seen import train_on_seen
-    from modelgpt_cli.training.texts import train_texts
     from modelgpt_cli.training.tune import tune
 
 __all__ = [
@@ -41,20 +41,20 @@ __all__ = [
 ]
 
 VERBS = {
-    "build": "modelgpt_cli.pipeline",
+    "build": "modelgpt_cli.model_generator.build",
     "build_batch": "modelgpt_cli.batch.run",
     "describe": "modelgpt_cli.requirement_generator.describe",
     "evaluate": "modelgpt_cli.runtime.evaluate",
-    "export": "modelgpt_cli.artifact.export",
-    "find": "modelgpt_cli.catalogue.find",
-    "generate": "modelgpt_cli.data_generator.generate",
-    "inspect": "modelgpt_cli.runtime.card",
+    "export": "modelgpt_cli.artifacts.export",
+    "find": "modelgpt_cli.sources.catalogue.find",
+    "generate": "modelgpt_cli.sources.generator.generate",
+    "inspect": "modelgpt_cli.runtime.inspect",
     "meta_train": "modelgpt_cli.training.meta_train",
     "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
-    "train_images": "modelgpt_cli.training.images",
-    "train_texts": "modelgpt_cli.training.texts",
-    "train_on_seen": "modelgpt_cli.training.seen",
+    "train_images": "modelgpt_cli.domains.image.train",
+    "train_texts": "modelgpt_cli.domains.text.train",
+    "train_on_seen": "modelgpt_cli.domains.tabular.train_fixed_tasks",
     "tune": "modelgpt_cli.training.tune",
 }
 """Each verb, and the module that holds it."""

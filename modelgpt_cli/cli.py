@@ -73,7 +73,7 @@ def _report(error: Exception) -> int:
     """Say what went wrong on stderr, once, and return the exit code that goes with it."""
     import click
 
-    from modelgpt_cli.errors import ModelGPTError
+    from modelgpt_cli.core.errors import ModelGPTError
 
     if isinstance(error, ModelGPTError):
         _say_error(error.problem, error.cause, error.hint)

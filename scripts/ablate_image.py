@@ -1,11 +1,11 @@
-"""What words and generated factors are worth to the picture generator: true, wrong and no requirements, and LoRA.
+"""What words and generated factors are worth to the image generator: true, wrong and no requirements, and LoRA.
 
     python scripts/ablate_image.py --generator runs/image/generator.safetensors --report docs/image-generator.md
     python scripts/ablate_image.py --domain-generator 'runs/pacs-{domain}/generator.safetensors' --report ...
 
-One change at a time against the build as it ships: accuracy with 0, 4 and 16 pictures per class on the sets that
-meta-training never sees, and without pictures on domains that it has held back (for which a generator each is given).
-Test pictures and examples are drawn as in benchmark_image.py. A variant's trunk sees a task's pictures once.
+One change at a time against the build as it ships: accuracy with 0, 4 and 16 images per class on the sets that
+meta-training never sees, and without images on domains that it has held back (for which a generator each is given).
+Test images and examples are drawn as in benchmark_image.py. A variant's trunk sees a task's images once.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from benchmark_metrics import fair_metrics
 from benchmark_runs import draw_rows, draw_seed, names
 from torch import Tensor
 
-from modelgpt_cli.assets import asset
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.image.fit import adapt
-from modelgpt_cli.domains.image.tasks import PictureSet
-from modelgpt_cli.domains.tasks import label_text, make_words
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.domains.image.tasks import ImageSet
+from modelgpt_cli.domains.shared.tasks import label_text, make_words
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -52,12 +52,12 @@ class ImageBench:
     Parameters
     ----------
     sizes : sequence of int
-        Pictures per class that are given, beside none.
+        Images per class that are given, beside none.
     """
 
     def __init__(
         self,
-        tasks: list[PictureSet],
+        tasks: list[ImageSet],
         weights: Weights,
         generators: Generators,
         sizes: tuple[int, ...] = (),
@@ -68,11 +68,11 @@ class ImageBench:
         self.encoder = TextEncoder()
 
     def measure(self, variant: Variant) -> dict[str, float]:
-        """Mean accuracy over tasks (and draws), by the number of pictures per class."""
+        """Mean accuracy over tasks (and draws), by the number of images per class."""
         requirements = [task.sentences[0] for task in self.tasks]
         return mean_scores(requirements, variant, lambda i, sentence: self._task(self.tasks[i], sentence, variant))
 
-    def _task(self, task: PictureSet, sentence: str, variant: Variant) -> dict[str, float]:
+    def _task(self, task: ImageSet, sentence: str, variant: Variant) -> dict[str, float]:
         shipped = self.generators.file(task.name) or asset("weights", "image", "generator.safetensors")
         shown = [label_text(name) if variant.names else "" for name in task.classes]
         words = make_words(self.encoder, sentence, shown, False)
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
         kind = "unseen" if part == "few-shot" else "held-back domains"
         header += [f"{kind}, 0", *map(str, sizes)]
         words.append(f"{kind}: {', '.join(tasks)}")
-    given = f"Backbone {args.weights.card.name}. {'; '.join(words)}. By pictures per class, {args.repeats} draws; "
+    given = f"Backbone {args.weights.card.name}. {'; '.join(words)}. By images per class, {args.repeats} draws; "
     variants = SHIPPED | VARIANTS | IMAGE_VARIANTS | compared(args.compare)
     try:
         report(args.report, benches, variants, header, f"{given}means over tasks.", args.section)

@@ -23,9 +23,9 @@ from benchmark_text_data import Rows, TextTask, codes, default_data, draw_suppor
 from benchmark_text_metrics import score
 from benchmark_text_ours import generator_file
 
-from modelgpt_cli.domains.tasks import label_text, make_words
+from modelgpt_cli.domains.shared.tasks import label_text, make_words
+from modelgpt_cli.domains.text.architectures import find_card
 from modelgpt_cli.domains.text.backbone import load_backbone
-from modelgpt_cli.domains.text.cards import find_card
 from modelgpt_cli.domains.text.fit import adapt
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder

@@ -1,4 +1,4 @@
-"""What the ablations of the text and picture generators share: one change at a time to words or factors, and the table.
+"""What the ablations of the text and image generators share: one change at a time to words or factors, and the table.
 
 Shapes: N rows, P head inputs, C outputs.
 """
@@ -15,7 +15,7 @@ import torch
 from benchmark_common import provenance, table, write_section
 from torch import Tensor
 
-from modelgpt_cli.domains.head import HeadSource, fit_head, with_bias
+from modelgpt_cli.domains.shared.head import HeadSource, fit_head, with_bias
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 

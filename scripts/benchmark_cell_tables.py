@@ -1,4 +1,4 @@
-"""Tables of cells for docs/benchmarks.md that texts and pictures share: by examples per class, by task, and whence."""
+"""Tables of cells for docs/benchmarks.md that texts and images share: by examples per class, by task, and whence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of texts and pictures: a JSON line per cell, a file per part and method, a YAML beside each that says how."""
+"""Results of texts and images: a JSON line per cell, a file per part and method, a YAML beside each that says how."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[str, int | None, int]
 
 LABELS = {
     "label_similarity": "label-name similarity",
-    "probe_source": "linear probe, other domains' pictures",
+    "probe_source": "linear probe, other domains' images",
     "ncm": "nearest class mean",
     "probe": "linear probe",
     "setfit": "SetFit",
@@ -27,7 +27,7 @@ LABELS = {
     "ours_tuned": "ModelGPT, one epoch of tuning",
     "pretrained": "pretrained weights",
     "generated": "weights generated from words",
-    "built": "weights built from the pictures",
+    "built": "weights built from the images",
 }
 """Methods in words, in the order in which they are shown; those that are not here come last."""
 

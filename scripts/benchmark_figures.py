@@ -1,4 +1,4 @@
-"""Pictures of the benchmark's results: critical differences of ranks, and quality against fit time and shipped bytes.
+"""Images of the benchmark's results: critical differences of ranks, and quality against fit time and shipped bytes.
 
     python scripts/benchmark_figures.py docs/results/tabular-metavalidation.csv --out docs/figures
 
@@ -164,17 +164,17 @@ def draw(compared: Comparison, name: str, folder: Path, *, kind: str = "svg", cl
     paths = []
     for what, figure in figures.items():
         paths.append(folder / f"{name}-{what}.{kind}")
-        stamp = {"Date": None} if kind == "svg" else None  # the same picture for the same results
+        stamp = {"Date": None} if kind == "svg" else None  # the same image for the same results
         figure.savefig(paths[-1], dpi=130, metadata=stamp, facecolor="white", bbox_inches="tight", pad_inches=0.15)
     return paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the pictures, and print their paths."""
+    """Draw the images, and print their paths."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="CSV of results")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pictures")
-    parser.add_argument("--name", help="how the pictures' names begin; default: the first file's name")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the images")
+    parser.add_argument("--name", help="how the images' names begin; default: the first file's name")
     parser.add_argument("--methods", metavar="A,B", help="default: all that are in the files but majority")
     parser.add_argument("--task", choices=list(SCORES), default="classification")
     parser.add_argument(
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     methods = [m for m in args.methods.split(",") if m in measured] if args.methods else measured
     compared = compare(results, args.task, [m for m in methods if args.methods or m != "majority"])
     if len(compared.tables) < 2 or len(compared.methods) < 2:
-        sys.exit("Pictures need at least two methods that share two tables in full: " + str(compared.incomplete))
+        sys.exit("Images need at least two methods that share two tables in full: " + str(compared.incomplete))
     for name, why in compared.incomplete.items():
         print(f"{name} is left out: {why}", file=sys.stderr)
     suffix = "" if args.task == "classification" else f"-{args.task}"

@@ -17,8 +17,8 @@ from benchmark_common import provenance, table, write_section
 from benchmark_text_data import default_data
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from modelgpt_cli.catalogue.cards import DataCard, read_catalogue
-from modelgpt_cli.catalogue.search import rank
+from modelgpt_cli.sources.catalogue.cards import DataCard, read_catalogue
+from modelgpt_cli.sources.catalogue.search import rank
 
 QUERIES = Path(__file__).with_name("find_queries.yaml")
 TOP = (1, 3, 5)
@@ -58,7 +58,7 @@ def report(lines: list[dict[str, object]], n_cards: int) -> str:
             "## Finding data",
             provenance("torch"),
             f"{len(lines)} queries (`scripts/find_queries.yaml`) in other words than the cards', each for one card,\n"
-            f"over {n_cards} cards of tables, texts and pictures. Share × 100 whose card is among the first:",
+            f"over {n_cards} cards of tables, texts and images. Share × 100 whose card is among the first:",
             table(["", *map(str, TOP)], rows),
             f"Not among the first three: {listed or 'none'}.",
         ]

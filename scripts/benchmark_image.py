@@ -1,4 +1,4 @@
-"""Pictures against the methods a user would pick instead: quality and seconds, cell by cell, one backbone for all.
+"""Images against the methods a user would pick instead: quality and seconds, cell by cell, one backbone for all.
 
     python scripts/benchmark_image.py domains --backbone mobilenet_v2_tf --backbone-weights FILE \\
         --generator 'runs/{set}-{domain}/generator.safetensors'
@@ -7,15 +7,15 @@
     python scripts/benchmark_image.py init --tasks pacs
     python scripts/benchmark_image_summary.py --report docs/benchmarks.md
 
-``domains``: each domain of a set in turn is held back; from the others' pictures, from words (a generator that has seen
-only the others) or from its own pictures. ``few-shot``: the sets that meta-training never sees, with 0 to 32 pictures
+``domains``: each domain of a set in turn is held back; from the others' images, from words (a generator that has seen
+only the others) or from its own images. ``few-shot``: the sets that meta-training never sees, with 0 to 32 images
 per class. ``init``: the same finetuning from pretrained, generated and built weights, epoch by epoch. Each cell (task,
 size, repeat) is appended to the method's JSONL, in a folder of the backbone's name, as soon as it is measured, and
 skipped when it is there already: an interrupted benchmark goes on where it stopped. A cell that fails is written down
 with its error. A YAML beside the JSONL keeps the protocol, the commands and the machine.
 
-Seconds are those of fitting, from decoded pictures on. Features of a frozen network are computed once for all of a
-task's pictures, and charged by the picture to whoever asks for them.
+Seconds are those of fitting, from decoded images on. Features of a frozen network are computed once for all of a
+task's images, and charged by the image to whoever asks for them.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from benchmark_results import record_run
 from benchmark_runs import Job, add_arguments, check_arguments, draw_rows, jobs, run_method, timed, warm_up
 from threadpoolctl import threadpool_limits
 
-from modelgpt_cli.devices import multiplies_bf16
-from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 
 SIZES = (0, 1, 2, 4, 8, 16, 32)
 REPEATS = {"domains": 1, "few-shot": 5, "init": 3}
 TOPS = (3, 5)
-WARM_UP_PICTURES = 6
+WARM_UP_IMAGES = 6
 """Of each class: enough for five folds and a held-out part."""
 
 
 def measure(problem: Problem, method: Method, settings: Settings, seed: int) -> dict[str, Any]:
-    """Fit one method on a problem and score it on the task's test pictures: a cell's facts."""
+    """Fit one method on a problem and score it on the task's test images: a cell's facts."""
     now = settings.memory.now
     fit = method.make(settings)  # loads libraries
     fitted, seconds, cpu_seconds = timed(lambda: fit(problem, seed), now)
@@ -79,8 +79,8 @@ def problem_of(sets: Sets, job: Job) -> Problem:
 
 def few_of(problem: Problem) -> Problem:
     """A problem to warm up with."""
-    task = few(problem.task, WARM_UP_PICTURES)
-    others = [few(one, WARM_UP_PICTURES) for one in problem.others[:1]]
+    task = few(problem.task, WARM_UP_IMAGES)
+    others = [few(one, WARM_UP_IMAGES) for one in problem.others[:1]]
     return Problem(task, np.arange(len(task.parts["train"].y)), others)
 
 
@@ -154,7 +154,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that all scripts with a backbone for pictures have."""
+    """The options that all scripts with a backbone for images have."""
     parser.add_argument("--data", type=Path, help="folder of sets with cards; default: the shared one")
     parser.add_argument("--backbone", default=DEFAULT_CARD, metavar="CARD", help="default: the shipped network")
     parser.add_argument("--backbone-weights", metavar="FILE", help="its weights; default: the card's own")

@@ -1,8 +1,8 @@
-"""Sets of pictures for the image benchmark: those that meta-training never sees, domains, and Office-31's own tree.
+"""Sets of images for the image benchmark: those that meta-training never sees, domains, and Office-31's own tree.
 
 Each set, and each of its domains, is split as meta-training splits it (`domains.image.tasks.split_rows`: 60 % of each
 class to learn from, 40 % to be judged by, seeded by the set's name), so that a generator that learns from a set's other
-domains and this benchmark agree on which pictures are for judging.
+domains and this benchmark agree on which images are for judging.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from typing import Any
 
 import numpy as np
 
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.preprocess import View
-from modelgpt_cli.domains.image.tasks import PictureSet, held_out, read_set, set_cards, set_of, split_set
-from modelgpt_cli.domains.tasks import Part
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.domains.image.tasks import ImageSet, held_out, read_set, set_cards, set_of, split_set
+from modelgpt_cli.domains.shared.tasks import Part
 
 HOLDOUT = 0.25
 """Share of the sets that meta-training keeps out by hash."""
 DOMAIN_SETS = ("pacs", "objects15")
-"""The sets of the shared data whose pictures come from several domains."""
+"""The sets of the shared data whose images come from several domains."""
 ROOT = Path(__file__).resolve().parent.parent
 OFFICE31 = "office31"
 OFFICE31_CARD: dict[str, Any] = {
     "title": "Office-31: things found in offices",
     "description": "Say which of 31 things that are found in an office is shown.",
     "domains": {
-        "amazon": {"description": "product pictures from an online shop, each on a plain background"},
-        "dslr": {"description": "sharp high-resolution pictures taken in offices with a reflex camera"},
-        "webcam": {"description": "low-resolution webcam pictures with noise and lighting artefacts"},
+        "amazon": {"description": "product images from an online shop, each on a plain background"},
+        "dslr": {"description": "sharp high-resolution images taken in offices with a reflex camera"},
+        "webcam": {"description": "low-resolution webcam images with noise and lighting artefacts"},
     },
 }
 
 
 def default_data() -> Path:
-    """The shared pictures: ``image`` in ``MODELGPT_DATA``, else in ``../shared/data`` beside the checkout."""
+    """The shared images: ``image`` in ``MODELGPT_DATA``, else in ``../shared/data`` beside the checkout."""
     return Path(os.environ.get("MODELGPT_DATA") or ROOT.parent / "shared" / "data") / "image"
 
 
-def read_office31(folder: Path, view: View) -> list[PictureSet]:
+def read_office31(folder: Path, view: View) -> list[ImageSet]:
     """Office-31 as it is published: ``<domain>/images/<class>/frame_0001.jpg``, also without the folders ``images``.
 
     Raises
@@ -72,7 +72,7 @@ class Sets:
     folder : Path
         Sets with cards.
     view : View
-        How the backbone sees a picture.
+        How the backbone sees an image.
     office31 : Path, optional
         Office-31's tree.
     """
@@ -104,7 +104,7 @@ class Sets:
             )
         return found
 
-    def _read(self, name: str) -> dict[str, PictureSet]:
+    def _read(self, name: str) -> dict[str, ImageSet]:
         if name == OFFICE31:
             assert self.office31 is not None
             found = read_office31(self.office31, self.view)
@@ -132,11 +132,11 @@ class Sets:
             raise SystemExit(f"No such task: {', '.join(sorted(absent))}. There are: {', '.join(found)}.")
         return [task for task in found if task in wanted or set_of(task) in wanted]
 
-    def task(self, name: str) -> PictureSet:
+    def task(self, name: str) -> ImageSet:
         """A task, read with all of its set."""
         return self.read(set_of(name))[name]
 
-    def others(self, name: str) -> list[PictureSet]:
+    def others(self, name: str) -> list[ImageSet]:
         """The other domains of its set."""
         return [one for other, one in self.read(set_of(name)).items() if other != name]
 
@@ -146,8 +146,8 @@ def domain_of(name: str) -> str:
     return name.partition("/")[2]
 
 
-def few(task: PictureSet, per_class: int) -> PictureSet:
-    """A task with a few pictures of each class alone."""
+def few(task: ImageSet, per_class: int) -> ImageSet:
+    """A task with a few images of each class alone."""
     parts = {}
     for name, part in task.parts.items():
         rows = np.concatenate([np.flatnonzero(part.y == k)[:per_class] for k in range(len(task.classes))])

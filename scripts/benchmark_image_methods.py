@@ -1,7 +1,7 @@
-"""The methods of `benchmark_image.py` by name: from a task's labelled pictures to answers, one interface.
+"""The methods of `benchmark_image.py` by name: from a task's labelled images to answers, one interface.
 
 To add one, write a function of `Settings` that returns a `Fit`, and give it a line in `METHODS`, and one in
-`benchmark_cells.LABELS`. Shapes: n pictures, E features, C classes.
+`benchmark_cells.LABELS`. Shapes: n images, E features, C classes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from benchmark_runs import clock
 from benchmark_training import Plan, hold_out, train
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.image.tasks import PictureSet
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.image.tasks import ImageSet
+from modelgpt_cli.domains.shared.scaling import Scaling
 
 PROBE_C = 0.05
 """Inverse strength of the few-shot probe's penalty, on standardised features."""
@@ -35,14 +35,14 @@ class Problem:
     Attributes
     ----------
     index : int (n,)
-        Numbers of the training pictures that are given.
-    others : list of PictureSet
-        The other domains of its set, with all their training pictures; only for who doesn't look at this one's.
+        Numbers of the training images that are given.
+    others : list of ImageSet
+        The other domains of its set, with all their training images; only for who doesn't look at this one's.
     """
 
-    task: PictureSet
+    task: ImageSet
     index: np.ndarray
-    others: list[PictureSet] = field(default_factory=list)
+    others: list[ImageSet] = field(default_factory=list)
 
     @property
     def labels(self) -> np.ndarray:
@@ -52,13 +52,13 @@ class Problem:
 
 
 class Fitted(Protocol):
-    """What a method made of its pictures."""
+    """What a method made of its images."""
 
     facts: dict[str, Any]
     """Written into the results beside the figures: epochs, precision, whatever else is worth knowing."""
 
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
-        """Probabilities (n, C) of the task's test pictures."""
+    def predict_proba(self, task: ImageSet) -> np.ndarray:
+        """Probabilities (n, C) of the task's test images."""
         ...
 
 
@@ -81,8 +81,8 @@ class Settings:
     max_steps: int = 0
     """Steps that the epochs must fit in; 0 for no limit."""
 
-    def features(self, task: PictureSet, part: str, index: np.ndarray | None = None) -> Tensor:
-        """Features of the pretrained trunk, of all of a part's pictures or of some, (n, E)."""
+    def features(self, task: ImageSet, part: str, index: np.ndarray | None = None) -> Tensor:
+        """Features of the pretrained trunk, of all of a part's images or of some, (n, E)."""
         rows = task.parts[part].rows
         index = np.arange(len(rows)) if index is None else index
         view = self.weights.view
@@ -118,7 +118,7 @@ class Frozen:
     """From standardised features (n, E) to probabilities (n, C)."""
     facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
 
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
+    def predict_proba(self, task: ImageSet) -> np.ndarray:
         """Probabilities (n, C)."""
         return self.say(standardised(self.settings.features(task, "test"), self.scaling))
 
@@ -137,7 +137,7 @@ def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
     search : bool
         Choose C by 5-fold cross-validation; else `PROBE_C`.
     source : bool
-        Learn from the other domains instead of the task's own pictures.
+        Learn from the other domains instead of the task's own images.
     """
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
@@ -190,7 +190,7 @@ def unit(x: np.ndarray) -> np.ndarray:
 
 
 def ours(settings: Settings, *, words: bool = False) -> Fit:
-    """A build from the pictures, or from the requirement alone."""
+    """A build from the images, or from the requirement alone."""
 
     def fit(problem: Problem, seed: int) -> Built:
         index = None if words else problem.index
@@ -207,29 +207,29 @@ class Trained:
     settings: Settings
     facts: dict[str, Any]
 
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
+    def predict_proba(self, task: ImageSet) -> np.ndarray:
         """In float32."""
         self.network.eval()
         return outputs(self.network, task.parts["test"].rows, self.settings.weights.view).softmax(1).numpy()
 
 
 def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bool = False) -> Fit:
-    """A network trained by `plan`; a share of the pictures chooses the epoch.
+    """A network trained by `plan`; a share of the images chooses the epoch.
 
     Parameters
     ----------
     start : {"pretrained", "generated", "built"}
         Where the weights begin: the pretrained trunk and a head of zeros, what the generator makes of the words, or
-        what it makes of words and pictures.
+        what it makes of words and images.
     curve : bool
-        Write down the accuracy before the first epoch and after each, on the held-out pictures and on the test
-        pictures; that costs no time of the method's. Else the training ends where nothing is gained any more.
+        Write down the accuracy before the first epoch and after each, on the held-out images and on the test
+        images; that costs no time of the method's. Else the training ends where nothing is gained any more.
     """
     epochs = settings.max_epochs
     plan = replace(plan, epochs=epochs, most_steps=settings.max_steps, patience=epochs if curve else plan.patience)
 
     def fit(problem: Problem, seed: int) -> Trained:
-        torch.manual_seed(seed)  # the changes of the pictures, and the adapters' first weights
+        torch.manual_seed(seed)  # the changes of the images, and the adapters' first weights
         labels = torch.from_numpy(problem.labels)
         training, held_out = hold_out(labels, plan.held_out, seed)
         network, facts = _start(settings, problem, problem.index[training], start, plan.lora, seed)
@@ -263,7 +263,7 @@ def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bo
 def _start(
     settings: Settings, problem: Problem, index: np.ndarray, start: str, lora: bool, seed: int
 ) -> tuple[Network, dict[str, Any]]:
-    """The network before training; of the task's pictures those of `index` may be looked at."""
+    """The network before training; of the task's images those of `index` may be looked at."""
     classes = len(problem.task.classes)
     if start == "pretrained":
         scaling = Scaling.of(settings.features(problem.task, "train", index))
@@ -293,14 +293,14 @@ DOMAIN_METHODS: dict[str, Method] = {
     "lora": Method(partial(trained, plan=LORA), packages=(*PROBED, "peft")),
     "finetune": Method(partial(trained, plan=FINETUNE), packages=PROBED),
 }
-"""All training pictures of a domain are given; the first two leave them aside."""
+"""All training images of a domain are given; the first two leave them aside."""
 FEW_SHOT_METHODS: dict[str, Method] = {
     "ours_words": Method(partial(ours, words=True), zero=True, support=False, packages=OURS, generated=True, ours=True),
     "ncm": Method(nearest_mean),
     "probe": Method(partial(probe, search=False), packages=PROBED),
     "ours": Method(ours, packages=OURS, ours=True),
 }
-"""0 to 32 pictures of each class are given."""
+"""0 to 32 images of each class are given."""
 INIT_METHODS: dict[str, Method] = {
     "pretrained": Method(partial(trained, plan=FINETUNE, curve=True), packages=PROBED),
     "generated": Method(
@@ -308,5 +308,5 @@ INIT_METHODS: dict[str, Method] = {
     ),
     "built": Method(partial(trained, plan=FINETUNE, start="built", curve=True), packages=OURS, ours=True),
 }
-"""All training pictures are given; from there, the same finetuning."""
+"""All training images are given; from there, the same finetuning."""
 METHODS = {"domains": DOMAIN_METHODS, "few-shot": FEW_SHOT_METHODS, "init": INIT_METHODS}

@@ -1,7 +1,7 @@
 """The target network of the image benchmark, plainly: a convolutional trunk, its standardised features, a linear head.
 
 Ours and the trained competitors share it, so that only the way the weights come about differs. BatchNorm is frozen,
-whatever is trained. Shapes: N pictures, S pixels a side, E features, C classes.
+whatever is trained. Shapes: N images, S pixels a side, E features, C classes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from benchmark_runs import clock
 from torch import Tensor, nn
 
+from modelgpt_cli.domains.image.architectures import ImageCard
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.image.cards import ImageCard
 from modelgpt_cli.domains.image.embed import changed
 from modelgpt_cli.domains.image.preprocess import View, normalise
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.trunks import freeze_norms
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.shared.scaling import Scaling
 
 INFERENCE_BATCH = 64
 
@@ -34,7 +34,7 @@ class Weights:
 
     @property
     def view(self) -> View:
-        """How the trunk sees a picture."""
+        """How the trunk sees an image."""
         return View.of(self.card.encoder_config())
 
     def adapted(self) -> Backbone:
@@ -47,17 +47,17 @@ class Weights:
 
 
 @torch.inference_mode()
-def outputs(module: nn.Module, rows: Pictures, view: View) -> Tensor:
-    """What a module says of all pictures, (N, ...)."""
+def outputs(module: nn.Module, rows: Images, view: View) -> Tensor:
+    """What a module says of all images, (N, ...)."""
     return torch.cat([module(normalise(part, view)) for part in rows.values.split(INFERENCE_BATCH)])
 
 
 @dataclass
 class Memory:
-    """Features of a task's pictures, computed for all of them at once and remembered.
+    """Features of a task's images, computed for all of them at once and remembered.
 
-    What they cost is kept by the picture: `owed` are the wall-clock and processor seconds that are to be added to the
-    clock, so that whoever asks for some pictures' features is charged for just these.
+    What they cost is kept by the image: `owed` are the wall-clock and processor seconds that are to be added to the
+    clock, so that whoever asks for some images' features is charged for just these.
     """
 
     owed: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -68,15 +68,15 @@ class Memory:
         return clock() + self.owed
 
     def features(
-        self, key: tuple[str, ...], rows: Pictures, index: np.ndarray, embed: Callable[[Pictures], Tensor]
+        self, key: tuple[str, ...], rows: Images, index: np.ndarray, embed: Callable[[Images], Tensor]
     ) -> Tensor:
-        """Features (len(index), E) of some of the pictures.
+        """Features (len(index), E) of some of the images.
 
         Parameters
         ----------
         key : tuple of str
-            Says which network this is, and which pictures.
-        rows : Pictures
+            Says which network this is, and which images.
+        rows : Images
             All of them.
         """
         start = clock()
@@ -148,10 +148,10 @@ def make_trainable(trunk: nn.Module, lora: bool) -> nn.Module:
 
 @dataclass(frozen=True)
 class ImageLearner:
-    """A network with its pictures; in training they are mirrored, cropped and lit at random."""
+    """A network with its images; in training they are mirrored, cropped and lit at random."""
 
     network: Network
-    rows: Pictures
+    rows: Images
     view: View
     bf16: bool
 
@@ -166,13 +166,13 @@ class ImageLearner:
         return (order[start : start + size] for start in range(0, len(order), size))
 
     def output(self, rows: np.ndarray) -> Tensor:
-        """Logits [m, C] of changed pictures."""
+        """Logits [m, C] of changed images."""
         values = normalise(changed(self.rows.take(rows).values), self.view)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             features = self.network.trunk(values.contiguous(memory_format=torch.channels_last))
         return self.network.classified(features)
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
-        """Logits (m, C) of the pictures as they are."""
+        """Logits (m, C) of the images as they are."""
         self.network.eval()
         return outputs(self.network, self.rows.take(rows), self.view).numpy()

@@ -1,8 +1,8 @@
 """ModelGPT as a method of `benchmark_image.py`: what `modelgpt build` does, less reading files and writing ONNX.
 
-Timed is all of it: loading backbone and generator, embedding the words, adapting, the pictures' features, solving the
-head, cross-validation and baselines. The features of a task's pictures under the same words are computed once and
-charged by the picture.
+Timed is all of it: loading backbone and generator, embedding the words, adapting, the images' features, solving the
+head, cross-validation and baselines. The features of a task's images under the same words are computed once and
+charged by the image.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from benchmark_image_data import domain_of
 from benchmark_image_networks import Memory, Weights, outputs
 from torch import Tensor
 
+from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.schema import Column, Schema
-from modelgpt_cli.domains.build import BuildOptions
 from modelgpt_cli.domains.image.build import ImageBuild
 from modelgpt_cli.domains.image.fit import Adapted
 from modelgpt_cli.domains.image.model import ImageModel
-from modelgpt_cli.domains.image.rows import LabelledPictures, Pictures
-from modelgpt_cli.domains.image.tasks import PictureSet, set_of
+from modelgpt_cli.domains.image.rows import Images, LabelledImages
+from modelgpt_cli.domains.image.tasks import ImageSet, set_of
+from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 IMAGE, LABEL = "image", "label"
@@ -61,22 +61,22 @@ class Generators:
 
 @dataclass(kw_only=True)
 class _Remembering(Adapted):
-    """An adapted trunk that takes its training pictures' features from memory."""
+    """An adapted trunk that takes its training images' features from memory."""
 
     memory: Memory
     key: tuple[str, ...]
-    all_rows: Pictures
+    all_rows: Images
     index: np.ndarray
 
-    def features(self, rows: Pictures) -> Tensor:
-        """Of the pictures that the build was given, (N, E)."""
+    def features(self, rows: Images) -> Tensor:
+        """Of the images that the build was given, (N, E)."""
         return self.memory.features(self.key, self.all_rows, self.index, super().features)
 
 
 class _Build(ImageBuild):
-    """A build of pictures that are in memory, decoded and cut."""
+    """A build of images that are in memory, decoded and cut."""
 
-    def __init__(self, task: PictureSet, options: BuildOptions, memory: Memory) -> None:
+    def __init__(self, task: ImageSet, options: BuildOptions, memory: Memory) -> None:
         self.task, self.memory, self.index = task, memory, np.arange(0)
         wanted = Requirement(
             sentence=task.sentences[0], task="classification", target=LABEL, classes=task.classes, domain="image"
@@ -90,10 +90,10 @@ class _Build(ImageBuild):
             return ("pretrained",)
         return (str(self.header["sha256"]), self.requirement.sentence, *self.task.classes)
 
-    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledPictures:
+    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         self.index = frame[IMAGE].to_numpy(dtype=np.int64)
         rows, cells = self.task.parts["train"].rows.take(self.index), frame[LABEL].to_numpy()
-        return LabelledPictures(rows, cells, [], cells[:0], [])
+        return LabelledImages(rows, cells, [], cells[:0], [])
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")
@@ -111,8 +111,8 @@ class Built:
     memory: Memory
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def features(self, task: PictureSet, part: str, index: np.ndarray) -> Tensor:
-        """Of some pictures of a task, (N, E)."""
+    def features(self, task: ImageSet, part: str, index: np.ndarray) -> Tensor:
+        """Of some images of a task, (N, E)."""
         return self.memory.features(
             (*self.key, task.name, part),
             task.parts[part].rows,
@@ -121,16 +121,16 @@ class Built:
         )
 
     @torch.inference_mode()
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
-        """Probabilities (n, C) of its test pictures."""
+    def predict_proba(self, task: ImageSet) -> np.ndarray:
+        """Probabilities (n, C) of its test images."""
         features = self.features(task, "test", np.arange(len(task.parts["test"].y)))
         return (features @ self.model.head_weight + self.model.head_bias).softmax(1).numpy()
 
 
 def build(
-    task: PictureSet, index: np.ndarray | None, weights: Weights, generators: Generators, memory: Memory, seed: int
+    task: ImageSet, index: np.ndarray | None, weights: Weights, generators: Generators, memory: Memory, seed: int
 ) -> Built:
-    """Build a model of some of a task's training pictures; None for one of the requirement alone."""
+    """Build a model of some of a task's training images; None for one of the requirement alone."""
     options = BuildOptions(
         seed=seed, generator=generators.file(task.name), backbone=weights.card.name, backbone_weights=weights.path
     )
@@ -142,8 +142,8 @@ def build(
     return Built(model, work.words_key, memory, {"dtype": "fp32", "generator": used, **made.get("head", {})})
 
 
-def _dataset(task: PictureSet, index: np.ndarray) -> Dataset:
-    """Some training pictures as a dataset; a picture's place is its number."""
+def _dataset(task: ImageSet, index: np.ndarray) -> Dataset:
+    """Some training images as a dataset; an image's place is its number."""
     labels = [task.classes[k] for k in task.parts["train"].y[index]]
     frame = pd.DataFrame({IMAGE: index.astype(str), LABEL: labels}, dtype=object)
     schema = Schema((Column(IMAGE, "image", role="image"),), LABEL, "classification", task.classes, domain="image")

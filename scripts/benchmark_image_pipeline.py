@@ -1,12 +1,12 @@
-"""Pictures, the whole way in wall-clock: 200 of them to verified ONNX, pictures a second, what 16 and 8 bits cost.
+"""Images, the whole way in wall-clock: 200 of them to verified ONNX, images a second, what 16 and 8 bits cost.
 
     python scripts/benchmark_image_pipeline.py --report docs/benchmarks.md
     python scripts/benchmark_image_pipeline.py --backbone mobilenet_v2_tf --backbone-weights FILE --report PAGE
 
 Builds run through the installed `modelgpt` command in fresh processes, so imports count; of repeated runs the median
 stands. Speeds are of the model after loading (`predict`'s own clock), from JPEG files of 128 pixels, decoding included.
-The accuracies of fp32, fp16 and int8 are those of `modelgpt evaluate` on pictures that the build was not given, of
-sets that meta-training never sees; int8 is calibrated on the pictures that the build was given.
+The accuracies of fp32, fp16 and int8 are those of `modelgpt evaluate` on images that the build was not given, of
+sets that meta-training never sees; int8 is calibrated on the images that the build was given.
 """
 
 from __future__ import annotations
@@ -31,39 +31,39 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.tasks import hash_seed, split_rows
 
 REPEATS = 3
-PICTURES, MOST_TEST = 200, 400
+IMAGES, MOST_TEST = 200, 400
 SPEED_SET = "pacs"
 KINDS = ("fp32", "fp16", "int8")
 MOST_SECONDS, LEAST_SPEED = 15.0, 100.0
-"""Targets: of a build on two cores, and pictures a second of its model."""
+"""Targets: of a build on two cores, and images a second of its model."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """A set as a user would have it: pictures to learn from and to be judged by, and the requirement."""
+    """A set as a user would have it: images to learn from and to be judged by, and the requirement."""
 
     examples: Path
     test: Path
     requirement: Path
 
 
-def write_set(data: Path, name: str, folder: Path, pictures: int = PICTURES, most_test: int = MOST_TEST) -> Folders:
-    """Write some of a set's pictures, class by class alike, into folders; domains are mixed."""
+def write_set(data: Path, name: str, folder: Path, images: int = IMAGES, most_test: int = MOST_TEST) -> Folders:
+    """Write some of a set's images, class by class alike, into folders; domains are mixed."""
     card = yaml.safe_load((data / f"{name}.yaml").read_text(encoding="utf-8"))
     archive = data / f"{name}.zip"
     dataset = load_dataset(archive if archive.exists() else data / name, domain="image")
-    assert dataset.pictures is not None
+    assert dataset.images is not None
     classes = list(dataset.schema.classes)
     places, labels = (dataset.sample[column].to_numpy(dtype=str) for column in ("image", "label"))
     y = np.array([classes.index(label) for label in labels])
     found = Folders(folder / f"{name}-examples", folder / f"{name}-test", folder / f"{name}.txt")
     rng = np.random.default_rng(0)
-    parts = zip((found.examples, found.test), split_rows(y, hash_seed(name)), (pictures, most_test), strict=True)
+    parts = zip((found.examples, found.test), split_rows(y, hash_seed(name)), (images, most_test), strict=True)
     for target, rows, most in parts:
         for i in evenly(y, rng.permutation(rows), most):
             path = target / labels[i] / places[i].replace("/", "-")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(dataset.pictures.open(places[i]))
+            path.write_bytes(dataset.images.open(places[i]))
     words = {"domain": "image", "target": "label", "classes": classes}
     found.requirement.write_text(f"{card['description']}\n---\n{yaml.safe_dump(words)}", encoding="utf-8")
     return found
@@ -85,14 +85,14 @@ def build_line(args: argparse.Namespace) -> list[str]:
 
 
 def build_seconds(folders: Folders, folder: Path, line: Sequence[str], target: float | None) -> list[Measurement]:
-    """Wall-clock of builds from 200 pictures."""
+    """Wall-clock of builds from 200 images."""
     model = folder / "model.onnx"
     options = ("--req", folders.requirement, "--data", folders.examples, "--force", "-q", "-o", model)
     runs = [modelgpt("build", *options, *line) for _ in range(REPEATS)]
     seconds, cpu = (
         statistics.median(values) for values in zip(*((r.seconds, r.cpu_seconds) for r in runs), strict=True)
     )
-    return [Measurement(f"build, {PICTURES} pictures, to verified ONNX", seconds, "s", target, "under", cpu)]
+    return [Measurement(f"build, {IMAGES} images, to verified ONNX", seconds, "s", target, "under", cpu)]
 
 
 def quantised(folders: Folders, folder: Path, name: str, line: Sequence[str]) -> dict[str, Path]:
@@ -105,17 +105,17 @@ def quantised(folders: Folders, folder: Path, name: str, line: Sequence[str]) ->
     return models
 
 
-def speeds(models: dict[str, Path], pictures: Path, target: float | None) -> list[Measurement]:
-    """Pictures a second in each precision, two threads and one, and sizes."""
+def speeds(models: dict[str, Path], images: Path, target: float | None) -> list[Measurement]:
+    """Images a second in each precision, two threads and one, and sizes."""
     from modelgpt_cli.runtime.predict import predict
 
     found = []
     for kind, path in models.items():
         for threads in (2, 1):
-            runs = [predict(path, pictures, threads=threads) for _ in range(REPEATS)]
+            runs = [predict(path, images, threads=threads) for _ in range(REPEATS)]
             rate = statistics.median(run.rows / run.seconds for run in runs)
             wanted = target if (kind, threads) == ("fp32", 2) else None
-            found.append(Measurement(f"{kind}, {threads} threads", rate, "pictures/s", wanted, "at least"))
+            found.append(Measurement(f"{kind}, {threads} threads", rate, "images/s", wanted, "at least"))
         found.append(Measurement(f"{kind}, size", path.stat().st_size / 1e6, "MB", None, "under"))
     return found
 
@@ -136,9 +136,9 @@ def report(found: Sequence[Measurement], scores: dict[str, list[float]], card: s
     rows = [[name, *(f"{value:.1f}" for value in values)] for name, values in (scores | {"mean": means}).items()]
     packages = ("modelgpt-cli", "torch", "onnxruntime", "pillow")
     return (
-        f"## Pictures: the whole way, {card}\n\n{provenance(*packages)}\n\n"
+        f"## Images: the whole way, {card}\n\n{provenance(*packages)}\n\n"
         f"{table(['what', f'median of {REPEATS}', 'CPU s', 'target'], shown)}\n\n"
-        f"Accuracy × 100 of models from {PICTURES} pictures on at most {MOST_TEST} others:\n\n"
+        f"Accuracy × 100 of models from {IMAGES} images on at most {MOST_TEST} others:\n\n"
         f"{table(['set', *KINDS], rows)}\n"
     )
 

@@ -1,4 +1,4 @@
-"""The image benchmark's tables for docs/benchmarks.md: held-back domains, few pictures per class, initialisation.
+"""The image benchmark's tables for docs/benchmarks.md: held-back domains, few images per class, initialisation.
 
     python scripts/benchmark_image_summary.py --backbone mobilenet_v2_tf --report docs/benchmarks.md --per-task
 
@@ -18,7 +18,7 @@ from benchmark_cells import LABELS, in_order, load_part
 from benchmark_common import table
 from benchmark_image_data import ROOT
 
-from modelgpt_cli.domains.image.cards import DEFAULT_CARD
+from modelgpt_cli.domains.image.architectures import DEFAULT_CARD
 
 PARTS = ("domains", "few-shot", "init")
 REFERENCE = "finetune"
@@ -31,7 +31,7 @@ SHOWN_EPOCHS = (0, 1, 2, 3, 5, 10, 15, 20)
 def domain_tables(results: pd.DataFrame) -> str:
     """A table for each set: accuracy by domain, their means, and seconds."""
     results = results.assign(set=results["task"].str.partition("/")[0], domain=results["task"].str.partition("/")[2])
-    parts = ["Accuracy × 100 on each domain's test pictures; means over the domains; seconds of learning one domain."]
+    parts = ["Accuracy × 100 on each domain's test images; means over the domains; seconds of learning one domain."]
     for name, some in results.groupby("set"):
         parts += [f"**{name}**:", _domain_table(some)]
     return "\n\n".join(parts)

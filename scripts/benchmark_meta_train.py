@@ -22,11 +22,11 @@ from pathlib import Path
 import torch
 from benchmark_common import provenance, table, write_section
 
-from modelgpt_cli.devices import pick_device
+from modelgpt_cli.core.devices import pick_device
+from modelgpt_cli.domains.tabular.forward import uses_bf16
 from modelgpt_cli.domains.tabular.task_source import TaskSource
+from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig, read_config
 from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.config import MetaTrainConfig, read_config
-from modelgpt_cli.training.forward import uses_bf16
 from modelgpt_cli.training.meta_train import MetaTraining
 
 

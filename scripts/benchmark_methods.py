@@ -26,7 +26,7 @@ from benchmark_sklearn import (
 )
 from benchmark_tuned import TUNABLE, Tuned
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 
 
 class Method(Protocol):

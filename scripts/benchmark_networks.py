@@ -12,7 +12,7 @@ import torch
 from benchmark_sklearn import one_hot
 from torch import Tensor, nn
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 
 EPOCHS, BATCH, LR, WEIGHT_DECAY, WIDTH = 20, 64, 2e-2, 1e-4, 128
 LORA_R, LORA_ALPHA = 4, 8

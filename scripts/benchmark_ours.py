@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.schema import Column, TaskType
 
 
 class Generated:
@@ -60,7 +60,7 @@ class Generated:
 
     def package(self) -> int:
         """Export; bytes of the verified ``model.onnx``."""
-        from modelgpt_cli.artifact.export import write_onnx
+        from modelgpt_cli.artifacts.export import write_onnx
         from modelgpt_cli.runtime.session import Model
 
         with tempfile.TemporaryDirectory(prefix="modelgpt-benchmark-") as folder:

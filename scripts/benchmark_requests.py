@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmark_common import table
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.llm.asking import UselessAnswerError
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest, parse_request

@@ -36,16 +36,16 @@ from benchmark_tables import draw_rows, find_cards, read_table, side, split
 from requirement_words import DRAWN, VARIANTS, other_words
 
 from modelgpt_cli import build, describe, predict, tune
-from modelgpt_cli.artifact.model_file import load_model
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.tabular.codec import make_codec
+from modelgpt_cli.artifacts.model_file import load_model
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.fixed_tasks import read_seen_tables
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import make_codec
 from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model
-from modelgpt_cli.domains.tabular.seen_tasks import read_seen_tables
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 

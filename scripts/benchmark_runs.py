@@ -1,4 +1,4 @@
-"""How the benchmarks of texts and pictures run: cell by cell, each written down at once, and on where they stopped.
+"""How the benchmarks of texts and images run: cell by cell, each written down at once, and on where they stopped.
 
 A cell is a task, a number of examples per class, and a repeat. One that fails is written down with its error.
 """

@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 
 MAX_CATEGORIES = 250
 """Levels of a column that the boosted trees tell apart (HistGradientBoosting's limit is 255)."""

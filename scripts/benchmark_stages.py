@@ -87,7 +87,7 @@ def passes(seed: int) -> dict[str, Any]:
     """One pass and 8 members on 1,000 rows x 20 columns (16 numbers, 4 categories), 2 classes."""
     import pandas as pd
 
-    from modelgpt_cli.data.schema import Column
+    from modelgpt_cli.core.schema import Column
     from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 
     rng = np.random.default_rng(seed)
@@ -115,8 +115,8 @@ def sizes(seed: int) -> dict[str, int]:
 
     import pandas as pd
 
-    from modelgpt_cli.artifact.export import write_onnx
-    from modelgpt_cli.data.schema import Column
+    from modelgpt_cli.artifacts.export import write_onnx
+    from modelgpt_cli.core.schema import Column
     from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 
     rng = np.random.default_rng(seed)
@@ -132,13 +132,13 @@ def sizes(seed: int) -> dict[str, int]:
 
 def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     """Read a long table and add its rows to the sums of 8 members' heads, as a build does."""
-    from modelgpt_cli.assets import asset
+    from modelgpt_cli.core.assets import asset
     from modelgpt_cli.data.dataset import load_dataset
-    from modelgpt_cli.domains.tabular.codec import make_codec
     from modelgpt_cli.domains.tabular.fit import fit_table
+    from modelgpt_cli.domains.tabular.preprocessing import make_codec
     from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
+    from modelgpt_cli.model_generator.build import SAMPLE_ROWS
     from modelgpt_cli.parameter_generator.checkpoint import load_generator
-    from modelgpt_cli.pipeline import SAMPLE_ROWS
 
     generator, _ = load_generator(asset("weights", "tabular", "generator.safetensors"))
     started, used = time.perf_counter(), cpu_seconds()

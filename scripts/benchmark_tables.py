@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.domains.tabular.real_tasks import family_held_out
 
 Side = Literal["meta-train", "meta-validation", "neither"]

@@ -34,7 +34,7 @@ from benchmark_results import Cell, append, load, record_run, remove
 from benchmark_tables import Card, Table, draw_rows, find_cards, read_table, side, split
 from threadpoolctl import threadpool_limits
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 
 TIMED_ROWS = 1000
 TIMED_RUNS = 3

@@ -34,7 +34,7 @@ from benchmark_text_metrics import metric_of, score
 from benchmark_text_networks import MAX_TOKENS, Backbone, Embedder
 from threadpoolctl import threadpool_limits
 
-from modelgpt_cli.devices import multiplies_bf16
+from modelgpt_cli.core.devices import multiplies_bf16
 
 SIZES = (0, 1, 4, 8, 16, 64)
 REPEATS = {"glue": 1, "few-shot": 5}

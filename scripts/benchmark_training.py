@@ -1,4 +1,4 @@
-"""How the competitors of the text and picture benchmarks are trained: AdamW, warm-up, the best epoch by held-out rows.
+"""How the competitors of the text and image benchmarks are trained: AdamW, warm-up, the best epoch by held-out rows.
 
 What a row is, how it is put into batches and what the network says of it, the domain gives.
 Shapes: n rows, m of them, C outputs.

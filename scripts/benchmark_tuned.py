@@ -12,7 +12,7 @@ from benchmark_metrics import number_metrics, roc_auc
 from benchmark_sklearn import CatBoost, Fitted, XGBoost, boosting, forest, linear, xgboost
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
 
 FOLDS = 3
 Parameters = dict[str, Any]

@@ -21,7 +21,7 @@ import yaml
 from benchmark_common import provenance, table, write_section
 from benchmark_text_data import ROOT, default_data
 
-from modelgpt_cli.training.texts import train_texts
+from modelgpt_cli.domains.text.train import train_texts
 
 SMALL = {"batch": 4, "query": 16, "max_support": 24, "free_support": 24, "warmup": 20, "average": 0.97}
 KINDS = ("unseen_0", "unseen_4", "unseen_16", "glue_0", "glue_16")

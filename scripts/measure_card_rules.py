@@ -28,10 +28,10 @@ import yaml
 from benchmark_common import provenance, table, write_section
 from benchmark_tables import Table, draw_rows, find_cards, read_table, side, split
 
-from modelgpt_cli.artifact.onnx_file import to_onnx
-from modelgpt_cli.domains.scores import class_scores, regression_scores
+from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.onnx import to_onnx
 from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.runtime.session import Model
 

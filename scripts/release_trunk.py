@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from safetensors.torch import load_file
 
-from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
+from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD
 from modelgpt_cli.domains.image.trunks import load_trunk, make_trunk, trunk_hash
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,6 +1,6 @@
-"""Write handwritten digits (scikit-learn's, enlarged) as PNG files, a folder per class: what the picture demo is shown.
+"""Write handwritten digits (scikit-learn's, enlarged) as PNG files, a folder per class: what the image demo is shown.
 
-python scripts/sample_pictures.py out/demo_pictures --examples 15 --held-out 15
+python scripts/sample_images.py out/demo_images --examples 15 --held-out 15
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SIDE = 96
 
 
 def main() -> None:
-    """Write OUT/examples and OUT/held_out, so many pictures of each digit."""
+    """Write OUT/examples and OUT/held_out, so many images of each digit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--examples", type=int, default=15, help="of each digit")

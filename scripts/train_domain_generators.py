@@ -7,7 +7,7 @@
 Each starts from one generator (``--base``, the directory of its run) that has seen no set with domains at all, and
 learns all sets but the domain that is held back. The settings are those of ``weights/image/training.yaml`` with what
 is below. The last step's weights are kept, so that the held-back domain chooses nothing; how well they do on it is
-written into the run's log at the end. With ``--lora-steps`` each goes on with factors and heads, on pictures that are
+written into the run's log at the end. With ``--lora-steps`` each goes on with factors and heads, on images that are
 changed anew each time; the generators of heads alone are then in ``{set}-{domain}-heads``.
 """
 
@@ -23,9 +23,9 @@ import yaml
 from benchmark_image_data import DOMAIN_SETS, ROOT, Sets, default_data, domain_of
 from benchmark_image_networks import Weights
 
-from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
+from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.tasks import set_of
-from modelgpt_cli.training.images import train_images
+from modelgpt_cli.domains.image.train import train_images
 
 WEIGHT = 6.0
 """The set's other domains are drawn so many times as often as other sets of their size."""

@@ -1,10 +1,10 @@
-"""Train the image domain's small network from scratch: our own pictures' classes, and a teacher's view of them.
+"""Train the image domain's small network from scratch: our own images' classes, and a teacher's view of them.
 
     python scripts/train_image_trunk.py --teacher mobilenet_v2_in1k_bnfolded.safetensors --minutes 150 --out runs/trunk
     python scripts/train_image_trunk.py --teacher ... --minutes 300 --out runs/trunk --resume
 
 Each batch is cropped, coloured and mixed anew; teacher and student see the very same pixels, so what the teacher says
-of a picture is right for it however it was changed (Beyer et al. 2022, "a good teacher is patient and consistent"). The
+of an image is right for it however it was changed (Beyer et al. 2022, "a good teacher is patient and consistent"). The
 student learns the teacher's pooled features (standardised), its ImageNet classes, and the classes of the sets. Sets
 that are held out (by hash of the name, as meta-training holds them out) are not looked at but for the linear probes
 that are logged: 60 % of a set to learn from, the rest to judge.
@@ -33,16 +33,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms import v2
 
-from modelgpt_cli.data.pictures import decode_picture
-from modelgpt_cli.devices import multiplies_bf16
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD
 from modelgpt_cli.domains.image.backbone import read_weights
-from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
+from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.small import FEATURES, SmallNet
 from modelgpt_cli.domains.image.tasks import held_out
+from modelgpt_cli.domains.image.teacher import Teacher
 from modelgpt_cli.domains.image.trunks import load_trunk
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_run
-from modelgpt_cli.training.image_teacher import Teacher
 
 log = logging.getLogger("trunk")
 TEACHER = CARDS["mobilenet_v2_tf"]
@@ -59,25 +59,25 @@ SAVE_EVERY, PROBE_EVERY = 300.0, 1200.0
 
 
 @dataclass
-class PictureSet:
-    """A set of pictures: uint8 (H, W, 3) each, and their class indices (n,)."""
+class ImageSet:
+    """A set of images: uint8 (H, W, 3) each, and their class indices (n,)."""
 
     name: str
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     labels: np.ndarray
     classes: int
 
 
-def read_set(path: Path) -> PictureSet:
-    """All pictures of a zip; the class is the name of the folder that a picture lies in."""
-    pictures, names = [], []
+def read_set(path: Path) -> ImageSet:
+    """All images of a zip; the class is the name of the folder that an image lies in."""
+    images, names = [], []
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if not name.endswith("/"):
-                pictures.append(decode_picture(archive.read(name)))
+                images.append(decode_image(archive.read(name)))
                 names.append(name.split("/")[-2])
     classes, labels = np.unique(names, return_inverse=True)
-    return PictureSet(path.stem, pictures, labels.astype(np.int64), len(classes))
+    return ImageSet(path.stem, images, labels.astype(np.int64), len(classes))
 
 
 class Student(nn.Module):
@@ -97,10 +97,10 @@ class Student(nn.Module):
 
 
 class Batches:
-    """Random batches of changed pictures; batch t is a function of (seed, t) alone."""
+    """Random batches of changed images; batch t is a function of (seed, t) alone."""
 
-    def __init__(self, sets: list[PictureSet], seed: int) -> None:
-        self.pictures = [torch.from_numpy(p).permute(2, 0, 1) for s in sets for p in s.pictures]
+    def __init__(self, sets: list[ImageSet], seed: int) -> None:
+        self.images = [torch.from_numpy(p).permute(2, 0, 1) for s in sets for p in s.images]
         starts = np.cumsum([0, *(s.classes for s in sets)])
         self.labels = np.concatenate([s.labels + start for s, start in zip(sets, starts, strict=False)])
         self.ranges = np.concatenate(
@@ -119,14 +119,14 @@ class Batches:
         )
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures uint8 (N, 3, S, S), their soft labels (N, C), and which classes each could have (N, C)."""
+        """Images uint8 (N, 3, S, S), their soft labels (N, C), and which classes each could have (N, C)."""
         torch.manual_seed(self.seed * 1_000_003 + step)
         rng = np.random.default_rng([self.seed, step])
-        index = rng.integers(len(self.pictures), size=BATCH)
-        values = torch.stack([self.change(self.pictures[i]) for i in index])
+        index = rng.integers(len(self.images), size=BATCH)
+        values = torch.stack([self.change(self.images[i]) for i in index])
         soft = F.one_hot(torch.from_numpy(self.labels[index]), self.classes).float()
         number = torch.arange(self.classes)
         low, high = torch.from_numpy(self.ranges[index]).T[:, :, None]
@@ -137,7 +137,7 @@ class Batches:
 
 
 def _mixed(values: Tensor, soft: Tensor, possible: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Each picture with the one before it: blended, or with a rectangle of it."""
+    """Each image with the one before it: blended, or with a rectangle of it."""
     share, size = float(rng.beta(1.0, 1.0)), values.shape[-1]
     others = values.roll(1, 0)
     if rng.random() < 0.5:
@@ -175,11 +175,11 @@ def loss_of(
 
 
 @torch.no_grad()
-def probe(trunk: nn.Module, sets: list[PictureSet]) -> dict[str, float]:
+def probe(trunk: nn.Module, sets: list[ImageSet]) -> dict[str, float]:
     """Accuracy of logistic regression on frozen features (C .05, standardised), 60 % of each set to learn from."""
     found = {}
     for s in sets:
-        values = pixels(s.pictures, VIEW)
+        values = pixels(s.images, VIEW)
         phi = torch.cat([trunk(normalise(part, VIEW)) for part in values.split(64)]).numpy()
         a, b, ya, yb = train_test_split(phi, s.labels, test_size=0.4, random_state=0, stratify=s.labels)
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=300)).fit(a, ya)
@@ -190,7 +190,7 @@ def probe(trunk: nn.Module, sets: list[PictureSet]) -> dict[str, float]:
 class Run:
     """The student, its average, its optimiser, and where the run stands."""
 
-    def __init__(self, args: argparse.Namespace, train: list[PictureSet], judged: list[PictureSet]) -> None:
+    def __init__(self, args: argparse.Namespace, train: list[ImageSet], judged: list[ImageSet]) -> None:
         self.args, self.judged = args, judged
         self.batches = Batches(train, args.seed)
         self.teacher = Teacher(TEACHER, args.teacher)

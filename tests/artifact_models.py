@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.tabular.codec import make_codec
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import CONSTANTS, TabularModel
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.domains.tabular.preprocessing import make_codec
 
 
 def random_table(n_rows: int = 200, seed: int = 0) -> tuple[list[Column], pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""Image models with random parameters, and small pictures to try them on, for tests that need no weights and no hub."""
+"""Image models with random parameters, and small images to try them on, for tests that need no weights and no hub."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from modelgpt_cli.domains.image.cards import CARDS, ImageCard
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.domains.image.architectures import CARDS, ImageCard
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 
 LABELS = ("circle", "square", "stripes")
 
 
 def random_trunk(network: str, seed: int = 0, size: int = 64) -> torch.nn.Module:
-    """A network with random weights whose BatchNorms have seen pictures, so that these look different to it."""
+    """A network with random weights whose BatchNorms have seen images, so that these look different to it."""
     torch.manual_seed(seed)
     trunk = make_trunk(network)
     for _, norm in norms(trunk):
@@ -29,7 +29,7 @@ def random_trunk(network: str, seed: int = 0, size: int = 64) -> torch.nn.Module
         norm.bias.data.normal_(0, 0.2)
     view = View(size, size, (0.5,) * 3, (0.25,) * 3)
     with torch.no_grad():
-        trunk.train()(normalise(pixels([picture(size, size, i) for i in range(12)], view), view))
+        trunk.train()(normalise(pixels([image(size, size, i) for i in range(12)], view), view))
     return trunk.eval()
 
 
@@ -49,9 +49,9 @@ def image_model(
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         view = View.of(found.encoder_config())
-        features = trunk(normalise(pixels([picture(found.size, found.size, i) for i in range(8)], view), view))
+        features = trunk(normalise(pixels([image(found.size, found.size, i) for i in range(8)], view), view))
     weight = torch.randn(found.features, len(labels), generator=generator)
-    weight *= 2 / features.std(0).norm()  # logits that tell pictures apart
+    weight *= 2 / features.std(0).norm()  # logits that tell images apart
     state[HEAD_WEIGHT], state[HEAD_BIAS] = weight, -features.mean(0) @ weight
     blueprint = Blueprint(
         task="classification",
@@ -65,7 +65,7 @@ def image_model(
     return ImageModel(blueprint, state)
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Soft shapes with some noise, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
@@ -73,12 +73,12 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(soft + rng.integers(-12, 13, soft.shape), 0, 255).astype(np.uint8)
 
 
-def picture_folder(folder: Path, labels: Sequence[str] = LABELS, per_class: int = 3) -> Path:
-    """A folder per class with pictures of several sizes and formats."""
+def image_folder(folder: Path, labels: Sequence[str] = LABELS, per_class: int = 3) -> Path:
+    """A folder per class with images of several sizes and formats."""
     for k, label in enumerate(labels):
         (folder / label).mkdir(parents=True)
         for i in range(per_class):
             suffix = ("jpg", "png", "webp", "bmp")[i % 4]
-            array = picture(40 + 10 * i, 60 + 7 * k, seed=10 * k + i)
+            array = image(40 + 10 * i, 60 + 7 * k, seed=10 * k + i)
             Image.fromarray(array).save(folder / label / f"{i}.{suffix}")
     return folder

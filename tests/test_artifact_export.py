@@ -12,15 +12,15 @@ from artifact_models import random_model, random_table
 from onnx import helper, numpy_helper
 from tiny_models import tiny_model
 
-from modelgpt_cli.artifact import export as export_module
-from modelgpt_cli.artifact.card import model_card
-from modelgpt_cli.artifact.export import TOLERANCES, export, write_onnx
-from modelgpt_cli.artifact.model_file import load_model, save_model
-from modelgpt_cli.artifact.onnx_file import to_onnx
-from modelgpt_cli.artifact.onnx_state import read_onnx_state
-from modelgpt_cli.artifact.verify import verify
+from modelgpt_cli.artifacts import export as export_module
+from modelgpt_cli.artifacts.export import TOLERANCES, export, write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts.onnx_state import read_onnx_state
+from modelgpt_cli.artifacts.verify import verify
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.tabular.onnx import to_onnx
 from modelgpt_cli.runtime.session import Model
 
 

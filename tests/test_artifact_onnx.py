@@ -17,15 +17,15 @@ import pytest
 import torch
 from artifact_models import random_model, random_table
 
-from modelgpt_cli.artifact.card import input_names, model_card
-from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.onnx_file import to_onnx
-from modelgpt_cli.artifact.onnx_state import read_onnx_state
-from modelgpt_cli.artifact.verify import verify
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.model_card import input_names, model_card
+from modelgpt_cli.artifacts.onnx_state import read_onnx_state
+from modelgpt_cli.artifacts.verify import verify
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Blueprint
+from modelgpt_cli.domains.tabular.onnx import to_onnx
 from modelgpt_cli.runtime.session import Model
 
 LABELS = ("low", "mid", "high")

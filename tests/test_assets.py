@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from modelgpt_cli import assets
-from modelgpt_cli.assets import asset
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core import assets
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 
 OUTPUTS = """

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from modelgpt_cli.domains.baselines import LINEAR, MAJORITY, baseline_scores
-from modelgpt_cli.domains.head import HeadFit
-from modelgpt_cli.domains.scores import class_scores
+from modelgpt_cli.domains.shared.baselines import LINEAR, MAJORITY, baseline_scores
+from modelgpt_cli.domains.shared.head import HeadFit
+from modelgpt_cli.domains.shared.scores import class_scores
 from modelgpt_cli.domains.text.fit import word_model
 from modelgpt_cli.runtime.metrics import classification_metrics
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from modelgpt_cli import build, build_batch, predict
 from modelgpt_cli.batch.requests import file_states, read_requests
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 WORDS = "Tell whether a customer buys.\n---\ntarget: buys\n"
 QUICK = {"members": 1, "seed": 3}
@@ -34,7 +34,7 @@ GOOD = [
     {"id": "file", "req": "req.txt", "description": "Of our second store."},
     {"id": "text", "requirement": "Sort mails.\n---\nclasses: [complaint, praise]\n"},
     {"id": "text-2", "requirement": "What is it about?\n---\nclasses: [sport, politics]\n"},
-    {"id": "pictures", "data": "pictures"},
+    {"id": "images", "data": "images"},
 ]
 BAD = [
     {"id": "limit", "requirement": "Tell who buys, in less than 5 kB.", "data": "a.csv", "target": "buys"},
@@ -50,10 +50,10 @@ def write_inputs(folder: Path) -> Path:
     (folder / "req.txt").write_text(WORDS + "data: b.csv\n")
     rng = np.random.default_rng(0)
     for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
-        (folder / "pictures" / name).mkdir(parents=True)
+        (folder / "images" / name).mkdir(parents=True)
         for i in range(6):
             pixels = np.clip(np.array(colour) + rng.integers(-30, 30, (32, 32, 3)), 0, 255)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / "pictures" / name / f"{i}.png")
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / name / f"{i}.png")
     write_requests(folder / "good.jsonl", *GOOD)
     return write_requests(folder / "requests.jsonl", *GOOD, *BAD)
 
@@ -492,14 +492,14 @@ def test_the_key_tells_what_a_model_is_made_of(tmp_path: Path) -> None:
     write_table(tmp_path / "b.csv", rows=81)
     assert changed(before) == {"words", "words-name-data", "file"}
     before = keys()
-    (tmp_path / "pictures" / "red" / "0.png").rename(tmp_path / "pictures" / "blue" / "9.png")
-    assert changed(before) == {"pictures"}
+    (tmp_path / "images" / "red" / "0.png").rename(tmp_path / "images" / "blue" / "9.png")
+    assert changed(before) == {"images"}
     (tmp_path / "nothing.csv").write_text("a,b\n")
-    assert changed(before) == {"pictures", "no-file"}
+    assert changed(before) == {"images", "no-file"}
 
 
 def test_one_lookup_of_a_folder_serves_all_requests(tmp_path: Path) -> None:
-    """As thousands of requests may be about the same pictures."""
+    """As thousands of requests may be about the same images."""
     seen = file_states()
     first = seen(tmp_path)
     (tmp_path / "new.png").write_text("")

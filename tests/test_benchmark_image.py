@@ -1,4 +1,4 @@
-"""The image benchmark keeps its word: which pictures are for judging, who sees what, what seconds count, once per cell.
+"""The image benchmark keeps its word: which images are for judging, who sees what, what seconds count, once per cell.
 
 The small network with random weights, at 32 pixels, stands for the backbone."""
 
@@ -16,14 +16,14 @@ import torch
 import yaml
 from image_models import image_model, random_trunk
 from safetensors.torch import save_file
-from tiny_pictures import blot, encoded, folder_of, zip_of
+from tiny_images import blot, encoded, folder_of, zip_of
 
-from modelgpt_cli.domains.image import cards
+from modelgpt_cli.domains.image import architectures as cards
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.target import make_image_generator
 from modelgpt_cli.domains.image.tasks import hash_seed, split_rows
 from modelgpt_cli.domains.image.trunks import norms, trunk_state
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
 
@@ -116,14 +116,14 @@ def test_office31_is_read_as_published(tmp_path: Path, weights: Weights, level: 
     assert list(found) == ["office31/amazon", "office31/dslr", "office31/webcam"]
     webcam = found["office31/webcam"]
     assert webcam.classes == ("back_pack", "bike", "mug")
-    assert "low-resolution webcam pictures" in webcam.sentences[0].lower()
+    assert "low-resolution webcam images" in webcam.sentences[0].lower()
     assert (len(webcam.parts["train"].y), len(webcam.parts["test"].y)) == (9, 6)
     assert webcam.parts["test"].rows.values.shape == (6, 3, 32, 32)
     with pytest.raises(SystemExit, match="is not Office-31"):
         read_office31(folder_of(tmp_path / "other", n=2, domains=DOMAINS), weights.view)
 
 
-def test_pictures_for_judging_are_those_that_meta_training_leaves_aside(data: Path, weights: Weights) -> None:
+def test_images_for_judging_are_those_that_meta_training_leaves_aside(data: Path, weights: Weights) -> None:
     sets = Sets(data, weights.view)
     assert sets.tasks("few-shot") == ["pacs/photo", "pacs/sketch", "steel_defects"]
     assert sets.tasks("domains") == ["pacs/photo", "pacs/sketch"]
@@ -189,7 +189,7 @@ def test_a_source_only_probe_sees_nothing_of_the_domain(data: Path, weights: Wei
     assert (said.argmax(1) == problem.task.parts["test"].y).mean() > 0.8
 
 
-def test_seconds_are_charged_by_the_picture(data: Path, weights: Weights) -> None:
+def test_seconds_are_charged_by_the_image(data: Path, weights: Weights) -> None:
     task, memory = Sets(data, weights.view).task("steel_defects"), Memory()
     trunk, rows = weights.trunk(), task.parts["train"].rows
 
@@ -278,7 +278,7 @@ def test_the_summary_counts_epochs_from_before_the_first(tmp_path: Path) -> None
         append(tmp_path / f"init-{method}.jsonl", Cell("steel_defects", method, None, 0, facts))
     text = benchmark_image_summary.section(tmp_path, "init", per_task=False)
     assert "| pretrained weights | 2.0 | 2.0 | 80.0 | 80.0 | 1 |" in text
-    assert "| weights built from the pictures | 2.0 | 1.0 | 90.0 | 90.0 | 1 |" in text
+    assert "| weights built from the images | 2.0 | 1.0 | 90.0 | 90.0 | 1 |" in text
 
 
 def test_the_ablation_shows_every_change(data: Path, weights: Weights, generator: Path, tmp_path: Path) -> None:
@@ -301,8 +301,8 @@ def test_the_ablation_shows_every_change(data: Path, weights: Weights, generator
         ablate_image.main([*line, "--report", str(page)])
 
 
-def test_the_pipeline_keeps_its_test_pictures_apart(data: Path, tmp_path: Path) -> None:
-    found = write_set(data, "pacs", tmp_path, pictures=11, most_test=6)
+def test_the_pipeline_keeps_its_test_images_apart(data: Path, tmp_path: Path) -> None:
+    found = write_set(data, "pacs", tmp_path, images=11, most_test=6)
     places = [sorted(p.relative_to(f).as_posix() for p in f.rglob("*.jpg")) for f in (found.examples, found.test)]
     assert [len(some) for some in places] == [11, 6]
     assert not set(places[0]) & set(places[1])

@@ -1,4 +1,4 @@
-"""The benchmark's tables and pictures: means over common tables, ranks with ties, and Demšar's critical differences."""
+"""The benchmark's tables and images: means over common tables, ranks with ties, and Demšar's critical differences."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_groups_are_the_largest_runs_that_do_not_differ() -> None:
     assert groups(np.array([1.0, 3.0, 5.0]), 1.0) == []
 
 
-def test_pictures_are_drawn_and_small(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_are_drawn_and_small(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark_figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"]) == 0
     captured = capsys.readouterr()
     assert "c is left out: forest failed" in captured.err

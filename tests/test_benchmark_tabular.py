@@ -23,7 +23,7 @@ from benchmark_results import load  # noqa: E402
 from benchmark_tables import Card, Table, draw_rows, read_table, side, split  # noqa: E402
 from benchmark_tuned import TUNABLE, Tuned  # noqa: E402
 
-from modelgpt_cli.data.schema import TaskType  # noqa: E402
+from modelgpt_cli.core.schema import TaskType  # noqa: E402
 
 QUICK = ["majority", "logistic"]
 

@@ -16,7 +16,7 @@ import pytest
 from conftest import Cli
 
 from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tune
-from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 
 SENTENCE = "Classify the species of an iris from the lengths and widths of its sepals and petals."
 

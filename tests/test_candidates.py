@@ -15,16 +15,16 @@ from artifact_models import random_model, random_table
 from conftest import Cli
 
 from modelgpt_cli import build, inspect
-from modelgpt_cli.artifact.candidates import Body, Search
-from modelgpt_cli.artifact.limits import find_missed
-from modelgpt_cli.artifact.quantised import held_back
-from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.errors import UsageError, VerificationError
+from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.errors import UsageError, VerificationError
+from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.model_generator.candidates import Body, Search
 from modelgpt_cli.model_generator.cards import ModelCard, find_cards, table_card
 from modelgpt_cli.model_generator.choice import plan_candidates
-from modelgpt_cli.requirement_generator.deploy import Deploy
-from modelgpt_cli.requirement_generator.limits import Limits
-from modelgpt_cli.requirement_generator.quality import Quality
+from modelgpt_cli.model_generator.measured_limits import find_missed
+from modelgpt_cli.model_generator.quantised import held_back
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 SENTENCE = "Classify the species of an iris from the lengths and widths of its sepals and petals."
@@ -164,7 +164,7 @@ def test_only_what_is_at_hand_is_tried_by_itself() -> None:
         assert found.cards[0].name == first
         assert {card.name for card in found.cards} <= at_hand
     words = plan_candidates(wanted, "image", BuildOptions(), None, data=False, onnx=True)
-    assert "int8" not in words.storages  # ranges are measured on pictures
+    assert "int8" not in words.storages  # ranges are measured on images
     chosen = plan_candidates(wanted, "image", BuildOptions(backbone="resnet50"), None, data=True, onnx=True)
     assert [card.name for card in chosen.cards] == ["resnet50"]
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from tiny_models import tiny_model
 
-from modelgpt_cli import api, errors
+from modelgpt_cli import api
 from modelgpt_cli.cli import main
+from modelgpt_cli.core import errors
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Concepts: what a teacher can name becomes heads that a picture generator has at hand by name."""
+"""Concepts: what a teacher can name becomes heads that an image generator has at hand by name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import load_backbone
-from modelgpt_cli.domains.image.cards import find_card
 from modelgpt_cli.domains.image.embed import embed
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import Images
+from modelgpt_cli.domains.image.teacher import ConceptList, Teacher, concept_heads
 from modelgpt_cli.domains.image.trunks import make_trunk, trunk_state
-from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words, input_groups
 from modelgpt_cli.parameter_generator.concepts import Concepts
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
-from modelgpt_cli.training.image_teacher import ConceptList, Teacher, concept_heads
 
 E, P, D = 12, 10, 16
 SPEC = [ParameterSpec("layer.lora_A", (2, 6)), ParameterSpec("layer.lora_B", (4, 2), gain=0.0)]
@@ -112,12 +112,12 @@ def test_heads_say_what_the_teacher_says(teacher_file: Path) -> None:
     values = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 128, 128), dtype=np.uint8))
     backbone = load_backbone(card, teacher_file)  # the same features: what the teacher says can be said exactly
 
-    def inputs(rows: Pictures) -> torch.Tensor:
+    def inputs(rows: Images) -> torch.Tensor:
         with torch.no_grad():
             return embed(backbone, None, rows)
 
-    heads = concept_heads(teacher, [Pictures(values[:30]), Pictures(values[30:])], inputs, ConceptList.of({}))
-    said = inputs(Pictures(values)) @ heads.T
+    heads = concept_heads(teacher, [Images(values[:30]), Images(values[30:])], inputs, ConceptList.of({}))
+    said = inputs(Images(values)) @ heads.T
     meant = teacher(values, bf16=False)[1]
     agreement = torch.corrcoef(
         torch.stack([(said - said.mean(1, keepdim=True)).flatten(), (meant - meant.mean(1, keepdim=True)).flatten()])

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from modelgpt_cli.assets import asset
+from modelgpt_cli.core.assets import asset
 from modelgpt_cli.domains.tabular import members as members_module
 from modelgpt_cli.domains.tabular.crossfit import FOLDS, calibrate, cross_fit, fold_of
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, HeadChoice, HeadMix, TableArrays, fit_table

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.profile import profile
-from modelgpt_cli.data.schema import MAX_LEVELS, Column
 from modelgpt_cli.data.typing import read_types, typed
-from modelgpt_cli.errors import ModelGPTError, UsageError
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tabular" / "paper10"
 

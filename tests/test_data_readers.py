@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.readers import open_table
-from modelgpt_cli.errors import ModelGPTError, UsageError
 
 CSV = "age,colour,target\n31,red,yes\n,blue,no\n45,green,yes\n"
 

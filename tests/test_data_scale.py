@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from modelgpt_cli import build, pipeline
-from modelgpt_cli.background import ahead, begin
+from modelgpt_cli import build
+from modelgpt_cli.core.background import ahead, begin
 from modelgpt_cli.data import scan
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.data.sampling import CLASS_FLOOR, RowSampler
 from modelgpt_cli.domains.tabular import rows
 from modelgpt_cli.domains.tabular.head import HeadSums
+from modelgpt_cli.model_generator import build as pipeline
 from modelgpt_cli.parameter_generator import default_encoder, text_encoder
 
 N = 3000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.readers import open_table
-from modelgpt_cli.errors import ModelGPTError
 
 
 def text(i: int) -> str:

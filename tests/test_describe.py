@@ -12,9 +12,9 @@ import yaml
 from conftest import Cli
 from fake_llm import FakeLLM, fault, sentence
 
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.requirement_generator.answer import check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline

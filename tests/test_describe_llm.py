@@ -9,9 +9,9 @@ import socket
 import pytest
 from fake_llm import FakeLLM, Reply, answer, fault, sentence
 
+from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.errors import UnreachableError, UsageError
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.requirement_generator.describe import write_sentence
 

@@ -11,10 +11,10 @@ import pytest
 from conftest import Cli
 from fake_llm import FakeLLM, sentence
 
+from modelgpt_cli.core.errors import UnreachableError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.profile import Profile, profile
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.errors import UnreachableError
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from conftest import Cli, clean_environment
 
-from modelgpt_cli.catalogue.cards import read_catalogue
-from modelgpt_cli.catalogue.find import find
-from modelgpt_cli.catalogue.search import embed_cached
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.sources.catalogue.cards import read_catalogue
+from modelgpt_cli.sources.catalogue.find import find
+from modelgpt_cli.sources.catalogue.search import embed_cached
 
 IRIS = """name: iris
 title: Iris

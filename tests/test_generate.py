@@ -17,13 +17,13 @@ import pytest
 from conftest import ROOT, Cli, clean_environment
 from fake_llm import FakeLLM, Reply, Request, answer, fault
 
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.data_generator.form import form_of
-from modelgpt_cli.data_generator.generate import Generated, generate
-from modelgpt_cli.data_generator.novelty import Novelty
-from modelgpt_cli.data_generator.plan import load_generate_prompt
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.requirement_generator.requirement import parse_requirement
+from modelgpt_cli.sources.generator.form import form_of
+from modelgpt_cli.sources.generator.generate import Generated, generate
+from modelgpt_cli.sources.generator.novelty import Novelty
+from modelgpt_cli.sources.generator.plan import load_generate_prompt
 
 TABLE = """Classify each iris flower by species from its petals.
 ---
@@ -439,7 +439,7 @@ def test_the_command_tells_what_it_did_as_json(cli: Cli, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "output", "n", "words"),
     [
-        ("A photo.\n---\ndomain: image\nclasses: [a, b]\n", "o.csv", 9, "Pictures can't be generated"),
+        ("A photo.\n---\ndomain: image\nclasses: [a, b]\n", "o.csv", 9, "Images can't be generated"),
         ("Judge it.", "o.csv", 9, "names no classes"),
         ("Judge it.\n---\ndomain: tabular\nclasses: [a, b]\n", "o.csv", 9, "names no columns"),
         (TABLE, "o.csv", 1, "1 rows are too few"),

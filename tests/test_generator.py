@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN, fit_encoder
 from modelgpt_cli.domains.tabular.features import Z_CLIP, channels
+from modelgpt_cli.domains.tabular.loss import query_losses
 from modelgpt_cli.domains.tabular.members import draw_support
-from modelgpt_cli.domains.tabular.prior import draw_task
+from modelgpt_cli.domains.tabular.synthetic.draw import draw_task
 from modelgpt_cli.domains.tabular.target import loo_residuals
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes, collate, encode_task
-from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator import text_encoder
 from modelgpt_cli.parameter_generator.checkpoint import (
     load_generator,
@@ -25,7 +26,6 @@ from modelgpt_cli.parameter_generator.checkpoint import (
 )
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
-from modelgpt_cli.training.loss import query_losses
 
 TINY = GeneratorConfig(width=32, blocks=2, feedback=1)
 SUPPORT, QUERY = 40, 24

@@ -1,4 +1,4 @@
-"""Image models as files: the graph gives the original's answers from raw pictures, is read back exactly, is checked."""
+"""Image models as files: the graph gives the original's answers from raw images, is read back exactly, is checked."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from image_models import LABELS, image_model, picture, picture_folder
+from image_models import LABELS, image, image_folder, image_model
 
-from modelgpt_cli.artifact import verify_image
-from modelgpt_cli.artifact.card import model_card
-from modelgpt_cli.artifact.export import export, write_onnx
-from modelgpt_cli.artifact.measure import measure_latency
-from modelgpt_cli.artifact.model_file import load_model, save_model
-from modelgpt_cli.artifact.onnx_image import image_to_onnx
-from modelgpt_cli.domains.image.cards import CARDS
+from modelgpt_cli.artifacts.export import export, write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.image import verify as verify_image
+from modelgpt_cli.domains.image.architectures import CARDS
 from modelgpt_cli.domains.image.model import ImageModel
-from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.image.onnx import image_to_onnx
+from modelgpt_cli.model_generator.measure import measure_latency
 from modelgpt_cli.runtime.session import IMAGE, Model
 
-PICTURES = [
-    picture(64, 64),
-    picture(160, 200, 1),
-    picture(77, 133, 2),
-    picture(3, 300, 3),
-    picture(1, 1),
-    picture(300, 90),
+IMAGES = [
+    image(64, 64),
+    image(160, 200, 1),
+    image(77, 133, 2),
+    image(3, 300, 3),
+    image(1, 1),
+    image(300, 90),
 ]
 
 
@@ -37,15 +37,15 @@ def model() -> ImageModel:
 
 
 def answers(path: Path) -> np.ndarray:
-    return Model(path, threads=1).run({IMAGE: PICTURES})["probabilities"]
+    return Model(path, threads=1).run({IMAGE: IMAGES})["probabilities"]
 
 
 @pytest.mark.parametrize("card", CARDS)
 def test_every_network_gives_the_originals_answers(card: str, tmp_path: Path) -> None:
     original = image_model(card, size=64, resize=72)
-    report = write_onnx(original, tmp_path / "m.onnx", rows=PICTURES[:2])
+    report = write_onnx(original, tmp_path / "m.onnx", rows=IMAGES[:2])
     assert report.max_difference < 1e-4
-    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), original.predict(PICTURES), atol=1e-4)
+    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), original.predict(IMAGES), atol=1e-4)
 
 
 @pytest.mark.parametrize("opset", [13, 17, 20])
@@ -57,14 +57,14 @@ def test_operator_sets(model: ImageModel, tmp_path: Path, opset: int, quantize: 
     assert proto.ir_version <= 10
     assert [(i.name, i.type.tensor_type.elem_type) for i in proto.graph.input] == [("image", onnx.TensorProto.UINT8)]
     limit = 1e-4 if quantize == "none" else 0.02
-    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), model.predict(PICTURES), atol=limit)
+    np.testing.assert_allclose(answers(tmp_path / "m.onnx"), model.predict(IMAGES), atol=limit)
 
 
-def test_eight_bits_are_measured_on_pictures(tmp_path: Path) -> None:
+def test_eight_bits_are_measured_on_images(tmp_path: Path) -> None:
     model = image_model("resnet18_layer3")
-    with pytest.raises(UsageError, match="int8 needs pictures"):
+    with pytest.raises(UsageError, match="int8 needs images"):
         write_onnx(model, tmp_path / "m.onnx", quantize="int8")
-    calibration = [picture(70, 80, seed) for seed in range(12)]
+    calibration = [image(70, 80, seed) for seed in range(12)]
     exact = write_onnx(model, tmp_path / "exact.onnx").size_bytes
     report = write_onnx(model, tmp_path / "m.onnx", quantize="int8", rows=calibration)
     assert report.size_bytes < 0.35 * exact
@@ -91,7 +91,7 @@ def test_the_way_back_is_exact(model: ImageModel, tmp_path: Path) -> None:
 
 
 def test_export_tells_what_quantisation_costs(model: ImageModel, tmp_path: Path) -> None:
-    folder = picture_folder(tmp_path / "pictures")
+    folder = image_folder(tmp_path / "images")
     save_model(model, tmp_path / "m.safetensors", card=model_card(model.blueprint))
     report = export(tmp_path / "m.safetensors", output=tmp_path / "m.onnx", quantize="int8", data=folder)
     assert set(report.before) == set(report.after) >= {"accuracy"}
@@ -126,12 +126,12 @@ def test_damaged_files(model: ImageModel, tmp_path: Path) -> None:
 def test_latency_is_measured(model: ImageModel, tmp_path: Path) -> None:
     write_onnx(model, tmp_path / "m.onnx")
     assert measure_latency(tmp_path / "m.onnx", 2, 1)[0] > 0
-    assert measure_latency(tmp_path / "m.onnx", 2, 1, PICTURES[:1])[0] > 0
+    assert measure_latency(tmp_path / "m.onnx", 2, 1, IMAGES[:1])[0] > 0
 
 
 def test_labels_that_are_numbers(tmp_path: Path) -> None:
     write_onnx(image_model(labels=("0", "1", "2")), tmp_path / "m.onnx")
-    outputs = Model(tmp_path / "m.onnx").run({IMAGE: PICTURES})
+    outputs = Model(tmp_path / "m.onnx").run({IMAGE: IMAGES})
     assert outputs["label"].dtype == np.int64
     assert outputs["label"].tolist() == outputs["probabilities"].argmax(1).tolist()
     assert len(LABELS) == 3

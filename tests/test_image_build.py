@@ -1,4 +1,4 @@
-"""From a folder of pictures to a model that tells them apart: builds with random trunks, and meta-training on them."""
+"""From a folder of images to a model that tells them apart: builds with random trunks, and meta-training on them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import yaml
 from bad_input import Bench
 from image_models import random_trunk
 from safetensors.torch import save_file
-from tiny_pictures import folder_of, zip_of
+from tiny_images import folder_of, zip_of
 
 from modelgpt_cli.domains.image.tasks import split_rows
 from modelgpt_cli.domains.image.trunks import trunk_state
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.shared.scaling import Scaling
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_folder_of_pictures_becomes_a_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
+def test_a_folder_of_images_becomes_a_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "things", n=8)
     (folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
     assert bench.run("describe", folder, "-o", "req.txt").code == 0
@@ -69,7 +69,7 @@ def test_the_shipped_network_and_generator_build_from_words_alone(bench: Bench) 
     assert card["labels"] == ["sunset", "tabby cat", "pizza"]
 
 
-def test_the_shipped_network_tells_made_pictures_apart(bench: Bench, tmp_path: Path) -> None:
+def test_the_shipped_network_tells_made_images_apart(bench: Bench, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "things", n=8)
     assert bench.run("describe", folder, "-o", "req.txt").code == 0
     built = bench.run("build", "--req", "req.txt", "-o", "model.onnx", "--json")
@@ -86,7 +86,7 @@ def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, wei
     assert "trained for other weights of 'small'" in told.err
 
 
-def test_without_pictures_a_generator_is_needed(bench: Bench, weights: Path) -> None:
+def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
     line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", "model.onnx"]
     told = bench.run(*line)
@@ -96,13 +96,13 @@ def test_without_pictures_a_generator_is_needed(bench: Bench, weights: Path) -> 
     assert "names no classes" in bench.run(*line).err
 
 
-def test_meta_training_learns_factors_for_pictures(bench: Bench, weights: Path, tmp_path: Path) -> None:
+def test_meta_training_learns_factors_for_images(bench: Bench, weights: Path, tmp_path: Path) -> None:
     tasks = tmp_path / "sets"
     tasks.mkdir()
     for name, domains in (("things", ("",)), ("views", ("day", "night"))):
         zip_of(folder_of(tmp_path / name, n=6, domains=domains), tasks / f"{name}.zip")
         card = {"title": f"Set {name}", "description": f"Tell the {name} apart."}
-        card |= {"domains": {d: {"description": f"pictures taken by {d}"} for d in domains if d}}
+        card |= {"domains": {d: {"description": f"images taken by {d}"} for d in domains if d}}
         (tasks / f"{name}.yaml").write_text(yaml.safe_dump(card))
     config = {"query": 4, "max_support": 6, "batch": 1, "width": 32, "blocks": 1, "validation_query": 4}
     config |= {"holdout": 0.0, "judged": ["views/night"], "validate_every": 2}
@@ -112,7 +112,7 @@ def test_meta_training_learns_factors_for_pictures(bench: Bench, weights: Path, 
     assert trained.code == 0, trained.err
     log = [json.loads(text) for text in (bench.folder / "run" / "log.jsonl").read_text().splitlines()]
     assert list(log[-1]["validation"]["scores"]) == ["views/night"]
-    # What was trained builds, from pictures and from words alone.
+    # What was trained builds, from images and from words alone.
     assert bench.run("describe", tmp_path / "things", "-o", "req.txt").code == 0
     build = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", "run", "-o", "model.onnx"]
     assert bench.run(*build).code == 0

@@ -1,4 +1,4 @@
-"""Meta-training of picture generators with a teacher's concepts, in two turns: heads on kept features, then all."""
+"""Meta-training of image generators with a teacher's concepts, in two turns: heads on kept features, then all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from bad_input import Bench
 from image_models import random_trunk
 from safetensors.torch import load_file, save_file
-from tiny_pictures import folder_of, zip_of
+from tiny_images import folder_of, zip_of
 
 from modelgpt_cli.domains.image.trunks import trunk_state
 

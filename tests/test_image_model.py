@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_models import LABELS, image_model, picture, random_trunk
+from image_models import LABELS, image, image_model, random_trunk
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from modelgpt_cli.domains.adapted import lora_spec
+from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.domains.image.architectures import CARDS, find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.image.cards import CARDS, find_card
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.domains.shared.adapted import lora_spec
 
 VIEW = View(48, 40, (0.5,) * 3, (0.25,) * 3)
 
@@ -146,7 +146,7 @@ def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("size", [(90, 120), (48, 48), (31, 77), (1, 1), (60, 45), (3, 20), (96, 48)])
 def test_pixels_are_pillows(size: tuple[int, int]) -> None:
-    array = picture(*size)
+    array = image(*size)
     height, width = size
     short = min(size)
     resized = Image.fromarray(array).resize((48 * width // short, 48 * height // short), Image.Resampling.BILINEAR)
@@ -157,7 +157,7 @@ def test_pixels_are_pillows(size: tuple[int, int]) -> None:
     torch.testing.assert_close(normalise(got, VIEW), (got.float() / 255 - 0.5) / 0.25)
 
 
-def test_long_pictures_show_their_middle() -> None:
+def test_long_images_show_their_middle() -> None:
     array = np.zeros((4, 4000, 3), dtype=np.uint8)
     array[:, 1999:2001] = 255
     seen = pixels([array], VIEW)[0, 0].numpy()
@@ -165,10 +165,10 @@ def test_long_pictures_show_their_middle() -> None:
     assert seen[:, 0].max() == 0
 
 
-def test_predict_takes_pictures_of_any_size() -> None:
+def test_predict_takes_images_of_any_size() -> None:
     model = image_model(size=48)
-    together = model.predict([picture(60, 80), picture(30, 200, 1), picture(60, 80, 2)])
+    together = model.predict([image(60, 80), image(30, 200, 1), image(60, 80, 2)])
     assert together.shape == (3, len(LABELS))
     np.testing.assert_allclose(together.sum(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(model.predict(picture(60, 80)[None]), together[:1], atol=1e-6)
+    np.testing.assert_allclose(model.predict(image(60, 80)[None]), together[:1], atol=1e-6)
     assert model.predict([]).shape == (0, 3)

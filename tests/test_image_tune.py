@@ -15,20 +15,20 @@ import torch
 from bad_input import Bench
 from image_models import image_model
 from sklearn.linear_model import LogisticRegression
-from tiny_pictures import KINDS, blot, encoded, folder_of, zip_of
+from tiny_images import KINDS, blot, encoded, folder_of, zip_of
 
 from modelgpt_cli import tune
-from modelgpt_cli.artifact.card import model_card
-from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.model_file import load_model, save_model
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.image import model as image
+from modelgpt_cli.domains.image import tune as tuning
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.trunks import norms
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.training import tune_images as tuning
-from modelgpt_cli.training.tune_images import ImageTuning, read_images
+from modelgpt_cli.domains.image.tune import ImageTuning, read_images
 
 SIDE = 32
 LABELS = tuple(KINDS)
@@ -50,13 +50,13 @@ def saved(model: ImageModel, path: Path) -> Path:
     return path
 
 
-def lit(n: int, seed: int) -> tuple[Pictures, np.ndarray]:
-    """Pictures of three things under lamps of any strength, and which of the three each is, (n,)."""
+def lit(n: int, seed: int) -> tuple[Images, np.ndarray]:
+    """Images of three things under lamps of any strength, and which of the three each is, (n,)."""
     rng = np.random.default_rng(seed)
     colours = ((190, 120, 60), (60, 110, 180), (80, 170, 80))
     y = np.arange(n, dtype=np.int64) % 3
     shots = [blot(i, colours[k], SIDE) * rng.uniform(0.4, 1.0) for i, k in enumerate(y)]
-    return Pictures(torch.from_numpy(np.stack(shots).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()), y
+    return Images(torch.from_numpy(np.stack(shots).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()), y
 
 
 def norm_tensors(model: ImageModel) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_folder_of_pictures_tunes_a_model(bench: Bench, tuned: Path) -> None:
+def test_a_folder_of_images_tunes_a_model(bench: Bench, tuned: Path) -> None:
     line = ["tune", tuned / "model.onnx", "--data", tuned / "things", "-o", "tuned.onnx"]
     done = bench.run(*line, "--epochs", "4", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
     assert (done.code, done.out) == (0, "tuned.onnx\n"), done.err
@@ -154,7 +154,7 @@ def test_folders_archives_and_tables_are_read_alike(tmp_path: Path) -> None:
         read_images(model_of(), tmp_path / "things.csv", 0)
 
 
-def test_pictures_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = folder_of(tmp_path / "things", n=4)
     half = encoded(blot(9))
     (folder / "cat" / "half.jpg").write_bytes(half[: len(half) // 2])
@@ -166,7 +166,7 @@ def test_pictures_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest
     assert "dog/empty.jpg (" in caplog.text
     for path in (folder / "dog").iterdir():
         path.write_bytes(half[: len(half) // 2])
-    with pytest.raises(ModelGPTError, match="No picture of the class 'dog' can be read"):
+    with pytest.raises(ModelGPTError, match="No image of the class 'dog' can be read"):
         read_images(model_of(), folder, 0)
 
 
@@ -178,12 +178,12 @@ def test_what_cannot_be_tuned_on_is_refused(bench: Bench, tmp_path: Path) -> Non
     told = bench.refuse(2, "a class that the model doesn't know: 'wolf'", *line)
     assert "cat, dog" in told.err
     texts = bench.write("texts.csv", "label,text\ncat,It purrs.\ndog,It barks.\n" * 4)
-    bench.refuse(2, "has no column of pictures", "tune", model, "--data", texts, "-o", "tuned.onnx")
+    bench.refuse(2, "has no column of images", "tune", model, "--data", texts, "-o", "tuned.onnx")
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
         ImageTuning(model_of()).run(lit(1, 0)[0], np.zeros(1, np.int64))
 
 
-def test_tuning_takes_a_sample_of_many_pictures(
+def test_tuning_takes_a_sample_of_many_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_of(tmp_path / "things", n=12)
@@ -192,4 +192,4 @@ def test_tuning_takes_a_sample_of_many_pictures(
         rows, y, *_ = read_images(model_of(), folder, 0)
     assert len(rows) == len(y) == 18
     assert np.bincount(y).min() >= 8
-    assert "sample of 18 of 24 pictures" in caplog.text
+    assert "sample of 18 of 24 images" in caplog.text

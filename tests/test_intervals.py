@@ -13,8 +13,9 @@ import torch
 from sklearn.datasets import load_diabetes
 
 from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tune
-from modelgpt_cli.artifact.model_file import load_model
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.artifacts.model_file import load_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import (
@@ -24,7 +25,6 @@ from modelgpt_cli.domains.tabular.intervals import (
     rows_needed,
 )
 from modelgpt_cli.domains.tabular.model import INTERVAL
-from modelgpt_cli.errors import ModelGPTError, UsageError
 
 
 def noisy(n_rows: int, seed: int) -> pd.DataFrame:

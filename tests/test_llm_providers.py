@@ -11,7 +11,7 @@ from bad_input import Bench
 from conftest import Cli
 from fake_llm import FakeLLM, Reply, answer, fault, sentence
 
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.llm.providers import find_provider, load_providers, user_file
 from modelgpt_cli.llm.usage import Prices
@@ -243,10 +243,10 @@ def test_a_refused_key_names_where_it_came_from(
             describe(iris_csv, provider="ollama", base_url=fake.url)
 
 
-def test_a_model_that_sees_no_pictures_is_not_sent_any(tmp_path: Path) -> None:
-    from tiny_pictures import folder_of
+def test_a_model_that_sees_no_images_is_not_sent_any(tmp_path: Path) -> None:
+    from tiny_images import folder_of
 
-    with FakeLLM(Reply()) as fake, pytest.raises(UsageError, match=r"llama3\.2 of ollama sees no pictures"):
+    with FakeLLM(Reply()) as fake, pytest.raises(UsageError, match=r"llama3\.2 of ollama sees no images"):
         describe(folder_of(tmp_path / "pets"), provider="ollama", base_url=fake.url)
     assert fake.requests == []
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Cli
 from fake_llm import FakeLLM, Reply, answer, sentence
-from tiny_pictures import folder_of
+from tiny_images import folder_of
 
 from modelgpt_cli.llm.asking import BadAnswerError, Talk, read_object
 from modelgpt_cli.llm.cache import AnswerCache
@@ -111,12 +111,12 @@ def test_a_dry_run_estimates_tokens_and_cost(iris_csv: Path, own_folders: Path, 
     assert "$" not in without.stderr
 
 
-def test_a_dry_run_counts_the_sheet_of_pictures(tmp_path: Path) -> None:
+def test_a_dry_run_counts_the_sheet_of_images(tmp_path: Path) -> None:
     done = describe(folder_of(tmp_path / "pets"), dry_run=True)
     request = json.loads(done.prompt or "")
     request["messages"][1]["content"].pop()
     words = estimate(request).tokens_in
-    # six pictures of each of two kinds: four to a row make three rows, 680 x 512 pixels
+    # six images of each of two kinds: four to a row make three rows, 680 x 512 pixels
     assert f"about {words + 85 + 2 * 170:,} tokens in" in " ".join(done.notes)
     assert "170 per tile" in " ".join(done.notes)
 

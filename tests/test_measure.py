@@ -12,25 +12,25 @@ import pandas as pd
 import pytest
 import torch
 from artifact_models import random_model, random_table
-from image_models import image_model, picture
+from image_models import image, image_model
 from text_models import tiny_text_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.measure import measure_flops, measure_memory
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.model_generator.measure import measure_flops, measure_memory
 from modelgpt_cli.runtime.peak_memory import load_rows, save_rows
 
 TEXT = pd.DataFrame({"text": ["where is my parcel", "a"]})
 
 
 @pytest.mark.parametrize("quantize", ["none", "fp16", "int8"])
-def test_operations_of_pictures_are_those_that_torch_counts(quantize: str, tmp_path: Path) -> None:
+def test_operations_of_images_are_those_that_torch_counts(quantize: str, tmp_path: Path) -> None:
     model = image_model()
-    pictures = [picture(64, 64, seed) for seed in range(8)]
-    write_onnx(model, tmp_path / "m.onnx", quantize=quantize, rows=pictures)
+    images = [image(64, 64, seed) for seed in range(8)]
+    write_onnx(model, tmp_path / "m.onnx", quantize=quantize, rows=images)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.predict(pictures[:1])
-    measured = measure_flops(tmp_path / "m.onnx", pictures)
+        model.predict(images[:1])
+    measured = measure_flops(tmp_path / "m.onnx", images)
     assert counter.get_total_flops() <= measured <= 1.2 * counter.get_total_flops()  # resizing is in the graph
 
 
@@ -60,7 +60,7 @@ def test_memory_is_that_of_the_model_and_its_batch_alone(tmp_path: Path) -> None
     write_onnx(image_model(), tmp_path / "m.onnx")
     one = measure_memory(tmp_path / "m.onnx", 1, 1)
     assert 20e6 < one < held.nbytes
-    large = [picture(3000, 3000)]
+    large = [image(3000, 3000)]
     assert measure_memory(tmp_path / "m.onnx", 1, 1, large) > one + large[0].nbytes
 
 
@@ -70,8 +70,8 @@ def test_rows_reach_the_measured_process_as_they_are(tmp_path: Path) -> None:
     found = load_rows(tmp_path / "rows.npz")
     assert list(found) == list(columns)
     assert all(np.array_equal(found[k], np.asarray(v), equal_nan=k == "x") for k, v in columns.items())
-    pictures = {"image": [picture(3, 4), picture(5, 2)]}
-    save_rows(tmp_path / "rows.npz", pictures)
+    images = {"image": [image(3, 4), image(5, 2)]}
+    save_rows(tmp_path / "rows.npz", images)
     assert [p.shape for p in load_rows(tmp_path / "rows.npz")["image"]] == [(3, 4, 3), (5, 2, 3)]
 
 

@@ -19,13 +19,13 @@ import yaml
 from conftest import Cli, clean_environment
 from safetensors.torch import load_file
 
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.tabular.loss import backward, batch_loss
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out
 from modelgpt_cli.domains.tabular.task_source import TaskSource
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig, read_config
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.training import meta_train as module
-from modelgpt_cli.training.config import MetaTrainConfig, read_config
-from modelgpt_cli.training.loss import backward, batch_loss
 from modelgpt_cli.training.meta_train import MetaTraining, meta_train
 
 TINY = {

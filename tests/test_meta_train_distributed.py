@@ -18,15 +18,15 @@ from conftest import clean_environment
 from safetensors.torch import load_file
 from test_meta_train import TINY, interrupt_at, log_of, saved_progress, tasks, wait_for  # noqa: F401
 
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.tabular.forward import make_forward, uses_bf16
+from modelgpt_cli.domains.tabular.loss import backward, query_losses
 from modelgpt_cli.domains.tabular.task_source import TaskSource
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig
 from modelgpt_cli.training import meta_train as module
 from modelgpt_cli.training import processes as processes_module
 from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.config import MetaTrainConfig
-from modelgpt_cli.training.forward import make_forward, uses_bf16
-from modelgpt_cli.training.loss import backward, query_losses
 from modelgpt_cli.training.meta_train import MetaTraining, meta_train
 from modelgpt_cli.training.processes import Processes, join
 

@@ -15,7 +15,7 @@ from bad_input import Bench
 from conftest import Cli
 
 from modelgpt_cli import build, parse
-from modelgpt_cli.errors import UsageError, VerificationError
+from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.requirement_generator.parse import ContradictionError, parse_request, with_words
 from modelgpt_cli.requirement_generator.requirement import Requirement, parse_requirement
 from modelgpt_cli.requirement_generator.words.numerals import find_numbers

@@ -14,7 +14,7 @@ from bad_input import Bench
 from conftest import ROOT, clean_environment
 from fake_llm import FakeLLM, Reply, Request, answer
 
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest
 from modelgpt_cli.requirement_generator.parse_answer import KEYS, read_reading
 from modelgpt_cli.requirement_generator.parse_llm import load_parse_prompt

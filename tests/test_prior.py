@@ -11,8 +11,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-from modelgpt_cli.domains.tabular.prior import FAMILIES, PriorConfig, SyntheticTask, draw_task
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.tabular.synthetic.draw import FAMILIES, PriorConfig, SyntheticTask, draw_task
 
 
 def draw_many(count: int, seed: int = 0, *, n_rows: int = 300, **sizes: object) -> list[SyntheticTask]:

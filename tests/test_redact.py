@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from conftest import Cli
 from fake_llm import FakeLLM, sentence
-from tiny_pictures import folder_of
+from tiny_images import folder_of
 
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import Column
 from modelgpt_cli.llm.redact import count_placeholders, redact
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.prompt import profile_json
@@ -172,13 +172,11 @@ def test_the_command_says_so_and_leaves_the_file_alone(letters: Path, iris_csv: 
     assert offline.stdout == cli("describe", letters, "--offline").stdout
 
 
-def test_pictures_are_sent_as_they_are_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_are_sent_as_they_are_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "modelgpt")
     folder = folder_of(tmp_path / "pets")
     (folder / "cat").rename(folder / "cat ann@x.example")
     done = describe(folder, dry_run=True, redact=True)
     assert "ann@x" not in (done.prompt or "")
     assert "cat <email>" in (done.prompt or "")
-    assert [r.levelname for r in caplog.records if "sheet of pictures is sent as it is" in r.getMessage()] == [
-        "WARNING"
-    ]
+    assert [r.levelname for r in caplog.records if "sheet of images is sent as it is" in r.getMessage()] == ["WARNING"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.requirement_generator.block import Block
-from modelgpt_cli.requirement_generator.deploy import Deploy
-from modelgpt_cli.requirement_generator.limits import Limits, parse_parameters, parse_size
-from modelgpt_cli.requirement_generator.quality import Quality
+from modelgpt_cli.core.block import Block
+from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.limits import Limits, parse_parameters, parse_size
+from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.requirement_generator.requirement import (
     Requirement,
     format_requirement,

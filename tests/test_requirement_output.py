@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modelgpt_cli import assets
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.core import assets
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt
 
 

@@ -16,10 +16,10 @@ import pytest
 from sklearn import metrics as sk
 from tiny_models import tiny_model
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.runtime import doctor
-from modelgpt_cli.runtime.card import inspect
 from modelgpt_cli.runtime.evaluate import evaluate
+from modelgpt_cli.runtime.inspect import inspect
 from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.metrics import calibration_error, classification_metrics
 from modelgpt_cli.runtime.predict import predict
@@ -128,7 +128,7 @@ def test_a_wrong_target_names_the_columns(three: Path, frame: pd.DataFrame, tmp_
         evaluate(three, frame.assign(target=None))
 
 
-def test_the_plot_is_a_picture_and_needs_matplotlib(
+def test_the_plot_is_a_image_and_needs_matplotlib(
     three: Path, frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame.loc[0, "target"] = "$odd$ label"

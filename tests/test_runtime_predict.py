@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from tiny_models import tiny_model
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.runtime.predict import predict
 from modelgpt_cli.runtime.session import Model
 

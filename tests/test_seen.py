@@ -15,15 +15,15 @@ from conftest import Cli
 from safetensors.torch import load_file
 
 from modelgpt_cli import build, evaluate, predict
-from modelgpt_cli.assets import asset
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.tabular.encoder import UNSEEN
-from modelgpt_cli.domains.tabular.seen_tasks import encode_seen_table, read_seen_tables, split_rows
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.tabular.fixed_tasks import encode_seen_table, read_seen_tables, split_rows
+from modelgpt_cli.domains.tabular.fixed_tasks_config import SeenConfig
+from modelgpt_cli.domains.tabular.train_fixed_tasks import SeenTraining, load_seen_tasks, train_on_seen
 from modelgpt_cli.parameter_generator.generator import draw_codes
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import format_requirement
-from modelgpt_cli.training.seen import SeenTraining, load_seen_tasks, train_on_seen
-from modelgpt_cli.training.seen_config import SeenConfig
 from modelgpt_cli.training.settings import read_settings
 
 SENTENCES = {
@@ -159,7 +159,7 @@ def test_a_requirement_tells_of_training_rows_alone(tables: Path) -> None:
 
 def encode_codes(table, frame: pd.DataFrame) -> np.ndarray:
     """Level codes of a seen table's only categorical column."""
-    from modelgpt_cli.domains.tabular.codec import make_codec
+    from modelgpt_cli.domains.tabular.preprocessing import make_codec
 
     return make_codec(table.requirement.columns).arrays(frame)[1]
 

@@ -14,10 +14,10 @@ from conftest import Cli
 from fake_llm import FakeLLM, Reply, Request, answer
 from test_generate import TEXTS, Writer, targets
 
-from modelgpt_cli.assets import asset
+from modelgpt_cli.core.assets import asset
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.domains.head import LEAST_ROWS, make_folds
-from modelgpt_cli.domains.held_out import held_out_rows, synthetic_note
+from modelgpt_cli.domains.shared.head import LEAST_ROWS, make_folds
+from modelgpt_cli.domains.shared.held_out import held_out_rows, synthetic_note
 from modelgpt_cli.domains.tabular.crossfit import cross_fit, fold_of
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.parameter_generator.checkpoint import load_generator

@@ -19,17 +19,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from text_models import default_text_model, tiny_text_model
 
-from modelgpt_cli.artifact import onnx_text, onnx_traced
-from modelgpt_cli.artifact.card import model_card
-from modelgpt_cli.artifact.export import export, write_onnx
-from modelgpt_cli.artifact.limits import measure_limits
-from modelgpt_cli.artifact.model_file import load_model, save_model
-from modelgpt_cli.artifact.onnx_text import text_to_onnx
-from modelgpt_cli.artifact.verify_text import edge_texts, verify_text
+from modelgpt_cli.artifacts.export import export, write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.domains.text import onnx as onnx_text
+from modelgpt_cli.domains.text import onnx_traced
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.errors import ModelGPTError, UsageError, VerificationError
-from modelgpt_cli.requirement_generator.limits import Limits
-from modelgpt_cli.requirement_generator.quality import Quality
+from modelgpt_cli.domains.text.onnx import text_to_onnx
+from modelgpt_cli.domains.text.verify import edge_texts, verify_text
+from modelgpt_cli.model_generator.measured_limits import measure_limits
 from modelgpt_cli.runtime.session import TOKENIZER, Model
 
 LABELS = ("a", "b", "c")
@@ -284,7 +285,7 @@ def test_quantised_files_do_not_come_back(classifier: TextModel, tmp_path: Path)
 def test_tables_are_written_without_transformers(tmp_path: Path) -> None:
     code = (
         "import sys; from artifact_models import random_model, random_table\n"
-        "from modelgpt_cli.artifact.export import write_onnx\n"
+        "from modelgpt_cli.artifacts.export import write_onnx\n"
         "write_onnx(random_model(*random_table(), labels=('a', 'b')), sys.argv[1])\n"
         "heavy = {'transformers', 'modelgpt_cli.domains.text', 'onnxscript'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"

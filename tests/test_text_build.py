@@ -26,11 +26,11 @@ from tiny_texts import (
 )
 
 from modelgpt_cli import build, describe, inspect
-from modelgpt_cli.artifact.model_file import load_model
-from modelgpt_cli.assets import asset
-from modelgpt_cli.domains.backbone_build import HEAD_ROWS
+from modelgpt_cli.artifacts.model_file import load_model
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.shared.backbone_build import HEAD_ROWS
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.errors import ModelGPTError, UsageError
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
 
 
@@ -274,7 +274,7 @@ def test_odd_characters(make: Make) -> None:
 
 def test_many_rows_are_drawn_evenly(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert HEAD_ROWS >= 1000
-    monkeypatch.setattr("modelgpt_cli.domains.backbone_build.HEAD_ROWS", 50)
+    monkeypatch.setattr("modelgpt_cli.domains.shared.backbone_build.HEAD_ROWS", 50)
     frame = topics_frame(130, ("sport", "food"))
     frame.loc[frame.index[-10:], "label"] = "rare"
     built = make(frame)

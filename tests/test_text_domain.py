@@ -18,13 +18,13 @@ from tiny_texts import (
 )
 from torch import Tensor
 
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.text.architectures import CARDS, find_card
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.text.cards import CARDS, find_card
 from modelgpt_cli.domains.text.embed import embed
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT, head_inputs
 from modelgpt_cli.domains.text.model import encoder_config, make_encoder
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
-from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.adapter import input_groups
 
 

@@ -8,13 +8,13 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from modelgpt_cli.artifact.onnx_graph import GraphWriter
-from modelgpt_cli.artifact.onnx_text_encoder import embed, encoder_weights
+from modelgpt_cli.artifacts.graph import GraphWriter
+from modelgpt_cli.domains.shared.onnx_text_encoder import embed, encoder_weights
+from modelgpt_cli.domains.shared.tokens import load_tokenizer, padded, token_ids
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 from modelgpt_cli.parameter_generator.shipped_encoder import MAX_TOKENS, ShippedEncoder, shipped_encoder
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
 
 TEXTS = [
     "good",

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_texts import SIZE, loaded, sayings, tiny_backbone, tiny_generator
 
-from modelgpt_cli.domains.episode import run_episode
-from modelgpt_cli.domains.head import episode_loss, solve, with_bias
-from modelgpt_cli.domains.tasks import Episode
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.shared.episode import run_episode
+from modelgpt_cli.domains.shared.head import episode_loss, solve, with_bias
+from modelgpt_cli.domains.shared.tasks import Episode
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.domains.text.embed import embed
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
-from modelgpt_cli.errors import ModelGPTError
 from modelgpt_cli.parameter_generator.adapter import (
     NAME_SCALE,
     PRECISION,

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from modelgpt_cli.domains.head import with_bias
+from modelgpt_cli.domains.shared.head import with_bias
 from modelgpt_cli.parameter_generator.adapter import PRECISION
 from modelgpt_cli.parameter_generator.logistic import FEW_ROWS, posterior, posterior_rows, posterior_weights
 

@@ -16,15 +16,15 @@ from safetensors.torch import load_file
 from tiny_texts import SIZE, loaded, tiny_backbone, tiny_generator, write_tasks
 from torch.optim.swa_utils import AveragedModel
 
-from modelgpt_cli.domains.episode import run_episode
-from modelgpt_cli.domains.head import episode_loss
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.shared.adapter_config import TextTrainConfig
+from modelgpt_cli.domains.shared.episode import run_episode
+from modelgpt_cli.domains.shared.head import episode_loss
+from modelgpt_cli.domains.tabular.loss import send_back
+from modelgpt_cli.domains.text.train import TextTraining, load_tasks, train_texts
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
-from modelgpt_cli.training.adapter_config import TextTrainConfig
-from modelgpt_cli.training.loss import send_back
 from modelgpt_cli.training.run import running_average
 from modelgpt_cli.training.settings import read_settings
-from modelgpt_cli.training.texts import TextTraining, load_tasks, train_texts
 
 TINY = {
     "width": 16,
@@ -213,7 +213,9 @@ def test_a_task_that_breaks_does_not_end_the_run(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = training(world, tmp_path)
-    monkeypatch.setattr("modelgpt_cli.training.adapters.episode_loss", lambda z, *_: z.sum() * float("nan"))
+    monkeypatch.setattr(
+        "modelgpt_cli.domains.shared.adapter_training.episode_loss", lambda z, *_: z.sum() * float("nan")
+    )
     before = {name: p.detach().clone() for name, p in run.generator.named_parameters()}
     _, norm = run.update()
     assert not np.isfinite(norm)

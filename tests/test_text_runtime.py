@@ -18,20 +18,20 @@ import pytest
 from text_models import tiny_text_model, tiny_tokenizer
 from tokenizers import normalizers, pre_tokenizers, processors
 
-from modelgpt_cli.artifact.card import model_card
-from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.model_file import load_model, save_model
-from modelgpt_cli.artifact.onnx_text import text_to_onnx
-from modelgpt_cli.artifact.wordpiece_plan import plan_wordpiece
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.domains.text.onnx import text_to_onnx
+from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.runtime.card import inspect
+from modelgpt_cli.domains.text.wordpiece_plan import plan_wordpiece
 from modelgpt_cli.runtime.evaluate import evaluate
+from modelgpt_cli.runtime.inspect import inspect
 from modelgpt_cli.runtime.metrics import regression_metrics
 from modelgpt_cli.runtime.predict import predict
 from modelgpt_cli.runtime.session import Model
-from modelgpt_cli.runtime.text_rows import IDS, MASK, SEGMENTS, TextRows
 
 LABELS = ("bad", "good", "none")
 TEXTS = ["The film was good.", "a slow, bad book", "", "very " * 60, "quick!", "é и か ☕", "[SEP] the film"]
@@ -319,7 +319,7 @@ def test_a_tokenizer_that_a_graph_cannot_follow_is_refused(part: str, words: str
 
 def test_a_graph_that_gives_other_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime_extensions")
-    from modelgpt_cli.artifact import onnx_tokenizer
+    from modelgpt_cli.domains.text import onnx_tokenizer
 
     plan = plan_wordpiece(prepare_tokenizer(tiny_tokenizer(), 20).to_str())
     plan.longest_word = 99

@@ -10,11 +10,11 @@ import pytest
 import torch
 from tiny_texts import SIZE, loaded, pairs_frame, stars_frame, tiny_backbone, topics_frame, write_task, write_tasks
 
-from modelgpt_cli.domains.tasks import Draw, Episode, draw_episode, fixed_episode
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.shared.tasks import Draw, Episode, draw_episode, fixed_episode
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.domains.text.tasks import FAMILIES, GLUE, TextTask, held_out, read_tasks, templates
 from modelgpt_cli.domains.text.tokens import Encoded, prepare_tokenizer
-from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 

@@ -12,9 +12,9 @@ import torch
 from tiny_texts import Make, build_tiny, stars_frame, topics_frame, write_world
 
 from modelgpt_cli import tune
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.training import tune_texts as tuning
-from modelgpt_cli.training.tune_texts import TextTuning, read_texts
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.text import tune as tuning
+from modelgpt_cli.domains.text.tune import TextTuning, read_texts
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from conftest import Cli
 
 from modelgpt_cli import build, describe, evaluate, inspect, predict, tune
-from modelgpt_cli.artifact.model_file import load_model
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.artifacts.model_file import load_model
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 
 @pytest.fixture(scope="module")

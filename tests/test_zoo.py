@@ -10,12 +10,12 @@ import yaml
 from artifact_models import random_model, random_table
 from bad_input import Bench
 
-from modelgpt_cli.artifact.export import write_onnx
-from modelgpt_cli.artifact.measure import measure_flops
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.model_generator.cards import MEMBERS, find_cards
 from modelgpt_cli.model_generator.costs import Sizes, table_costs
-from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.model_generator.measure import measure_flops
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,10 +10,10 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel
 
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -22,13 +22,13 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
+from modelgpt_cli.domains.text.architectures import find_card
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.text.cards import find_card
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.target import make_text_generator
+from modelgpt_cli.model_generator.build import BuildReport
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
-from modelgpt_cli.pipeline import BuildReport
 
 SIZE = 32
 POSITIONS = 160
@@ -230,7 +230,7 @@ def build_tiny(
         Of `build`, to add or to change.
     """
     from modelgpt_cli import build
-    from modelgpt_cli.artifact.model_file import load_model
+    from modelgpt_cli.artifacts.model_file import load_model
 
     (folder / "req.txt").write_text(f"{sentence}\n" + (f"---\n{below}\n" if below else ""), encoding="utf-8")
     if isinstance(data, pd.DataFrame):

@@ -10,7 +10,7 @@ from typing import Any
 from modelgpt_cli.batch.manifest import Entry
 from modelgpt_cli.batch.processes import SETTINGS
 from modelgpt_cli.batch.work import Task, make, quieten
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 
 def run_ray(tasks: Iterable[Task], jobs: int | None) -> Generator[Entry]:

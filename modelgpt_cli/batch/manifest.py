@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import atomic_write
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import atomic_write
 
 NAME = "manifest.jsonl"
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from modelgpt_cli.batch.manifest import Entry
 from modelgpt_cli.batch.work import Task
 from modelgpt_cli.batch.worker import READY
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError
 
 SETTINGS = {
     "OMP_NUM_THREADS": "1",

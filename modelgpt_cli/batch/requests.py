@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement import Requirement, parse_requirement, read_requirement
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from modelgpt_cli.batch.manifest import Entry
 from modelgpt_cli.batch.requests import Request
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import sha256
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import sha256
 
 REPORTED = ("size_bytes", "card", "storage", "metrics", "n_rows", "interval", "limits", "missed", "notes")
 """Of a build's report, what the manifest holds."""
@@ -69,8 +69,8 @@ def make(task: Task) -> Entry:
 
 
 def _build(task: Task) -> dict[str, Any]:
-    from modelgpt_cli.artifact.card import plain
-    from modelgpt_cli.pipeline import build
+    from modelgpt_cli.artifacts.model_card import plain
+    from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
 
     options = {k: v for k, v in task.request.options.items() if k not in ("requirement", "req")}

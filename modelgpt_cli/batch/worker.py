@@ -17,7 +17,7 @@ def serve() -> None:
     """Do what stdin asks for until it ends, as it also does when the main process is killed."""
     answers = os.fdopen(os.dup(1), "w", **TEXT)
     os.dup2(2, 1)  # what a library prints must not come between the answers
-    import modelgpt_cli.pipeline  # noqa: F401
+    import modelgpt_cli.model_generator.build  # noqa: F401
 
     quieten()
     answers.write(READY)

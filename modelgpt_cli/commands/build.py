@@ -46,12 +46,10 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="the requirement's")
 @o.option("--text", metavar="COLUMN", help="The column with the text.", show_default="the requirement's")
 @o.option("--text-pair", metavar="COLUMN", help="The column with the second text of a pair.", show_default="none")
-@o.option("--backbone", metavar="NAME|DIR", help="Texts, pictures: what to adapt.", show_default="minilm-l6, small")
-@o.option("--backbone-weights", metavar="FILE", help="Pictures: weights for the backbone, as torchvision has them.")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts, images: what to adapt.", show_default="minilm-l6, small")
+@o.option("--backbone-weights", metavar="FILE", help="Images: weights for the backbone, as torchvision has them.")
 @o.option("--max-tokens", type=int, help="Texts: the window; what is longer is cut off.", show_default="128")
-@o.option(
-    "--rows", type=click.IntRange(min=1), help="Texts, pictures: solve the head on so many.", show_default="4,096"
-)
+@o.option("--rows", type=click.IntRange(min=1), help="Texts, images: solve the head on so many.", show_default="4,096")
 @o.option("--tokenizer-in-graph", is_flag=True, help="Texts: put the tokenizer into the ONNX file: strings in.")
 @o.option("--generate", type=click.IntRange(min=1), metavar="N", help="Have an LLM write N rows to learn from, too.")
 @o.option("--examples", type=click.IntRange(min=0), default=8, help="--generate: real rows that the LLM is shown.")
@@ -132,7 +130,7 @@ def build(
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
-    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.core.errors import UsageError
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
     options = {
@@ -174,8 +172,8 @@ def build(
         options["data"] = _data_of(data_from, catalog, data, yes)
     wish = asked = None
     if generate is not None:
-        from modelgpt_cli.data_generator.run import Wish
         from modelgpt_cli.llm.client import LLM
+        from modelgpt_cli.sources.generator.run import Wish
 
         wish = Wish(
             generate, examples=examples, redact=redact, max_tokens=generate_tokens, max_cost=max_cost, seed=seed
@@ -230,9 +228,9 @@ def _data_of(name: str, catalog: str | None, data: str | None, yes: bool) -> str
     UsageError
         Data are given too, there is no catalogue or no such card, or nobody can be asked.
     """
-    from modelgpt_cli.catalogue.use import card_data
     from modelgpt_cli.commands.output import say
-    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.core.errors import UsageError
+    from modelgpt_cli.sources.catalogue.use import card_data
 
     if data is not None:
         raise UsageError("--data and --data-from both name data.", hint="Leave one of them out.")

@@ -40,12 +40,12 @@ def evaluation_text(done: Evaluation) -> str:
             row[0] += f" ({done.roc_auc_kind})"
         if row[0] == "interval coverage" and done.coverage is not None:
             row[0] += f" (made for {done.coverage:.4g})"
-    kind = "pictures" if done.classes else "rows"
+    kind = "images" if done.classes else "rows"
     lines = [f"{done.rows:,} {kind}, target '{done.target}'", "", table(["", "value"], rows)]
     if done.classes:
         names = ["recall", "precision", "f1", "rows"]
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
-        lines += ["", table(["class", "recall", "precision", "F1", "pictures"], cells)]
+        lines += ["", table(["class", "recall", "precision", "F1", "images"], cells)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
@@ -99,7 +99,7 @@ def _reads(card: Mapping[str, Any]) -> str:
     """What a model with a backbone takes, and how much of it."""
     if card.get("image"):
         side, resize = card["image"]["size"], card["image"]["resize"]
-        return f"pictures of any size: the short side resized to {resize} pixels, of that the middle {side} x {side}"
+        return f"images of any size: the short side resized to {resize} pixels, of that the middle {side} x {side}"
     raw = "raw texts" if card.get("tokenizer") == "graph" else "token ids"
     return f"{raw}, at most {card['max_tokens']} tokens a row"
 

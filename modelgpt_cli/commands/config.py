@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands.registry import COMMANDS
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.paths import read_yaml
 from modelgpt_cli.llm.keys import refuse_secret
-from modelgpt_cli.places import read_yaml
 
 
 def defaults(ctx: click.Context, path: str) -> dict[str, Any]:

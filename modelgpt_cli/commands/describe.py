@@ -13,7 +13,7 @@ from modelgpt_cli.commands import options as o
 modelgpt describe data.csv --target species -o req.txt
 modelgpt describe ./data --llm gpt-4o-mini --dry-run
 modelgpt describe ./data --provider ollama --redact
-modelgpt describe ./pictures --dry-run --sheet sheet.jpg
+modelgpt describe ./images --dry-run --sheet sheet.jpg
 modelgpt describe pairs.csv --text premise --text-pair hypothesis
 cat data.csv | modelgpt describe - --offline > req.txt""",
 )
@@ -28,7 +28,7 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
 @o.types_option
 @o.merge_labels_option
-@o.option("--sheet", metavar="FILE.jpg", help="Save the sheet of small pictures that an LLM is shown.")
+@o.option("--sheet", metavar="FILE.jpg", help="Save the sheet of small images that an LLM is shown.")
 @o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
 @o.seed_option
 @o.force_option
@@ -57,13 +57,13 @@ def describe(
     """Look at the data and write the requirement.
 
     PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, a folder with one
-    sub-folder of .txt files or pictures per class (also zipped), or a table with a column of paths to pictures. Of the
-    data, an LLM sees the column names, a profile and a few rows, or up to 16 pictures made small; --dry-run shows
+    sub-folder of .txt files or images per class (also zipped), or a table with a column of paths to images. Of the
+    data, an LLM sees the column names, a profile and a few rows, or up to 16 images made small; --dry-run shows
     exactly what.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say
-    from modelgpt_cli.requirement_generator.prompt import without_pictures
+    from modelgpt_cli.requirement_generator.prompt import without_images
 
     done = api.describe(
         path,
@@ -91,7 +91,7 @@ def describe(
         if done.prompt is None:
             say("Nothing would be sent: the sentence is written offline.")
         else:
-            result(done.prompt if done.sheet is None else without_pictures(done.prompt))
+            result(done.prompt if done.sheet is None else without_images(done.prompt))
     elif done.path is not None:
         say(done.requirement.sentence)
         result(done.path)

@@ -11,7 +11,7 @@ from modelgpt_cli.commands import options as o
 @click.argument("model")
 @click.argument("data")
 @o.option("-t", "--target", metavar="COLUMN", help="The column of true values.", show_default="the model's target")
-@o.option("--plot", metavar="FILE", help="Draw a picture too (PNG, SVG or PDF).")
+@o.option("--plot", metavar="FILE", help="Draw an image too (PNG, SVG or PDF).")
 @o.option("--chunk-rows", type=click.IntRange(min=1), default=16_384, help="Rows held in memory at a time.")
 @o.threads_option
 @o.force_option
@@ -26,11 +26,11 @@ def evaluate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or pictures (or a
+    """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or images (or a
     zip of these) with a sub-folder per class. Of a folder with train/ and test/ in it, test/ is measured.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix; of pictures also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
+    the confusion matrix; of images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
     R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width.
     """
     from modelgpt_cli import api
@@ -43,4 +43,4 @@ def evaluate(
     else:
         result(evaluation_text(done))
     if done.plot is not None:
-        say(f"The picture is in {done.plot}.")
+        say(f"The image is in {done.plot}.")

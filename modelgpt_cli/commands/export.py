@@ -9,7 +9,7 @@ import click
 from modelgpt_cli.commands import options as o
 
 if TYPE_CHECKING:
-    from modelgpt_cli.artifact.export import ExportReport
+    from modelgpt_cli.artifacts.export import ExportReport
 
 
 @o.command(

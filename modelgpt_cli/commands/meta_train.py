@@ -17,12 +17,12 @@ modelgpt meta-train --minutes 60 --out runs/tabular --resume
 accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables
 modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text
-modelgpt meta-train --domain image --tasks pictures --minutes 60 --out runs/image""",
+modelgpt meta-train --domain image --tasks images --minutes 60 --out runs/image""",
 )
 @o.option("--domain", type=click.Choice(["tabular", "text", "image"]), default="tabular", help="What kind of data.")
-@o.option("--tasks", metavar="DIR", help="Real tasks with cards: tables, beside the synthetic ones; texts; pictures.")
-@o.option("--backbone", metavar="NAME|DIR", help="Texts, pictures: what to adapt.", show_default="minilm-l6, small")
-@o.option("--backbone-weights", metavar="FILE", help="Pictures: weights for the backbone, as torchvision has them.")
+@o.option("--tasks", metavar="DIR", help="Real tasks with cards: tables, beside the synthetic ones; texts; images.")
+@o.option("--backbone", metavar="NAME|DIR", help="Texts, images: what to adapt.", show_default="minilm-l6, small")
+@o.option("--backbone-weights", metavar="FILE", help="Images: weights for the backbone, as torchvision has them.")
 @o.option(
     "--seen",
     is_flag=True,
@@ -77,7 +77,7 @@ def meta_train(
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say
-    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.core.errors import UsageError
     from modelgpt_cli.training.processes import is_main_process, started
 
     if steps is not None and minutes is not None:
@@ -138,7 +138,7 @@ def meta_train(
 def _train_adapters(domain: str, common: dict[str, Any], seen: bool, others: bool, as_json: bool) -> None:
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say
-    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.core.errors import UsageError
     from modelgpt_cli.training.processes import started
 
     if seen or others:

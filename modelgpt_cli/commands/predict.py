@@ -33,11 +33,11 @@ def predict(
     force: bool,
 ) -> None:
     """Score DATA with MODEL (a model.onnx): any table or folder of texts that describe can read, '-' for stdin; or
-    pictures, as files, folders, globs, zips or tables of paths.
+    images, as files, folders, globs, zips or tables of paths.
 
     Writes CSV with a column 'label', or for regression 'prediction' and, of a model that has an interval, 'lower' and
     'upper'; rows in the order of the input. Works on files larger than memory. Missing columns
-    count as empty cells, further columns are ignored. Of pictures: 'file', 'label' and 'probability'; one that can't be
+    count as empty cells, further columns are ignored. Of images: 'file', 'label' and 'probability'; one that can't be
     read has empty cells.
     """
     from modelgpt_cli import api

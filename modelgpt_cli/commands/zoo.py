@@ -33,7 +33,7 @@ def zoo(
     latency and memory are those that bench has measured on this machine.
     """
     from modelgpt_cli.commands.output import result, result_json
-    from modelgpt_cli.errors import UsageError
+    from modelgpt_cli.core.errors import UsageError
     from modelgpt_cli.model_generator import zoo as cards
 
     if (name is None) != (action == "list") and action != "bench":
@@ -114,7 +114,7 @@ def _card_text(card: Mapping[str, Any]) -> str:
 
 
 def _record(card: Mapping[str, Any]) -> str:
-    """A figure on record: of tables the ROC AUC, of texts and pictures the score with the most rows."""
+    """A figure on record: of tables the ROC AUC, of texts and images the score with the most rows."""
     from modelgpt_cli.commands.output import number
 
     quality = card["quality"]

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from modelgpt_cli.core.errors import ModelGPTError, damaged
 from modelgpt_cli.data.cells import MISSING_MARKERS
-from modelgpt_cli.errors import ModelGPTError, damaged
 
 log = logging.getLogger("modelgpt")
 

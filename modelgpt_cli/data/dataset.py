@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.background import ahead, begin
+from modelgpt_cli.core.background import ahead, begin
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
 from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
-from modelgpt_cli.data.picture_dataset import PictureTable, find_pictures, read_picture_table
-from modelgpt_cli.data.picture_source import PictureSource
+from modelgpt_cli.data.messages import few, header_warning, skipped_warning, tell
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import scan_table
-from modelgpt_cli.data.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
 from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, find_mark, read_mark, tell_marks
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
-from modelgpt_cli.data.telling import few, header_warning, skipped_warning, tell
-from modelgpt_cli.data.text_roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 from modelgpt_cli.data.typing import read_types, typed
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.image.dataset import ImageTable, find_images, read_image_table
+from modelgpt_cli.domains.image.source import ImageSource
+from modelgpt_cli.domains.text.roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
 
 log = logging.getLogger("modelgpt")
 
@@ -43,7 +43,7 @@ class Dataset:
 
     name: str
     path: Path | None
-    """The file, or the folder of texts or pictures; None for stdin."""
+    """The file, or the folder of texts or images; None for stdin."""
     schema: Schema
     n_rows: int
     """Rows with a target."""
@@ -51,15 +51,15 @@ class Dataset:
     """Classification: rows per class, in the order of the classes."""
     sample: pd.DataFrame
     """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample. Of
-    pictures always all up to a million: their places and classes, and a column "domain" where they have domains."""
+    images always all up to a million: their places and classes, and a column "domain" where they have domains."""
     warnings: list[str]
     """What the user must know; each has been logged once."""
     fingerprint: str
     """"sha256:" and 64 hex digits, over the file's bytes, or the files' of a folder."""
     description: str = ""
     test_path: Path | None = None
-    pictures: PictureSource | None = None
-    """Image domain: what opens the places of the sample; see `read_pictures`."""
+    images: ImageSource | None = None
+    """Image domain: what opens the places of the sample; see `read_images`."""
     _table: Table | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
     _generated: pd.DataFrame | None = field(default=None, repr=False)
@@ -161,13 +161,13 @@ def load_dataset(
     domain: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Read a table, texts or pictures once and find out what is in it.
+    """Read a table, texts or images once and find out what is in it.
 
     Parameters
     ----------
     path : str or Path
-        A file, a folder (of a table, or of .txt files or pictures in a sub-folder per class), a zip archive of
-        pictures, or "-" for stdin.
+        A file, a folder (of a table, or of .txt files or images in a sub-folder per class), a zip archive of
+        images, or "-" for stdin.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional
@@ -187,7 +187,7 @@ def load_dataset(
     text, text_pair : str, optional
         Text domain: the column of the text, and of the second one of a pair; before what `columns` say.
     domain : {"tabular", "text", "image"}, optional
-        Where omitted: image for a folder of pictures, or a column of paths to some; text if there is nothing but one or
+        Where omitted: image for a folder of images, or a column of paths to some; text if there is nothing but one or
         two columns of free text to learn from; else tabular.
     seed : int
         For the sample.
@@ -203,10 +203,10 @@ def load_dataset(
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     table = open_table(path)
     overrides = _overrides(table, types)
-    if pictures := find_pictures(table, target, columns, overrides, text, domain):
-        pictured = read_picture_table(
+    if images := find_images(table, target, columns, overrides, text, domain):
+        pictured = read_image_table(
             table,
-            pictures,
+            images,
             target=target,
             task=task,
             columns=columns,
@@ -214,7 +214,7 @@ def load_dataset(
             merge_labels=merge_labels,
             seed=seed,
         )
-        return _of_pictures(table, pictures.source, pictured)
+        return _of_images(table, images.source, pictured)
     _check_two_columns(table)
     roles = asked_roles(table, target, text, text_pair, columns, domain)
     marked = find_mark(table, target, overrides)
@@ -260,7 +260,7 @@ def load_dataset(
     )
 
 
-def _of_pictures(table: Table, source: PictureSource, found: PictureTable) -> Dataset:
+def _of_images(table: Table, source: ImageSource, found: ImageTable) -> Dataset:
     return Dataset(
         name=_short_name(table),
         path=table.path,
@@ -272,7 +272,7 @@ def _of_pictures(table: Table, source: PictureSource, found: PictureTable) -> Da
         fingerprint=found.fingerprint,
         description=table.description,
         test_path=table.test_path,
-        pictures=source,
+        images=source,
     )
 
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from modelgpt_cli.core.errors import ModelGPTError, damaged
 from modelgpt_cli.data.csv_file import find_encoding, open_bytes
-from modelgpt_cli.errors import ModelGPTError, damaged
 
 log = logging.getLogger("modelgpt")
 

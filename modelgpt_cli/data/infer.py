@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import MAX_LEVELS, TEXT_COMPONENTS, Column, ColumnType
 from modelgpt_cli.data.cells import clip_finite, days, guess_date_format, numbers, texts, to_arrow
 from modelgpt_cli.data.scan import ColumnFacts
-from modelgpt_cli.data.schema import MAX_LEVELS, TEXT_COMPONENTS, Column, ColumnType
-from modelgpt_cli.errors import UsageError
 
 _BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
 _ID_WORDS = {"id", "ids", "uuid", "guid", "identifier", "rowid", "unnamed"}

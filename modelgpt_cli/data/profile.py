@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.data.picture_profile import PictureProfile, profile_pictures
-from modelgpt_cli.data.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.domains.image.profile import ImageProfile, profile_images
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
@@ -27,7 +27,7 @@ _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 @dataclass(frozen=True)
 class Profile:
-    """A small, printable summary of a `Dataset`; its cells, or its sheet of pictures, are all that an LLM ever sees."""
+    """A small, printable summary of a `Dataset`; its cells, or its sheet of images, are all that an LLM ever sees."""
 
     name: str
     n_rows: int
@@ -39,15 +39,15 @@ class Profile:
     target_range: tuple[float, float, float] | None = None
     """Regression: minimum, median, maximum."""
     sample: tuple[dict[str, str], ...] = ()
-    """A few rows, stratified by class; cells as text, cut at 60 characters, in the text domain at 200. Of pictures
+    """A few rows, stratified by class; cells as text, cut at 60 characters, in the text domain at 200. Of images
     none: their names may tell what is nobody's business."""
     description: str = ""
     """The user's own words about the data (``--description``, or a README in the folder)."""
     domain: str = "tabular"
     mean_words: float | None = None
     """Text domain: words per text of the sample; a word is what blanks enclose."""
-    pictures: PictureProfile | None = None
-    """Image domain: what the pictures look like."""
+    images: ImageProfile | None = None
+    """Image domain: what the images look like."""
 
 
 def profile(
@@ -94,7 +94,7 @@ def profile(
         description=description or dataset.description,
         domain=schema.domain,
         mean_words=_mean_words(dataset) if is_text else None,
-        pictures=profile_pictures(dataset, seed) if is_image else None,
+        images=profile_images(dataset, seed) if is_image else None,
     )
 
 

@@ -21,20 +21,20 @@ from typing import Protocol
 
 import pandas as pd
 
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.csv_file import CsvSource, open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelSource, JsonSource, ParquetSource
-from modelgpt_cli.data.picture_folder import (
-    PictureFolder,
+from modelgpt_cli.domains.image.folder import (
+    ImageFolder,
     about_zip,
-    find_picture_folder,
-    find_picture_zip,
-    open_picture_folder,
-    open_picture_zip,
+    find_image_folder,
+    find_image_zip,
+    open_image_folder,
+    open_image_zip,
 )
-from modelgpt_cli.data.picture_zip import not_a_zip, split_zip
-from modelgpt_cli.data.text_folder import TextFolder, find_text_folder, is_about
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
+from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder, is_about
 
 log = logging.getLogger("modelgpt")
 
@@ -59,17 +59,17 @@ class Table:
     name : str
         A short name for messages: the file's or the folder's, or "stdin".
     path : Path or None
-        The file, or the folder of texts or pictures, as the user knows it; None for stdin.
+        The file, or the folder of texts or images, as the user knows it; None for stdin.
     columns : list of str
         The column names, in the file's order.
     description : str
         The text of a README beside the table in a folder, else "".
     test_path : Path or None
-        The test file beside the table in a folder, or the folder of test texts or pictures.
+        The test file beside the table in a folder, or the folder of test texts or images.
     is_folder : bool
-        Whether it is a folder of .txt files or pictures.
-    pictures : PictureSource or None
-        What opens the pictures of a folder or archive of them; None for all else.
+        Whether it is a folder of .txt files or images.
+    images : ImageSource or None
+        What opens the images of a folder or archive of them; None for all else.
     folder : Path or None
         The folder that was given, where the table was found in one.
     """
@@ -91,7 +91,7 @@ class Table:
         self._file = file
         self.is_folder = file.is_dir()
         self._source: Source = _open_folder(file, name) if self.is_folder else _open_source(file, name)
-        self.pictures = self._source.pictures if isinstance(self._source, PictureFolder) else None
+        self.images = self._source.images if isinstance(self._source, ImageFolder) else None
         self.columns = list(self._source.columns)
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
@@ -121,7 +121,7 @@ class Table:
 
     def fingerprint(self) -> str:
         """The SHA-256 of the file's bytes, or of all files' of a folder, as "sha256:<64 hex digits>"."""
-        if isinstance(self._source, (TextFolder, PictureFolder)):
+        if isinstance(self._source, (TextFolder, ImageFolder)):
             return self._source.fingerprint()
         digest = hashlib.sha256()
         with self._file.open("rb") as file:
@@ -140,8 +140,8 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
 
 
 def open_table(path: str | Path) -> Table:
-    """Open a file, a folder with a table or with sub-folders of .txt files or pictures in it, a zip archive of such
-    pictures, or stdin ("-").
+    """Open a file, a folder with a table or with sub-folders of .txt files or images in it, a zip archive of such
+    images, or stdin ("-").
 
     Raises
     ------
@@ -168,11 +168,11 @@ def open_table(path: str | Path) -> Table:
 
 
 def _zip_table(path: Path, archive: Path, inside: str) -> Table:
-    """The pictures of an archive, or of a folder inside it."""
-    found = (path, None) if inside else find_picture_zip(archive)
+    """The images of an archive, or of a folder inside it."""
+    found = (path, None) if inside else find_image_zip(archive)
     if found is None:
         raise ModelGPTError(
-            f"{archive.name} is a ZIP archive without pictures.",
+            f"{archive.name} is a ZIP archive without images.",
             "",
             "Unpack it and give the folder or the table in it.",
         )
@@ -189,7 +189,7 @@ def _is_table_name(path: Path) -> bool:
 
 
 def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
-    """The training table of a folder, and its test table where there is one; or its folders of texts or pictures."""
+    """The training table of a folder, and its test table where there is one; or its folders of texts or images."""
     files = sorted(file for file in folder.iterdir() if _is_table_name(file))
     test = next((file for stem in TEST_NAMES for file in files if _stem(file) == stem), None)
     for stem in TRAIN_NAMES:
@@ -199,12 +199,12 @@ def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
     others = [file for file in files if file != test]
     if len(others) == 1:
         return others[0], test
-    if not files and (found := find_picture_folder(folder) or find_text_folder(folder)):
+    if not files and (found := find_image_folder(folder) or find_text_folder(folder)):
         return found
     if not others:
         raise ModelGPTError(
             f"There is no table in the folder {folder}.",
-            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files or pictures "
+            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files or images "
             "in one sub-folder per class.",
             "Put a train.csv into it, or give the file itself.",
         )
@@ -244,13 +244,13 @@ def _remove(path: Path) -> None:
 
 def _open_folder(folder: Path, name: str) -> Source:
     """The reader for a folder that is itself the data."""
-    return open_picture_folder(folder, name) or TextFolder(folder, name)
+    return open_image_folder(folder, name) or TextFolder(folder, name)
 
 
 def _open_source(file: Path, name: str) -> Source:
     """The reader for a file, by its first bytes, then by its name."""
     if inside := split_zip(file):
-        return open_picture_zip(*inside, name)
+        return open_image_zip(*inside, name)
     if name.lower().endswith(".zip"):
         raise not_a_zip(name)
     try:
@@ -274,9 +274,9 @@ def _open_source(file: Path, name: str) -> Source:
         return JsonSource(file, name)
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
         raise ModelGPTError(
-            f"{name} is a picture, not a table.",
+            f"{name} is an image, not a table.",
             "Many are needed, and the class of each.",
-            "Give a folder with a sub-folder of pictures per class, or a table of their paths and classes.",
+            "Give a folder with a sub-folder of images per class, or a table of their paths and classes.",
         )
     if start.startswith(b"%PDF"):
         raise unknown_type(name)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from modelgpt_cli.background import ahead
+from modelgpt_cli.core.background import ahead
 from modelgpt_cli.data.cells import FLOAT_LIMIT, absent, as_read, is_coded, is_text, level_counts, measure, texts
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.sampling import RowSampler

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import TaskType
 from modelgpt_cli.data.cells import FLOAT_LIMIT, format_number, numbers, texts, to_arrow
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import ColumnFacts, Scan
-from modelgpt_cli.data.schema import TaskType
-from modelgpt_cli.errors import ModelGPTError, UsageError
 
 log = logging.getLogger("modelgpt")
 
@@ -259,7 +259,7 @@ def _check_classes(counts: Counter[str], name: str, wanted: Sequence[str] | None
 
 
 def check_lacking(target: Target, domain: str) -> list[str]:
-    """Look for classes without a row: one of texts or pictures may be known by its name alone, which is worth a word.
+    """Look for classes without a row: one of texts or images may be known by its name alone, which is worth a word.
 
     Raises
     ------
@@ -296,7 +296,7 @@ def _disagree(name: str, cause: str) -> UsageError:
 def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> None:
     """Make sure that classes are classes, where each row has one of its own.
 
-    Of texts and pictures one example per class is enough, if what the classes are called are words.
+    Of texts and images one example per class is enough, if what the classes are called are words.
 
     Raises
     ------

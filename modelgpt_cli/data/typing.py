@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import COLUMN_TYPES, Column, ColumnType
 from modelgpt_cli.data.cells import clip_finite, days, numbers, texts, to_arrow
-from modelgpt_cli.data.schema import COLUMN_TYPES, Column, ColumnType
-from modelgpt_cli.errors import UsageError
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from modelgpt_cli.errors import UnreachableError
+from modelgpt_cli.core.errors import UnreachableError
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM, Answer
 from modelgpt_cli.llm.template import Message, Prompt

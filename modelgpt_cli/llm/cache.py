@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.places import cache_folder, keep
+from modelgpt_cli.core.paths import cache_folder, keep
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.llm.keys import find_key, key_missing
 from modelgpt_cli.llm.providers import RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
 from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
@@ -47,7 +47,7 @@ class LLM:
     schema: SchemaMode = "json_schema"
     """How the server is held to the form of an answer; the answer is checked all the same."""
     vision: bool = True
-    """False where the model is known not to see pictures."""
+    """False where the model is known not to see images."""
     prices: Prices | None = None
     otherwise: str = "write the sentence without an LLM: --offline"
     """What a user can do without an LLM; ends the hints of errors. Empty where there is nothing."""

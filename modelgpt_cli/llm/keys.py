@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
 
 SERVICE = "modelgpt"
 """What the keys are filed under in the keyring; the user's name there is the provider's."""

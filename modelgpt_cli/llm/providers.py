@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.paths import config_folder, read_yaml
 from modelgpt_cli.llm.keys import refuse_secret
 from modelgpt_cli.llm.usage import Prices
-from modelgpt_cli.places import config_folder, read_yaml
 
 SchemaMode = Literal["json_schema", "json_object", "none"]
 SCHEMA_MODES: tuple[str, ...] = get_args(SchemaMode)

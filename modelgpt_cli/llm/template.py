@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError
 
 Message = dict[str, Any]
 _WORDS = ("system", "user", "retry")

@@ -13,11 +13,11 @@ from typing import Any
 
 BYTES_PER_TOKEN = 4
 """Of UTF-8. Tokenizers differ: English has some four letters to a token, other scripts fewer, of two or three bytes."""
-PICTURE_TOKENS, TILE_TOKENS, TILE = 85, 170, 512
-"""A picture counts as the first, and the second for each tile, of so many pixels a side, that it begins. That is how
+IMAGE_TOKENS, TILE_TOKENS, TILE = 85, 170, 512
+"""An image counts as the first, and the second for each tile, of so many pixels a side, that it begins. That is how
 some vision models count; others take less or several times as much."""
 HOW = f"a token per {BYTES_PER_TOKEN} bytes of text"
-HOW_PICTURES = f"{PICTURE_TOKENS} per picture and {TILE_TOKENS} per tile of {TILE} pixels in it"
+HOW_IMAGES = f"{IMAGE_TOKENS} per image and {TILE_TOKENS} per tile of {TILE} pixels in it"
 """The estimate, for a person."""
 
 
@@ -81,8 +81,8 @@ def estimate(request: Mapping[str, Any], tokens_out: int = 0) -> Usage:
             tokens += text_tokens(content)
             continue
         for part in content:
-            is_picture = part["type"] == "image_url"
-            tokens += picture_tokens(part["image_url"]["url"]) if is_picture else text_tokens(part["text"])
+            is_image = part["type"] == "image_url"
+            tokens += image_tokens(part["image_url"]["url"]) if is_image else text_tokens(part["text"])
     return Usage(tokens, tokens_out, estimated=True)
 
 
@@ -91,8 +91,8 @@ def text_tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", errors="replace")) / BYTES_PER_TOKEN)
 
 
-def picture_tokens(url: str) -> int:
-    """Estimate the tokens of a picture in a ``data:`` URL; of one that can't be read, as one tile."""
+def image_tokens(url: str) -> int:
+    """Estimate the tokens of an image in a ``data:`` URL; of one that can't be read, as one tile."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -100,4 +100,4 @@ def picture_tokens(url: str) -> int:
             width, height = image.size
     except (binascii.Error, UnidentifiedImageError, OSError):
         width = height = TILE
-    return PICTURE_TOKENS + TILE_TOKENS * math.ceil(width / TILE) * math.ceil(height / TILE)
+    return IMAGE_TOKENS + TILE_TOKENS * math.ceil(width / TILE) * math.ceil(height / TILE)

@@ -1,6 +1,6 @@
 """The cards: every architecture with its generator that a build can choose from. Before `choice`, which picks one.
 
-Tables have one card for each number of merged networks; texts and pictures one for each backbone of their domain. What
+Tables have one card for each number of merged networks; texts and images one for each backbone of their domain. What
 a card's models cost is computed from its shapes (`costs`); what they are worth is on record beside the weights.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.model_generator.costs import Costs, Sizes, image_costs, table_costs, text_costs
 
 MEMBERS = (8, 4, 2, 1)
@@ -128,7 +128,7 @@ def _tables() -> Iterator[ModelCard]:
 
 
 def _texts() -> Iterator[ModelCard]:
-    from modelgpt_cli.domains.text.cards import CARDS, DEFAULT_CARD
+    from modelgpt_cli.domains.text.architectures import CARDS, DEFAULT_CARD
 
     for card in CARDS.values():
         own = card.name == DEFAULT_CARD
@@ -145,7 +145,7 @@ def _texts() -> Iterator[ModelCard]:
 
 
 def _images() -> Iterator[ModelCard]:
-    from modelgpt_cli.domains.image.cards import CARDS, DEFAULT_CARD
+    from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD
 
     for card in CARDS.values():
         own = card.name == DEFAULT_CARD
@@ -201,7 +201,7 @@ def _network_costs(domain: str, name: str, sizes: Sizes) -> Costs | None:
     import torch
 
     if domain == "image":
-        from modelgpt_cli.domains.image.cards import CARDS
+        from modelgpt_cli.domains.image.architectures import CARDS
         from modelgpt_cli.domains.image.trunks import make_trunk
 
         card = CARDS.get(name)
@@ -210,8 +210,8 @@ def _network_costs(domain: str, name: str, sizes: Sizes) -> Costs | None:
         with torch.device("meta"):
             trunk = make_trunk(card.network)
         return image_costs(trunk, card.size, card.features, sizes)
+    from modelgpt_cli.domains.text.architectures import CARDS as TEXTS
     from modelgpt_cli.domains.text.backbone import encoder_shapes
-    from modelgpt_cli.domains.text.cards import CARDS as TEXTS
 
     own = TEXTS.get(name)
     encoder = None if own is None else encoder_shapes(own)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.model_generator.cards import ModelCard, default_card, find_card, find_cards, table_card
 from modelgpt_cli.model_generator.costs import STORAGES
 from modelgpt_cli.requirement_generator.requirement import Requirement
@@ -119,9 +119,9 @@ def _fixed(domain: str, options: BuildOptions) -> ModelCard | None:
 def _backbone_name(domain: str, backbone: str) -> str:
     """A backbone's name without the path of a folder."""
     if domain == "text":
-        from modelgpt_cli.domains.text import cards as texts
+        from modelgpt_cli.domains.text import architectures as texts
 
         return texts.find_card(backbone).name
-    from modelgpt_cli.domains.image import cards as images
+    from modelgpt_cli.domains.image import architectures as images
 
     return images.find_card(backbone).name

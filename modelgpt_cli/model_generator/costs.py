@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.requirement_generator.limits import Limits
+from modelgpt_cli.core.limits import Limits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -120,7 +120,7 @@ def text_costs(encoder: nn.Module, tokens: int, sizes: Sizes) -> Costs:
 
 
 def image_costs(trunk: nn.Module, side: int, features: int, sizes: Sizes) -> Costs:
-    """Of a trunk (on the "meta" device) and its head; resizing is left out, which depends on the picture."""
+    """Of a trunk (on the "meta" device) and its head; resizing is left out, which depends on the image."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

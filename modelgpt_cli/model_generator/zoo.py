@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.paths import cache_folder, keep
 from modelgpt_cli.model_generator.cards import ModelCard, find_card, find_cards
 from modelgpt_cli.model_generator.costs import STORAGES, Sizes
-from modelgpt_cli.places import cache_folder, keep
 
 log = logging.getLogger("modelgpt")
-_PICTURES, _SIDE = 8, 256
+_IMAGES, _SIDE = 8, 256
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,12 @@ def _figures(card: ModelCard, setting: Setting) -> dict[str, Any]:
 
 def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
     """A specimen's figures, by storage."""
-    from modelgpt_cli.artifact.export import write_onnx
-    from modelgpt_cli.artifact.measure import measure_latency, measure_memory
-    from modelgpt_cli.model_generator.specimen import make_specimen
+    from modelgpt_cli.artifacts.export import write_onnx
+    from modelgpt_cli.model_generator.dummy_model import make_specimen
+    from modelgpt_cli.model_generator.measure import measure_latency, measure_memory
 
     model = make_specimen(card, setting.columns, setting.classes)
-    rows = _pictures() if card.domain == "image" else None
+    rows = _images() if card.domain == "image" else None
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, storage in STORAGES.items():
@@ -151,11 +151,11 @@ def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
     return found | {"date": date.today().isoformat()} | _here()
 
 
-def _pictures() -> Sequence[np.ndarray]:
-    """Pictures with large and small structures, as photographs have them."""
+def _images() -> Sequence[np.ndarray]:
+    """Images with large and small structures, as photographs have them."""
     draw = np.random.default_rng(0)
     found = []
-    for _ in range(_PICTURES):
+    for _ in range(_IMAGES):
         parts = [
             draw.uniform(0, 255, (side, side, 3)).repeat(_SIDE // side, 0).repeat(_SIDE // side, 1)
             for side in (4, 16, 64)

@@ -128,7 +128,7 @@ def input_groups(size: int, domain: str = "text") -> dict[bool, dict[str, int]]:
     A pair has both texts, their distance and product by component, and their cosine (after InferSent's).
     """
     if domain == "image":
-        return {False: {"picture": size}}
+        return {False: {"picture": size}}  # the name of tensors in checkpoints
     pair = {"first": size, "second": size, "distance": size, "product": size, "cosine": 1}
     return {False: {"text": size}, True: pair}
 

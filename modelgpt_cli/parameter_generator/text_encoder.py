@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 

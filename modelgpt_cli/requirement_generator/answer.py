@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, TEXT_NOUNS
+from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, TEXT_NOUNS
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
@@ -47,8 +47,8 @@ _WEAK = frozenset(_WEAK_TEXT.split())
 _MORE_KINDS = frozenset(
     ("conversation", "essay", "excerpt", "feedback", "news", "opinion", "paper", "speech", "story", "transcript")
 )
-# What is said of pictures, beside naming their labels: of what kind they are and how they look.
-_PICTURES_TEXT = """
+# What is said of images, beside naming their labels: of what kind they are and how they look.
+_IMAGES_TEXT = """
 aerial background black blurred blurry bright cartoon clipart close closeup color colour coloured dark drawing drawn
 exposure film frame gray grayscale grey greyscale handwriting handwritten icon illumination illustration lighting lit
 micrograph microscope microscopy monochrome outline overhead painting pale photo photograph photography pixel
@@ -58,9 +58,9 @@ surface texture textured thumbnail ultrasound uncluttered webcam white xray
 _WANTED = {
     "tabular": "name a column, or what the rows are about",
     "text": "say what the texts are",
-    "image": "say what kind of pictures they are and what they look like",
+    "image": "say what kind of images they are and what they look like",
 }
-_PICTURES = frozenset(_PICTURES_TEXT.split())
+_IMAGES = frozenset(_IMAGES_TEXT.split())
 
 
 def read_answer(answer: str, key: str, profile: Profile) -> str:
@@ -94,7 +94,7 @@ def check_sentence(sentence: str, profile: Profile) -> None:
     The task type counts as named if the sentence has its word (classify/categorise…, regression) or a verb of
     judgement with a fitting object ("predict whether", "estimate the price"). It is about the data if it has a used
     column's name, or a word of the columns, the description or the data's name that no label has; or, in the text
-    domain, if it says what kind of texts they are, in the image domain what the pictures look like.
+    domain, if it says what kind of texts they are, in the image domain what the images look like.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _names_task(spoken: Iterable[str], profile: Profile) -> bool:
 def _about_data(sentence: str, profile: Profile) -> bool:
     """Whether the sentence says something of the data that the labels alone do not."""
     labels = {_stem(word) for label in profile.class_counts for word in words(label)}
-    # What the column of pictures is called says nothing of them.
+    # What the column of images is called says nothing of them.
     used = [column.name for column in profile.columns if column.used and column.role != "image"]
     for name in used:
         # The name as it stands counts even where its words say little ("x1", "V 2"), unless it is an ordinary word.
@@ -155,8 +155,8 @@ def _about_data(sentence: str, profile: Profile) -> bool:
     sources = [profile.name, profile.description, *used, *described]
     if profile.domain == "text":
         sources += [*TEXT_NOUNS, *PLAIN_TEXT_NAMES, *_MORE_KINDS]
-    if profile.pictures is not None:
-        sources += [*_PICTURES, *profile.pictures.domains]
+    if profile.images is not None:
+        sources += [*_IMAGES, *profile.images.domains]
     content = {_stem(word) for text in sources for word in words(text) if len(word) > 2 and word not in _WEAK} - labels
     return any(_stem(word) in content for word in words(sentence) if len(word) > 2 and word not in _WEAK)
 

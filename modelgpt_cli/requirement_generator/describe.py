@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.data.contact_sheet import sheet_size
-from modelgpt_cli.data.picture_profile import PictureProfile
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.domains.image.contact_sheet import sheet_size
+from modelgpt_cli.domains.image.profile import ImageProfile
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
+from modelgpt_cli.llm.messages import ask_aloud, redaction_words, tell_plan, would_be_sent
 from modelgpt_cli.llm.redact import redact as redact_text
-from modelgpt_cli.llm.telling import ask_aloud, redaction_words, tell_plan, would_be_sent
-from modelgpt_cli.llm.usage import HOW, HOW_PICTURES
+from modelgpt_cli.llm.usage import HOW, HOW_IMAGES
 from modelgpt_cli.requirement_generator.answer import read_answer
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
@@ -52,7 +52,7 @@ class Description:
     notes: list[str] = field(default_factory=list)
     """Words for the user; they were logged as well."""
     sheet: bytes | None = None
-    """Image domain: the sheet of pictures, a JPEG, whether or not an LLM has a part in it; `prompt` holds it too."""
+    """Image domain: the sheet of images, a JPEG, whether or not an LLM has a part in it; `prompt` holds it too."""
 
 
 def describe(
@@ -79,7 +79,7 @@ def describe(
     cache: bool = True,
     redact: bool = False,
 ) -> Description:
-    """Write the requirement for a table, for texts or for pictures.
+    """Write the requirement for a table, for texts or for images.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def describe(
     types, merge_labels, text, text_pair
         Passed on to `load_dataset`.
     sheet : path-like, optional
-        Of pictures: where to save the sheet of small pictures that an LLM is shown, also in a dry run.
+        Of images: where to save the sheet of small images that an LLM is shown, also in a dry run.
     dry_run : bool
         Send nothing and write nothing but `sheet`; `Description.prompt` is what would be sent.
     force : bool
@@ -129,9 +129,9 @@ def describe(
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
     """
+    from modelgpt_cli.core.schema import MAX_TEXT_COLUMNS
     from modelgpt_cli.data.dataset import check_width, load_dataset
     from modelgpt_cli.data.profile import profile
-    from modelgpt_cli.data.schema import MAX_TEXT_COLUMNS
 
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:
@@ -153,8 +153,8 @@ def describe(
         seed=seed,
     )
     check_width(dataset)
-    if sheet is not None and dataset.pictures is None:
-        raise UsageError(f"--sheet {sheet} is for pictures.", f"{dataset.name} holds none.", "Leave it out.")
+    if sheet is not None and dataset.images is None:
+        raise UsageError(f"--sheet {sheet} is for images.", f"{dataset.name} holds none.", "Leave it out.")
     shown = profile(dataset, description=words, clean=redact_text if redact else None)
     answers = AnswerCache() if cache else None
     sentence, author, prompt, notes = write_sentence(
@@ -179,12 +179,12 @@ def describe(
     if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
-    picture = shown.pictures.sheet if shown.pictures is not None else None
-    if sheet is not None and picture is not None:
+    image = shown.images.sheet if shown.images is not None else None
+    if sheet is not None and image is not None:
         with atomic_write(sheet, force=force) as temporary:
-            temporary.write_bytes(picture)
-        _say(notes, f"The sheet of pictures was saved as {sheet}.")
-    return Description(requirement, content, None if dry_run else destination, prompt, notes, picture)
+            temporary.write_bytes(image)
+        _say(notes, f"The sheet of images was saved as {sheet}.")
+    return Description(requirement, content, None if dry_run else destination, prompt, notes, image)
 
 
 def _target_scale(dataset: Dataset) -> tuple[float, float]:
@@ -214,17 +214,17 @@ def write_sentence(
     UnreachableError
         As `describe` does.
     UsageError
-        If there are pictures and the LLM is known to see none.
+        If there are images and the LLM is known to see none.
     """
     notes: list[str] = []
     if offline or (not llm.configured and not dry_run):
         why = "as asked" if offline else "as there is no --provider, no base URL and no OPENAI_API_KEY"
         _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
         return write_offline(profile), "offline", None, notes
-    if profile.pictures is not None and not llm.vision:
+    if profile.images is not None and not llm.vision:
         raise UsageError(
-            f"{llm.model} of {llm.provider} sees no pictures (vision: false).",
-            f"{profile.name} holds pictures.",
+            f"{llm.model} of {llm.provider} sees no images (vision: false).",
+            f"{profile.name} holds images.",
             llm.hint("Name a model that does: --llm MODEL"),
         )
     template = load_prompt(domain=profile.domain)
@@ -239,7 +239,7 @@ def write_sentence(
     if dry_run:
         _tell_plan(notes, profile, talk, request, read)
         return write_offline(profile), "offline", shown, notes
-    what = f" and shown {sheet_words(profile.pictures)}" if profile.pictures is not None else ""
+    what = f" and shown {sheet_words(profile.images)}" if profile.images is not None else ""
     sentence = ask_aloud(talk, request, template, read, partial(_say, notes), what)
     return sentence, llm.model, shown, notes
 
@@ -248,9 +248,9 @@ def _tell_plan(
     notes: list[str], profile: Profile, talk: Talk, request: Mapping[str, Any], read: Callable[[str], str]
 ) -> None:
     """Say what a dry run knows beside the request itself."""
-    if profile.pictures is not None:
-        _say(notes, f"With it goes {sheet_words(profile.pictures)}; --sheet FILE saves it to be looked at.")
-    how = f"{HOW}, {HOW_PICTURES}" if profile.pictures is not None else HOW
+    if profile.images is not None:
+        _say(notes, f"With it goes {sheet_words(profile.images)}; --sheet FILE saves it to be looked at.")
+    how = f"{HOW}, {HOW_IMAGES}" if profile.images is not None else HOW
     tell_plan(talk, request, read, partial(_say, notes), tokens_out=_ANSWER_TOKENS, how=how)
     if not talk.llm.configured:
         without = "no --provider, no base URL and no OPENAI_API_KEY"
@@ -260,15 +260,15 @@ def _tell_plan(
 def _tell_redaction(notes: list[str], profile: Profile, request: Mapping[str, Any]) -> None:
     """Say how much gave way to placeholders; the words that are sent are counted, not those that were read."""
     _say(notes, redaction_words(request))
-    if profile.pictures is not None:
-        _say(notes, "--redact changes words alone: the sheet of pictures is sent as it is.", quiet=False)
+    if profile.images is not None:
+        _say(notes, "--redact changes words alone: the sheet of images is sent as it is.", quiet=False)
 
 
-def sheet_words(pictures: PictureProfile) -> str:
-    """What the sheet of pictures is, for a person."""
-    width, height = sheet_size(pictures.sheet)
-    count = f"{len(pictures.shown)} pictures" if len(pictures.shown) != 1 else "one picture"
-    return f"a sheet of {count} (JPEG, {width} x {height} pixels, {len(pictures.sheet):,} bytes)"
+def sheet_words(images: ImageProfile) -> str:
+    """What the sheet of images is, for a person."""
+    width, height = sheet_size(images.sheet)
+    count = f"{len(images.shown)} images" if len(images.shown) != 1 else "one image"
+    return f"a sheet of {count} (JPEG, {width} x {height} pixels, {len(images.sheet):,} bytes)"
 
 
 def _say(notes: list[str], note: str, quiet: bool = True) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
 
 # libyaml, where PyYAML was built with it, reads a wide table's requirement several times faster.
 _Base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)

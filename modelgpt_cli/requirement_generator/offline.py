@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from modelgpt_cli.data.picture_profile import PictureProfile
+from modelgpt_cli.core.schema import TEXT_ROLES
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import TEXT_ROLES
-from modelgpt_cli.data.text_roles import PLAIN_TEXT_NAMES, name_words, text_nouns
+from modelgpt_cli.domains.image.profile import ImageProfile
+from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, name_words, text_nouns
 from modelgpt_cli.requirement_generator.answer import MAX_WORDS
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
@@ -18,12 +18,12 @@ _PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y"
 _PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summary": "summaries"}
 _LONG_SENTENCE = 40
 _NAMED_DOMAINS, _TOLD_DOMAINS = 2, 6
-"""From so much detail on domains of pictures are named, and told apart."""
+"""From so much detail on domains of images are named, and told apart."""
 _TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 
 
 def write_offline(profile: Profile) -> str:
-    """Write one sentence about a table, texts or pictures: what to predict, from what, against what background.
+    """Write one sentence about a table, texts or images: what to predict, from what, against what background.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def write_offline(profile: Profile) -> str:
 
 
 def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
-    if profile.pictures is not None:
-        rows = f"picture{_of(profile)} ({profile.n_rows:,} {profile.pictures.looks.phrase()})"
+    if profile.images is not None:
+        rows = f"image{_of(profile)} ({profile.n_rows:,} {profile.images.looks.phrase()})"
     else:
         rows = _texts(profile, bool(n_names)) if profile.domain == "text" else _rows(profile)
     target = _plain(profile.target)
@@ -59,8 +59,8 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
         if profile.target_range:
             low, middle, high = (f"{number:.4g}" for number in profile.target_range)
             text += f" between {low} and {high} with a median of {middle}"
-    if profile.pictures is not None:
-        text += _domains(profile.pictures, n_names)
+    if profile.images is not None:
+        text += _domains(profile.images, n_names)
     elif profile.domain == "tabular":
         text += f", from {_columns(profile, n_names)}"
     background = _background(profile, n_background)
@@ -92,10 +92,10 @@ def _of(profile: Profile) -> str:
     return f" of {_plain(profile.name)!r}" if profile.name else ""
 
 
-def _domains(pictures: PictureProfile, n: int) -> str:
-    """The domains of pictures, and how each differs from the whole where there is room to say it."""
-    kind = pictures.looks.words["kind"]
-    told = {_plain(name): looks.phrase(pictures.looks) for name, looks in pictures.domains.items() if name}
+def _domains(images: ImageProfile, n: int) -> str:
+    """The domains of images, and how each differs from the whole where there is room to say it."""
+    kind = images.looks.words["kind"]
+    told = {_plain(name): looks.phrase(images.looks) for name, looks in images.domains.items() if name}
     if not told:
         return ""
     if len(told) > n or n < _NAMED_DOMAINS:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.requirement_generator.quality import ERRORS
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.quality import ERRORS
 from modelgpt_cli.requirement_generator.requirement import BLOCKS, MAX_SENTENCE, Requirement
 from modelgpt_cli.requirement_generator.words.clauses import Clauses, with_plain_must, without_refused
 from modelgpt_cli.requirement_generator.words.deployment import read_deployment

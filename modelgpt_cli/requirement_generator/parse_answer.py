@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from modelgpt_cli.data.schema import DOMAINS, TASK_TYPES
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.block import Block
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import DOMAINS, TASK_TYPES
+from modelgpt_cli.core.units import MILLISECONDS, measure, share
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.llm.redact import PLACEHOLDERS
-from modelgpt_cli.requirement_generator.block import Block
 from modelgpt_cli.requirement_generator.parse import (
     HINT,
     ContradictionError,
@@ -25,7 +26,6 @@ from modelgpt_cli.requirement_generator.parse import (
     merge,
 )
 from modelgpt_cli.requirement_generator.requirement import BLOCKS
-from modelgpt_cli.requirement_generator.units import MILLISECONDS, measure, share
 from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
 from modelgpt_cli.requirement_generator.words.readings import Fact
 

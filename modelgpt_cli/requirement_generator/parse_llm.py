@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
+from modelgpt_cli.llm.messages import ask_aloud, redaction_words, tell_plan, would_be_sent
 from modelgpt_cli.llm.redact import redact
-from modelgpt_cli.llm.telling import ask_aloud, redaction_words, tell_plan, would_be_sent
 from modelgpt_cli.llm.template import Prompt, read_prompt, wrong_template
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest
 from modelgpt_cli.requirement_generator.parse_answer import ANSWER_KEYS, answer_schema, read_reading

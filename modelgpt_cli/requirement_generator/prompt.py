@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.data.picture_profile import PictureProfile
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.profile import TEXT_CHARS, Profile
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.domains.image.profile import ImageProfile
 from modelgpt_cli.llm.redact import PLACEHOLDERS
 from modelgpt_cli.llm.template import Message, Prompt, read_prompt
 
@@ -49,10 +49,10 @@ def answer_key(prompt: Prompt) -> str:
 
 
 def profile_messages(prompt: Prompt, profile: Profile) -> list[Message]:
-    """Fill a template with a profile, the sheet of pictures beside it where there are some."""
+    """Fill a template with a profile, the sheet of images beside it where there are some."""
     system, user = prompt.messages(data=fenced(profile_json(profile)), task=profile.task)
-    if profile.pictures is not None:
-        user = {**user, "content": _with_picture(user["content"], profile.pictures.sheet)}
+    if profile.images is not None:
+        user = {**user, "content": _with_image(user["content"], profile.images.sheet)}
     return [system, user]
 
 
@@ -61,10 +61,10 @@ def profile_json(profile: Profile) -> dict[str, Any]:
 
     No cells of columns the model won't use, nor of free text in a table, where anything may be written; long lists are
     cut. In the text domain the beginnings of up to `MAX_TEXTS` texts are shown: they are what the sentence is about. Of
-    pictures their measures are told; the sheet of some goes beside this.
+    images their measures are told; the sheet of some goes beside this.
     """
-    if profile.pictures is not None:
-        return _picture_json(profile, profile.pictures)
+    if profile.images is not None:
+        return _image_json(profile, profile.images)
     used = [column for column in profile.columns if column.used]
     is_text = profile.domain == "text"
     shown = {column.name for column in used[:MAX_COLUMNS] if is_text or not column.is_text} | {profile.target}
@@ -91,32 +91,32 @@ def profile_json(profile: Profile) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
 
 
-def _picture_json(profile: Profile, pictures: PictureProfile) -> dict[str, Any]:
-    """The part of a profile of pictures that is shown in words."""
+def _image_json(profile: Profile, images: ImageProfile) -> dict[str, Any]:
+    """The part of a profile of images that is shown in words."""
     values: dict[str, Any] = {
         "name": _cut(profile.name),
-        "pictures": profile.n_rows,
+        "images": profile.n_rows,
         "description": _cut(profile.description.strip(), MAX_DESCRIPTION),
         "task": profile.task,
         "target": _cut(profile.target),
-        "pictures_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
+        "images_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
         "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
-        "measured": pictures.looks.phrase(),
-        "median_short_side_in_pixels": _short(pictures.looks.short_side),
-        "domains": {_cut(name): looks.phrase() for name, looks in list(pictures.domains.items())[:MAX_COLUMNS]},
-        "sheet_row_by_row": [_cut(name) for name in pictures.shown],
+        "measured": images.looks.phrase(),
+        "median_short_side_in_pixels": _short(images.looks.short_side),
+        "domains": {_cut(name): looks.phrase() for name, looks in list(images.domains.items())[:MAX_COLUMNS]},
+        "sheet_row_by_row": [_cut(name) for name in images.shown],
     }
     return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
 
 
-def _with_picture(text: str, picture: bytes) -> list[dict[str, Any]]:
-    """A message's content in two parts, as Chat Completions takes text and picture together."""
-    url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+def _with_image(text: str, image: bytes) -> list[dict[str, Any]]:
+    """A message's content in two parts, as Chat Completions takes text and image together."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"
     return [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": url}}]
 
 
-def without_pictures(prompt: str) -> str:
-    """A request as JSON with words in place of each picture's bytes, for a person to read."""
+def without_images(prompt: str) -> str:
+    """A request as JSON with words in place of each image's bytes, for a person to read."""
     request = json.loads(prompt)
     for message in request["messages"]:
         for part in message["content"] if isinstance(message["content"], list) else ():

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from modelgpt_cli.data.picture_profile import PictureProfile
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.domains.image.profile import ImageProfile
 from modelgpt_cli.llm.redact import redact
 
 V = TypeVar("V")
@@ -19,7 +19,7 @@ def redacted(profile: Profile) -> Profile:
     """Redact every word of a profile that comes from the data or the user: names, levels, labels, cells, description.
 
     Cells should have been cleaned before they were cut, by ``profile(dataset, clean=redact)``: of what is cut in half
-    nobody can tell what it was. The sheet of pictures stays as it is.
+    nobody can tell what it was. The sheet of images stays as it is.
     """
     known = [*(column.name for column in profile.columns), profile.target]
     names = dict(zip(known, apart(map(redact, known)), strict=True))
@@ -33,7 +33,7 @@ def redacted(profile: Profile) -> Profile:
             {names[name]: redact(cell) for name, cell in row.items() if name in names} for row in profile.sample
         ),
         description=redact(profile.description),
-        pictures=_pictures(profile.pictures) if profile.pictures is not None else None,
+        images=_images(profile.images) if profile.images is not None else None,
     )
 
 
@@ -42,8 +42,8 @@ def _column(column: Column, name: str) -> Column:
     return replace(column, name=name, description=redact(column.description), levels=levels)
 
 
-def _pictures(pictures: PictureProfile) -> PictureProfile:
-    return replace(pictures, domains=_keyed(pictures.domains), shown=tuple(redact(name) for name in pictures.shown))
+def _images(images: ImageProfile) -> ImageProfile:
+    return replace(images, domains=_keyed(images.domains), shown=tuple(redact(name) for name in images.shown))
 
 
 def _keyed(values: Mapping[str, V]) -> dict[str, V]:

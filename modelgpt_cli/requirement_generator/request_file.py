@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.requirement_generator.parse import ParsedRequest, Remark, parse_request, with_words
 from modelgpt_cli.requirement_generator.requirement import (
     Requirement,

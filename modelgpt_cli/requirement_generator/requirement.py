@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.data.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, TEXT_ROLES, Column, TaskType
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.requirement_generator.deploy import Deploy
+from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, TEXT_ROLES, Column, TaskType
 from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
-from modelgpt_cli.requirement_generator.limits import Limits
-from modelgpt_cli.requirement_generator.quality import Quality
 
 BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
 """What a requirement promises of a model, each under its name."""
@@ -70,7 +70,7 @@ class Requirement:
 
     @property
     def is_image(self) -> bool:
-        """Whether this is about pictures, as far as it can be told from the requirement alone."""
+        """Whether this is about images, as far as it can be told from the requirement alone."""
         if self.domain is not None:
             return self.domain == "image"
         return any(column.role == "image" for column in self.columns)
@@ -120,7 +120,7 @@ class Requirement:
                 f"The roles here: {', '.join(roles)}.",
             )
         if self.is_image and self.task == "regression":
-            raise UsageError("task can't be regression: models of pictures tell classes apart.", "domain is image.")
+            raise UsageError("task can't be regression: models of images tell classes apart.", "domain is image.")
         if (self.target_mean is None) != (self.target_std is None):
             raise UsageError("target_mean and target_std go together.", hint="Give both, or leave both out.")
         if self.target_std is not None and (self.task == "classification" or self.target_std <= 0):

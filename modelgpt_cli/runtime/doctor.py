@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelgpt_cli import __version__
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import sha256
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import sha256
 from modelgpt_cli.llm.keys import find_key
 from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
@@ -134,7 +134,7 @@ def _device() -> Check:
 
 def _weights() -> Iterator[Check]:
     """Hold each shipped checkpoint against the checksum in its card."""
-    from modelgpt_cli.assets import asset
+    from modelgpt_cli.core.assets import asset
 
     try:
         cards = sorted(asset("weights").glob("*/card.yaml"))

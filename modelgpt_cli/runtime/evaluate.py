@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.files import check_destination
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import check_destination
 from modelgpt_cli.runtime import metrics as m
 from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.session import Model, damaged
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LABEL_NAMES = ("label", "class", "target")
-"""Pictures: what a table's column of true classes may be called where it has none of the model's target's name."""
+"""Images: what a table's column of true classes may be called where it has none of the model's target's name."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Evaluation:
     confusion: list[list[int]] = field(default_factory=list)
     plot: Path | None = None
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Images: recall, precision, F1 and number of pictures of each class."""
+    """Images: recall, precision, F1 and number of images of each class."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -84,12 +84,12 @@ def evaluate(
     threads: int | None = None,
     force: bool = False,
 ) -> Evaluation:
-    """Measure a ``model.onnx`` on a labelled table, texts, or pictures.
+    """Measure a ``model.onnx`` on a labelled table, texts, or images.
 
     Parameters
     ----------
     model, data, chunk_rows, threads
-        As for `predict`; of a folder, its test file or folder is measured where there is one. Pictures have as label
+        As for `predict`; of a folder, its test file or folder is measured where there is one. Images have as label
         the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
         The column of true values; the model's own target by default.
@@ -116,17 +116,17 @@ def evaluate(
 
 
 def _images(model: Model, data: Any, target: str | None, plot: Path | None, force: bool) -> Evaluation:
-    """Measure on pictures; those that can't be read are left out."""
-    from modelgpt_cli.runtime.image_rows import Truth
-    from modelgpt_cli.runtime.predict_images import Pictures
+    """Measure on images; those that can't be read are left out."""
+    from modelgpt_cli.domains.image.files import Truth
+    from modelgpt_cli.domains.image.predict import Images
 
     truth = Truth(tuple(model.labels), (target,) if target else (model.target, *_LABEL_NAMES))
-    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data], truth)
+    images = Images(model, data if isinstance(data, (list, tuple)) else [data], truth)
 
     def scored() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        for files, good, outputs in pictures.scored():
+        for files, good, outputs in images.scored():
             yield np.array([f.label for f, kept in zip(files, good, strict=True) if kept], dtype=object), outputs
-        pictures.report("are left out")
+        images.report("are left out")
 
     done = _measured(model, scored(), target or model.target, str(data), plot, force)
     done.classes = m.class_metrics(np.array(done.confusion), model.labels)
@@ -220,7 +220,7 @@ def _scored(
     model: Model, rows: Rows, column: str, chunk_rows: int
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Yield the true values and the model's outputs of each chunk."""
-    from modelgpt_cli.data.schema import Column
+    from modelgpt_cli.core.schema import Column
 
     extra = Column(column, "numeric" if model.task == "regression" else "categorical")
     for n, columns in rows.chunks(chunk_rows, extra=[extra]):

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation. Needs matplotlib, the optional extra ``plot``."""
+"""Images of an evaluation. Needs matplotlib, the optional extra ``plot``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.files import atomic_write
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.runtime.metrics import calibration_bins
 
 if TYPE_CHECKING:

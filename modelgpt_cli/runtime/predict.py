@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.files import atomic_write, check_destination
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.runtime.table import Rows, logger
 
@@ -57,21 +57,21 @@ def predict(
     threads: int | None = None,
     force: bool = False,
 ) -> Prediction:
-    """Score a table, texts or pictures with a ``model.onnx``.
+    """Score a table, texts or images with a ``model.onnx``.
 
     Parameters
     ----------
     model : str or Path
         The ``model.onnx``.
     data : str, Path or DataFrame
-        Any table that `describe` can read, ``-`` for stdin, or a data frame. Of pictures, a file, folder, glob, zip or
+        Any table that `describe` can read, ``-`` for stdin, or a data frame. Of images, a file, folder, glob, zip or
         table of paths, or a sequence of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
     proba : bool
         Write a column ``probability_<label>`` for each class too.
     topk : int, optional
-        Images: write the so many likeliest classes of each picture; the likeliest by default.
+        Images: write the so many likeliest classes of each image; the likeliest by default.
     chunk_rows : int
         Rows held in memory at a time.
     threads : int, optional
@@ -115,23 +115,23 @@ def _only(data: Any) -> Any:
 def _predict_images(
     model: Model, data: Any, output: str | Path | None, path: Path | None, *, proba: bool, topk: int | None, force: bool
 ) -> Prediction:
-    from modelgpt_cli.runtime.predict_images import Pictures, check_topk, collect_pictures, write_pictures
+    from modelgpt_cli.domains.image.predict import Images, check_topk, collect_images, write_images
 
     check_topk(1 if topk is None else topk, model)
-    pictures = Pictures(model, data if isinstance(data, (list, tuple)) else [data])
+    images = Images(model, data if isinstance(data, (list, tuple)) else [data])
     start = time.perf_counter()
     label = probabilities = None
     with contextlib.ExitStack() as stack:
         if output is None:
-            label, probabilities = collect_pictures(pictures)
+            label, probabilities = collect_images(images)
         else:
-            write_pictures(pictures, stack.enter_context(_sink(path, force)), topk=topk or 1, proba=proba)
-        pictures.report("have empty cells")
+            write_images(images, stack.enter_context(_sink(path, force)), topk=topk or 1, proba=proba)
+        images.report("have empty cells")
     seconds = time.perf_counter() - start
-    names = tuple(file.name for file in pictures.files) if output is None else ()
-    logger.debug("%d pictures in %.2f s, %.0f pictures/s", len(pictures.files), seconds, len(pictures.files) / seconds)
+    names = tuple(file.name for file in images.files) if output is None else ()
+    logger.debug("%d images in %.2f s, %.0f images/s", len(images.files), seconds, len(images.files) / seconds)
     return Prediction(
-        len(pictures.files), seconds, model.labels, path, label=label, probabilities=probabilities, files=names
+        len(images.files), seconds, model.labels, path, label=label, probabilities=probabilities, files=names
     )
 
 

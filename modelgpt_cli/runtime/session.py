@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
-from modelgpt_cli.runtime.image_rows import by_size
-from modelgpt_cli.runtime.text_rows import IDS, MASK, SEGMENTS, TextRows
-from modelgpt_cli.runtime.tokens import load_tokenizer, padded, token_ids
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.image.files import by_size
+from modelgpt_cli.domains.shared.tokens import load_tokenizer, padded, token_ids
+from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,9 +29,9 @@ FORMAT = 1
 TOKENIZER = "modelgpt_tokenizer"
 """Metadata entry of models that read text: the tokenizer's JSON."""
 IMAGE = "image"
-"""Image domain: the graph's input, and the column that holds the pictures."""
+"""Image domain: the graph's input, and the column that holds the images."""
 _CELLS_PER_RUN = 400_000
-_PICTURES_PER_RUN = 8
+_IMAGES_PER_RUN = 8
 _TEXTS_PER_RUN = 32
 EXTENSIONS = "ai.onnx.contrib"
 """The operators of onnxruntime-extensions, which turn raw texts into token ids inside the graph."""
@@ -153,15 +153,15 @@ class Model:
             for k, output in enumerate(self._session.get_outputs())
         }
 
-    def _run_images(self, pictures: Any) -> dict[str, np.ndarray]:
-        """Score pictures, those of one size together."""
-        if not len(pictures):  # no pictures at all
+    def _run_images(self, images: Any) -> dict[str, np.ndarray]:
+        """Score images, those of one size together."""
+        if not len(images):  # no images at all
             return {name: cells[:0] for name, cells in self._run_images([np.zeros((1, 1, 3), np.uint8)]).items()}
         order, parts = [], []
-        for rows, batch in by_size(pictures):
-            for start in range(0, len(rows), _PICTURES_PER_RUN):
-                order += rows[start : start + _PICTURES_PER_RUN]
-                parts.append(self._session.run(None, {IMAGE: batch[start : start + _PICTURES_PER_RUN]}))
+        for rows, batch in by_size(images):
+            for start in range(0, len(rows), _IMAGES_PER_RUN):
+                order += rows[start : start + _IMAGES_PER_RUN]
+                parts.append(self._session.run(None, {IMAGE: batch[start : start + _IMAGES_PER_RUN]}))
         return self._joined(parts, np.argsort(order))
 
     def _joined(self, parts: list[list[np.ndarray]], places: np.ndarray) -> dict[str, np.ndarray]:

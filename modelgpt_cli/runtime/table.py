@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from modelgpt_cli.data.schema import Column
+    from modelgpt_cli.core.schema import Column
 
 logger = logging.getLogger("modelgpt")
 _SHOWN = 10
@@ -38,7 +38,7 @@ class Rows:
     """
 
     def __init__(self, model: Model, data: str | Path | pd.DataFrame, *, prefer_test: bool = False) -> None:
-        from modelgpt_cli.data.schema import Column
+        from modelgpt_cli.core.schema import Column
 
         self._frame: pd.DataFrame | None = None
         self._odd: Counter[str] = Counter()

@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from modelgpt_cli.domains.tabular.forward import make_forward, uses_bf16
+from modelgpt_cli.domains.tabular.loss import backward, query_losses
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out, load_real_tasks
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM, TaskSource, draw_real_batch
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
+from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig
 from modelgpt_cli.parameter_generator.checkpoint import (
     make_generator,
     restore_run,
@@ -25,9 +28,6 @@ from modelgpt_cli.parameter_generator.checkpoint import (
 )
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
 from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.config import MetaTrainConfig
-from modelgpt_cli.training.forward import make_forward, uses_bf16
-from modelgpt_cli.training.loss import backward, query_losses
 from modelgpt_cli.training.processes import Processes, interruptible, join
 from modelgpt_cli.training.schedule import learning_rate, open_run, progress, take_step, write_config, write_log
 

@@ -16,8 +16,8 @@ from datetime import timedelta
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.devices import pick_device
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.devices import pick_device
+from modelgpt_cli.core.errors import UsageError
 
 log = logging.getLogger("modelgpt")
 PATIENCE = timedelta(hours=2)

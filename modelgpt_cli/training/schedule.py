@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.training.settings import read_settings
 
 log = logging.getLogger("modelgpt")

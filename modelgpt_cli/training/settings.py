@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
 
 T = TypeVar("T")
 

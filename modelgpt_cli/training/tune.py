@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modelgpt_cli.devices import pick_device
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Blueprint
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.devices import pick_device
+from modelgpt_cli.core.errors import UsageError
 
 
 @dataclass
@@ -46,10 +46,10 @@ def tune(
 ) -> TuneReport:
     """Finetune all parameters of a model and keep the better of before and after (ModelGPT-F).
 
-    A fifth of a table's rows, and a tenth of texts or pictures, are held out (stratified); the model from before or
-    after is kept by its loss on these. A model of texts or pictures that was built from the same data has seen them
+    A fifth of a table's rows, and a tenth of texts or images, are held out (stratified); the model from before or
+    after is kept by its loss on these. A model of texts or images that was built from the same data has seen them
     all: of it, its cross-validated metrics count, and tuning starts from a head that is solved anew without the rows
-    that are held out. Of a model of pictures, BatchNorm stays as it is, and each picture is mirrored, cropped and lit
+    that are held out. Of a model of images, BatchNorm stays as it is, and each image is mirrored, cropped and lit
     at random whenever it comes up.
 
     Parameters
@@ -57,13 +57,13 @@ def tune(
     model : str or Path
         ``model.safetensors``, or an unquantised ``model.onnx``.
     data : str or Path
-        The labelled table, texts or pictures; its classes must be among the model's.
+        The labelled table, texts or images; its classes must be among the model's.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     epochs : int
         Passes over the training rows.
     lr : float, optional
-        The learning rate, falling linearly to zero; the domain's where not given (that of a model of texts or pictures
+        The learning rate, falling linearly to zero; the domain's where not given (that of a model of texts or images
         is its encoder's or trunk's; the head learns faster).
     batch_size : int, optional
         Rows of a step; the domain's where not given.
@@ -73,9 +73,9 @@ def tune(
     ModelGPTError
         The model or the data can't be used.
     """
-    from modelgpt_cli.artifact.card import model_card
-    from modelgpt_cli.artifact.export import write_onnx
-    from modelgpt_cli.artifact.model_file import check_model_destination, load_model, save_model
+    from modelgpt_cli.artifacts.export import write_onnx
+    from modelgpt_cli.artifacts.model_card import model_card
+    from modelgpt_cli.artifacts.model_file import check_model_destination, load_model, save_model
 
     start = time.monotonic()
     output = Path(output)
@@ -86,17 +86,17 @@ def tune(
     if batch_size is not None:
         common["batch_size"] = batch_size
     if target.blueprint.domain == "text":
-        from modelgpt_cli.training.tune_texts import TextTuning, read_texts
+        from modelgpt_cli.domains.text.tune import TextTuning, read_texts
 
         texts, y, known = read_texts(target, data, seed)
         (before, after, kept), rows = TextTuning(target).run(texts, y, known=known, **common), len(y)
     elif target.blueprint.domain == "image":
-        from modelgpt_cli.training.tune_images import ImageTuning, read_images
+        from modelgpt_cli.domains.image.tune import ImageTuning, read_images
 
-        pictures, y, shown, known = read_images(target, data, seed)
-        (before, after, kept), rows = ImageTuning(target).run(pictures, y, known=known, **common), len(y)
+        images, y, shown, known = read_images(target, data, seed)
+        (before, after, kept), rows = ImageTuning(target).run(images, y, known=known, **common), len(y)
     else:
-        from modelgpt_cli.training.tune_tables import read_table, tune_arrays
+        from modelgpt_cli.domains.tabular.tune import read_table, tune_arrays
 
         table = read_table(target, data, seed)
         (before, after, kept), rows = tune_arrays(target, table, **common), len(table.y)

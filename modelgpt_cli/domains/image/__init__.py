@@ -1,0 +1,5 @@
+"""The domain of images; its parts are the modules that `core.domain.PARTS` lists."""
+
+from modelgpt_cli.core.domain import Domain
+
+DOMAIN = Domain(name="image", title="images", rows="images", package=__name__)

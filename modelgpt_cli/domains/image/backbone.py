@@ -1,7 +1,7 @@
-"""The backbone: pictures to features, with LoRA factors that come from outside. Structure and merge are peft's.
+"""The backbone: images to features, with LoRA factors that come from outside. Structure and merge are peft's.
 
 BatchNorm, its running statistics and its affine parameters, is never trained.
-Shapes: N pictures, S pixels a side, E features, r rank, k kernel.
+Shapes: N images, S pixels a side, E features, r rank, k kernel.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.domains.adapted import AdaptedModule
-from modelgpt_cli.domains.image.cards import ImageCard
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.domains.image.architectures import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
-from modelgpt_cli.errors import UnreachableError, UsageError
+from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.parameter_generator.shared import read_once
 
 

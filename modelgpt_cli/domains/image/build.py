@@ -1,4 +1,4 @@
-"""A build from pictures: requirement and labelled pictures in, a target model out. Called by `pipeline.build`."""
+"""A build from images: requirement and labelled images in, a target model out. Called by `pipeline.build`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import logging
 import pandas as pd
 from torch import Tensor
 
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.adapted import lora_spec
-from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
-from modelgpt_cli.domains.baselines import baseline_scores
-from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.domains.head import fit_head
+from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
-from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
-from modelgpt_cli.domains.image.rows import LabelledPictures, read_labelled
+from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
-from modelgpt_cli.domains.scaling import Scaling
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
+from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.shared.baselines import baseline_scores
+from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.domains.shared.head import fit_head
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
@@ -69,10 +69,10 @@ class ImageBuild(BackboneBuild):
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
     ) -> tuple[ImageModel, dict[str, dict[str, float]], int]:
-        """The usual way: generate, see the pictures once, cross-validate, and solve the head on them all."""
+        """The usual way: generate, see the images once, cross-validate, and solve the head on them all."""
         schema = dataset.schema
-        notes = self.first_notes(dataset, check_fingerprint, "pictures")
-        read = self._read(dataset, self.head_rows(dataset, notes, "pictures"))
+        notes = self.first_notes(dataset, check_fingerprint, "images")
+        read = self._read(dataset, self.head_rows(dataset, notes, "images"))
         notes += read.notes
         rows, self.shown, self.truth = read.rows, read.shown, read.shown_cells
         target = one_hot(read.cells, schema.classes)
@@ -83,10 +83,10 @@ class ImageBuild(BackboneBuild):
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0))
         fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
-        self.report(blueprint, fit, len(rows), "pictures")
+        self.report(blueprint, fit, len(rows), "images")
         return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
 
-    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledPictures:
+    def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         return read_labelled(dataset, frame, self.view)
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:

@@ -1,6 +1,6 @@
-"""Pictures to features with a backbone whose factors come from outside: what meta-training does.
+"""Images to features with a backbone whose factors come from outside: what meta-training does.
 
-Shapes: N pictures, S pixels a side, E features.
+Shapes: N images, S pixels a side, E features.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from torch import Tensor
 
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import Images
 
 BATCH = 64
 LEAST_AREA = 0.5
-"""Share of a picture that a changed one shows, at least."""
+"""Share of an image that a changed one shows, at least."""
 BRIGHTNESS = 0.25
-"""By how much a changed picture is brighter or darker, at most."""
+"""By how much a changed image is brighter or darker, at most."""
 COLOURS = (0.4, 0.4, 0.4, 0.1)
 """By how much a recoloured one differs in brightness, contrast, saturation and hue, at most."""
 GREY = 0.2
-"""Share of pictures that are made grey, where colours are changed."""
+"""Share of images that are made grey, where colours are changed."""
 
 
 def embed(
     backbone: Backbone,
     lora: Mapping[str, Tensor] | None,
-    rows: Pictures,
+    rows: Images,
     *,
     bf16: bool = False,
     change: bool = False,
@@ -39,7 +39,7 @@ def embed(
     Parameters
     ----------
     change : bool
-        Show each picture mirrored, cropped, lit and coloured at random, from torch's global generator.
+        Show each image mirrored, cropped, lit and coloured at random, from torch's global generator.
     """
     view = View.of(backbone.card.encoder_config())
     device = next(backbone.parameters()).device
@@ -53,7 +53,7 @@ def embed(
 
 
 def changed(values: Tensor, *, colours: bool = False) -> Tensor:
-    """Pictures uint8 (N, 3, S, S), each mirrored or not, cropped, and made brighter or darker.
+    """Images uint8 (N, 3, S, S), each mirrored or not, cropped, and made brighter or darker.
 
     With `colours` some are recoloured, and some made grey: other domains than those seen have other colours.
     """
@@ -69,4 +69,4 @@ def changed(values: Tensor, *, colours: bool = False) -> Tensor:
             *light,
         ]
     )
-    return torch.stack([change(picture) for picture in values])
+    return torch.stack([change(image) for image in values])

@@ -1,6 +1,6 @@
-"""A picture build's numbers: the generator's words made into factors, every labelled picture seen once.
+"""An image build's numbers: the generator's words made into factors, every labelled image seen once.
 
-The head is solved by `domains.head`. Shapes: N pictures, E features, C classes.
+The head is solved by `domains.head`. Shapes: N images, E features, C classes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.head import STRENGTHS, HeadSource
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise
-from modelgpt_cli.domains.image.rows import Pictures
+from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import scaling_of
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.shared.head import STRENGTHS, HeadSource
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
 BATCH = 64
@@ -38,11 +38,11 @@ class Adapted(HeadSource):
     trunk: nn.Module
     view: View
     scaling: Scaling | None = None
-    strengths: tuple[float, ...] = (*STRENGTHS, 1 / 16, 1 / 64)  # pictures may be far from all that the trunk has seen
+    strengths: tuple[float, ...] = (*STRENGTHS, 1 / 16, 1 / 64)  # images may be far from all that the trunk has seen
 
     @torch.inference_mode()
-    def features(self, rows: Pictures) -> Tensor:
-        """Features of all pictures, (N, E) float32."""
+    def features(self, rows: Images) -> Tensor:
+        """Features of all images, (N, E) float32."""
         device = next(self.trunk.parameters()).device
         parts = [self.trunk(normalise(part.to(device), self.view)).cpu() for part in rows.values.split(BATCH)]
         return torch.cat(parts)
@@ -62,7 +62,7 @@ def adapt(backbone: Backbone, generator: AdapterGenerator | None, words: Words, 
     )
 
 
-def thumbnail_model(rows: Pictures) -> tuple[Any, np.ndarray]:
+def thumbnail_model(rows: Images) -> tuple[Any, np.ndarray]:
     """A linear model of a thumbnail's colours, and the thumbnails (N, 3 · 8 · 8) for it to read."""
     from sklearn.linear_model import LogisticRegression
 

@@ -1,6 +1,6 @@
-"""The target model of pictures: pixels in, probabilities out. This is what is tuned and exported.
+"""The target model of images: pixels in, probabilities out. This is what is tuned and exported.
 
-Shapes: N pictures, H, W pixels, S pixels a side of what the trunk sees, E features, C classes.
+Shapes: N images, H, W pixels, S pixels a side of what the trunk sees, E features, C classes.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_state
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.model_generator.blueprint import Blueprint
 
 BACKBONE = "backbone."
 """What the names of the trunk's tensors begin with."""
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 IMAGE_COLUMN = Column("image", "image", role="image")
 """The one column of a blueprint of this domain."""
-_PICTURES = 32
+_IMAGES = 32
 
 
 class ImageModel(nn.Module):
@@ -75,27 +75,27 @@ class ImageModel(nn.Module):
         """Probabilities (N, C), from float (N, 3, S, S)."""
         return self.forward(values).softmax(1)
 
-    def predict(self, pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Probabilities (N, C) float32 of pictures: uint8 (H, W, 3) each, or (N, H, W, 3)."""
+    def predict(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) float32 of images: uint8 (H, W, 3) each, or (N, H, W, 3)."""
         parts = [np.zeros((0, self.blueprint.n_outputs), dtype=np.float32)]
-        for start in range(0, len(pictures), _PICTURES):
-            parts.append(self.predict_seen(pixels(pictures[start : start + _PICTURES], self.view)))
+        for start in range(0, len(images), _IMAGES):
+            parts.append(self.predict_seen(pixels(images[start : start + _IMAGES], self.view)))
         return np.concatenate(parts)
 
     def inputs(self, values: Tensor) -> Tensor:
-        """Features of pictures as the view has cut them, uint8 (N, 3, S, S), on the CPU: (N, E)."""
+        """Features of images as the view has cut them, uint8 (N, 3, S, S), on the CPU: (N, E)."""
         return self._in_parts(self.features, values)
 
     def predict_seen(self, values: Tensor) -> np.ndarray:
-        """As `predict`, of pictures as the view has cut them, uint8 (N, 3, S, S)."""
+        """As `predict`, of images as the view has cut them, uint8 (N, 3, S, S)."""
         found: np.ndarray = self._in_parts(self.answers, values).numpy()
         return found
 
     @torch.inference_mode()
     def _in_parts(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-        """A function of pictures, some at a time, as the finished model has it."""
+        """A function of images, some at a time, as the finished model has it."""
         device, training = self.head_weight.device, self.training
         self.eval()
-        parts = [function(normalise(part.to(device), self.view)) for part in values.split(_PICTURES)]
+        parts = [function(normalise(part.to(device), self.view)) for part in values.split(_IMAGES)]
         self.train(training)
         return torch.cat(parts).cpu()

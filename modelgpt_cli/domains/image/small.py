@@ -1,9 +1,9 @@
 """The offline default network: small, made for one core of an ordinary processor at 128 x 128 pixels.
 
-Dense 3x3 convolutions where pictures are large and channels few (processors do these fastest for what they give),
+Dense 3x3 convolutions where images are large and channels few (processors do these fastest for what they give),
 inverted residuals where channels are many. No squeeze-and-excitation and plain ReLU: both alternatives cost time, and
 accuracy in 8 bits.
-Shapes: N pictures, S pixels a side, c channels.
+Shapes: N images, S pixels a side, c channels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STAGES: tuple[tuple[str, int, int, int], ...] = (
 
 
 class SmallNet(nn.Module):
-    """2.1 M parameters; pictures (N, 3, S, S) to features (N, 512). S is a multiple of 16, 128 by design."""
+    """2.1 M parameters; images (N, 3, S, S) to features (N, 512). S is a multiple of 16, 128 by design."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelgpt_cli.domains.adapted import lora_spec
 from modelgpt_cli.domains.image.backbone import Backbone
-from modelgpt_cli.domains.scaling import Scaling
+from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 
 

@@ -1,8 +1,8 @@
-"""Sets of pictures with cards, as meta-training reads them.
+"""Sets of images with cards, as meta-training reads them.
 
 A set is a zip archive, or a folder, of ``<class>/<file>`` or ``<domain>/<class>/<file>`` beside its ``<name>.yaml``.
 Where there are domains, each is a task of its own, whose requirement tells of it.
-Shapes: n pictures, C classes, E embedding size, V wordings.
+Shapes: n images, C classes, E embedding size, V wordings.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 import torch
 import yaml
 
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.picture_source import read_pictures
 from modelgpt_cli.domains.image.preprocess import View, pixels
-from modelgpt_cli.domains.image.rows import Pictures
-from modelgpt_cli.domains.tasks import Episode, Part, Task, class_indices, hashed, label_text, wordings_of
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.domains.image.rows import Images
+from modelgpt_cli.domains.image.source import read_images
+from modelgpt_cli.domains.shared.tasks import Episode, Part, Task, class_indices, hashed, label_text, wordings_of
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
-ImageTask: TypeAlias = Task[Pictures]
-ImageEpisode: TypeAlias = Episode[Pictures]
+ImageTask: TypeAlias = Task[Images]
+ImageEpisode: TypeAlias = Episode[Images]
 log = logging.getLogger("modelgpt")
 TEST_SHARE = 0.4
-"""Of each class's pictures (in each domain), what a model is judged by."""
+"""Of each class's images (in each domain), what a model is judged by."""
 DOMAIN = "domain"
 
 
@@ -51,7 +51,7 @@ def read_tasks(
     Parameters
     ----------
     view : View
-        How the backbone sees a picture; pictures are held in memory as it has cut them.
+        How the backbone sees an image; images are held in memory as it has cut them.
     wordings : mapping, optional
         By set: more ``requirements``, and other ``labels`` by class.
 
@@ -67,13 +67,13 @@ def read_tasks(
             found += [_task(one, encoder, more) for one in read_set(path, view)]
         except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
             cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise UsageError(f"The set of pictures {path} can't be read.", cause) from error
+            raise UsageError(f"The set of images {path} can't be read.", cause) from error
     return found
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """A set of pictures, or a domain of one, in its own words.
+class ImageSet:
+    """A set of images, or a domain of one, in its own words.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class PictureSet:
     told: str
     classes: tuple[str, ...]
     sentences: list[str]
-    parts: dict[str, Part[Pictures]]
+    parts: dict[str, Part[Images]]
 
 
 def set_cards(folder: str | Path) -> list[Path]:
@@ -105,7 +105,7 @@ def set_cards(folder: str | Path) -> list[Path]:
     cards = [path for path in sorted(Path(folder).glob("*.yaml")) if _data_of(path) is not None]
     if not cards:
         raise UsageError(
-            f"No sets of pictures with cards in {folder}.", "Each is NAME.yaml beside NAME.zip or a folder NAME."
+            f"No sets of images with cards in {folder}.", "Each is NAME.yaml beside NAME.zip or a folder NAME."
         )
     return cards
 
@@ -114,15 +114,15 @@ def _data_of(card: Path) -> Path | None:
     return next((p for p in (card.with_suffix(".zip"), card.with_suffix("")) if p.exists()), None)
 
 
-def read_set(path: Path, view: View) -> list[PictureSet]:
+def read_set(path: Path, view: View) -> list[ImageSet]:
     """The set of a card, by domain where there are any."""
     card, data = yaml.safe_load(path.read_text(encoding="utf-8")), _data_of(path)
     assert data is not None
     return split_set(path.stem, card, load_dataset(data, domain="image"), view)
 
 
-def split_set(name: str, card: Mapping[str, Any], dataset: Dataset, view: View) -> list[PictureSet]:
-    """A dataset as a set, by domain where there are any, each split into pictures to learn from and to be judged by."""
+def split_set(name: str, card: Mapping[str, Any], dataset: Dataset, view: View) -> list[ImageSet]:
+    """A dataset as a set, by domain where there are any, each split into images to learn from and to be judged by."""
     rows, labels, domains = read_rows(dataset, view)
     classes = dataset.schema.classes
     y = class_indices(labels, classes)
@@ -135,11 +135,11 @@ def split_set(name: str, card: Mapping[str, Any], dataset: Dataset, view: View) 
             part: Part(rows.take(kept[index]), y[kept[index]]) for part, index in (("train", train), ("test", test))
         }
         sentences = _sentences(card, classes, domain, told)
-        found.append(PictureSet(f"{name}/{domain}" if domain else name, told, classes, sentences, parts))
+        found.append(ImageSet(f"{name}/{domain}" if domain else name, told, classes, sentences, parts))
     return found
 
 
-def _task(found: PictureSet, encoder: TextEncoder, wordings: Mapping[str, Any]) -> ImageTask:
+def _task(found: ImageSet, encoder: TextEncoder, wordings: Mapping[str, Any]) -> ImageTask:
     """A set with its words embedded, and further wordings of them."""
     more = wordings.get("requirements", ())
     sentences = [*found.sentences, *(f"{text.rstrip('.')}, {found.told}." if found.told else text for text in more)]
@@ -155,18 +155,18 @@ def _task(found: PictureSet, encoder: TextEncoder, wordings: Mapping[str, Any]) 
     )
 
 
-def read_rows(dataset: Dataset, view: View) -> tuple[Pictures, np.ndarray, np.ndarray]:
-    """All pictures of a dataset that can be decoded, their labels and domains ("" where there are none), (n,) each."""
+def read_rows(dataset: Dataset, view: View) -> tuple[Images, np.ndarray, np.ndarray]:
+    """All images of a dataset that can be decoded, their labels and domains ("" where there are none), (n,) each."""
     column, target = dataset.schema.columns[0].name, dataset.schema.target
     frame = dataset.sample
     kept, values = [], []
-    for i, (_, picture) in enumerate(read_pictures(dataset, frame[column], least=view.resize)):
-        if isinstance(picture, np.ndarray):
+    for i, (_, image) in enumerate(read_images(dataset, frame[column], least=view.resize)):
+        if isinstance(image, np.ndarray):
             kept.append(i)
-            values.append(pixels([picture], view))
+            values.append(pixels([image], view))
     frame = frame.iloc[kept]
     domains = frame[DOMAIN].to_numpy(dtype=str) if DOMAIN in frame else np.full(len(frame), "")
-    return Pictures(torch.cat(values)), frame[target].to_numpy(dtype=str), domains
+    return Images(torch.cat(values)), frame[target].to_numpy(dtype=str), domains
 
 
 def hash_seed(name: str) -> int:
@@ -190,12 +190,12 @@ def _sentences(card: Mapping[str, Any], classes: Sequence[str], domain: str, tol
     """The requirement as the card and the offline writer would put it, with what is special to the domain."""
     names = [label_text(label) for label in classes]
     what = f"{told[0].upper()}{told[1:]}: " if told else ""
-    pictures = f"{label_text(domain)} pictures" if domain else "pictures"
+    images = f"{label_text(domain)} images" if domain else "images"
     shown = f"{len(names)} classes such as {', '.join(names[:3])}"
     if len(names) <= 10:
         shown = f"{', '.join(names[:-1])} or {names[-1]}"
     return [
         f"{what}{card['description']}",
         f"{card['title']}{f', {told}' if told else ''}.",
-        f"Classify {pictures} into {shown}{f'; they are {told}' if told else ''}.",
+        f"Classify {images} into {shown}{f'; they are {told}' if told else ''}.",
     ]

@@ -1,6 +1,6 @@
-"""The networks of the cards as modules: pictures in, pooled features out, tensors under torchvision's names.
+"""The networks of the cards as modules: images in, pooled features out, tensors under torchvision's names.
 
-Shapes: N pictures, S pixels a side, E features.
+Shapes: N images, S pixels a side, E features.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelgpt_cli.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError
 
 NETWORKS = (
     "small",
@@ -68,7 +68,7 @@ class SamePaddedConv2d(nn.Conv2d):
     """Left, right, top, bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """As `nn.Conv2d`, of the padded picture."""
+        """As `nn.Conv2d`, of the padded image."""
         return super().forward(F.pad(input, self.pads))
 
 

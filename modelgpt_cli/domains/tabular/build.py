@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.assets import asset
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.build import BuildOptions, contract, first_notes, provenance
-from modelgpt_cli.domains.held_out import synthetic_note
-from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
+from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.requirement_only import (
     encoder_from_statistics,
     make_requirement_only_model,
@@ -30,8 +32,6 @@ from modelgpt_cli.domains.tabular.requirement_only import (
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import shared_encoder, shared_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder

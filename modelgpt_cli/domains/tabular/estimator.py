@@ -8,16 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.assets import asset
-from modelgpt_cli.data.schema import Column, TaskType
-from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.text_columns import projection_state
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.checkpoint import load_generator
 
 
@@ -101,7 +101,7 @@ class TabularModelGPT:
         if task == "regression":
             add_interval(self.model_, table, cross.checked, self.coverage)
         if self.tune_epochs:
-            from modelgpt_cli.training.tune_tables import tune_arrays
+            from modelgpt_cli.domains.tabular.tune import tune_arrays
 
             tune_arrays(self.model_, table, epochs=self.tune_epochs, seed=self.seed)
         state = self.model_.state()

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.model import INTERVAL, SPREAD, TabularModel, spread_inputs
-from modelgpt_cli.errors import UsageError
 
 log = logging.getLogger("modelgpt")
 DEFAULT_COVERAGE = 0.9

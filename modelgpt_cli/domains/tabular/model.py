@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.tabular.codec import TableCodec, make_codec
+from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import CHANNELS, channels
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.text_columns import read_projections
-from modelgpt_cli.model_generator.blueprint import Blueprint
 
 CONSTANTS = "constants."
 INTERVAL = "interval"

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.tabular.codec import make_codec
-from modelgpt_cli.domains.tabular.prior import SyntheticTask
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.domains.shared.tasks import hashed
+from modelgpt_cli.domains.tabular.preprocessing import make_codec
+from modelgpt_cli.domains.tabular.synthetic.draw import SyntheticTask
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
-from modelgpt_cli.domains.tasks import hashed
-from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 log = logging.getLogger("modelgpt")

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.tabular.codec import TableCodec
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.estimator import with_levels
 from modelgpt_cli.domains.tabular.fit import Fitted
 from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.members import generate_members
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Blueprint
 from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.requirement_generator.requirement import Requirement
 

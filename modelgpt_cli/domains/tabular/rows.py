@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.tabular.codec import TableCodec, level_codes
 from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec, level_codes
 
 HEAD_ROWS = 300_000
 """Rows of a long table that the head is solved on: a few hundred weights gain next to nothing from more."""

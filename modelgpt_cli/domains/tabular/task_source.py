@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from modelgpt_cli.domains.tabular.prior import draw_task
 from modelgpt_cli.domains.tabular.real_tasks import RealTask
+from modelgpt_cli.domains.tabular.synthetic.draw import draw_task
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes, collate, encode_task
+from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig
 from modelgpt_cli.parameter_generator.text_encoder import EMBEDDING
-from modelgpt_cli.training.config import MetaTrainConfig
 
 VALIDATION_STREAM = 1_000_003
 WHOLE = slice(None)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.shared.tokens import is_missing
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
-from modelgpt_cli.runtime.tokens import is_missing
 
 PCA_TEXTS = 2_000
 """Texts that the components are fitted to."""

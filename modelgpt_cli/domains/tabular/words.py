@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelgpt_cli.data.schema import Column
-from modelgpt_cli.domains.tabular.codec import TableCodec
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.domains.tabular.preprocessing import TableCodec
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 

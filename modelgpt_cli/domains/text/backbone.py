@@ -18,9 +18,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from modelgpt_cli.domains.adapted import AdaptedModule
-from modelgpt_cli.domains.text.cards import TextCard
-from modelgpt_cli.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.domains.shared.adapted import AdaptedModule
+from modelgpt_cli.domains.text.architectures import TextCard
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 from modelgpt_cli.parameter_generator.shared import read_once
 

@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
-from modelgpt_cli.domains.adapted import lora_spec
-from modelgpt_cli.domains.backbone_build import NO_DATA, BackboneBuild, one_hot
-from modelgpt_cli.domains.baselines import baseline_scores
-from modelgpt_cli.domains.build import BuildOptions
-from modelgpt_cli.domains.head import HeadFit, fit_head
+from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.shared.baselines import baseline_scores
+from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.domains.shared.head import HeadFit, fit_head
+from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
-from modelgpt_cli.domains.text.cards import DEFAULT_CARD, TextCard, find_card
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
-from modelgpt_cli.errors import UsageError
-from modelgpt_cli.model_generator.blueprint import Architecture, Blueprint
 from modelgpt_cli.parameter_generator.adapter import input_groups
 from modelgpt_cli.requirement_generator.requirement import Requirement
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.devices import multiplies_bf16
-from modelgpt_cli.domains.head import HeadSource
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.domains.shared.head import HeadSource
 from modelgpt_cli.domains.text.backbone import Backbone, Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tokens import Encoded

@@ -14,12 +14,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from modelgpt_cli.data.schema import Column
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tokens import Encoded, encode
-from modelgpt_cli.errors import ModelGPTError
-from modelgpt_cli.model_generator.blueprint import Blueprint
 
 BACKBONE = "backbone."
 """What the names of the encoder's tensors begin with."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelgpt_cli.data.schema import ROLES, TEXT_ROLES, Column
-from modelgpt_cli.errors import UsageError
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import ROLES, TEXT_ROLES, Column
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 

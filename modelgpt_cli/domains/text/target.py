@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelgpt_cli.domains.adapted import lora_spec
+from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
 

@@ -12,9 +12,9 @@ import pandas as pd
 import yaml
 from tokenizers import Tokenizer
 
-from modelgpt_cli.domains.tasks import Episode, Part, Task, hashed, label_text, wordings_of
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.shared.tasks import Episode, Part, Task, hashed, label_text, wordings_of
 from modelgpt_cli.domains.text.tokens import Encoded, encode
-from modelgpt_cli.errors import UsageError
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 TextTask: TypeAlias = Task[Encoded]

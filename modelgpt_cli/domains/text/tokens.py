@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from modelgpt_cli.domains.text.backbone import Tokens
-from modelgpt_cli.runtime.text_rows import TextRows
+from modelgpt_cli.domains.text.token_rows import TextRows
 
 
 @dataclass

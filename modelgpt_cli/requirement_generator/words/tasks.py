@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from modelgpt_cli.requirement_generator.quality import REGRESSION
+from modelgpt_cli.core.quality import REGRESSION
 from modelgpt_cli.requirement_generator.words.readings import Fact
 
 _CLASSIFY = re.compile(

@@ -1,0 +1,125 @@
+"""The blueprint: everything about a model but its numbers. What the model generator hands to the parameter generator.
+
+It is kept as JSON in the header of ``model.safetensors`` and in the metadata of ``model.onnx``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column, TaskType
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Which target network, at which sizes.
+
+    Attributes
+    ----------
+    card : str
+        Name of the architecture card.
+    hidden : int
+        H, units of each hidden layer of a member.
+    members : int
+        M, networks merged into one.
+    max_tokens : int
+        Text: the window; what is longer is cut off.
+    encoder : dict
+        Text: the encoder's configuration, as transformers writes it.
+    """
+
+    card: str = "tabular-mlp-128"
+    hidden: int = 128
+    members: int = 4
+    max_tokens: int = 0
+    encoder: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Blueprint:
+    """A model without its parameters.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        Used and dropped input columns, in the file's order. `levels` of a used one are the graph's vocabulary.
+    labels : tuple of str
+        Class names in the order of `probabilities`; empty for regression.
+    limits, quality, deploy : dict
+        The requirement's blocks of these names.
+    metrics : dict
+        Name of the model or baseline → metric → value, cross-validated at build.
+    interval : dict
+        Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
+    provenance : dict
+        Generator, encoder, seed, versions, data.
+    """
+
+    task: TaskType
+    target: str
+    labels: tuple[str, ...]
+    columns: tuple[Column, ...]
+    requirement: str
+    architecture: Architecture = field(default_factory=Architecture)
+    domain: str = "tabular"
+    limits: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    deploy: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    interval: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def used(self) -> tuple[Column, ...]:
+        """Columns that are inputs of the graph."""
+        return tuple(c for c in self.columns if c.used)
+
+    @property
+    def n_outputs(self) -> int:
+        """C: classes, or 1 for regression."""
+        return len(self.labels) if self.task == "classification" else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON; `from_dict` reads it back."""
+        values = asdict(self)
+        values["columns"] = [_slim(c) for c in self.columns]
+        return values | {"labels": list(self.labels), "format": FORMAT}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Blueprint:
+        """Read a blueprint back.
+
+        Raises
+        ------
+        ModelGPTError
+            If it is of another format, or incomplete.
+        """
+        if values.get("format") != FORMAT:
+            raise ModelGPTError(
+                f"The model has blueprint format {values.get('format')}; this version reads format {FORMAT}.",
+                hint="Use the version of modelgpt that built it, or build it again.",
+            )
+        known = {f.name for f in fields(cls)}
+        try:
+            kept = {k: v for k, v in values.items() if k in known}
+            kept["columns"] = tuple(Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in kept["columns"])
+            kept["labels"] = tuple(kept["labels"])
+            kept["architecture"] = Architecture(**kept["architecture"])
+            return cls(**kept)
+        except (KeyError, TypeError) as error:
+            raise ModelGPTError("The model's blueprint is incomplete.", str(error)) from error
+
+
+def _slim(column: Column) -> dict[str, Any]:
+    """A column's fields that differ from their defaults."""
+    default = Column(column.name, column.type)
+    values = {f.name: getattr(column, f.name) for f in fields(Column)}
+    kept = {k: v for k, v in values.items() if k in ("name", "type") or v != getattr(default, k)}
+    if "levels" in kept:
+        kept["levels"] = list(kept["levels"])
+    return kept

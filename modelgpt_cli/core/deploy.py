@@ -1,0 +1,74 @@
+"""Where a model is to run, as far as it decides how its file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from modelgpt_cli.core.block import Block
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.units import one_of, whole
+
+Format = Literal["onnx", "safetensors"]
+Quantize = Literal["none", "fp16", "int8"]
+Runtime = Literal["onnxruntime", "onnxruntime-web", "onnxruntime-mobile"]
+
+FORMATS: tuple[str, ...] = get_args(Format)
+QUANTIZE: tuple[str, ...] = get_args(Quantize)
+RUNTIMES: tuple[str, ...] = get_args(Runtime)
+MIN_OPSET, MAX_OPSET = 13, 20
+
+
+def _opset(value: object) -> int:
+    number = whole("deploy: opset", value, {"": 1}, "17")
+    if number > MAX_OPSET:
+        raise UsageError(
+            f"deploy: opset can't be {number}.", f"It is at most {MAX_OPSET}, so that the servers in the field load it."
+        )
+    if number < MIN_OPSET:
+        raise UsageError(f"deploy: opset can't be {number}.", f"It is {MIN_OPSET} to {MAX_OPSET}.")
+    return number
+
+
+@dataclass(frozen=True)
+class Deploy(Block):
+    """How the model's file is to be written.
+
+    Raises
+    ------
+    UsageError
+        If a value is none of the known ones, or two contradict each other; names the keys.
+    """
+
+    name: ClassVar[str] = "deploy"
+    readers: ClassVar[Mapping[str, Callable[[object], Any]]] = {
+        "format": lambda value: one_of("deploy: format", value, FORMATS),
+        "opset": _opset,
+        "quantize": lambda value: one_of("deploy: quantize", value, QUANTIZE),
+        "runtime": lambda value: one_of("deploy: runtime", value, RUNTIMES),
+    }
+
+    format: Format | None = None
+    """The file's format; what `build -o` is called must agree."""
+    opset: int | None = None
+    """ONNX operator set to export for."""
+    quantize: Quantize | None = None
+    """How the exported weights are stored."""
+    runtime: Runtime | None = None
+    """What is going to load the file; kept in its metadata."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.format != "safetensors":
+            return
+        for key in ("opset", "quantize", "runtime"):
+            value = getattr(self, key)
+            if value not in (None, "none"):
+                raise UsageError(
+                    f"deploy: format safetensors and {key} {value} contradict each other.",
+                    "A model.safetensors holds float32 weights for torch; the rest is decided when it is exported.",
+                    f"Leave out one of the two, or give {key} to modelgpt export."
+                    if key != "runtime"
+                    else "Leave out one of the two.",
+                )

@@ -1,0 +1,135 @@
+"""The seam between the shared rooms and the domains: what a domain is called, and where its parts are.
+
+A domain is a folder with a `Domain` in its ``__init__`` and a module for each of its parts. Shared code finds a domain
+here, asks it for a part, and knows the part by a protocol of its own room; it never imports a domain or names one. So a
+new domain is a new folder and a line in `_PACKAGES`. Models for this seam: spaCy's and spacy-llm's registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+
+PARTS = {
+    "read": "data.source.Reader: is this data the domain's, and the data as a `Dataset`",
+    "profile": "requirement_generator.profile.Profiler: what is told of a data set, and the sentence without an LLM",
+    "requirement": "requirement_generator.domain.Claims: what a requirement of the domain must say",
+    "options": "core.options: the options that only this domain, or it and some others, understand",
+    "architectures": "model_generator.cards.Shelf: the architecture cards and what their models cost",
+    "build": "model_generator.builders.Builders: requirement and rows to a target model",
+    "model": "artifacts.target_model.Models: a target model from what its file holds",
+    "onnx": "artifacts.export.OnnxWriter: a target model as a graph",
+    "verify": "artifacts.verify.Verifier: the graph held against the target model",
+    "measure": "model_generator.measure.Measured: rows to measure a graph on",
+    "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
+    "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
+    "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",
+}
+"""Module of a domain's folder → the protocol that its functions follow, and what it is for."""
+
+_PACKAGES = {
+    "image": "modelgpt_cli.domains.image",
+    "text": "modelgpt_cli.domains.text",
+    "tabular": "modelgpt_cli.domains.tabular",
+}
+"""The registry: name → package. In the order in which data is offered to the domains; the last takes what others leave.
+This is the one place outside `domains` that names a domain."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A kind of data, and what there is for it.
+
+    Attributes
+    ----------
+    name : str
+        As requirement files and model cards have it.
+    title : str
+        What users call its data, in the plural: "tables".
+    rows : str
+        What users call the things that are predicted for, in the plural: "rows".
+    package : str
+        Where its parts are.
+    """
+
+    name: str
+    title: str
+    rows: str
+    package: str
+
+    def part(self, name: str) -> Any:
+        """Load one of `PARTS`.
+
+        Returns
+        -------
+        module
+            Follows the protocol that `PARTS` names; annotate the variable with it.
+
+        Raises
+        ------
+        ModelGPTError
+            The domain has no such part.
+        """
+        if not self.has(name):
+            raise ModelGPTError(f"There is no {name} for {self.title} yet.", f"The domain {self.name!r} lacks it.")
+        return import_module(f"{self.package}.{name}")
+
+    def has(self, name: str) -> bool:
+        """Whether the domain has a part; nothing is loaded for it."""
+        return find_spec(f"{self.package}.{name}") is not None
+
+
+def domain_names() -> tuple[str, ...]:
+    """Return the names of all registered domains, in the order in which data is offered to them."""
+    return tuple(_PACKAGES)
+
+
+def find_domain(name: str) -> Domain:
+    """Return the domain of a name.
+
+    Raises
+    ------
+    UsageError
+        There is no such domain.
+    """
+    if name not in _PACKAGES:
+        raise UsageError(f"There is no domain {name!r}.", f"It is one of {', '.join(_PACKAGES)}.")
+    domain: Domain = import_module(_PACKAGES[name]).DOMAIN
+    return domain
+
+
+def all_domains() -> Iterator[Domain]:
+    """Yield the registered domains, in the order in which data is offered to them."""
+    return (find_domain(name) for name in _PACKAGES)
+
+
+def register(name: str, package: str) -> None:
+    """Add a domain from another package; data is offered to it before those that are there already.
+
+    Parameters
+    ----------
+    name : str
+        Free, and the `Domain`'s own.
+    package : str
+        An importable package with a `Domain` called ``DOMAIN`` in its ``__init__``.
+
+    Raises
+    ------
+    UsageError
+        The name is taken.
+    """
+    if name in _PACKAGES:
+        raise UsageError(f"There is a domain {name!r} already.")
+    others = dict(_PACKAGES)
+    _PACKAGES.clear()
+    _PACKAGES.update({name: package} | others)
+
+
+def unregister(name: str) -> None:
+    """Remove a domain that `register` added."""
+    del _PACKAGES[name]

@@ -1,0 +1,130 @@
+"""Writing a result: all of it or nothing. Every file a command leaves behind goes through here.
+
+And the hash that tells whether a file is the one that it should be.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path:
+    """Make sure, before any long work, that `path` may be written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be written later. A link is followed.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that will be written, links resolved.
+
+    Raises
+    ------
+    UsageError
+        If the file exists and `force` is off, or `path` is a folder or a device.
+    ModelGPTError
+        If its folder does not exist or can't be written.
+    """
+    shown, target = Path(path), Path(os.path.realpath(path))
+    folder = target.parent
+    if target.is_dir():
+        raise UsageError(f"{shown} is a folder.", "A file is to be written.", f"Name a file, such as {shown / 'out'}.")
+    if target.exists() and not target.is_file():
+        # Renaming over /dev/null or a pipe would destroy it.
+        raise UsageError(f"{shown} is not an ordinary file.", hint="Name a file to write, or - for stdout.")
+    if target.exists() and not force:
+        raise UsageError(f"{shown} already exists.", hint="Give another name, or --force to replace it.")
+    if not folder.is_dir():
+        raise ModelGPTError(
+            f"Can't write {shown}.", f"There is no folder {folder}.", f"Make it first: mkdir -p {shown.parent}"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ModelGPTError(
+            f"Can't write {shown}.", f"The folder {folder} is not writable.", "Choose another folder with -o."
+        )
+    # Permissions don't show a read-only disk, nor a place such as /proc: only trying does.
+    probe = _temporary_name(target)
+    try:
+        _create(probe, shown)
+    finally:
+        probe.unlink(missing_ok=True)
+    return target
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary file beside `path`; it becomes `path` if the block succeeds, and is removed if not.
+
+    The temporary name ends like `path` does, so that writers that go by the suffix work.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    force : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ModelGPTError
+        As `check_destination` does, or if the disk is full.
+    """
+    target = check_destination(path, force)
+    temporary = _temporary_name(target)
+    try:
+        _create(temporary, path)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
+        yield temporary
+        check_destination(path, force)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        else:  # some writers, such as safetensors, make the file anew, for its owner only
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise ModelGPTError(
+                f"Can't write {path}.", error.strerror or "", "Free some space, or choose another disk with -o."
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes, as 64 hex digits; read at constant memory."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-200:]}")
+
+
+def _create(temporary: Path, shown: str | os.PathLike[str]) -> None:
+    """Make the empty file that is to become `shown`."""
+    try:
+        # Not tempfile: its files are readable by the owner only, and the result should follow the umask.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise ModelGPTError(f"Can't write {shown}.", error.strerror or "", "Choose another place with -o.") from error

@@ -1,0 +1,109 @@
+"""Architecture cards of the image domain: which network, how it sees an image, and where LoRA factors go into it.
+
+Adding a network means adding a card here, and to `trunks` the module that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modelgpt_cli.core.errors import UsageError
+
+DEFAULT_CARD = "small"
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_SMALL = r"stages\.\d\.\d\.(first|second|expand|project)\.conv"
+_RESNET = r"layer\d\.\d+\.conv\d"
+# Depthwise convolutions are left out: a LoRA product of groups can't be merged. The first block has no expansion.
+_MOBILENET_V2 = r"features\.(1\.conv\.1|([2-9]|1[0-7])\.conv\.(0\.0|2))"
+_MOBILENET_V3 = r"features\.(1\.block\.2\.0|([2-9]|1[01])\.block\.(0|2|3)\.0)"
+
+
+@dataclass(frozen=True)
+class ImageCard:
+    """A convolutional network and how it is adapted. Kept in every checkpoint that uses it.
+
+    Attributes
+    ----------
+    name : str
+    network : str
+        Which of `trunks` it is.
+    features : int
+        E, numbers that an image becomes.
+    modules : str
+        Regular expression of the convolutions that get LoRA factors: those inside the residual blocks.
+    source : {"shipped", "torchvision", "file"}
+        Where its weights come from: with the installation, by torchvision's own loader, or from a file alone.
+    resize, size : int
+        Pixels: the short side is resized to the first, then the centre of the second, squared, is taken (S).
+    mean, std : tuple of float
+        Of the red, green and blue channel, of values 0 to 1.
+    rank, alpha : int
+        LoRA's r and alpha; the factors' product is scaled by alpha / r.
+    dropout : float
+        On LoRA's input, in training.
+    """
+
+    name: str
+    network: str
+    features: int
+    modules: str
+    source: str
+    resize: int = 256
+    size: int = 224
+    mean: tuple[float, float, float] = IMAGENET[0]
+    std: tuple[float, float, float] = IMAGENET[1]
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.1
+
+    @property
+    def scale(self) -> float:
+        """What the product of the factors is multiplied by."""
+        return self.alpha / self.rank
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    def encoder_config(self) -> dict[str, Any]:
+        """What a blueprint keeps of it: enough to rebuild the trunk and its view of an image without the card."""
+        keys = ("network", "resize", "size", "mean", "std")
+        return {key: value for key, value in self.to_dict().items() if key in keys}
+
+
+CARDS: Mapping[str, ImageCard] = {
+    card.name: card
+    for card in (
+        ImageCard(DEFAULT_CARD, "small", 512, _SMALL, "shipped", 128, 128),
+        ImageCard("resnet18", "resnet18", 512, _RESNET, "torchvision"),
+        ImageCard("resnet50", "resnet50", 2048, _RESNET, "torchvision"),  # the paper's
+        ImageCard("mobilenet_v2", "mobilenet_v2", 1280, _MOBILENET_V2, "torchvision"),
+        ImageCard("mobilenet_v3_small", "mobilenet_v3_small", 576, _MOBILENET_V3, "torchvision"),
+        # ResNet-18 without its last stage: 256 features at twice the resolution, 2.8 M parameters.
+        ImageCard("resnet18_layer3", "resnet18_layer3", 256, _RESNET, "file", 128, 128),
+        # MobileNetV2 as TensorFlow has it: padded at the right and the bottom where it strides, inputs -1 to 1.
+        ImageCard("mobilenet_v2_tf", "mobilenet_v2_same", 1280, _MOBILENET_V2, "file", 128, 128, *CENTRED),
+    )
+}
+
+
+def find_card(name: str | None) -> ImageCard:
+    """The card of a name; the default one for None.
+
+    Raises
+    ------
+    UsageError
+        There is no such card.
+    """
+    if name is None:
+        return CARDS[DEFAULT_CARD]
+    if name not in CARDS:
+        raise UsageError(
+            f"There is no image backbone {name!r}.",
+            f"There are: {', '.join(CARDS)}.",
+            "For weights of your own, give --backbone-weights FILE beside the architecture's name.",
+        )
+    return CARDS[name]

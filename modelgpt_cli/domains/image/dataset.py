@@ -1,0 +1,289 @@
+"""The dataset of the image domain: from a folder, an archive or a table of paths. Between `readers` and `dataset`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import Column, Schema, TaskType
+from modelgpt_cli.data.cells import texts, to_arrow
+from modelgpt_cli.data.folder_names import TRAIN_NAMES
+from modelgpt_cli.data.readers import Table, no_such_column
+from modelgpt_cli.data.scan import Scan
+from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
+from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, has_image_classes
+from modelgpt_cli.domains.image.layout import is_image_name
+from modelgpt_cli.domains.image.source import (
+    FolderImages,
+    ImageSource,
+    check_images,
+    shown_reasons,
+    without_unreadable,
+)
+
+log = logging.getLogger("modelgpt")
+
+MOST_ROWS = 1_000_000
+"""A path takes some 100 bytes, so that all of so many are held."""
+_PROBE = 200
+_PATH_SHARE = 0.9
+"""So many of a column's cells have to end like an image's name: some rows may lack theirs."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a table: which column names them, and what opens them."""
+
+    column: str
+    source: ImageSource
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """What is known of a set of images when all have been looked at."""
+
+    schema: Schema
+    plan: Target
+    sample: pd.DataFrame
+    """The images that can be read: place, class and, where there are any, domain."""
+    fingerprint: str
+    warnings: list[str]
+
+
+def find_images(
+    table: Table,
+    target: str | None,
+    columns: Sequence[Column] | None,
+    kinds: Mapping[str, str],
+    text: str | None,
+    domain: str | None,
+) -> Images | None:
+    """Whether a table is one of images, and where they are.
+
+    Parameters
+    ----------
+    target : str, optional
+        The column to predict, if it was named.
+    columns : sequence of Column, optional
+        As a requirement fixes them.
+    kinds : mapping
+        Types by column, as a types file fixes them.
+    text : str, optional
+        A column that was named as text: then these are no images.
+    domain : str, optional
+        The domain that was asked for.
+
+    Raises
+    ------
+    ModelGPTError, UsageError
+        Images were asked for where there are none, something else where there are images, or it is not clear.
+    """
+    if table.images is not None:
+        other = "text" if text is not None else domain
+        if other not in (None, "image") or any(column.role != "image" for column in columns or ()):
+            wanted = "texts are" if other == "text" else "a table is"
+            raise UsageError(
+                f"{table.name} holds images, and {wanted} asked for.",
+                "",
+                "Give data that fit the requirement, or run modelgpt describe on these.",
+            )
+        return Images(IMAGE, table.images)
+    source = FolderImages(table.path.parent if table.path is not None else Path())
+    asked = [c.name for c in columns or () if c.role == "image"] or [n for n, kind in kinds.items() if kind == "image"]
+    if asked:
+        return Images(_only(asked, table), source)
+    if domain != "image" and (columns or text is not None or domain is not None or table.is_folder):
+        return None
+    name = _path_column(table, target, kinds, source, domain == "image")
+    return None if name is None else Images(name, source)
+
+
+def _only(names: Sequence[str], table: Table) -> str:
+    """The one column of images."""
+    if len(names) > 1:
+        raise UsageError(
+            f"{table.name} has {len(names)} columns of images: {', '.join(names[:10])}.",
+            "A model reads one.",
+            f"Take the others out of the table, or describe it with --types FILE (lines like: {names[1]}: identifier).",
+        )
+    if names[0] not in table.columns:
+        raise no_such_column(names[0], table, "column of images")
+    return names[0]
+
+
+def _path_column(
+    table: Table, target: str | None, kinds: Mapping[str, str], source: FolderImages, asked: bool
+) -> str | None:
+    """The column of paths to images, found from the first rows; None where it is a table like any other."""
+    probe = next(table.frames(_PROBE), pd.DataFrame())
+    cells = {str(name): places_of(probe[name]) for name in probe if name != target and name not in kinds}
+    named = {name: places for name, places in cells.items() if _are_paths(places)}
+    there = [name for name, places in named.items() if any((source.root / p).is_file() for p in places if p)]
+    if there:
+        return _only(there, table)
+    if named and (asked or len(table.columns) - len(named) <= 1):
+        return _only(list(named), table)  # nothing else to learn from: why they can't be read is told of each
+    web = next((name for name, places in cells.items() if _are_paths([p.replace("://", "/") for p in places])), None)
+    if asked:
+        shown = ", ".join(table.columns[:30])
+        addresses = f" Those in {web!r} are addresses on the web, and nothing is fetched." if web else ""
+        raise UsageError(
+            f"{table.name} has no column of images.",
+            f"Its columns: {shown}.{addresses}",
+            "Give a folder of images, or a table with a column of their paths (.jpg, .png, …).",
+        )
+    if named:
+        log.warning("The images that column %s names are not there; read as a table.", next(iter(named)))
+    elif web:
+        log.warning("Column %s holds addresses of images, which are not fetched; read as a table.", web)
+    _check_beside(table)
+    return None
+
+
+def _check_beside(table: Table) -> None:
+    """A table that has nothing to do with the images around it may not be what is meant."""
+    if table.path is None or table.folder is None or table.name.lower().split(".")[0] in TRAIN_NAMES:
+        return
+    if has_image_classes(table.folder):
+        raise ModelGPTError(
+            f"The folder {table.folder} holds a table, {table.name}, and images in sub-folders.",
+            "The table names none of the images, so it is not clear which of the two is meant.",
+            f"Give the table itself, {table.path}, or take it out of the folder to have the images.",
+        )
+
+
+def _are_paths(places: Sequence[str]) -> bool:
+    present = [place for place in places if place]
+    fitting = sum(is_image_name(place) and "://" not in place for place in present)
+    return bool(present) and fitting >= _PATH_SHARE * len(present)
+
+
+def places_of(cells: pd.Series) -> list[str]:
+    """Cells of a table as places; "" where one is missing. Paths written on Windows get slashes."""
+    found = [(cell or "").strip() for cell in texts(to_arrow(cells)).to_pylist()]
+    return [place if "/" in place else place.replace("\\", "/") for place in found]
+
+
+def read_image_table(
+    table: Table,
+    images: Images,
+    *,
+    target: str | None,
+    task: TaskType | None,
+    columns: Sequence[Column] | None,
+    classes: Sequence[str] | None,
+    merge_labels: bool,
+    seed: int,
+) -> ImageTable:
+    """Read all rows, look at every image's header, and find the classes.
+
+    Raises
+    ------
+    ModelGPTError
+        There are no classes, or one of them has no image that can be read.
+    UsageError
+        The data contradict what was asked for.
+    """
+    if table.columns == [IMAGE]:
+        raise ModelGPTError(
+            f"{table.name} holds images, but no classes.",
+            "Each class needs a sub-folder of its name, with the images of that class in it.",
+            "Sort the images into sub-folders, or give a table with a column of paths and a column of labels.",
+        )
+    target = choose_target(table, target, [images.column, *([DOMAIN] if table.images is not None else [])])
+    if target == images.column:
+        raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
+    domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
+    scan = _scan(table, [images.column, *([domain] if domain else [])], target, seed)
+    if table.images is not None:
+        task = task or "classification"  # folders called 1 to 50 are classes all the same
+    plan = _plan(scan, target, table, task, classes, merge_labels)
+    raw = scan.sampler.result(stratified=True)
+    if table.images is None:
+        raw[images.column] = places_of(raw[images.column])
+    readable, fingerprint, warnings = _readable(raw, images, target, plan, table)
+    told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
+    if len(readable) < scan.n_rows:
+        scan = Scan(MOST_ROWS, seed, [target])
+        scan.add(readable, target)
+        plan = _plan(scan, target, table, task, classes, merge_labels)
+    if table.images is None:
+        check_repeats(plan, classes, "image")
+    warnings = [*told, *plan.warnings, *check_lacking(plan, "image")]
+    sample = pd.DataFrame({images.column: readable[images.column], target: plan.read(readable[target])})
+    if domain:
+        sample[DOMAIN] = [cell or "" for cell in texts(to_arrow(readable[domain])).to_pylist()]
+        log.info("Domains: %s.", ", ".join(sorted(set(sample[DOMAIN]))[:30]))
+    for warning in warnings:
+        log.warning("%s", warning)
+    schema = Schema(_columns(table, images, target, domain, columns), target, plan.task, plan.classes, "image")
+    return ImageTable(schema, plan, sample, fingerprint, warnings)
+
+
+def _scan(table: Table, names: Sequence[str], target: str, seed: int) -> Scan:
+    scan = Scan(MOST_ROWS, seed, [target])
+    for frame in table.frames(columns=[*names, target]):
+        scan.add(frame, target)
+    return scan
+
+
+def _plan(
+    scan: Scan, target: str, table: Table, task: TaskType | None, classes: Sequence[str] | None, merge_labels: bool
+) -> Target:
+    """The classes; numbers can't be predicted from images."""
+    plan = None if task == "regression" else plan_target(scan, target, table.name, task, classes, merge_labels, "image")
+    if plan is None or plan.task == "regression":
+        raise UsageError(
+            f"The target {target!r} is to be predicted as a number, and models of images tell classes apart.",
+            "",
+            "Choose another column with --target, or write the classes into the table in words.",
+        )
+    return plan
+
+
+def _readable(
+    raw: pd.DataFrame, images: Images, target: str, plan: Target, table: Table
+) -> tuple[pd.DataFrame, str, list[str]]:
+    """The rows whose image can be read, the fingerprint of all, and the words about the others."""
+    places = list(dict.fromkeys(raw[images.column]))
+    own = "" if table.images is not None else table.fingerprint()
+    fingerprint, reasons = check_images(images.source, places, own)
+    if len(reasons) == len(places):
+        raise ModelGPTError(
+            f"None of the {len(places):,} images of {table.name} can be read.",
+            f"{shown_reasons(list(reasons), reasons)}.",
+            "Paths in a table are relative to its folder." if own else "Look at the files.",
+        )
+    readable, warnings = without_unreadable(raw, images.column, plan.read(raw[target]), reasons)
+    return readable, fingerprint, warnings
+
+
+def _skipped(scan: Scan) -> list[str]:
+    total = scan.n_rows + scan.skipped
+    return [f"Skipped {scan.skipped:,} of {total:,} rows without a target."] if scan.skipped else []
+
+
+def _too_many(scan: Scan, raw: pd.DataFrame) -> list[str]:
+    if scan.n_rows <= len(raw):
+        return []
+    return [f"Of {scan.n_rows:,} images, {len(raw):,} are used, drawn evenly."]
+
+
+def _columns(
+    table: Table, images: Images, target: str, domain: str | None, fixed: Sequence[Column] | None
+) -> tuple[Column, ...]:
+    """The column of images, and all others of the table, dropped."""
+    told = {column.name: column.description for column in fixed or ()}
+    found: list[Column] = []
+    for name in table.columns:
+        if name == images.column:
+            found.append(Column(name, "image", told.get(name, ""), role="image"))
+        elif name != target and not (name == domain and table.images is not None):
+            note = "the images' domain" if name == domain else "not used beside the image"
+            found.append(Column(name, "identifier", note=note))
+    return tuple(found)

@@ -1,0 +1,211 @@
+"""What the builds of all domains with a backbone share: generator, words, and which rows the head is solved on."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
+from modelgpt_cli.domains.shared.head import HeadFit
+from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
+from modelgpt_cli.model_generator.costs import Sizes
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
+from modelgpt_cli.parameter_generator.shared import shared_adapter_generator, shared_encoder
+from modelgpt_cli.parameter_generator.spec import ParameterSpec
+from modelgpt_cli.requirement_generator.requirement import Requirement
+
+log = logging.getLogger("modelgpt")
+NO_DATA = "No data was used (zero-shot): the weights come from the sentence and the class names alone."
+HEAD_ROWS = 4096
+"""Rows that the head is solved on, drawn evenly, unless all are asked for: each costs a pass of the backbone."""
+
+
+class BackboneBuild(ABC):
+    """One build: what was asked, and what serves it.
+
+    Attributes
+    ----------
+    generator : AdapterGenerator, optional
+        None for a backbone that none was trained for.
+    header : dict, optional
+        Its checkpoint's.
+    shown, truth
+        As in `Builder`.
+    """
+
+    domain: ClassVar[str]
+    generator_card: ClassVar[str]
+    """The card that a generator is shipped for."""
+
+    def __init__(
+        self, requirement: Requirement, options: BuildOptions, card: str, spec: Sequence[ParameterSpec]
+    ) -> None:
+        self.requirement, self.options, self.card_name = requirement, options, card
+        self.generator, self.header = self._load_generator(spec)
+        self.encoder_name: str | None = None
+        self.shown: pd.DataFrame | list[np.ndarray] | None = None
+        self.truth: np.ndarray | None = None
+
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """What the task decides of a model's shapes; nothing is read for it."""
+        classes = dataset.schema.classes if dataset is not None else self.requirement.classes
+        used = dataset.schema.used if dataset is not None else [c for c in self.requirement.columns if c.used]
+        return Sizes(max(len(classes), 1), pair=self.domain == "text" and len(used) == 2)
+
+    @abstractmethod
+    def architecture(self) -> Architecture:
+        """What a blueprint says of the backbone."""
+
+    def _load_generator(self, spec: Sequence[ParameterSpec]) -> tuple[AdapterGenerator | None, dict[str, Any] | None]:
+        """The generator for the backbone: the given one, or the shipped one of the default card; else none.
+
+        Raises
+        ------
+        UsageError
+            The given one was trained for another backbone.
+        """
+        given = self.options.generator
+        own = self.options.backbone_weights is not None
+        if given is None and (own or self.card_name != self.generator_card):
+            log.warning(
+                "No generator was trained for %s: the network stays as it is, and only the head is solved. "
+                "Train one: modelgpt meta-train --domain %s --backbone %s",
+                f"these weights of {self.card_name!r}" if own else repr(self.card_name),
+                self.domain,
+                self.options.backbone or self.card_name,
+            )
+            return None, None
+        path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")
+        path = path / "generator.safetensors" if path.is_dir() else path
+        generator, header = shared_adapter_generator(path, domain=self.domain)
+        if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
+            raise UsageError(
+                f"The generator doesn't fit the backbone {self.card_name!r}.",
+                f"It was trained for {generator.config.backbone!r}.",
+                f"Give --backbone {generator.config.backbone}, or another --generator.",
+            )
+        return generator, header
+
+    def check_generator(self) -> None:
+        """Make sure that there is one, where words are all there is.
+
+        Raises
+        ------
+        UsageError
+            There is none.
+        """
+        if self.generator is None:
+            raise UsageError(
+                f"Without data, the backbone {self.card_name!r} needs a generator trained for it.",
+                hint="Give --data PATH, or --generator DIR, or leave out --backbone.",
+            )
+
+    def first_notes(self, dataset: Dataset, check_fingerprint: bool, things: str) -> list[str]:
+        """What is to be known before the build: of the data, and of options that are for tables."""
+        notes = first_notes(self.requirement, dataset, check_fingerprint)
+        for flag, given in (("--members", self.options.members), ("--coverage", self.options.coverage)):
+            if given:
+                notes.append(f"{flag} is for tables; this is a model of {things}.")
+                log.warning(notes[-1])
+        return notes
+
+    def head_rows(self, dataset: Dataset, notes: list[str], things: str = "rows") -> pd.DataFrame:
+        """The rows that the head is solved on: all, or an even draw, which is noted."""
+        frame, schema = dataset.sample, dataset.schema
+        most = self.options.rows or HEAD_ROWS
+        if len(frame) > most and not self.options.all_rows:
+            frame = _even_draw(frame, most, schema.target, schema.task, self.options.seed)
+        if len(frame) < dataset.n_rows:
+            notes.append(f"The head was solved on {len(frame):,} of {dataset.n_rows:,} {things}, drawn evenly.")
+            log.info("%s --rows and --all-rows take more, at a pass of the backbone each.", notes[-1])
+        return frame
+
+    def name_texts(self, classes: Sequence[str]) -> list[str]:
+        """Class names as they are shown to the generator."""
+        return [label_text(label) for label in classes]
+
+    def words(self, classes: Sequence[str], pair: bool = False) -> Words:
+        """The requirement and the class names, embedded.
+
+        Raises
+        ------
+        UsageError
+            The text encoder doesn't fit the generator.
+        """
+        encoder = shared_encoder(self.options.encoder)
+        if self.generator is not None and encoder.size != self.generator.config.embedding:
+            raise UsageError(
+                f"The text encoder {encoder.name!r} doesn't fit the generator.",
+                f"It gives {encoder.size} numbers a text, the generator reads {self.generator.config.embedding}.",
+                "Leave out --encoder, or meta-train a generator with it.",
+            )
+        self.encoder_name = Path(encoder.name).name
+        return make_words(encoder, self.requirement.sentence, self.name_texts(classes), pair)
+
+    def blueprint(
+        self,
+        dataset: Dataset | None,
+        columns: tuple[Column, ...],
+        target: str,
+        classes: tuple[str, ...],
+        notes: list[str],
+    ) -> Blueprint:
+        """The blueprint, but for what the fit says."""
+        return Blueprint(
+            task="classification" if classes else "regression",
+            target=target,
+            labels=classes,
+            columns=columns,
+            requirement=self.requirement.sentence,
+            architecture=self.architecture(),
+            domain=self.domain,
+            **contract(self.requirement),
+            notes=notes,
+            provenance=provenance(
+                self.requirement, dataset, self.options.seed, generator=self.header, encoder=self.encoder_name
+            ),
+        )
+
+    def report(self, blueprint: Blueprint, fit: HeadFit, rows: int, things: str = "rows", synthetic: int = 0) -> None:
+        """Put what the fit says into the blueprint; too few rows to tell, and generated ones, are noted."""
+        if not fit.metrics:
+            blueprint.notes.append(
+                f"Too few {things} ({rows - synthetic}) to cross-validate: nothing is known of how good this model is."
+            )
+            log.warning(blueprint.notes[-1])
+        if synthetic:
+            blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
+            log.warning(blueprint.notes[-1])
+        blueprint.metrics = fit.metrics
+        blueprint.provenance["head"] = {"rows": rows, "strength": fit.strength}
+
+
+def one_hot(cells: np.ndarray, classes: Sequence[str]) -> Tensor:
+    """Labels (N,) as float (N, C)."""
+    labels = torch.from_numpy(class_indices(cells, classes))
+    return torch.nn.functional.one_hot(labels, len(classes)).float()
+
+
+def _even_draw(frame: pd.DataFrame, rows: int, target: str, task: str, seed: int) -> pd.DataFrame:
+    """So many rows, each class in its share but at least some of it."""
+    rng = np.random.default_rng([seed, 31])
+    order = rng.permutation(len(frame))
+    if task == "classification":
+        labels = frame[target].iloc[order]
+        turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
+        order = order[np.argsort(turn >= 8, kind="stable")]  # eight rows of each class come first
+    return frame.iloc[np.sort(order[:rows])].reset_index(drop=True)

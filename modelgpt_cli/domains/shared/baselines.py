@@ -1,0 +1,59 @@
+"""The simplest models that a build is compared with, on the folds that the head was judged by. Beside `head`.
+
+Shapes: N rows, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from modelgpt_cli.domains.shared.head import HeadFit, head_scores
+
+LINEAR, MAJORITY = "linear", "majority"
+
+
+def baseline_scores(
+    fit: HeadFit,
+    target: Tensor,
+    regression: bool,
+    scale: tuple[float, float],
+    make: Callable[[], tuple[Any, np.ndarray]],
+) -> dict[str, dict[str, float]]:
+    """What the majority class (or the mean), and a linear model of the domain, reach on held-out rows.
+
+    Parameters
+    ----------
+    fit : HeadFit
+        Has the folds; without any there is nothing to compare, and nothing is learned.
+    target : (N, C)
+        One-hot, or standardised.
+    scale : (float, float)
+        Regression: mean and standard deviation of the target.
+    make : callable
+        Gives scikit-learn's linear model, learned anew for each fold, and what it reads (N, ...).
+    """
+    if fit.folds is None:
+        return {}
+    model, cells = make()
+    truth = target.numpy()
+    y = truth[:, 0] if regression else truth.argmax(1)
+    linear, majority = np.zeros_like(truth), np.zeros_like(truth)
+    for fold in range(fit.folds.max() + 1):
+        out = fit.folds == fold
+        majority[out] = truth[~out].mean(0)
+        try:
+            model.fit(cells[~out], y[~out])
+        except ValueError:  # nothing to learn from: one class only, or texts without a word
+            linear[out] = majority[out]
+            continue
+        if regression:
+            linear[out] = model.predict(cells[out])[:, None]
+        else:
+            linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
+    found = {LINEAR: linear, MAJORITY: majority}
+    rows = fit.scored
+    return {name: head_scores(answers[rows], target[rows], regression, scale) for name, answers in found.items()}

@@ -1,0 +1,253 @@
+"""The generated head where a backbone gives its inputs: solved on labelled rows, and judged by cross-validation.
+
+The LoRA factors come from words alone, so the rows' head inputs are the same whatever rows are held out:
+cross-validation generates and solves the head anew for each fold, on inputs that no label has touched.
+Shapes: N rows, P head inputs, C outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
+from modelgpt_cli.parameter_generator.adapter import (
+    PRECISION,
+    AdapterGenerator,
+    HeadPrior,
+    Words,
+    class_evidence,
+)
+from modelgpt_cli.parameter_generator.logistic import posterior, posterior_rows
+
+FOLDS = 5
+MANY_ROWS = 2000
+"""Above so many rows, three folds say as much."""
+LEAST_ROWS = 8
+"""With fewer rows nothing is held out: the scores would say nothing."""
+STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
+"""Multiples of the generated precision that cross-validation chooses from, where there are rows enough to tell."""
+CHOICE_ROWS = 32
+OURS, PRIOR_ONLY = "model", "requirement only"
+"""Names of models that a build compares."""
+
+
+@dataclass(kw_only=True)
+class HeadSource:
+    """What the head is generated from.
+
+    Attributes
+    ----------
+    generator : AdapterGenerator, optional
+        None for a backbone that none was trained for: the head starts from nothing.
+    tokens : Tensor (1 + C, D), optional
+    named : Tensor (C, P), optional
+        Class names as the adapted backbone sees them, where it can.
+    strengths : tuple of float
+        What cross-validation chooses from; the first is the one without it.
+    """
+
+    words: Words
+    generator: AdapterGenerator | None = None
+    tokens: Tensor | None = None
+    named: Tensor | None = None
+    strengths: tuple[float, ...] = STRENGTHS
+
+    @torch.inference_mode()
+    def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
+        """The generated head, with the labelled rows in view or without any."""
+        if self.generator is None or self.tokens is None:
+            shape = (n_inputs + 1, len(self.words.names))
+            return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+        regression = self.words.regression
+        alone = self.generator.head(self.tokens, self.words, self.named, None)
+        if phi is None or target is None:
+            return alone
+        evidence = class_evidence(phi, target, regression, alone)
+        return self.generator.head(self.tokens, self.words, self.named, evidence)
+
+
+def with_bias(phi: Tensor) -> Tensor:
+    """Head inputs with a constant one, (N, P + 1)."""
+    return F.pad(phi, (0, 1), value=1.0)
+
+
+def solve(phi: Tensor, target: Tensor, prior: HeadPrior, regression: bool) -> Tensor:
+    """The posterior head (P + 1, C) of few rows `phi` (s, P)."""
+    return posterior_rows(with_bias(phi), target, prior.weight, prior.precision, regression=regression)
+
+
+def episode_loss(logits: Tensor, answer: Tensor, regression: bool) -> Tensor:
+    """Mean loss over the queries: about 1 for a model that knows nothing, 0 for a perfect one."""
+    if regression:
+        return F.huber_loss(logits[:, 0], answer, delta=2.0) * 2
+    return F.cross_entropy(logits, answer) / torch.log(torch.tensor(float(logits.shape[1])))
+
+
+@dataclass
+class HeadFit:
+    """A solved head.
+
+    Attributes
+    ----------
+    weight : float32 (P, C)
+    bias : float32 (C,)
+    strength : float
+        Chosen multiple of the generated precision.
+    metrics : dict
+        Name of a model → metric → value, on held-out rows; empty where there were too few.
+    held_out : float32 (N, C), optional
+        Cross-validated probabilities or predictions (standardised).
+    folds : int64 (N,), optional
+        The fold that each row was held out in; -1 for one that never was. None where there are no metrics.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    strength: float = 1.0
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    held_out: np.ndarray | None = None
+    folds: np.ndarray | None = None
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Positions of the rows that the metrics are of; none where there are no metrics."""
+        return np.zeros(0, np.int64) if self.folds is None else np.flatnonzero(self.folds >= 0)
+
+
+@torch.inference_mode()
+def fit_head(
+    source: HeadSource,
+    phi: Tensor,
+    target: Tensor,
+    *,
+    seed: int,
+    scale: tuple[float, float],
+    synthetic: np.ndarray | None = None,
+) -> HeadFit:
+    """Solve the head on labelled rows, and find out by cross-validation how good it is.
+
+    Parameters
+    ----------
+    phi : (N, P)
+    target : (N, C)
+        One-hot, or standardised.
+    scale : (float, float)
+        Regression: mean and standard deviation of the target.
+    synthetic : bool (N,), optional
+        Which rows were generated: they are learned from, and never held out where there are real ones.
+    """
+    regression = source.words.regression
+    judged, told = held_out_rows(synthetic, LEAST_ROWS)
+    folds = make_folds(target, regression, seed, judged)
+    metrics: dict[str, dict[str, float]] = {}
+    strength, held_out = 1.0, None
+    if folds is not None:
+        strength, held_out = _cross_validate(source, phi, target, folds)
+        if told:
+            metrics = _metrics(source, phi, target, held_out, folds >= 0, scale)
+    weight = _solve(source, phi, target, strength)
+    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
+
+
+def _metrics(
+    source: HeadSource,
+    phi: Tensor,
+    target: Tensor,
+    held_out: np.ndarray,
+    scored: np.ndarray,
+    scale: tuple[float, float],
+) -> dict[str, dict[str, float]]:
+    """What the head, and the generated one alone, reach on held-out rows."""
+    regression = source.words.regression
+    truth = target[torch.from_numpy(scored)]
+    metrics = {OURS: head_scores(held_out[scored], truth, regression, scale)}
+    if source.generator is not None and not regression:
+        alone = with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight
+        metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy()[scored], truth, regression, scale)
+    return metrics
+
+
+def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:
+    """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
+    prior = source.prior(phi, target, phi.shape[1])
+    regression = source.words.regression
+    given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
+    weight = prior.weight.clone()
+    weight[:, given] = posterior(
+        with_bias(phi),
+        target[:, given],
+        prior.weight[:, given],
+        prior.precision * strength,
+        regression=regression,
+        gram=gram,
+    )
+    return weight
+
+
+def make_folds(target: Tensor, regression: bool, seed: int, rows: np.ndarray | None = None) -> np.ndarray | None:
+    """The fold of each row (N,), stratified; None where there are too few rows to hold any out.
+
+    Rows that are not among `rows`, bool (N,), have none: -1.
+    """
+    n = len(target)
+    if n < LEAST_ROWS:
+        return None
+    rng = np.random.default_rng([seed, 29])
+    order = rng.permutation(n)
+    if rows is not None:
+        order = order[rows[order]]
+        n = len(order)
+    if not regression:  # rows of a class one after the other, so that the folds share them evenly
+        labels = target.argmax(1).numpy()[order]
+        order = order[np.argsort(labels, kind="stable")]
+    count = FOLDS if n <= MANY_ROWS else 3
+    folds = np.full(len(target), -1, dtype=np.int64)
+    folds[order] = np.arange(n) % count
+    return folds
+
+
+def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: np.ndarray) -> tuple[float, np.ndarray]:
+    """The multiple of the precision that does best on held-out rows, and its answers there."""
+    regression = source.words.regression
+    strengths = source.strengths if len(phi) >= CHOICE_ROWS else source.strengths[:1]
+    answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
+    full = with_bias(phi)
+    total = full.T @ full if len(phi) > MANY_ROWS else None
+    for fold in range(folds.max() + 1):
+        out = torch.from_numpy(folds == fold)
+        gram = None if total is None else total - full[out].T @ full[out]
+        for s in strengths:
+            logits = full[out] @ _solve(source, phi[~out], target[~out], s, gram)
+            answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
+    truth = target.numpy()
+    scored = folds >= 0
+    losses = {s: _loss(found[scored], truth[scored], regression) for s, found in answers.items()}
+    best = min(losses, key=lambda s: float(losses[s].mean()))
+    # The generated precision stays unless another one is clearly better: by more than the noise of the comparison.
+    gain = losses[1.0] - losses[best]
+    if gain.mean() < gain.std() / len(gain) ** 0.5:
+        best = 1.0
+    return best, answers[best]
+
+
+def _loss(found: np.ndarray, truth: np.ndarray, regression: bool) -> np.ndarray:
+    """Loss of each row, (N,)."""
+    if regression:
+        squares: np.ndarray = (found - truth)[:, 0] ** 2
+        return squares
+    return -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
+
+
+def head_scores(found: np.ndarray, target: Tensor, regression: bool, scale: tuple[float, float]) -> dict[str, float]:
+    """Metrics as a build reports them."""
+    if not regression:
+        return class_scores(found, target.argmax(1).numpy())
+    mean, std = scale
+    predicted, y = found[:, 0] * std + mean, target[:, 0].numpy() * std + mean
+    return regression_scores(predicted, y)

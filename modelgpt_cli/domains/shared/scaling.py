@@ -1,0 +1,39 @@
+"""Head inputs φ of one scale.
+
+A trunk's features are centred and scaled, each by what is usual for it, so that a prior precision means the same for
+all of them, and an image's inputs have a norm of about 1 (as those of a text). That is affine, and is folded into
+the head when a model is made: an exported model has none of it.
+Shapes: N rows, E features, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+LEAST = 1e-3
+"""Of a feature's standard deviation, as a share of the mean one: some hardly ever differ."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Mean and standard deviation of each feature, (E,) both."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Scaling:
+        """Those of some rows' features (N, E)."""
+        std = features.std(0, correction=0)
+        return cls(features.mean(0), std.clamp(min=max(LEAST * float(std.mean()), 1e-6)))
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """Head inputs (N, E) of features (N, E)."""
+        return (features - self.mean) / (self.std * features.shape[1] ** 0.5)
+
+    def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """A head on inputs, (E, C) and (C,), as one on features."""
+        raw = weight / (self.std * len(weight) ** 0.5)[:, None]
+        return raw, bias - self.mean @ raw

@@ -1,0 +1,195 @@
+"""ModelGPT-F for models with a backbone, texts and images: finetuning it and the head, kept only where it helps.
+
+`TextTuning` and `ImageTuning` say how their rows become outputs. Shapes: N rows, n rows of a batch, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.shared.head import HeadSource, fit_head
+from modelgpt_cli.domains.shared.scaling import Scaling
+from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
+from modelgpt_cli.domains.shared.tasks import R
+from modelgpt_cli.domains.tabular.crossfit import fold_of
+from modelgpt_cli.parameter_generator.adapter import Words
+
+if TYPE_CHECKING:
+    from modelgpt_cli.domains.image.model import ImageModel
+    from modelgpt_cli.domains.text.model import TextModel
+
+Tuned: TypeAlias = tuple[dict[str, float], dict[str, float], Literal["before", "after"]]
+"""Metrics on the held-out rows before and after, and which of the two was kept."""
+WEIGHT_DECAY = 1e-2
+VALIDATION_SHARE = 0.1
+MAX_VALIDATION = 2_000
+HEAD_ROWS = 4096
+"""Rows that the head is solved on before tuning, where that has to be done anew."""
+START_STRENGTHS = (1.0, 16.0)
+"""What the precision of that head is chosen from."""
+WARM_UP = 0.06
+"""Share of the steps over which the rate rises; then it falls to zero."""
+
+
+class BackboneTuning(ABC, Generic[R]):
+    """The tuning of one model, in place.
+
+    Parameters
+    ----------
+    model : TextModel or ImageModel
+    trunk : nn.Module
+        The part of it that the head comes after.
+    scale : (float, float)
+        Of a regression, the target's mean and standard deviation.
+    """
+
+    lr: ClassVar[float]
+    """AdamW's learning rate of the trunk, where none is asked for."""
+    head_rate: ClassVar[float]
+    """The head's learning rate, as a multiple of the trunk's."""
+    batch_size: ClassVar[int]
+    """Rows of a step, where nothing is asked for."""
+
+    def __init__(
+        self, model: TextModel | ImageModel, trunk: nn.Module, scale: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        self.model, self.trunk, self.scale = model, trunk, scale
+
+    @abstractmethod
+    def outputs(self, rows: R) -> Tensor:
+        """Logits (n, C) of a batch, or numbers (n, 1), for a step of training."""
+
+    @abstractmethod
+    def head_inputs(self, rows: R) -> Tensor:
+        """What the head sees, (N, P) on the CPU."""
+
+    @abstractmethod
+    def answers(self, rows: R) -> np.ndarray:
+        """Probabilities (N, C), or numbers (N, 1), as the finished model gives them."""
+
+    def run(
+        self,
+        rows: R,
+        y: np.ndarray,
+        *,
+        epochs: int = 1,
+        lr: float | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        known: Mapping[str, float] | None = None,
+    ) -> Tuned:
+        """Finetune; the parameters end up as the better of before and after, by a tenth that is held out.
+
+        Parameters
+        ----------
+        rows : (N,)
+        y : (N,)
+            Class indices (int64), or numbers in the target's own unit.
+        lr : float, optional
+            AdamW's learning rate of the trunk: it rises quickly, and falls linearly to zero.
+        known : mapping, optional
+            Metrics of the model as it is, cross-validated on these rows when it was built from them: its head has
+            learnt what is held out here by heart. They count as before; tuning starts from a head solved without it.
+
+        Raises
+        ------
+        ModelGPTError
+            There are too few rows to hold some out.
+        """
+        model = self.model
+        n_classes = len(model.blueprint.labels)
+        rng = np.random.default_rng([seed, 13])
+        fold = fold_of(y, n_classes, round(1 / VALIDATION_SHARE), rng)
+        train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
+        if not len(held_out) or not len(train):
+            raise ModelGPTError("Too few rows to tune on.", f"{len(y)} labelled rows can't be split in two.")
+        judged = rows.take(held_out)
+        model.to(device)
+        before = self._measure(judged, y[held_out]) if known is None else dict(known)
+        saved = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        if known is not None:
+            self._solve_anew(rows, y, train, rng, seed)
+        order = [train[index] for index in _batches(rows.lengths[train], batch_size or self.batch_size, epochs, rng)]
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which images are changed
+        self._train(rows, y, order, lr or self.lr)
+        after = self._measure(judged, y[held_out])
+        key = "log_loss" if n_classes else "rmse"
+        kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
+        if kept == "before":
+            model.load_state_dict(saved)
+        model.to("cpu")
+        return before, after, kept
+
+    def _solve_anew(self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int) -> None:
+        """Give the model a head that has seen some of the rows `train`, and no others."""
+        model, n_classes = self.model, len(self.model.blueprint.labels)
+        seen = np.sort(rng.permutation(train)[:HEAD_ROWS])
+        inputs, labels = self.head_inputs(rows.take(seen)), torch.from_numpy(y[seen])
+        scaling = Scaling.of(inputs)
+        mean, std = self.scale
+        target = F.one_hot(labels, n_classes).float() if n_classes else (labels[:, None] - mean) / std
+        words = Words(torch.zeros(0), torch.zeros(target.shape[1], 0), regression=not n_classes, pair=False)
+        source = HeadSource(words=words, strengths=START_STRENGTHS)
+        fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0))
+        weight, bias = scaling.folded(fit.weight, fit.bias)
+        with torch.no_grad():
+            model.head_weight.copy_(weight)
+            model.head_bias.copy_(bias)
+
+    def _train(self, rows: R, y: np.ndarray, order: list[np.ndarray], lr: float) -> None:
+        model = self.model
+        model.requires_grad_(True)
+        model.train()  # what is never trained, such as BatchNorm, is frozen again by this
+        trained = [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
+        head = [model.head_weight, model.head_bias]
+        groups = [{"params": trained, "lr": lr}, {"params": head, "lr": lr * self.head_rate}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+        device = model.head_weight.device
+        bf16 = multiplies_bf16("auto", device.type)
+        for step, index in enumerate(tqdm(order, desc="tune", disable=None)):
+            rate = lr * _rate((step + 0.5) / len(order))
+            optimizer.param_groups[0]["lr"], optimizer.param_groups[1]["lr"] = rate, rate * self.head_rate
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                out = self.outputs(rows.take(index))
+            optimizer.zero_grad(set_to_none=True)
+            self._loss(out.float(), torch.from_numpy(y[index]).to(device)).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        model.eval()
+
+    def _loss(self, out: Tensor, y: Tensor) -> Tensor:
+        if self.model.blueprint.task == "classification":
+            return F.cross_entropy(out, y)
+        return F.mse_loss(out[:, 0] / self.scale[1], y / self.scale[1])
+
+    def _measure(self, rows: R, y: np.ndarray) -> dict[str, float]:
+        answers = self.answers(rows)
+        if self.model.blueprint.task == "classification":
+            return class_scores(answers, y)
+        return regression_scores(answers[:, 0].astype(np.float64), y.astype(np.float64))
+
+
+def _rate(share: float) -> float:
+    """The learning rate as a share of the highest, when so much of the steps is done."""
+    return min(share / WARM_UP, (1 - share) / (1 - WARM_UP))
+
+
+def _batches(lengths: np.ndarray, batch_size: int, epochs: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Row numbers of all batches: rows of like length together, the batches of an epoch in random order."""
+    found = []
+    for _ in range(epochs):
+        order = np.argsort(lengths * rng.uniform(0.8, 1.25, len(lengths)))
+        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        found += [parts[i] for i in rng.permutation(len(parts))]
+    return found

@@ -1,0 +1,155 @@
+"""ModelGPT-F for tables: all-parameter finetuning of a generated network, kept only where it helps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
+from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS, fold_of
+from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import level_codes
+from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
+from modelgpt_cli.training.tune import check_labels
+
+log = logging.getLogger("modelgpt")
+DEFAULT_LR = 1e-3
+BATCH = 64
+WEIGHT_DECAY = 1e-4
+VALIDATION_SHARE = 0.2
+MAX_VALIDATION = 20_000
+SAMPLE_ROWS = 200_000
+"""Rows of a table that tuning uses; a larger one is sampled, which is said."""
+
+
+def tune_arrays(
+    model: TabularModel,
+    table: TableArrays,
+    *,
+    epochs: int = 1,
+    lr: float | None = None,
+    batch_size: int = BATCH,
+    seed: int = 0,
+    device: str = "cpu",
+) -> tuple[dict[str, float], dict[str, float], Literal["before", "after"]]:
+    """Finetune in place; the parameters end up as the better of before and after.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training rows.
+    lr : float, optional
+        Adam's learning rate, falling linearly to zero; `DEFAULT_LR` where not given.
+
+    Returns
+    -------
+    before, after : dict
+        Metrics on the held-out rows.
+    kept : {"before", "after"}
+    """
+    rng = np.random.default_rng([seed, 13])
+    judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
+    fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng, judged)
+    train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
+    if not len(held_out) or not len(train):
+        raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
+    unseen = table.take(held_out)
+    width_before = relative_quantile(model, unseen) if model.has_interval else None
+    model.to(device)
+    before = _measure(model, table, held_out, device)
+    saved = {k: v.detach().clone() for k, v in model.named_parameters()}
+    _train(model, table, train, epochs, lr or DEFAULT_LR, batch_size, rng, device)
+    after = _measure(model, table, held_out, device)
+    key = "log_loss" if table.n_classes else "rmse"
+    kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
+    if kept == "before":
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(saved[name])
+    model.to("cpu")
+    if kept == "after" and model.has_interval:
+        adapt_interval(model, width_before, relative_quantile(model, unseen))
+    return before, after, kept
+
+
+def _train(
+    model: TabularModel,
+    table: TableArrays,
+    rows: np.ndarray,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    rng: np.random.Generator,
+    device: str,
+) -> None:
+    first, linear, labels = _encoded(model, table, rows, device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
+    steps = epochs * -(-len(rows) // batch_size)
+    with tqdm(total=steps, desc="tune", disable=None) as bar:
+        for step, index in enumerate(_shuffled(len(rows), batch_size, epochs, rng)):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * (1 - step / steps)
+            optimizer.zero_grad(set_to_none=True)
+            _loss(model, first[index], linear[index], labels[index]).backward()
+            optimizer.step()
+            bar.update()
+
+
+def _shuffled(n: int, batch_size: int, epochs: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    for _ in range(epochs):
+        order = torch.from_numpy(rng.permutation(n))
+        yield from order.split(batch_size)
+
+
+def _loss(model: TabularModel, first: Tensor, linear: Tensor, labels: Tensor) -> Tensor:
+    out = model.scores(first, linear)
+    if model.blueprint.task == "classification":
+        return F.cross_entropy(out, labels)
+    std = model.constants["target"][1].to(out.device)
+    return F.mse_loss(out[:, 0] / std, labels / std)
+
+
+def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """First-layer inputs, linear inputs and labels of some rows, encoded once."""
+    with torch.no_grad():
+        first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
+    return first.to(device), linear.to(device), torch.from_numpy(table.y[rows]).to(device)
+
+
+def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> dict[str, float]:
+    first, linear, _ = _encoded(model, table, rows, device)
+    with torch.no_grad():
+        out = torch.cat([model.scores(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)])
+    if table.n_classes:
+        return class_scores(out.softmax(1).cpu().numpy(), table.y[rows])
+    return regression_scores(out[:, 0].double().cpu().numpy(), table.y[rows])
+
+
+def read_table(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
+    """The labelled rows, in the model's own columns and classes."""
+    b = model.blueprint
+    rows = TEXT_ROWS if model.codec.textual else SAMPLE_ROWS
+    dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=rows, seed=seed)
+    if dataset.n_rows > len(dataset.sample):
+        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    x, codes = model.codec.arrays(dataset.sample)
+    levels = tuple(len(names) for names in model.codec.levels)
+    if b.task == "regression":
+        y = dataset.sample[b.target].to_numpy(dtype=np.float32)
+        return TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
+    y = level_codes(dataset.sample[b.target], b.labels)
+    check_labels(b, dataset.schema.classes)
+    return TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)

@@ -1,0 +1,160 @@
+"""A text model's ``model.onnx``: token ids, or raw texts, in; answers out. The ONNX twin of `domains.text.model`.
+
+Between the target model and `artifact.verify_text`; `onnx_file` is its like for tables.
+Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from modelgpt_cli.artifacts.graph import GraphWriter
+from modelgpt_cli.artifacts.model_card import BACKBONE, HEAD_INPUTS, OUTPUTS, input_names, model_card, text_columns
+from modelgpt_cli.artifacts.onnx_state import TARGET, entries
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
+from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
+from modelgpt_cli.domains.tabular.onnx import check_options
+from modelgpt_cli.domains.tabular.onnx_network import answer_outputs, prediction, probabilities
+from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
+from modelgpt_cli.domains.text.model import HEAD_BIAS, HEAD_WEIGHT, TextModel
+from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
+from modelgpt_cli.runtime.session import TOKENIZER
+
+DEFAULT_OPSET = 17
+TRACED_OPSET = 18
+"""The first that a traced encoder can be written in."""
+_MOST_BYTES = 2_000_000_000
+"""Protobuf's limit is a little above."""
+
+
+def default_opset(model: TextModel) -> int:
+    """The operator set of a model's graph where none is asked for."""
+    return DEFAULT_OPSET if _layout(model) else TRACED_OPSET
+
+
+def text_to_onnx(
+    model: TextModel, *, opset: int = DEFAULT_OPSET, quantize: str = "none", tokenizer_in_graph: bool = False
+) -> onnx.ModelProto:
+    """Write a text model as an ONNX graph.
+
+    Parameters
+    ----------
+    model : TextModel
+    opset : int
+        Operator set, 13 to 20; at least 18 for an encoder that is not of BERT's or DistilBERT's kind.
+    quantize : {"none", "fp16", "int8"}
+        "fp16": the encoder's matrices are kept as float16 and computed with in float32. "int8": they are kept as 8-bit
+        integers and multiplied as such, with each token's state rounded by itself: faster, and answers still don't
+        depend on the batch. The head stays float32.
+    tokenizer_in_graph : bool
+        Whether the graph takes raw texts and tokenises them by onnxruntime-extensions' operators.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Inputs ``input_ids`` and ``attention_mask``, and for pairs ``token_type_ids`` (1 from the second text's first
+        token on), int64 (N, T); or one string input (N,) for each column. Outputs ``label`` (N,) and
+        ``probabilities`` (N, C), or ``prediction`` (N, 1). The same model gives the same bytes.
+
+    Raises
+    ------
+    UsageError
+        An option is off, or the tokenizer's work can't be done inside the graph.
+    ModelGPTError
+        The encoder can't be turned into a graph.
+    """
+    check_options(opset, quantize)
+    layout = _layout(model)
+    if layout is None and opset < TRACED_OPSET:
+        kind = model.blueprint.architecture.encoder.get("model_type")
+        raise UsageError(f"--opset {opset} is not supported for {kind} encoders.", f"It may be {TRACED_OPSET} to 20.")
+    state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
+    texts = input_names(column.name for column in text_columns(model.columns)) if tokenizer_in_graph else []
+    names = texts or [IDS, MASK, *([SEGMENTS] if model.pair else [])]
+    g = GraphWriter(state, [*names, HEAD_INPUTS, *OUTPUTS], opset=opset)
+    tokens = _tokenize(g, model, texts) if texts else tuple(names)
+    _write(g, model, layout, tokens, quantize)
+    _check_size(g)
+    kind, shape = (TensorProto.STRING, ["N"]) if texts else (TensorProto.INT64, ["N", "T"])
+    inputs = [helper.make_tensor_value_info(name, kind, shape) for name in names]
+    card = model_card(model.blueprint)
+    if texts:
+        card["tokenizer"] = "graph"
+        card["inputs"] = [entry | {"input": name} for entry, name in zip(card["inputs"], texts, strict=True)]
+    metadata = entries(g, card, state, opset=opset, quantize=quantize)
+    metadata[TOKENIZER] = model.tokenizer_json
+    return g.model(inputs, answer_outputs(model.blueprint), metadata)
+
+
+def _check_size(g: GraphWriter) -> None:
+    size = sum(len(tensor.raw_data) for tensor in g.constants.values())
+    if size > _MOST_BYTES:
+        raise UsageError(
+            f"The model's {size / 1e9:.1f} GB don't fit into one ONNX file.",
+            "It may hold 2 GB.",
+            "Make it smaller with --quantize fp16 or int8, or write a model.safetensors.",
+        )
+
+
+def _layout(model: TextModel) -> EncoderLayout | None:
+    return encoder_layout(model.encoder.config, BACKBONE)
+
+
+def _tokenize(g: GraphWriter, model: TextModel, texts: list[str]) -> tuple[str, ...]:
+    from modelgpt_cli.domains.text.onnx_tokenizer import tokenize
+
+    return tokenize(g, model.tokenizer_json, texts)
+
+
+def _write(
+    g: GraphWriter, model: TextModel, layout: EncoderLayout | None, tokens: tuple[str, ...], quantize: str
+) -> None:
+    """The nodes from token ids to the outputs."""
+    ids, mask = tokens[:2]
+    segments = tokens[2] if model.pair else ""
+    types = segments if model.type_ids else ""
+    present = g.op("Cast", mask, to=TensorProto.FLOAT)  # (N, T)
+    if layout is not None:
+        _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
+        states = token_states(g, layout, ids, present, types)  # (N, T, E)
+    else:
+        from modelgpt_cli.domains.text.onnx_traced import traced_states
+
+        states = traced_states(g, model, ids, mask, types, quantize)
+    inputs = g.op("Identity", _head_inputs(g, states, present, segments), output=HEAD_INPUTS)  # (N, P)
+    scores = g.op("Add", g.op("MatMul", inputs, g.tensor(HEAD_WEIGHT)), g.tensor(HEAD_BIAS))
+    if model.blueprint.task == "classification":
+        probabilities(g, scores, model.blueprint.labels)
+    else:
+        prediction(g, scores, TARGET)
+
+
+def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
+    """Put an encoder's weights into the form in which the file keeps them."""
+    if quantize == "none":
+        return
+    for name in layout.tables:
+        state |= kept(name, state[name], quantize)
+    state[layout.name("positions")] = state[layout.name("positions")][:window]
+    for weight, bias in layout.matrices:
+        whole = quantize == "int8"
+        state |= (
+            kept_for_integers(weight, state[weight], state[bias]) if whole else kept(weight, state[weight], quantize)
+        )
+
+
+def _head_inputs(g: GraphWriter, states: str, present: str, segments: str) -> str:
+    """What the head sees (N, P); see `domains.text.inputs.head_inputs`. No pairs without `segments`."""
+    if not segments:
+        return mean_direction(g, states, present)
+    second = g.op("Mul", g.op("Cast", segments, to=TensorProto.FLOAT), present)
+    u = mean_direction(g, states, g.op("Sub", present, second))  # (N, E) each
+    v = mean_direction(g, states, second)
+    product = g.op("Mul", u, v)
+    cosine = g.op("Mul", g.reduce("ReduceSum", product, 1), g.const(COSINE))
+    distance = g.op("Abs", g.op("Sub", u, v))
+    return g.join([u, v, distance, g.op("Mul", product, g.const(PRODUCT)), cosine])

@@ -1,0 +1,18 @@
+"""Options that texts alone understand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelgpt_cli.core.options import option
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+
+
+@dataclass(frozen=True)
+class BuildOptions(BackboneBuildOptions):
+    """How a text model is to be built."""
+
+    text: str | None = option("The column with the text.", metavar="COLUMN", shown="the requirement's")
+    text_pair: str | None = option("The column with the second text of a pair.", metavar="COLUMN", shown="none")
+    max_tokens: int | None = option("The window; what is longer is cut off.", least=8, shown="128")
+    tokenizer_in_graph: bool = option("Put the tokenizer into the ONNX file: strings in.", False)

@@ -1,0 +1,70 @@
+"""ModelGPT-F for texts: finetuning encoder and head of a generated model; the rest is `tune_backbone`.
+
+Shapes: N rows, n rows of a batch, C classes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.shared.tasks import class_indices
+from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
+from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.domains.text.tokens import Encoded
+from modelgpt_cli.training.tune import check_labels, cross_validated
+
+log = logging.getLogger("modelgpt")
+SAMPLE_ROWS = 50_000
+"""Rows that tuning uses; more are sampled, which is said."""
+
+
+class TextTuning(BackboneTuning[Encoded]):
+    """The tuning of a text model."""
+
+    lr, head_rate, batch_size = 5e-5, 20.0, 32
+    model: TextModel
+
+    def __init__(self, model: TextModel) -> None:
+        mean, std = model.constants["target"].tolist() if model.blueprint.task == "regression" else (0.0, 1.0)
+        super().__init__(model, model.encoder, (mean, std))
+
+    def outputs(self, rows: Encoded) -> Tensor:
+        """Logits (n, C), or numbers (n, 1) in the target's own unit."""
+        batch = rows.padded(range(len(rows))).to(str(self.model.head_weight.device))
+        out: Tensor = self.model(batch.ids, batch.mask, batch.segments)
+        return out
+
+    def head_inputs(self, rows: Encoded) -> Tensor:
+        """What the head sees, (N, P) on the CPU."""
+        return self.model.inputs(rows)
+
+    def answers(self, rows: Encoded) -> np.ndarray:
+        """Probabilities (N, C), or numbers (N, 1)."""
+        return self.model.predict_encoded(rows)
+
+
+def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:
+    """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any.
+
+    With the model's metrics, where they were cross-validated on these data.
+    """
+    b = model.blueprint
+    dataset = load_dataset(
+        data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, domain="text", seed=seed
+    )
+    if dataset.n_rows > len(dataset.sample):
+        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    if dataset.n_synthetic:
+        log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
+    rows = dataset.real_rows
+    cells = rows[b.target]
+    if b.task == "regression":
+        return model.encode(rows), cells.to_numpy(dtype=np.float32), cross_validated(b, dataset.fingerprint)
+    check_labels(b, dataset.schema.classes)
+    return model.encode(rows), class_indices(cells, b.labels), cross_validated(b, dataset.fingerprint)

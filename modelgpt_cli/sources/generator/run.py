@@ -1,0 +1,340 @@
+"""The run itself: request by request, until there are enough rows, the budget is spent, or nothing new comes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.llm.asking import BadAnswerError, Talk, UselessAnswerError, read_object
+from modelgpt_cli.llm.template import Prompt
+from modelgpt_cli.llm.usage import Usage, estimate, text_tokens
+from modelgpt_cli.sources.generator.form import BadCellError, Cell, Form
+from modelgpt_cli.sources.generator.journal import Entry, Journal
+from modelgpt_cli.sources.generator.novelty import Embed, Novelty
+from modelgpt_cli.sources.generator.plan import Step, next_step, quotas, step_messages
+
+log = logging.getLogger("modelgpt")
+REPEATED = "a copy, or nearly one, of another row"
+SURPLUS = "more rows of a class than were asked for"
+UNREADABLE = "answers that could not be read"
+BARREN = 3
+"""After so many requests in a row without a new row the run stops."""
+PATIENCE = 3
+"""As it does after this times the requests that it would take if every row were new."""
+_REASONS = 8
+_TEXT_CHARS = 200
+"""Of a text, to estimate what it costs, where no real one is known."""
+_CELL_CHARS = {"number": 6, "level": 12, "word": 12, "date": 10}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How many rows, and what they may take.
+
+    Raises
+    ------
+    UsageError
+        If a number makes no sense; names the option.
+    """
+
+    n: int
+    batch: int = 20
+    examples: int = 8
+    """Real rows that the LLM is shown, where there are some."""
+    redact: bool = False
+    max_tokens: int | None = None
+    """In and out together, over all requests."""
+    max_cost: float | None = None
+    """US dollars."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {
+            "n": ("-n", 1),
+            "batch": ("--batch", 1),
+            "examples": ("--examples", 0),
+            "max_tokens": ("--max-tokens", 1),
+        }
+        for name, (flag, low) in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise UsageError(f"{flag} can't be {value}.", f"It is {low} or more.")
+        if self.max_cost is not None and not self.max_cost > 0:
+            raise UsageError(f"--max-cost can't be {self.max_cost:g}.", "It is a number of US dollars above 0.")
+
+
+@dataclass
+class Outcome:
+    """What a run brought.
+
+    Attributes
+    ----------
+    dropped : dict
+        Reason → rows that were not kept.
+    stopped : str
+        Why there are fewer rows than wanted; empty where there are all.
+    """
+
+    rows: list[dict[str, Cell]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    requests: int = 0
+    spent: Usage = field(default_factory=Usage)
+    stopped: str = ""
+
+
+class _OverBudgetError(Exception):
+    """The next request would exceed the budget; the message says which."""
+
+
+class Run:
+    """One run.
+
+    Parameters
+    ----------
+    talk : Talk
+        Its `allow` becomes this run's.
+    shown, real : list of dict
+        Examples as the LLM sees them, and as they are.
+    embed : callable, optional
+        See `Novelty`.
+    journal : Journal, optional
+        Where each answer is kept at once.
+    chars : mapping
+        Text column → characters per text, where known.
+
+    Raises
+    ------
+    UsageError
+        If the rows are fewer than the classes, or a cost is limited and no prices are known.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        prompt: Prompt,
+        talk: Talk,
+        wish: Wish,
+        *,
+        shown: list[dict[str, Any]],
+        real: list[dict[str, Cell]],
+        description: str = "",
+        embed: Embed | None = None,
+        journal: Journal | None = None,
+        chars: Mapping[str, float] | None = None,
+    ) -> None:
+        self.form, self.prompt, self.talk, self.wish = form, prompt, talk, wish
+        self.shown, self.real, self.description, self.journal = shown, real, description, journal
+        self.outcome = Outcome()
+        self._embed, self._chars = embed, chars or {}
+        self.recalled = 0  # answers from the cache
+        self._number = self._barren = 0
+        self._counted = talk.spent
+        self._told: set[str] = set()
+        self._untold: list[str] = []
+        self._most_out = self._row_tokens()
+        if wish.n < len(form.classes):
+            raise UsageError(
+                f"{wish.n} rows are too few.",
+                f"There are {len(form.classes)} classes.",
+                "Ask for one of each at least.",
+            )
+        if wish.max_cost is not None and talk.llm.prices is None:
+            raise UsageError(
+                f"--max-cost needs to know what {talk.llm.model} costs.",
+                "No price_in and price_out are known for it.",
+                "Write them into your file of providers (docs/llm.md), or limit --max-tokens.",
+            )
+
+    def request(self) -> dict[str, Any]:
+        """The body of the next request."""
+        return self._request(self._step())
+
+    def estimate(self) -> tuple[int, Usage]:
+        """How many requests all rows take if each is new, and their tokens."""
+        requests = math.ceil(self.wish.n / self.wish.batch)
+        one = estimate(self.request()).tokens_in
+        return requests, Usage(one * requests, math.ceil(self._row_tokens() * self.wish.n), estimated=True)
+
+    def resume(self) -> None:
+        """Take over what the journal holds.
+
+        Raises
+        ------
+        UsageError
+            As `Journal.read` does.
+        """
+        assert self.journal is not None
+        for entry in self.journal.read():
+            self._take(entry)
+
+    def run(self) -> Outcome:
+        """Ask until there are enough rows.
+
+        Raises
+        ------
+        UnreachableError
+            If the LLM is out of reach, or no row could be used at all. What was received stays in the journal.
+        """
+        novelty = Novelty(self.form, self._embed)
+        novelty.keep_new([*self.real, *self.outcome.rows])
+        self.talk.allow = self._allow
+        most = self._number + PATIENCE * math.ceil(self.wish.n / self.wish.batch) + BARREN
+        with tqdm(total=self.wish.n, initial=len(self.outcome.rows), desc="generate", unit="row", disable=None) as bar:
+            while len(self.outcome.rows) < self.wish.n and not self.outcome.stopped:
+                try:
+                    entry = self._ask(self._step(), novelty)
+                except _OverBudgetError as error:
+                    self.outcome.stopped = str(error)
+                    self.outcome.spent += self._under_way()
+                    break
+                except (KeyboardInterrupt, UnreachableError):
+                    self._tell_kept()
+                    raise
+                if self.journal is not None:
+                    self.journal.add(entry)
+                self._take(entry)
+                bar.update(len(entry.rows))
+                if self._barren >= BARREN:
+                    self.outcome.stopped = f"the last {BARREN} requests brought no new row"
+                elif self._number >= most:
+                    self.outcome.stopped = f"after {self._number} requests too few rows were new"
+        return self.outcome
+
+    def _step(self) -> Step:
+        have = Counter(map(self._class_of, self.outcome.rows))
+        return next_step(self.form, self.prompt, self._number, self.wish.n, self.wish.batch, have, self.wish.seed)
+
+    def _request(self, step: Step) -> dict[str, Any]:
+        messages = step_messages(self.form, self.prompt, step, self.shown, self.description, self._untold)
+        return self.talk.request(self.prompt, messages)
+
+    def _ask(self, step: Step, novelty: Novelty) -> Entry:
+        """Send one request; what came of it."""
+        request, self._counted = self._request(step), self.talk.spent
+        recalled = self.talk.recall(request, self._read)
+        self.recalled += recalled is not None
+        try:
+            rows, dropped = recalled.value if recalled else self.talk.ask(request, self.prompt, self._read)
+        except UselessAnswerError as error:
+            if not self.outcome.rows and self._barren + 1 >= BARREN:
+                raise
+            log.debug("%s", error)
+            rows, dropped = [], Counter({UNREADABLE: 1})
+        kept = self._room(rows, novelty, dropped)
+        spent = self._under_way()
+        if rows and spent.tokens_out:
+            self._most_out = max(self._most_out, spent.tokens_out / (len(rows) + sum(dropped.values())))
+        return Entry(step.number, kept, dict(dropped), asdict(spent))
+
+    def _read(self, answer: str) -> tuple[list[dict[str, Cell]], Counter[str]]:
+        """The rows of an answer that fit the form, and why others don't."""
+        rows = read_object(answer).get("rows")
+        if not isinstance(rows, list) or not rows:
+            raise BadAnswerError('it must have one key, "rows", with a list of rows.')
+        good: list[dict[str, Cell]] = []
+        bad: Counter[str] = Counter()
+        for row in rows:
+            try:
+                good.append(self._check(row))
+            except BadCellError as error:
+                bad[str(error)] += 1
+        if not good:
+            raise BadAnswerError(f"none of its rows can be used: {'; '.join(list(bad)[:_REASONS])}.")
+        return good, bad
+
+    def _check(self, row: Any) -> dict[str, Cell]:
+        if not isinstance(row, dict):
+            raise BadCellError("a row must be an object")
+        cells: dict[str, Cell] = {}
+        for one in self.form.fields:
+            try:
+                cells[one.name] = one.read(row.get(one.shown))
+            except BadCellError as error:
+                raise BadCellError(f"{one.shown} {error}") from None
+        return cells
+
+    def _room(self, rows: list[dict[str, Cell]], novelty: Novelty, dropped: Counter[str]) -> list[dict[str, Cell]]:
+        """The rows that there is room for and that are new."""
+        room = Counter(quotas(self.wish.n, self.form.classes) or {"": self.wish.n})
+        room.subtract(map(self._class_of, self.outcome.rows))
+        fitting = []
+        for row in rows:
+            key = self._class_of(row)
+            if room[key] > 0:
+                fitting.append((key, row))
+            else:
+                dropped[SURPLUS] += 1
+        kept = []
+        for (key, row), new in zip(fitting, novelty.keep_new([row for _, row in fitting]), strict=True):
+            if not new:
+                dropped[REPEATED] += 1
+            elif room[key] > 0:
+                room[key] -= 1
+                kept.append(row)
+            else:
+                dropped[SURPLUS] += 1
+        return kept
+
+    def _class_of(self, row: Mapping[str, Cell]) -> str:
+        """A row's class; "" of a regression."""
+        return str(row[self.form.target.name]) if self.form.classes else ""
+
+    def _take(self, entry: Entry) -> None:
+        """Count what a request brought."""
+        self.outcome.rows += entry.rows
+        self.outcome.dropped.update(entry.dropped)
+        self.outcome.spent += entry.spent
+        self.outcome.requests += 1
+        self._number = entry.number + 1
+        self._barren = 0 if entry.rows else self._barren + 1
+        self._told.update(self._untold)
+        self._untold = [why for why in entry.dropped if why not in {SURPLUS, UNREADABLE, *self._told}][:_REASONS]
+
+    def _allow(self, request: Mapping[str, Any]) -> None:
+        """Keep a request back that would exceed the budget."""
+        wish, prices = self.wish, self.talk.llm.prices
+        spent = self.outcome.spent + self._under_way()
+        size = min(wish.batch, wish.n - len(self.outcome.rows))
+        total = spent + estimate(request, math.ceil(self._most_out * size))
+        tokens, cost = total.tokens_in + total.tokens_out, total.cost(prices)
+        if wish.max_tokens is not None and tokens > wish.max_tokens:
+            raise _OverBudgetError(f"the next request would exceed {wish.max_tokens:,} tokens")
+        if wish.max_cost is not None and cost is not None and cost > wish.max_cost:
+            raise _OverBudgetError(f"the next request would exceed ${wish.max_cost:g}")
+
+    def _under_way(self) -> Usage:
+        """What the talk has spent that no entry counts yet."""
+        spent, counted = self.talk.spent, self._counted
+        estimated = spent.estimated and spent != counted
+        return Usage(spent.tokens_in - counted.tokens_in, spent.tokens_out - counted.tokens_out, estimated)
+
+    def _row_tokens(self) -> float:
+        """Tokens of a row, as far as can be told beforehand."""
+        cells = {}
+        for one in self.form.fields:
+            text = self._chars.get(one.name, _TEXT_CHARS) if one.kind == "text" else _CELL_CHARS[one.kind]
+            cells[one.shown] = "x" * round(text)
+        return text_tokens(json.dumps(cells, ensure_ascii=False))
+
+    def _tell_kept(self) -> None:
+        if self.journal is not None and not self.outcome.rows:
+            self.journal.remove()
+        elif self.journal is not None:
+            log.info("%d rows are kept in %s: --resume goes on from there.", len(self.outcome.rows), self.journal.path)
+
+
+def none_usable(outcome: Outcome) -> ModelGPTError:
+    """The error for a run that brought no row."""
+    why = "; ".join(f"{count} x {reason}" for reason, count in outcome.dropped.most_common(_REASONS))
+    return UnreachableError(
+        "Not one row was generated.", f"Stopped because {outcome.stopped}." + (f" Dropped: {why}." if why else ""),
+        "Try another model with --llm, a smaller --batch, or a larger budget.",
+    )  # fmt: skip
