@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
-    from modelgpt_cli.domains.image.train import train_images
-    from modelgpt_cli.domains.tabular.train_fixed_tasks import train_on_seen
-    from modelgpt_cli.domains.text.train import train_texts
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
     from modelgpt_cli.requirement_generator.request_file import parse
@@ -34,9 +31,6 @@ __all__ = [
     "meta_train",
     "parse",
     "predict",
-    "train_images",
-    "train_on_seen",
-    "train_texts",
     "tune",
 ]
 
@@ -52,9 +46,6 @@ VERBS = {
     "meta_train": "modelgpt_cli.training.meta_train",
     "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
-    "train_images": "modelgpt_cli.domains.image.train",
-    "train_texts": "modelgpt_cli.domains.text.train",
-    "train_on_seen": "modelgpt_cli.domains.tabular.train_fixed_tasks",
     "tune": "modelgpt_cli.training.tune",
 }
 """Each verb, and the module that holds it."""

@@ -40,13 +40,13 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, TableArrays, fit_table
-from modelgpt_cli.domains.tabular.fixed_tasks import read_seen_tables
+from modelgpt_cli.domains.tabular.fixed_tasks import read_tables
+from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import make_codec
 from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ def measure_seen(args: argparse.Namespace) -> Iterator[Row]:
     """Rows of the first part: every table, method and seed."""
     paraphrases = yaml.safe_load((ROOT / "scripts" / "paper10_paraphrases.yaml").read_text(encoding="utf-8"))
     _warm_up(args.threads)
-    for seen in read_seen_tables(args.data, args.split_seed):
+    for seen in read_tables(args.data, args.split_seed):
         (train, y_train), (test, y_test) = seen.part("train"), seen.part(args.scored)
         names = np.array(seen.requirement.classes)
 
@@ -126,7 +126,7 @@ def measure_ablation_seen(args: argparse.Namespace) -> Iterator[Row]:
     """Rows of the second part: every table and variant of the words, without data."""
     generator, _ = load_generator(args.generator / "generator.safetensors")
     encoder = TextEncoder()
-    tables = read_seen_tables(args.data, args.split_seed)
+    tables = read_tables(args.data, args.split_seed)
     codecs = [make_codec(t.requirement.columns) for t in tables]
     words = [
         embed_words(encoder, c, t.requirement.sentence, t.requirement.classes)

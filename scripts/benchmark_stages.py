@@ -135,10 +135,10 @@ def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     from modelgpt_cli.core.assets import asset
     from modelgpt_cli.data.dataset import load_dataset
     from modelgpt_cli.domains.tabular.fit import fit_table
+    from modelgpt_cli.domains.tabular.generator import load_generator
     from modelgpt_cli.domains.tabular.preprocessing import make_codec
     from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
     from modelgpt_cli.model_generator.build import SAMPLE_ROWS
-    from modelgpt_cli.parameter_generator.checkpoint import load_generator
 
     generator, _ = load_generator(asset("weights", "tabular", "generator.safetensors"))
     started, used = time.perf_counter(), cpu_seconds()

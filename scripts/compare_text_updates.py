@@ -21,7 +21,7 @@ import yaml
 from benchmark_common import provenance, table, write_section
 from benchmark_text_data import ROOT, default_data
 
-from modelgpt_cli.domains.text.train import train_texts
+from modelgpt_cli.training.meta_train import meta_train
 
 SMALL = {"batch": 4, "query": 16, "max_support": 24, "free_support": 24, "warmup": 20, "average": 0.97}
 KINDS = ("unseen_0", "unseen_4", "unseen_16", "glue_0", "glue_16")
@@ -48,7 +48,7 @@ def main() -> None:
             values = {**wordings, **SMALL, "validate_every": args.steps, "validation_query": 64, **options}
             config.write_text(yaml.safe_dump(values), encoding="utf-8")
             out, start = Path(folder) / str(number), time.process_time()
-            train_texts(tasks=args.data, config=config, steps=args.steps, seed=args.seed, out=out)
+            meta_train("text", tasks=args.data, config=config, steps=args.steps, seed=args.seed, out=out)
             spent = time.process_time() - start
             found = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
             validation = next(entry["validation"] for entry in reversed(found) if "validation" in entry)

@@ -25,7 +25,7 @@ from benchmark_image_networks import Weights
 
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.tasks import set_of
-from modelgpt_cli.domains.image.train import train_images
+from modelgpt_cli.training.meta_train import meta_train
 
 WEIGHT = 6.0
 """The set's other domains are drawn so many times as often as other sets of their size."""
@@ -67,7 +67,7 @@ def train(task: str, args: argparse.Namespace) -> None:
             shutil.copyfile(features, out / features.name)
         config = out.with_suffix(".yaml")
         config.write_text(yaml.safe_dump(settings_of(task, init, steps, args, turn), sort_keys=False), encoding="utf-8")
-        train_images(tasks=args.data, config=config, out=out)
+        meta_train("image", tasks=args.data, config=config, out=out)
         (out / features.name).unlink(missing_ok=True)
 
 

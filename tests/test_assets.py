@@ -14,7 +14,7 @@ from conftest import ROOT
 from modelgpt_cli.core import assets
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
+from modelgpt_cli.domains.tabular.generator import load_generator
 
 OUTPUTS = """
 import json, setuptools

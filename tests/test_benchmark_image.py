@@ -80,14 +80,14 @@ def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFac
     seen = Sets(data, weights.view).task("steel_defects").parts["train"].rows
     scaling = Scaling.of(outputs(weights.trunk(), seen, weights.view))
     torch.manual_seed(0)
-    config = AdapterConfig(domain="image", backbone="tiny", size=512, width=16, blocks=1, heads=2)
+    config = AdapterConfig(domain="image", scaled=True, backbone="tiny", size=512, width=16, blocks=1, heads=2)
     backbone = weights.adapted()
     made = make_image_generator(config, backbone, scaling)
     for layers, std in ((made.head_out, 0.3), (made.factors.out, 0.1)):
         for layer in layers.values():
             torch.nn.init.normal_(layer.weight, std=std)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("run") / "generator.safetensors"
-    save_generator(path, made, {"step": 1, "trunk": backbone.weights})
+    save_generator(path, made, {"step": 1, "trunk": backbone.weights}, domain="image")
     return path
 
 

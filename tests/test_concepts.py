@@ -14,9 +14,10 @@ from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import load_backbone
 from modelgpt_cli.domains.image.embed import embed
 from modelgpt_cli.domains.image.rows import Images
+from modelgpt_cli.domains.image.target import input_groups
 from modelgpt_cli.domains.image.teacher import ConceptList, Teacher, concept_heads
 from modelgpt_cli.domains.image.trunks import make_trunk, trunk_state
-from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words, input_groups
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.concepts import Concepts
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
@@ -30,8 +31,8 @@ def words(names: torch.Tensor, hidden: bool = False) -> Words:
 
 def generator(count: int) -> AdapterGenerator:
     torch.manual_seed(0)
-    config = AdapterConfig(domain="image", backbone="none", size=P, width=D, embedding=E, concepts=count)
-    return AdapterGenerator(config, SPEC, input_groups(P, "image")).eval()
+    config = AdapterConfig(domain="image", scaled=True, backbone="none", size=P, width=D, embedding=E, concepts=count)
+    return AdapterGenerator(config, SPEC, input_groups(P)).eval()
 
 
 @pytest.fixture

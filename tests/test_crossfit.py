@@ -11,8 +11,8 @@ from modelgpt_cli.core.assets import asset
 from modelgpt_cli.domains.tabular import members as members_module
 from modelgpt_cli.domains.tabular.crossfit import FOLDS, calibrate, cross_fit, fold_of
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, HeadChoice, HeadMix, TableArrays, fit_table
+from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
 from modelgpt_cli.parameter_generator.generator import Generator
 
 

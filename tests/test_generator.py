@@ -12,18 +12,14 @@ import torch
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN, fit_encoder
 from modelgpt_cli.domains.tabular.features import Z_CLIP, channels
+from modelgpt_cli.domains.tabular.generator import load_generator, make_generator
 from modelgpt_cli.domains.tabular.loss import query_losses
 from modelgpt_cli.domains.tabular.members import draw_support
 from modelgpt_cli.domains.tabular.synthetic.draw import draw_task
 from modelgpt_cli.domains.tabular.target import loo_residuals
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes, collate, encode_task
 from modelgpt_cli.parameter_generator import text_encoder
-from modelgpt_cli.parameter_generator.checkpoint import (
-    load_generator,
-    make_generator,
-    save_generator,
-    warm_start,
-)
+from modelgpt_cli.parameter_generator.checkpoint import save_generator, warm_start
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
 
@@ -161,9 +157,9 @@ def test_added_stages_start_as_no_ops(tmp_path) -> None:
     old = make_generator(replace(TINY, feedback=0)).eval()
     for parameter in old.parameters():
         parameter += 0.03 * torch.randn_like(parameter)
-    save_generator(tmp_path / "old.safetensors", old, {})
+    save_generator(tmp_path / "old.safetensors", old, {}, domain="tabular")
     new = make_generator(TINY).eval()
-    warm_start(new, tmp_path / "old.safetensors")
+    warm_start(new, tmp_path / "old.safetensors", "tabular")
     inputs = batch_of([8]).inputs
     one, two = old(inputs), new(inputs)
     assert set(one) == set(two)
@@ -172,10 +168,10 @@ def test_added_stages_start_as_no_ops(tmp_path) -> None:
 
 
 def test_warm_start_from_other_sizes_is_one_clear_error(generator: Generator, tmp_path) -> None:
-    save_generator(tmp_path / "g.safetensors", generator, {})
+    save_generator(tmp_path / "g.safetensors", generator, {}, domain="tabular")
     for config in (replace(TINY, width=16), replace(TINY, feedback=0)):
         with pytest.raises(ModelGPTError, match="doesn't fit"):
-            warm_start(make_generator(config), tmp_path / "g.safetensors")
+            warm_start(make_generator(config), tmp_path / "g.safetensors", "tabular")
 
 
 def test_solved_head_is_ridge_around_the_prior() -> None:
@@ -271,7 +267,7 @@ def test_support_holds_every_class_and_keeps_the_shares() -> None:
 
 
 def test_checkpoint_gives_the_generator_back(generator: Generator, tmp_path) -> None:
-    save_generator(tmp_path / "g.safetensors", generator, {"step": 7})
+    save_generator(tmp_path / "g.safetensors", generator, {"step": 7}, domain="tabular")
     read, header = load_generator(tmp_path / "g.safetensors")
     assert header["step"] == 7
     assert len(header["sha256"]) == 64

@@ -20,13 +20,15 @@ from conftest import Cli, clean_environment
 from safetensors.torch import load_file
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.tabular import train as module
+from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.loss import backward, batch_loss
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out
 from modelgpt_cli.domains.tabular.task_source import TaskSource
+from modelgpt_cli.domains.tabular.train import TabularTraining
 from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig, read_config
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
-from modelgpt_cli.training import meta_train as module
-from modelgpt_cli.training.meta_train import MetaTraining, meta_train
+from modelgpt_cli.training.meta_train import meta_train
+from modelgpt_cli.training.processes import Processes
 
 TINY = {
     "width": 32,
@@ -59,14 +61,14 @@ def log_of(run: Path) -> list[dict]:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGINT in the middle of a training step."""
-    original = MetaTraining.update
+    original = TabularTraining.update
 
-    def update(self: MetaTraining, batch):
+    def update(self: TabularTraining, batch):
         if self.step == step:
             signal.raise_signal(signal.SIGINT)
         return original(self, batch)
 
-    monkeypatch.setattr(MetaTraining, "update", update)
+    monkeypatch.setattr(TabularTraining, "update", update)
 
 
 def test_command_trains_a_generator_that_build_can_use(cli: Cli, config: Path, tmp_path: Path, iris_csv: Path) -> None:
@@ -99,7 +101,7 @@ def test_loss_falls(update: str, steps: int, config: Path, tmp_path: Path, monke
         return original(parameters, max_norm)
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", clip)
-    fresh = MetaTraining(read_config(config, steps=steps, update=update), tmp_path, "cpu", [])
+    fresh = TabularTraining(read_config(config, steps=steps, update=update), tmp_path, Processes(), [])
     before = fresh.validate()["mean"]
     report = meta_train(config=config, steps=steps, update=update, out=tmp_path / "run", device="cpu")
     assert report.validation_loss < 0.9 * before
@@ -110,7 +112,7 @@ def test_loss_falls(update: str, steps: int, config: Path, tmp_path: Path, monke
 def test_delta_sends_the_step_of_the_targets_own_adam_back() -> None:
     settings = MetaTrainConfig(**TINY, steps=1, regression=0.0)
     batch = TaskSource(settings).draw(0)
-    run = MetaTraining(settings, Path(), "cpu", [])
+    run = TabularTraining(settings, Path(), Processes(), [])
     backward(run.generator, batch, "delta", target_lr=0.02)
     got = {name: p.grad.clone() for name, p in run.generator.named_parameters() if p.grad is not None}
 
@@ -210,7 +212,7 @@ def test_best_checkpoint_is_the_one_of_least_validation_mean(
 ) -> None:
     config.write_text(yaml.safe_dump(TINY | {"validate_every": 1}))
     means = iter([0.5, 0.3, 0.4])
-    monkeypatch.setattr(MetaTraining, "validate", lambda self: {"mean": next(means)})
+    monkeypatch.setattr(TabularTraining, "validate", lambda self: {"mean": next(means)})
     report = meta_train(config=config, steps=3, out=tmp_path / "run", device="cpu")
     assert (report.best_step, report.validation_loss) == (2, 0.3)
     generator, header = load_generator(tmp_path / "run" / "generator.safetensors")
@@ -290,7 +292,7 @@ def family_name(kept: bool) -> str:
 def test_real_tasks_are_trained_on_and_validated_apart(config: Path, tasks: Path, tmp_path: Path) -> None:
     settings = read_config(config, steps=6)
     real = module._real_tasks(replace(settings, tasks=str(tasks)))
-    run = MetaTraining(settings, tmp_path / "none", "cpu", real)
+    run = TabularTraining(settings, tmp_path / "none", Processes(), real)
     assert [t.name for t in run.train_tasks] == ["sign"]
     assert [t.name for t in run.validation_tasks] == ["sum"]
     assert real[0].table.n_classes == 2

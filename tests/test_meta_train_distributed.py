@@ -19,15 +19,16 @@ from safetensors.torch import load_file
 from test_meta_train import TINY, interrupt_at, log_of, saved_progress, tasks, wait_for  # noqa: F401
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.tabular import train as module
 from modelgpt_cli.domains.tabular.forward import make_forward, uses_bf16
 from modelgpt_cli.domains.tabular.loss import backward, query_losses
 from modelgpt_cli.domains.tabular.task_source import TaskSource
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
+from modelgpt_cli.domains.tabular.train import TabularTraining
 from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig
-from modelgpt_cli.training import meta_train as module
 from modelgpt_cli.training import processes as processes_module
-from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.meta_train import MetaTraining, meta_train
+from modelgpt_cli.training.batches import drawn_ahead
+from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.processes import Processes, join
 
 # Three tasks for two processes: shares of one and two. The learning rate is small because AdamW blows rounding up.
@@ -147,7 +148,7 @@ def test_ctrl_c_at_one_process_stops_all_at_the_same_step(config: Path, tmp_path
 @pytest.mark.parametrize("update", ["backprop", "delta"])
 def test_gradients_of_the_shares_add_up_to_those_of_the_batch(update: str) -> None:
     settings = MetaTrainConfig(**{**SMALL, "batch": 5}, steps=1, update=update, regression=0.5)
-    run = MetaTraining(settings, Path(), "cpu", [])
+    run = TabularTraining(settings, Path(), Processes(), [])
     for step in range(4):
 
         def gradients(share: slice, part: float, step: int = step) -> dict[str, torch.Tensor]:
@@ -242,10 +243,8 @@ def test_one_process_needs_no_accelerate(config: Path, tmp_path: Path) -> None:
 def test_workers_deliver_the_same_batches_in_order(workers: int) -> None:
     settings = MetaTrainConfig(**SMALL, steps=1)
     source = TaskSource(settings, start=5)
-    batches = Batches(source, workers, "cpu")
-    for step, batch in zip(range(5, 12), batches, strict=False):
+    for step, batch in zip(range(5, 12), drawn_ahead(source, workers, "cpu"), strict=False):
         assert_same_tasks(source.draw(step), [batch])
-    assert batches.waited > 0
 
 
 def test_number_of_workers_does_not_change_the_training(config: Path, tmp_path: Path) -> None:
@@ -273,7 +272,7 @@ def test_auto_is_bf16_where_cuda_has_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_bf16_is_the_generators_alone() -> None:
     settings = MetaTrainConfig(**SMALL, steps=1)
-    run = MetaTraining(settings, Path(), "cpu", [])
+    run = TabularTraining(settings, Path(), Processes(), [])
     with torch.no_grad():  # fresh generators write much that doesn't depend on the task
         for parameter in run.generator.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
@@ -325,7 +324,7 @@ def test_saved_state_belongs_to_no_device(config: Path, tmp_path: Path) -> None:
     """What a run on any device leaves is taken up on this one, moments included."""
     meta_train(config=config, steps=2, out=tmp_path / "run", device="cpu")
     state = load_file(tmp_path / "run" / "last.safetensors")
-    run = MetaTraining(MetaTrainConfig(**SMALL, steps=3), tmp_path / "run", "cpu", [])
+    run = TabularTraining(MetaTrainConfig(**SMALL, steps=3), tmp_path / "run", Processes(), [])
     run.restore()
     restored = run.optimizer.state_dict()["state"]
     names = [n for n, _ in run.generator.named_parameters()]

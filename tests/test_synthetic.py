@@ -20,7 +20,7 @@ from modelgpt_cli.domains.shared.head import LEAST_ROWS, make_folds
 from modelgpt_cli.domains.shared.held_out import held_out_rows, synthetic_note
 from modelgpt_cli.domains.tabular.crossfit import cross_fit, fold_of
 from modelgpt_cli.domains.tabular.fit import TableArrays
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
+from modelgpt_cli.domains.tabular.generator import load_generator
 
 REQUIREMENT = "Classify each row as a or b.\n---\ntarget: y\nclasses: [a, b]\ncolumns: {x: numeric, z: numeric}\n"
 

@@ -363,7 +363,7 @@ def test_an_encoder_that_the_generator_does_not_read_is_refused(make: Make) -> N
 def test_a_run_directory_is_a_generator(make: Make, world: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    save_generator(run / "generator.safetensors", tiny_generator(loaded(world / "tiny")), {"step": 12})
+    save_generator(run / "generator.safetensors", tiny_generator(loaded(world / "tiny")), {"step": 12}, domain="text")
     assert make(topics_frame(20), generator=str(run)).model.blueprint.provenance["generator"]["step"] == 12
     with pytest.raises(ModelGPTError, match="No generator checkpoint"):
         make(topics_frame(20), generator=str(tmp_path / "nowhere"))

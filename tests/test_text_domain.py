@@ -24,8 +24,8 @@ from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.text.embed import embed
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT, head_inputs
 from modelgpt_cli.domains.text.model import encoder_config, make_encoder
+from modelgpt_cli.domains.text.target import input_groups
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
-from modelgpt_cli.parameter_generator.adapter import input_groups
 
 
 @pytest.fixture(scope="module")

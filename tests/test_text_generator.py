@@ -14,11 +14,15 @@ from safetensors.torch import load_file, save_file
 from tiny_texts import SIZE, loaded, sayings, tiny_backbone, tiny_generator
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.target import input_groups as image_groups
+from modelgpt_cli.domains.image.target import load_image_generator
 from modelgpt_cli.domains.shared.episode import run_episode
 from modelgpt_cli.domains.shared.head import episode_loss, solve, with_bias
 from modelgpt_cli.domains.shared.tasks import Episode
+from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.domains.text.embed import embed
+from modelgpt_cli.domains.text.target import input_groups, load_text_generator
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.parameter_generator.adapter import (
     NAME_SCALE,
@@ -30,9 +34,8 @@ from modelgpt_cli.parameter_generator.adapter import (
     HeadPrior,
     Words,
     class_evidence,
-    input_groups,
 )
-from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator, load_generator, save_generator
+from modelgpt_cli.parameter_generator.checkpoint import save_generator
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 
@@ -121,8 +124,8 @@ def test_factors_of_convolutions_are_kernels(tmp_path: Path) -> None:
         ParameterSpec("b.lora_A", (4, 10, 1, 1)),
         ParameterSpec("b.lora_B", (2, 4, 1, 1), gain=0.0),
     ]
-    config = AdapterConfig(domain="image", backbone="none", size=10, width=16, embedding=SIZE)
-    generator = AdapterGenerator(config, spec, input_groups(10, "image"))
+    config = AdapterConfig(domain="image", scaled=True, backbone="none", size=10, width=16, embedding=SIZE)
+    generator = AdapterGenerator(config, spec, image_groups(10))
     words = words_of(3)
     lora, tokens = generator.adapt(words)
     assert {p.name: tuple(lora[p.name].shape) for p in spec} == {p.name: p.sizes for p in spec}
@@ -134,11 +137,11 @@ def test_factors_of_convolutions_are_kernels(tmp_path: Path) -> None:
     assert all(not torch.allclose(second[:, 0], second[:, k]) for k in range(1, 4))
     assert float(generator.beyond_shared(generator.adapt(words)[0])) > 0
     assert generator.head(tokens, words, None, None).weight.shape == (11, 3)
-    save_generator(tmp_path / "g.safetensors", generator, {})
-    again = load_adapter_generator(tmp_path / "g.safetensors", domain="image")[0]
+    save_generator(tmp_path / "g.safetensors", generator, {}, domain="image")
+    again = load_image_generator(tmp_path / "g.safetensors")[0]
     assert torch.equal(again.adapt(words)[0]["a.lora_B"], generator.adapt(words)[0]["a.lora_B"])
     with pytest.raises(ModelGPTError, match="for the domain image, not for text"):
-        load_adapter_generator(tmp_path / "g.safetensors")
+        load_text_generator(tmp_path / "g.safetensors")
 
 
 @torch.no_grad()
@@ -358,8 +361,8 @@ def test_losses_are_one_for_a_model_that_knows_nothing() -> None:
 
 @torch.no_grad()
 def test_a_checkpoint_brings_the_same_generator_back(learnt: AdapterGenerator, tmp_path: Path) -> None:
-    save_generator(tmp_path / "g.safetensors", learnt, {"step": 7, "validation": {"mean": 0.5}})
-    again, header = load_adapter_generator(tmp_path / "g.safetensors")
+    save_generator(tmp_path / "g.safetensors", learnt, {"step": 7, "validation": {"mean": 0.5}}, domain="text")
+    again, header = load_text_generator(tmp_path / "g.safetensors")
     assert (header["domain"], header["step"], header["validation"]) == ("text", 7, {"mean": 0.5})
     assert len(header["sha256"]) == 64
     assert again.config == learnt.config
@@ -373,26 +376,26 @@ def test_a_checkpoint_brings_the_same_generator_back(learnt: AdapterGenerator, t
 
 
 def test_a_checkpoint_of_another_domain_is_refused(learnt: AdapterGenerator, tmp_path: Path) -> None:
-    save_generator(tmp_path / "g.safetensors", learnt, {})
+    save_generator(tmp_path / "g.safetensors", learnt, {}, domain="text")
     with pytest.raises(ModelGPTError, match="domain text, not for tabular"):
         load_generator(tmp_path / "g.safetensors")
     shipped = Path(__file__).parent.parent / "weights" / "tabular" / "generator.safetensors"
     with pytest.raises(ModelGPTError, match="domain tabular, not for text"):
-        load_adapter_generator(shipped)
+        load_text_generator(shipped)
 
 
 def test_a_damaged_checkpoint_is_one_clear_error(learnt: AdapterGenerator, tmp_path: Path) -> None:
     path = tmp_path / "g.safetensors"
     with pytest.raises(ModelGPTError, match="No generator checkpoint"):
-        load_adapter_generator(path)
+        load_text_generator(path)
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(ModelGPTError, match="is not a generator checkpoint"):
-        load_adapter_generator(path)
-    save_generator(path, learnt, {})
+        load_text_generator(path)
+    save_generator(path, learnt, {}, domain="text")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelGPTError, match="is not a generator checkpoint"):
-        load_adapter_generator(path)
-    save_generator(path, learnt, {})
+        load_text_generator(path)
+    save_generator(path, learnt, {}, domain="text")
     state = load_file(path)
     state.pop("head_bias.weight")
     from safetensors import safe_open
@@ -401,4 +404,4 @@ def test_a_damaged_checkpoint_is_one_clear_error(learnt: AdapterGenerator, tmp_p
         metadata = file.metadata()
     save_file(state, str(path), metadata=metadata)
     with pytest.raises(ModelGPTError, match="doesn't fit this version"):
-        load_adapter_generator(path)
+        load_text_generator(path)

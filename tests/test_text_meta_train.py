@@ -17,12 +17,13 @@ from tiny_texts import SIZE, loaded, tiny_backbone, tiny_generator, write_tasks
 from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.domains.shared.adapter_config import TextTrainConfig
 from modelgpt_cli.domains.shared.episode import run_episode
 from modelgpt_cli.domains.shared.head import episode_loss
 from modelgpt_cli.domains.tabular.loss import send_back
-from modelgpt_cli.domains.text.train import TextTraining, load_tasks, train_texts
-from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
+from modelgpt_cli.domains.text.target import load_text_generator
+from modelgpt_cli.domains.text.train import TextTrainConfig, TextTraining, load_tasks
+from modelgpt_cli.training.meta_train import meta_train
+from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.run import running_average
 from modelgpt_cli.training.settings import read_settings
 
@@ -67,7 +68,7 @@ def training(world: Path, out: Path, **changes: object) -> TextTraining:
     """A run that has not begun."""
     backbone = loaded(world / "tiny")
     settings = TextTrainConfig(**(TINY | {"tasks": str(world / "tasks"), "steps": 4} | changes))
-    return TextTraining(settings, out, "cpu", backbone, load_tasks(settings, backbone))
+    return TextTraining(settings, out, Processes(), backbone, load_tasks(settings, backbone))
 
 
 def log_of(run: Path) -> list[dict]:
@@ -113,7 +114,7 @@ def test_the_command_trains_a_generator(bench: Bench, world: Path, config: Path)
     unseen = [validation[f"unseen_{shots}"] for shots in (0, 4, 16)]
     assert validation["mean"] == pytest.approx(np.mean(unseen))
     assert set(validation["scores"]) == {"waters", "sst2"}  # the held-out one, and GLUE's
-    generator, header = load_adapter_generator(run / "generator.safetensors")
+    generator, header = load_text_generator(run / "generator.safetensors")
     assert header["step"] == report["best_step"]
     assert generator.config.backbone == "tiny"
     bench.refuse(1, "already holds a run", *line)
@@ -171,9 +172,9 @@ def test_delta_is_another_training_of_the_same_parameters(world: Path, tmp_path:
     for update in ("backprop", "delta"):
         run = training(world, tmp_path, update=update, weight_decay=0.0)
         before = {name: p.detach().clone() for name, p in run.generator.named_parameters()}
-        run.update()
+        run.update(None)
         run.step = 1
-        run.update()
+        run.update(None)
         moved[update] = {n: p.detach() - before[n] for n, p in run.generator.named_parameters()}
         backbone = {name for name, p in run.backbone.named_parameters() if p.grad is not None}
         assert not backbone
@@ -217,7 +218,7 @@ def test_a_task_that_breaks_does_not_end_the_run(
         "modelgpt_cli.domains.shared.adapter_training.episode_loss", lambda z, *_: z.sum() * float("nan")
     )
     before = {name: p.detach().clone() for name, p in run.generator.named_parameters()}
-    _, norm = run.update()
+    _, norm = run.update(None)
     assert not np.isfinite(norm)
     assert all(torch.equal(p, before[name]) for name, p in run.generator.named_parameters())
     averaged = dict(run.average.named_parameters())
@@ -233,13 +234,13 @@ def test_resume_is_bit_for_bit(
     update: str, world: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train_texts(config=config, steps=5, update=update, out=whole, device="cpu")
+    meta_train("text", config=config, steps=5, update=update, out=whole, device="cpu")
     with monkeypatch.context() as patch:
         interrupt_at(patch, step=2)
         with pytest.raises(KeyboardInterrupt):
-            train_texts(config=config, steps=5, update=update, out=parts, device="cpu")
+            meta_train("text", config=config, steps=5, update=update, out=parts, device="cpu")
     assert log_of(parts)[-1]["step"] == 2
-    report = train_texts(out=parts, resume=True, device="cpu")
+    report = meta_train("text", out=parts, resume=True, device="cpu")
     assert report.steps == 5
     for name in ("last.safetensors", "generator.safetensors"):
         one, two = load_file(whole / name), load_file(parts / name)
@@ -256,9 +257,9 @@ def test_the_best_average_is_what_is_kept(
     written(config, world, validate_every=1)
     means = iter([0.5, 0.3, 0.4])
     monkeypatch.setattr(TextTraining, "validate", lambda self: {"mean": next(means)})
-    report = train_texts(config=config, steps=3, out=tmp_path / "run", device="cpu")
+    report = meta_train("text", config=config, steps=3, out=tmp_path / "run", device="cpu")
     assert (report.best_step, report.validation_loss) == (2, 0.3)
-    _, header = load_adapter_generator(tmp_path / "run" / "generator.safetensors")
+    _, header = load_text_generator(tmp_path / "run" / "generator.safetensors")
     assert (header["step"], header["validation"]) == (2, {"mean": 0.3})
     last, kept = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("last", "generator"))
     assert any(not torch.equal(last[f"average.module.{name}"], value) for name, value in kept.items())
@@ -281,22 +282,22 @@ def test_the_average_of_a_short_run_is_near_its_end() -> None:
 
 def test_a_run_can_start_from_a_generator(world: Path, config: Path, tmp_path: Path) -> None:
     written(config, world, feedback=False)
-    train_texts(config=config, steps=2, out=tmp_path / "first", device="cpu")
+    meta_train("text", config=config, steps=2, out=tmp_path / "first", device="cpu")
     init = tmp_path / "first" / "generator.safetensors"
     written(config, world, feedback=True, init=str(init), lr=1e-6)
-    train_texts(config=config, steps=1, out=tmp_path / "second", device="cpu")
+    meta_train("text", config=config, steps=1, out=tmp_path / "second", device="cpu")
     first, later = (load_file(tmp_path / name / "generator.safetensors") for name in ("first", "second"))
     assert set(first) < set(later)  # what the first one lacked starts fresh
     assert max(float((first[name] - later[name]).abs().max()) for name in first) < 1e-4
     init.unlink()  # a resumed run doesn't need it any more
-    assert train_texts(config=config, steps=2, out=tmp_path / "second", resume=True, device="cpu").steps == 2
+    assert meta_train("text", config=config, steps=2, out=tmp_path / "second", resume=True, device="cpu").steps == 2
     with pytest.raises(ModelGPTError, match="No generator checkpoint"):
-        train_texts(config=config, steps=1, out=tmp_path / "third", device="cpu")
+        meta_train("text", config=config, steps=1, out=tmp_path / "third", device="cpu")
 
 
 def test_nothing_to_resume(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelGPTError, match="no run to resume"):
-        train_texts(config=config, steps=1, out=tmp_path / "nowhere", resume=True, device="cpu")
+        meta_train("text", config=config, steps=1, out=tmp_path / "nowhere", resume=True, device="cpu")
 
 
 # Configuration ------------------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ def test_nothing_to_resume(config: Path, tmp_path: Path) -> None:
 def test_bad_configuration_is_named(changes: dict, words: list[str], world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "bad.yaml", world, **({"steps": 1} | changes))
     with pytest.raises(UsageError) as caught:
-        train_texts(config=path, out=tmp_path / "run")
+        meta_train("text", config=path, out=tmp_path / "run")
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -344,19 +345,19 @@ def test_flags_win_over_the_file(world: Path, config: Path) -> None:
 def test_tasks_to_train_on_and_to_choose_by_are_needed(changes: dict, world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "some.yaml", world, **changes)
     with pytest.raises(UsageError, match="tasks are to be trained on"):
-        train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu")
+        meta_train("text", config=path, steps=1, out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
 def test_training_may_begin_at_full_speed(world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "fast.yaml", world, warmup=0)
-    assert train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu").steps == 1
+    assert meta_train("text", config=path, steps=1, out=tmp_path / "run", device="cpu").steps == 1
 
 
 def test_the_window_of_the_training_is_the_encoders_at_most(world: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "wide.yaml", world, max_tokens=500)
     with pytest.raises(UsageError, match="reads 160 tokens at most"):
-        train_texts(config=path, steps=1, out=tmp_path / "run", device="cpu")
+        meta_train("text", config=path, steps=1, out=tmp_path / "run", device="cpu")
 
 
 COMMANDS = {
@@ -385,7 +386,7 @@ def test_a_shared_lora_can_be_trained_for_comparison(world: Path, tmp_path: Path
     before = {name: p.detach().clone() for name, p in run.generator.named_parameters()}
     for step in range(2):
         run.step = step
-        run.update()
+        run.update(None)
     moved = {name for name, p in run.generator.named_parameters() if not torch.equal(p, before[name])}
     assert any(name.startswith("factors.base") for name in moved)
     assert not any(name.startswith("factors.out") for name in moved)

@@ -108,7 +108,7 @@ def tiny_generator(
 
 def write_generator(path: Path, backbone: Path, **options: Any) -> Path:
     """The checkpoint of a `tiny_generator` for the backbone in a folder."""
-    save_generator(path, tiny_generator(loaded(backbone), **options), {"step": 0})
+    save_generator(path, tiny_generator(loaded(backbone), **options), {"step": 0}, domain="text")
     return path
 
 

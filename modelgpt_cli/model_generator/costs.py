@@ -109,7 +109,7 @@ def text_costs(encoder: nn.Module, tokens: int, sizes: Sizes) -> Costs:
     """Of a transformer (on torch's "meta" device, so without numbers) and its head; operations at a full window."""
     from torch import nn
 
-    from modelgpt_cli.parameter_generator.adapter import input_groups
+    from modelgpt_cli.domains.text.target import input_groups
 
     config: Any = encoder.config
     layers = [m.in_features * m.out_features for m in encoder.modules() if isinstance(m, nn.Linear)]

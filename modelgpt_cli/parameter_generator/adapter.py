@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -31,13 +31,15 @@ CONCEPT_SCALE = 0.35
 SEEN_ROWS = 96
 """Labelled rows of an episode, at most."""
 _LIMIT = 6.0
+InputGroups: TypeAlias = Mapping[bool, Mapping[str, int]]
+"""The kinds of head inputs and how many of each, in order: of single inputs (False), and of pairs (True)."""
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
     """Sizes of a generator; part of every checkpoint."""
 
-    domain: str = "text"
+    domain: str = ""
     """Which domain's backbones it adapts."""
     backbone: str = "minilm-l6"
     """Name of the backbone's card."""
@@ -55,6 +57,9 @@ class AdapterConfig:
     """One LoRA for all tasks instead of a generated one (for comparison)."""
     feedback: bool = False
     """Whether the tokens are told how well the head of words alone does on the rows."""
+    scaled: bool = False
+    """Whether the head's inputs have a scaling, kept with the weights: those of a convolutional network have no scale
+    of their own."""
     concepts: int = 0
     """K, concepts whose heads are at hand by name; see `concepts.Concepts`."""
 
@@ -122,17 +127,6 @@ class HeadPrior:
     precision: Tensor
 
 
-def input_groups(size: int, domain: str = "text") -> dict[bool, dict[str, int]]:
-    """The kinds of head inputs and how many of each, in order: of single inputs (False), and of pairs (True).
-
-    A pair has both texts, their distance and product by component, and their cosine (after InferSent's).
-    """
-    if domain == "image":
-        return {False: {"picture": size}}  # the name of tensors in checkpoints
-    pair = {"first": size, "second": size, "distance": size, "product": size, "cosine": 1}
-    return {False: {"text": size}, True: pair}
-
-
 class AdapterGenerator(nn.Module):
     """The parameter generator of one backbone.
 
@@ -148,11 +142,9 @@ class AdapterGenerator(nn.Module):
 
     input_mean: Tensor
     input_std: Tensor
-    """Image domain: the scaling of the features, (P,) both."""
+    """The scaling of the features, (P,) both, where the domain has some."""
 
-    def __init__(
-        self, config: AdapterConfig, spec: list[ParameterSpec], inputs: Mapping[bool, Mapping[str, int]]
-    ) -> None:
+    def __init__(self, config: AdapterConfig, spec: list[ParameterSpec], inputs: InputGroups) -> None:
         super().__init__()
         D, E = config.width, config.embedding
         self.config, self.spec, self.inputs = config, spec, inputs
@@ -174,7 +166,7 @@ class AdapterGenerator(nn.Module):
         self.places = {name: i for i, name in enumerate(names)}
         self.name_scale = zero_init(nn.Linear(D, 1))
         self.mean_scale = zero_init(nn.Linear(D, 1))
-        if config.domain == "image":  # features have no scale of their own; see `domains.image.inputs`
+        if config.scaled:
             self.register_buffer("input_mean", torch.zeros(config.size))
             self.register_buffer("input_std", torch.ones(config.size))
         if config.concepts:

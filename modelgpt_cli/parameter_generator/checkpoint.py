@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +14,41 @@ from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write, sha256
-from modelgpt_cli.domains.tabular.features import CHANNELS
-from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
-from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, input_groups
-from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
+from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 FORMAT = 1
 _AVERAGE = "average."
 
 
-def make_generator(config: GeneratorConfig) -> Generator:
-    """A generator of tables' networks, with fresh weights."""
-    return Generator(config, target_spec(), CHANNELS, TableFeedback())
-
-
-def save_generator(path: str | Path, generator: Generator | AdapterGenerator, info: dict[str, Any]) -> None:
-    """Write a checkpoint atomically; `info` (JSON) goes into the header."""
-    header: dict[str, Any] = {"format": FORMAT, "domain": "tabular", "generator": generator.config.to_dict(), **info}
+def save_generator(
+    path: str | Path, generator: Generator | AdapterGenerator, info: dict[str, Any], *, domain: str
+) -> None:
+    """Write a checkpoint of a domain's generator atomically; `info` (JSON) goes into the header."""
+    header: dict[str, Any] = {"format": FORMAT, "domain": domain, "generator": generator.config.to_dict(), **info}
     if isinstance(generator, AdapterGenerator):
-        header |= {"domain": generator.config.domain, "spec": [[p.name, list(p.sizes), p.gain] for p in generator.spec]}
+        header["spec"] = [[p.name, list(p.sizes), p.gain] for p in generator.spec]
     state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     with atomic_write(path, force=True) as temporary:
         save_file(state, str(temporary), metadata={"modelgpt": json.dumps(header)})
 
 
-def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, dict[str, Any]]:
-    """Read a checkpoint of a generator for tables.
+def load_adapter_generator(
+    path: str | Path, device: str = "cpu", *, domain: str, inputs: Callable[[int], InputGroups]
+) -> tuple[AdapterGenerator, dict[str, Any]]:
+    """Read a checkpoint of a generator of adapters.
+
+    Parameters
+    ----------
+    domain : str
+        Whose it must be.
+    inputs : callable
+        Gives the groups of the head's inputs for a backbone whose states have so many numbers.
 
     Returns
     -------
-    Generator
+    AdapterGenerator
         In eval mode on `device`.
     dict
         The header, with `sha256` of the file added.
@@ -53,33 +58,35 @@ def load_generator(path: str | Path, device: str = "cpu") -> tuple[Generator, di
     ModelGPTError
         If the file is absent, foreign, of another format or another domain.
     """
-    header, state = _read(path, device, "tabular")
-    generator = make_generator(GeneratorConfig(**header["generator"]))
-    _fill(generator, state, path)
-    return generator.to(device), header
-
-
-def load_adapter_generator(
-    path: str | Path, device: str = "cpu", domain: str = "text"
-) -> tuple[AdapterGenerator, dict[str, Any]]:
-    """Read a checkpoint of a generator of adapters (texts, images); otherwise as `load_generator`."""
-    header, state = _read(path, device, domain)
-    config = AdapterConfig(**header["generator"])
+    header, state = read_checkpoint(path, domain, device)
+    config = AdapterConfig(**{"domain": domain, "scaled": "input_mean" in state} | header["generator"])
     spec = [ParameterSpec(name, tuple(sizes), gain=gain) for name, sizes, gain in header["spec"]]
-    generator = AdapterGenerator(config, spec, input_groups(config.size, domain))
-    _fill(generator, state, path)
+    generator = AdapterGenerator(config, spec, inputs(config.size))
+    fill(generator, state, path)
     return generator.to(device), header
 
 
-def read_header(path: str | Path, domain: str) -> dict[str, Any]:
-    """The header of a checkpoint of a domain, with `sha256` of the file added; errors as `load_generator` has them."""
-    return _read(path, "cpu", domain, tensors=False)[0]
-
-
-def _read(
-    path: str | Path, device: str, domain: str, *, tensors: bool = True
+def read_checkpoint(
+    path: str | Path, domain: str, device: str = "cpu", *, tensors: bool = True
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Header and tensors of a checkpoint of a domain."""
+    """Read header and tensors of a checkpoint of a domain.
+
+    Parameters
+    ----------
+    tensors : bool
+        Whether the tensors are wanted; without, the dict of them is empty.
+
+    Returns
+    -------
+    dict
+        The header, with `sha256` of the file added.
+    dict of Tensor
+
+    Raises
+    ------
+    ModelGPTError
+        If the file is absent, foreign, of another format or another domain.
+    """
     path = Path(path)
     if not path.is_file():
         raise ModelGPTError(f"No generator checkpoint at {path}.", hint="Run: modelgpt doctor")
@@ -99,7 +106,7 @@ def _read(
     return header, state
 
 
-def _fill(generator: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+def fill(generator: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
     """Put a checkpoint's tensors into a generator, and make it ready to use."""
     try:
         generator.load_state_dict(state)
@@ -108,7 +115,7 @@ def _fill(generator: torch.nn.Module, state: dict[str, torch.Tensor], path: str 
     generator.eval()
 
 
-def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> None:
+def warm_start(generator: Generator | AdapterGenerator, path: str | Path, domain: str) -> None:
     """Take a checkpoint's weights; what it lacks (a later block, a readout) keeps its fresh ones.
 
     Raises
@@ -116,10 +123,7 @@ def warm_start(generator: Generator | AdapterGenerator, path: str | Path) -> Non
     ModelGPTError
         If the checkpoint can't be read, or holds weights that don't fit.
     """
-    if isinstance(generator, Generator):
-        state = load_generator(path)[0].state_dict()
-    else:
-        state = load_adapter_generator(path, domain=generator.config.domain)[0].state_dict()
+    state = read_checkpoint(path, domain)[1]
     try:
         extra = generator.load_state_dict(state, strict=False).unexpected_keys
     except RuntimeError as error:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator, load_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 P = ParamSpec("P")
@@ -43,9 +42,5 @@ def _modified(path: Path) -> int:
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 
-shared_generator = read_once(load_generator, lambda path, device="cpu": path)
-"""See `load_generator`; on the CPU until a build moves it."""
-shared_adapter_generator = read_once(load_adapter_generator, lambda path, device="cpu", domain="text": path)
-"""See `load_adapter_generator`."""
 shared_encoder = read_once(TextEncoder, lambda source=None, device="cpu": source)
 """See `TextEncoder`."""

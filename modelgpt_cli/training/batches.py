@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch.utils.data import DataLoader
-
-from modelgpt_cli.domains.tabular.task_source import TaskSource
-from modelgpt_cli.domains.tabular.tasks import TaskBatch
+from torch.utils.data import DataLoader, IterableDataset
 
 PREFETCH = 4
 """Batches that each worker draws ahead."""
 
 
-class Batches:
-    """The batches of a source, in order, whatever the number of workers.
+class Batch(Protocol):
+    """What can be moved to a device, as a whole."""
+
+    def to(self, device: str) -> Any: ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
+def drawn_ahead(source: IterableDataset[tuple[int, B]], workers: int, device: str) -> Iterator[B]:
+    """Yield the batches of a source, in order, whatever the number of workers.
 
     Parameters
     ----------
-    source : TaskSource
+    source : IterableDataset of (int, Batch)
+        Gives step numbers with batches.
     workers : int
         Processes that draw; with 0, batches are drawn when they are asked for.
     device : str
         Where the batches go.
-
-    Attributes
-    ----------
-    waited : float
-        Seconds that whoever iterates has waited for batches so far.
     """
-
-    def __init__(self, source: TaskSource, workers: int, device: str) -> None:
-        self.source, self.workers, self.device = source, workers, device
-        self.waited = 0.0
-
-    def __iter__(self) -> Iterator[TaskBatch]:
-        loader: DataLoader[tuple[int, TaskBatch]] = DataLoader(
-            self.source,
-            batch_size=None,
-            num_workers=self.workers,
-            prefetch_factor=PREFETCH if self.workers else None,
-            worker_init_fn=_ignore_interrupts,
-        )
-        asked = time.monotonic()
-        for _, batch in loader:
-            self.waited += time.monotonic() - asked
-            yield batch.to(self.device)
-            asked = time.monotonic()
+    loader: DataLoader[tuple[int, B]] = DataLoader(
+        source,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=_ignore_interrupts,
+    )
+    for _, batch in loader:
+        yield batch.to(device)
 
 
 def _ignore_interrupts(worker: int) -> None:

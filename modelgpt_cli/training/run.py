@@ -1,6 +1,7 @@
-"""A training run in one process, whatever the domain: what its generator is, where it stands, how it goes on.
+"""A meta-training run, whatever the domain: what its generator is, where it stands, how it goes on.
 
-A domain's run says what a step teaches and how the weights are judged; the rest is here.
+A domain's run says what a step teaches and how the weights are judged; the rest is here. Under ``accelerate launch`` or
+``torchrun`` every process has a run of its own; they share each step's tasks and sum their gradients.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +24,8 @@ from tqdm import tqdm
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_generator, save_run, warm_start
 from modelgpt_cli.parameter_generator.generator import Generator
-from modelgpt_cli.training.processes import interruptible
-from modelgpt_cli.training.schedule import Plan, learning_rate, progress, take_step, write_log
+from modelgpt_cli.training.processes import Processes, interruptible
+from modelgpt_cli.training.schedule import Plan, learning_rate, progress, take_step, write_config, write_log
 
 log = logging.getLogger("modelgpt")
 G = TypeVar("G", Generator, AdapterGenerator)
@@ -46,8 +49,36 @@ class RunConfig(Plan, Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
+@dataclass
+class TrainReport:
+    """What a meta-training run did.
+
+    Attributes
+    ----------
+    waited : float
+        Share of the time in which the steps waited for tasks to be drawn.
+    validation_loss : float
+        The best validation's; a share of log C, 1 for a model that knows nothing.
+    validation : dict
+        All that the best validation measured.
+    """
+
+    out: Path
+    steps: int
+    seconds: float
+    tasks_per_second: float
+    waited: float
+    validation_loss: float
+    best_step: int
+    validation: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for ``--json``."""
+        return asdict(self) | {"out": str(self.out)}
+
+
 def running_average(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
-    """The update of an exponential average that forgets faster at first: a short run ends far from where it began."""
+    """Return the update of an exponential average that forgets faster at first: a short run ends far from its start."""
 
     @torch.no_grad()
     def update(averaged: Weights, current: Weights, steps: Tensor | int) -> None:
@@ -67,23 +98,29 @@ class TrainingRun(ABC, Generic[G]):
     config : RunConfig
     out : Path
         The run's directory.
-    device : str
+    processes : Processes
+        This process among those of the run; where it computes.
     generator : Generator or AdapterGenerator
         With fresh weights.
     init : str, optional
         A checkpoint to start from; a resumed run has its own weights.
     """
 
+    domain: ClassVar[str]
     log_every = 25
     shown = "loss"
     """The loss that the progress bar shows."""
 
-    def __init__(self, config: RunConfig, out: Path, device: str, generator: G, init: str | None = None) -> None:
-        self.plan, self.out, self.device = config, out, device
-        self.generator: G = generator.to(device)
+    def __init__(
+        self, config: RunConfig, out: Path, processes: Processes, generator: G, init: str | None = None
+    ) -> None:
+        self.plan, self.out, self.processes, self.device = config, out, processes, processes.device
+        self.generator: G = generator.to(self.device)
         if init is not None and not (out / "last.safetensors").exists():
-            warm_start(self.generator, init)
-        self.averaged = AveragedModel(self.generator, multi_avg_fn=running_average(config.average))
+            warm_start(self.generator, init, self.domain)
+        self.averaged: AveragedModel | None = None
+        if config.average:
+            self.averaged = AveragedModel(self.generator, multi_avg_fn=running_average(config.average))
         self.optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
@@ -93,16 +130,22 @@ class TrainingRun(ABC, Generic[G]):
         """What a domain adds to its checkpoints' headers."""
         self.best: dict[str, Any] = {"mean": math.inf, "step": 0}
         """The validation that was best so far, with its step."""
+        self.waited = 0.0
+        """Seconds in which steps waited for their tasks."""
 
     @property
     def average(self) -> G:
-        """The averaged weights, which are what is validated and kept."""
-        module: G = self.averaged.module  # type: ignore[assignment]
+        """The averaged weights, which are validated and kept; the weights themselves where none are averaged."""
+        module: G = self.generator if self.averaged is None else self.averaged.module  # type: ignore[assignment]
         return module
 
+    def batches(self) -> Iterator[Any]:
+        """Yield what `teach` takes, step by step from the present one; where a domain draws in `teach`, None."""
+        return repeat(None)
+
     @abstractmethod
-    def teach(self) -> dict[str, float]:
-        """Add the gradients of the step's tasks; the mean losses."""
+    def teach(self, batch: Any) -> dict[str, float]:
+        """Add the gradients of this process's share of the step's tasks; return the mean losses over all of them."""
 
     @abstractmethod
     def validate(self) -> dict[str, Any]:
@@ -114,69 +157,116 @@ class TrainingRun(ABC, Generic[G]):
         self.step, self.seconds, self.best = known["step"], known["seconds"], known["best"]
 
     def save(self) -> None:
-        """Write ``last.safetensors`` atomically."""
+        """Write ``last.safetensors`` atomically, in the main process."""
+        if not self.processes.main:
+            return
         known = {"step": self.step, "seconds": self.seconds, "best": self.best}
         path = self.out / "last.safetensors"
         save_run(path, self.generator, self.optimizer, known, self.plan.to_dict(), self.averaged)
 
-    def train(self) -> float:
-        """Run to the end, or until interrupted; tasks per second.
+    def complete(self, resume: bool) -> TrainReport:
+        """Begin or go on, to the end.
 
         Raises
         ------
         KeyboardInterrupt
             After SIGINT, once the state is saved.
         """
-        start_step, before, start = self.step, self.seconds, time.monotonic()
-        with interruptible() as interrupted, tqdm(initial=self.step, total=self.plan.steps, disable=None) as bar:
-            while progress(self.plan, self.step, self.seconds) < 1 and not interrupted:
-                losses, norm = self.update()
+        if resume:
+            self.restore()
+        self.processes.wait()  # for all to have read what is there before it is written over
+        if self.processes.main:
+            write_config(self.out, self.plan.to_dict())
+        return self.train()
+
+    def train(self) -> TrainReport:
+        """Run to the end, or until interrupted.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After SIGINT in any of the processes, once the state is saved.
+        """
+        start_step, before, main = self.step, self.seconds, self.processes.main
+        start = time.monotonic()
+        bar = tqdm(initial=self.step, total=self.plan.steps, disable=None if main else True)
+        batches = self.batches()
+        with interruptible() as caught, bar:
+            interrupted = self._agree(caught)
+            while not interrupted and progress(self.plan, self.step, self.seconds) < 1:
+                asked = time.monotonic()
+                batch = next(batches)
+                self.waited += time.monotonic() - asked
+                losses, norm = self.update(batch)
                 self.seconds = before + time.monotonic() - start
                 self.step += 1
                 bar.update()
                 if self.step % self.log_every == 0:
-                    bar.set_postfix(loss=f"{losses.get(self.shown, math.nan):.3f}")
-                    self.log(**losses, grad_norm=norm, lr=self._learning_rate())
+                    spent = self.seconds - before
+                    rate, waited = self.plan.batch * (self.step - start_step) / spent, self.waited / spent
+                    bar.set_postfix(loss=f"{losses.get(self.shown, math.nan):.3f}", tasks_per_s=f"{rate:.0f}")
+                    numbers = {"grad_norm": norm, "lr": self._learning_rate(), "waited": round(waited, 3)}
+                    self.log(**losses, **numbers, tasks_per_second=rate)
                 if self.step % self.plan.validate_every == 0:
                     self._checkpoint()
+                interrupted = self._agree(caught)
             if not interrupted and self.step % self.plan.validate_every:
                 self._checkpoint()
-        self.save()
+            self.save()
+            interrupted = self._agree(caught)  # which also waits for the main process to have saved
+            best = [self.best["mean"], self.best["step"]] if main else [0, 0]
+            loss, best_step = self.processes.totals(best)
+            self.processes.leave()
         if interrupted:
             log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
             raise KeyboardInterrupt
-        return self.plan.batch * (self.step - start_step) / max(self.seconds - before, 1e-9)
+        spent = max(self.seconds - before, 1e-9)
+        rate = self.plan.batch * (self.step - start_step) / spent
+        return TrainReport(
+            self.out, self.step, self.seconds, rate, self.waited / spent, loss, int(best_step), dict(self.best)
+        )
 
-    def update(self) -> tuple[dict[str, float], float]:
-        """One optimiser step; the mean losses and the gradient norm."""
+    def update(self, batch: Any) -> tuple[dict[str, float], float]:
+        """Take one optimiser step; return the mean losses and the gradient norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         torch.manual_seed(self.plan.seed * 1_000_003 + self.step)  # dropout's, so that a run can be resumed
         self.generator.train()
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            losses = self.teach()
+            losses = self.teach(batch)
         except torch.linalg.LinAlgError:  # a system that can't be solved must not end a run of hours
+            if self.processes.count > 1:  # the others have gradients to sum, and would wait for this one's
+                raise
             log.warning("Step %d met a head that can't be solved; skipped.", self.step)
             return {}, math.nan
+        self.processes.sum_gradients(self.generator.parameters())
         norm = take_step(self.plan, self.step, self.generator, self.optimizer)
-        if math.isfinite(norm):
+        if self.averaged is not None and math.isfinite(norm):
             self.averaged.update_parameters(self.generator)
         return losses, norm
 
     def log(self, **values: Any) -> None:
-        """Add a line to the run's log."""
-        write_log(self.out, self.step, self.seconds, values)
+        """Add a line to the run's log, in the main process."""
+        if self.processes.main:
+            write_log(self.out, self.step, self.seconds, values)
+
+    def _agree(self, caught: list[int]) -> bool:
+        """Settle what all processes must see alike: the main one's clock, and whether any has been interrupted."""
+        interrupted, self.seconds = self.processes.totals([len(caught), self.seconds if self.processes.main else 0.0])
+        return interrupted > 0
 
     def _learning_rate(self) -> float:
         return learning_rate(self.plan, self.step, progress(self.plan, self.step, self.seconds))
 
     def _checkpoint(self) -> None:
+        if not self.processes.main:
+            return
         self.average.eval()
         validation = self.validate()
         if validation["mean"] < self.best["mean"]:
             self.best = validation | {"step": self.step}
             info = {"step": self.step, "seed": self.plan.seed, "validation": validation}
-            save_generator(self.out / "generator.safetensors", self.average, info | self.about)
+            save_generator(self.out / "generator.safetensors", self.average, info | self.about, domain=self.domain)
         self.log(validation=validation, best_step=self.best["step"])
         self.save()

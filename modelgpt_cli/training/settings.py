@@ -68,13 +68,18 @@ class RunSettings:
     """Token width of the generator."""
     blocks: int = 2
     """Rounds of exchange."""
+    average: float = 0.0
+    """Decay of the running average of the weights (less at first), which is what is validated and kept; 0 keeps the
+    weights themselves."""
 
     least: ClassVar[dict[str, int]] = {"steps": 1, "batch": 1, "query": 1, "validate_every": 1, "blocks": 1}
     """The least value of whole numbers."""
-    shares: ClassVar[tuple[str, ...]] = ("decay_from",)
+    shares: ClassVar[tuple[str, ...]] = ("decay_from", "average")
     """What must be between 0 and 1."""
     heads: ClassVar[int] = 1
     """Attention heads, of which `width` is a multiple."""
+    distributed: ClassVar[bool] = False
+    """Whether several processes can share a run."""
 
     def __post_init__(self) -> None:
         self._check_types()

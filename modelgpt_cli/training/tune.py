@@ -1,23 +1,87 @@
-"""ModelGPT-F: all-parameter finetuning of a generated model, kept only where it helps. The verb, for all domains."""
+"""ModelGPT-F: all-parameter finetuning of a generated model, kept only where it helps. The verb, for all domains.
+
+How a domain's rows are read and its model finetuned stands in its part ``tune``.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.model_file import check_model_destination, load_model, save_model
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How a model is finetuned.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training rows.
+    lr : float, optional
+        The learning rate, falling linearly to zero; None for the domain's.
+    batch_size : int, optional
+        Rows of a step; None for the domain's.
+    """
+
+    epochs: int = 1
+    lr: float | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass
+class Tuned:
+    """What finetuning did to a model, in place.
+
+    Attributes
+    ----------
+    before, after : dict
+        Metrics on the held-out rows, or `before` as the build cross-validated it.
+    kept : {"before", "after"}
+        Whose parameters the model has now.
+    rows : int
+        Labelled rows that were read.
+    shown : sequence of uint8 (H, W, 3), optional
+        Rows of the user's that the exported graph is verified on.
+    """
+
+    before: dict[str, float]
+    after: dict[str, float]
+    kept: Literal["before", "after"]
+    rows: int = 0
+    shown: Sequence[np.ndarray] | None = field(default=None, repr=False)
+
+
+class Tuner(Protocol):
+    """A domain's part ``tune``."""
+
+    def tune(self, model: Any, data: str | Path, settings: TuneSettings) -> Tuned:
+        """Finetune a model of the domain in place, on labelled data; keep the better of before and after.
+
+        Raises
+        ------
+        ModelGPTError
+            The data can't be used, or there are too few rows to hold some out.
+        """
 
 
 @dataclass
 class TuneReport:
-    """What tuning did: `before` and `after` are measured on the same held-out rows, or `before` is cross-validated."""
+    """What `tune` did: `before` and `after` are measured on the same held-out rows, or `before` is cross-validated."""
 
     path: Path
     kept: Literal["before", "after"]
@@ -28,7 +92,7 @@ class TuneReport:
     size_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return plain values, for ``--json``."""
         return asdict(self) | {"path": str(self.path)}
 
 
@@ -57,14 +121,14 @@ def tune(
     model : str or Path
         ``model.safetensors``, or an unquantised ``model.onnx``.
     data : str or Path
-        The labelled table, texts or images; its classes must be among the model's.
+        Labelled data; its classes must be among the model's.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     epochs : int
         Passes over the training rows.
     lr : float, optional
-        The learning rate, falling linearly to zero; the domain's where not given (that of a model of texts or images
-        is its encoder's or trunk's; the head learns faster).
+        The learning rate, falling linearly to zero; the domain's where not given (that of a model with a backbone is
+        the backbone's; the head learns faster).
     batch_size : int, optional
         Rows of a step; the domain's where not given.
 
@@ -73,44 +137,23 @@ def tune(
     ModelGPTError
         The model or the data can't be used.
     """
-    from modelgpt_cli.artifacts.export import write_onnx
-    from modelgpt_cli.artifacts.model_card import model_card
-    from modelgpt_cli.artifacts.model_file import check_model_destination, load_model, save_model
-
     start = time.monotonic()
     output = Path(output)
     check_model_destination(output, force)
-    target: Any = load_model(model)  # of any domain
-    shown: list[np.ndarray] | None = None
-    common: dict[str, Any] = {"epochs": epochs, "lr": lr, "seed": seed, "device": pick_device(device)}
-    if batch_size is not None:
-        common["batch_size"] = batch_size
-    if target.blueprint.domain == "text":
-        from modelgpt_cli.domains.text.tune import TextTuning, read_texts
-
-        texts, y, known = read_texts(target, data, seed)
-        (before, after, kept), rows = TextTuning(target).run(texts, y, known=known, **common), len(y)
-    elif target.blueprint.domain == "image":
-        from modelgpt_cli.domains.image.tune import ImageTuning, read_images
-
-        images, y, shown, known = read_images(target, data, seed)
-        (before, after, kept), rows = ImageTuning(target).run(images, y, known=known, **common), len(y)
-    else:
-        from modelgpt_cli.domains.tabular.tune import read_table, tune_arrays
-
-        table = read_table(target, data, seed)
-        (before, after, kept), rows = tune_arrays(target, table, **common), len(table.y)
-    target.blueprint = _noted(target.blueprint, kept, before, after, epochs)
+    target: Any = load_model(model)
+    tuner: Tuner = find_domain(target.blueprint.domain).part("tune")
+    done = tuner.tune(target, data, TuneSettings(epochs, lr, batch_size, seed, pick_device(device)))
+    target.blueprint = _noted(target.blueprint, done, epochs)
     if output.suffix.lower() == ".onnx":
-        size = write_onnx(target, output, force=force, rows=shown).size_bytes
+        size = write_onnx(target, output, force=force, rows=done.shown).size_bytes
     else:
         save_model(target, output, card=model_card(target.blueprint), force=force)
         size = output.stat().st_size
-    return TuneReport(output, kept, before, after, rows, time.monotonic() - start, size)
+    return TuneReport(output, done.kept, done.before, done.after, done.rows, time.monotonic() - start, size)
 
 
 def cross_validated(blueprint: Blueprint, fingerprint: str) -> Mapping[str, float] | None:
-    """A model's metrics as its build cross-validated them, where it is as built, from the data of this fingerprint."""
+    """Return a model's metrics as its build cross-validated them, if it is as built, from data of this fingerprint."""
     made = blueprint.provenance
     as_built = made.get("tuned", {}).get("kept") != "after"
     same = (made.get("data") or {}).get("fingerprint") == fingerprint
@@ -134,9 +177,7 @@ def check_labels(blueprint: Blueprint, classes: Sequence[str]) -> None:
         )
 
 
-def _noted(
-    blueprint: Blueprint, kept: str, before: dict[str, float], after: dict[str, float], epochs: int
-) -> Blueprint:
-    """The blueprint, with what tuning did written into it."""
-    tuned = {"epochs": epochs, "kept": kept, "before": before, "after": after}
+def _noted(blueprint: Blueprint, done: Tuned, epochs: int) -> Blueprint:
+    """Return the blueprint with what tuning did written into it."""
+    tuned = {"epochs": epochs, "kept": done.kept, "before": done.before, "after": done.after}
     return replace(blueprint, provenance=blueprint.provenance | {"tuned": tuned})

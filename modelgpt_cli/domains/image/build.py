@@ -17,6 +17,7 @@ from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, I
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
 from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
+from modelgpt_cli.domains.image.target import shared_image_generator
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, one_hot
@@ -33,6 +34,7 @@ class ImageBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
+    read_generator = staticmethod(shared_image_generator)
     generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:

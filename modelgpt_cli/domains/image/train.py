@@ -1,10 +1,13 @@
-"""Meta-training on images: which sets, and the backbone that sees them; the rest is `adapters`."""
+"""Meta-training on images: which sets, and the backbone that sees them; the rest is `adapter_training`."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from modelgpt_cli.core.devices import multiplies_bf16, pick_device
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.embed import embed
@@ -22,64 +25,68 @@ from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
 from modelgpt_cli.domains.image.teacher import ConceptList, Teacher, concept_heads
-from modelgpt_cli.domains.shared.adapter_config import ImageTrainConfig
-from modelgpt_cli.domains.shared.adapter_training import AdapterReport, AdapterTraining, Shares
+from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
+from modelgpt_cli.domains.shared.adapter_training import AdapterTraining, Shares, refuse_fixed_tasks
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
-from modelgpt_cli.parameter_generator.checkpoint import read_header
+from modelgpt_cli.parameter_generator.checkpoint import read_checkpoint
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.training.schedule import open_run
+from modelgpt_cli.training.processes import Processes
+from modelgpt_cli.training.settings import RunSettings
 
 log = logging.getLogger("modelgpt")
 SCALING_IMAGES = 256
 """Of each task, to find the features' scaling."""
 
 
-def train_images(
-    *,
-    tasks: str | Path | None = None,
-    config: str | Path | None = None,
-    backbone: str | None = None,
-    backbone_weights: str | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    out: str | Path = "runs/image",
-    resume: bool = False,
-    device: str = "auto",
-    seed: int | None = None,
-    update: str | None = None,
-    precision: str | None = None,
-) -> AdapterReport:
-    """Train a generator of convolutional LoRA factors and heads on sets of images.
+@dataclass(frozen=True)
+class ImageTrainConfig(AdapterTrainConfig):
+    """Everything that decides a run of ``meta-train --domain image``; errors as `RunSettings` has them."""
 
-    Parameters
-    ----------
-    tasks : path
-        Folder of sets, each a zip archive or a folder beside its card (``NAME.yaml``); a fixed share (by hash of the
-        name) is kept for validation.
-    config : path, optional
-        YAML with `ImageTrainConfig`'s fields; the other arguments win over it.
-    backbone, backbone_weights : str, optional
-        Card, and a file of weights for it; the shipped network by default.
-    steps, minutes, out, resume, device, seed, update, precision
-        As for `meta_train`.
+    domain: str = "image"
+    backbone_weights: str | None = None
+    """A file of weights for the backbone's card (flag --backbone-weights)."""
+    teacher: str | None = None
+    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. None for none."""
+    teacher_card: str = "mobilenet_v2_tf"
+    """The card that these weights are of."""
+    concepts: dict[str, Any] = field(default_factory=dict)
+    """Groups of ImageNet's classes that are concepts too: by name, numbers and ranges (``"151-268"``)."""
+    views: int = 0
+    """With so many views of each image (itself, and changed ones), the trunk is left as it is and sees each once: its
+    features are kept, and the head's generation alone is trained, at a hundredth of the time. 0 trains all."""
+    requirement_dropout: float = 0.5
+    name_dropout: float = 0.3
+    hidden_names: float = 0.5
+    misled: float = 0.3
+    set_weights: dict[str, Any] = field(default_factory=dict)
+    """By set: how many times as often as others of their size its tasks are drawn."""
+    judged: tuple[str, ...] = ()
+    """Tasks (``set/domain``) that are not trained on, though others of their set are, and judged at validations."""
 
-    Raises
-    ------
-    ModelGPTError
-        If `out` holds a run and `resume` is not given, or the other way round.
-    KeyboardInterrupt
-        After SIGINT, once the state is saved.
-    """
-    weights = str(Path(backbone_weights).resolve()) if backbone_weights is not None else None
-    out, settings = open_run(
-        ImageTrainConfig, out, config, resume, tasks=tasks, backbone=backbone, backbone_weights=weights, steps=steps,
-        minutes=minutes, seed=seed, update=update, precision=precision,
-    )  # fmt: skip
-    loaded = load_backbone(find_card(settings.backbone), settings.backbone_weights)
+    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"views": 0}
+    scaled: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone_weights is not None:  # so that a resume finds it from elsewhere
+            object.__setattr__(self, "backbone_weights", str(Path(self.backbone_weights).resolve()))
+        for name, weight in self.set_weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+                raise UsageError(f"set_weights: {name} must have a number above 0, not {weight!r}.")
+
+
+def configuration(fixed_tasks: bool) -> type[RunSettings]:
+    """Return the class of a run's configuration; see `training.meta_train.Trainer`."""
+    refuse_fixed_tasks(fixed_tasks)
+    return ImageTrainConfig
+
+
+def make_run(settings: ImageTrainConfig, out: Path, processes: Processes, *, resume: bool) -> ImageTraining:
+    """Load the backbone, read the tasks, and make the run."""
+    backbone = load_backbone(find_card(settings.backbone), settings.backbone_weights)
     taught = not resume and settings.init is None  # otherwise the checkpoint holds the concepts' heads
-    run = ImageTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded), taught=taught)
-    return run.complete(resume)
+    return ImageTraining(settings, out, processes, backbone, load_tasks(settings, backbone), taught=taught)
 
 
 def load_tasks(settings: ImageTrainConfig, backbone: Backbone) -> list[ImageTask]:
@@ -93,18 +100,20 @@ def load_tasks(settings: ImageTrainConfig, backbone: Backbone) -> list[ImageTask
 class ImageTraining(AdapterTraining[Images]):
     """One run."""
 
+    domain = "image"
+
     def __init__(
         self,
         config: ImageTrainConfig,
         out: Path,
-        device: str,
+        processes: Processes,
         backbone: Backbone,
         tasks: list[ImageTask],
         *,
         taught: bool = True,
     ) -> None:
-        self.backbone = backbone.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.bf16, self.training = multiplies_bf16(config.precision, device), False
+        self.backbone = backbone.to(processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.bf16, self.training = multiplies_bf16(config.precision, processes.device), False
         aside = set(config.judged)
         train = [t for t in tasks if not held_out(t.name, config.holdout) and t.name not in aside]
         shares = Shares(
@@ -122,7 +131,7 @@ class ImageTraining(AdapterTraining[Images]):
         generator = make_image_generator(sizes, backbone, self._scaling(train))
         if taught and config.teacher is not None:
             self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
-        super().__init__(config, out, device, generator, shares)
+        super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights}
         if config.views:
             self._keep_features([*train, *(t for judged in shares.judged.values() for t in judged)], config.views)
@@ -201,7 +210,7 @@ def _known_concepts(path: str, backbone: Backbone) -> int:
     ModelGPTError
         It isn't one, or was trained for other weights of the backbone.
     """
-    header = read_header(path, "image")
+    header, _ = read_checkpoint(path, "image", tensors=False)
     if header.get("trunk") != backbone.weights:
         raise ModelGPTError(f"{path} was trained for other weights of {backbone.card.name!r}.", hint="Start afresh.")
     return int(header["generator"]["concepts"])

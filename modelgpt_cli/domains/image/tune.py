@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images, read_labelled
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
-from modelgpt_cli.training.tune import check_labels, cross_validated
+from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 10_000
@@ -52,6 +53,13 @@ class ImageTuning(BackboneTuning[Images]):
     def answers(self, rows: Images) -> np.ndarray:
         """Probabilities (N, C)."""
         return self.model.predict_seen(rows.values)
+
+
+def tune(model: ImageModel, data: str | Path, settings: TuneSettings) -> Tuned:
+    """Finetune an image model; see `training.tune.Tuner`."""
+    images, y, shown, known = read_images(model, data, settings.seed)
+    done = ImageTuning(model).run(images, y, settings, known=known)
+    return replace(done, shown=shown)
 
 
 def read_images(

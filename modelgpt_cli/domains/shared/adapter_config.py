@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ PRECISIONS = ("auto", "bf16", "float32")
 class AdapterTrainConfig(RunSettings):
     """What decides a run that trains a generator of adapters; errors as `RunSettings` has them."""
 
-    domain: str = "text"
+    domain: str = ""
     """Which domain's generator."""
     backbone: str | None = None
     """Card, local folder or hub name of the backbone; None for the installed one (flag --backbone)."""
@@ -26,7 +25,6 @@ class AdapterTrainConfig(RunSettings):
     validate_every: int = 250
     width: int = 256
     average: float = 0.995
-    """Decay of the running average of the weights (less at first), which is what is validated and kept."""
     prior_weight: float = 0.5
     """Weight of the loss of the generated head alone (requirement-only) beside the posterior head's."""
     penalty: float = 1e-3
@@ -80,9 +78,11 @@ class AdapterTrainConfig(RunSettings):
     shares: ClassVar[tuple[str, ...]] = (
         *RunSettings.shares,
         *("subset", "balanced", "requirement_dropout", "name_dropout", "other_names", "hidden_names", "misled"),
-        *("holdout", "average"),
+        "holdout",
     )
     heads: ClassVar[int] = AdapterConfig().heads
+    scaled: ClassVar[bool] = False
+    """Whether the generator keeps a scaling of the head's inputs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,50 +100,4 @@ class AdapterTrainConfig(RunSettings):
         """The generator's sizes, for a backbone whose states have `size` numbers."""
         names = ("domain", "width", "blocks", "shared", "feedback")
         given = {name: getattr(self, name) for name in names}
-        return AdapterConfig(backbone=backbone, size=size, concepts=concepts, **given)
-
-
-@dataclass(frozen=True)
-class TextTrainConfig(AdapterTrainConfig):
-    """Everything that decides a run of ``meta-train --domain text``; errors as `RunSettings` has them."""
-
-    query_tokens: int = 1024
-    glue_weight: float = 2.0
-    """GLUE's tasks are drawn so many times as often as others of their size."""
-    max_tokens: int = 64
-    """Window in training; texts are cut there."""
-
-    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"max_tokens": 8}
-
-
-@dataclass(frozen=True)
-class ImageTrainConfig(AdapterTrainConfig):
-    """Everything that decides a run of ``meta-train --domain image``; errors as `RunSettings` has them."""
-
-    domain: str = "image"
-    backbone_weights: str | None = None
-    """A file of weights for the backbone's card (flag --backbone-weights)."""
-    teacher: str | None = None
-    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. None for none."""
-    teacher_card: str = "mobilenet_v2_tf"
-    """The card that these weights are of."""
-    concepts: dict[str, Any] = field(default_factory=dict)
-    """Groups of ImageNet's classes that are concepts too: by name, numbers and ranges (``"151-268"``)."""
-    views: int = 0
-    """With so many views of each image (itself, and changed ones), the trunk is left as it is and sees each once: its
-    features are kept, and the head's generation alone is trained, at a hundredth of the time. 0 trains all."""
-    requirement_dropout: float = 0.5
-    name_dropout: float = 0.3
-    hidden_names: float = 0.5
-    misled: float = 0.3
-    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"views": 0}
-    set_weights: dict[str, Any] = field(default_factory=dict)
-    """By set: how many times as often as others of their size its tasks are drawn."""
-    judged: tuple[str, ...] = ()
-    """Tasks (``set/domain``) that are not trained on, though others of their set are, and judged at validations."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, weight in self.set_weights.items():
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-                raise UsageError(f"set_weights: {name} must have a number above 0, not {weight!r}.")
+        return AdapterConfig(backbone=backbone, size=size, concepts=concepts, scaled=self.scaled, **given)

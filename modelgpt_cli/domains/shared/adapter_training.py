@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
@@ -21,30 +21,14 @@ from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
 from modelgpt_cli.domains.shared.episode import run_episode
 from modelgpt_cli.domains.shared.head import episode_loss
 from modelgpt_cli.domains.shared.tasks import Episode, R, Task, draw_episode, fixed_episode
-from modelgpt_cli.domains.tabular.loss import send_back
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.training.delta import send_back
+from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.run import TrainingRun
-from modelgpt_cli.training.schedule import write_config
 
 VALIDATION_STREAM = 1_000_003
 SHOTS = (0, 4, 16)
 """Examples per class that a held-out task is validated with."""
-
-
-@dataclass
-class AdapterReport:
-    """What a run did; losses are a share of log C, 1 for a model that knows nothing."""
-
-    out: Path
-    steps: int
-    seconds: float
-    episodes_per_second: float
-    validation_loss: float
-    best_step: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self) | {"out": str(self.out)}
 
 
 @dataclass
@@ -79,33 +63,36 @@ class Shares(Generic[R]):
             )
 
 
+def refuse_fixed_tasks(fixed_tasks: bool) -> None:
+    """Make sure that no training on fixed tasks is asked for.
+
+    Raises
+    ------
+    UsageError
+        It is: rows that are embedded by a backbone are never the generator's alone to learn by heart.
+    """
+    if fixed_tasks:
+        raise UsageError("--fixed-tasks is for tables.", hint="Leave it out.")
+
+
 class AdapterTraining(TrainingRun[AdapterGenerator], Generic[R]):
     """One run; a domain says how its backbone reads rows."""
 
     shown = "posterior"
 
     def __init__(
-        self, config: AdapterTrainConfig, out: Path, device: str, generator: AdapterGenerator, shares: Shares[R]
+        self,
+        config: AdapterTrainConfig,
+        out: Path,
+        processes: Processes,
+        generator: AdapterGenerator,
+        shares: Shares[R],
     ) -> None:
         self.config, self.shares = config, shares
         rows = np.array([len(t.parts["train"].y) for t in shares.train], dtype=np.float64) ** config.temperature
         rows *= shares.weights
         self.proportions = rows / rows.sum()
-        super().__init__(config, out, device, generator, config.init)
-
-    def complete(self, resume: bool) -> AdapterReport:
-        """Begin or go on, to the end.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            After SIGINT, once the state is saved.
-        """
-        if resume:
-            self.restore()
-        write_config(self.out, self.config.to_dict())
-        rate = self.train()
-        return AdapterReport(self.out, self.step, self.seconds, rate, self.best["mean"], self.best["step"])
+        super().__init__(config, out, processes, generator, config.init)
 
     @abstractmethod
     def adapt(self, training: bool) -> None:
@@ -121,7 +108,7 @@ class AdapterTraining(TrainingRun[AdapterGenerator], Generic[R]):
         picked = rng.choice(len(self.shares.train), size=self.config.batch, p=self.proportions)
         return [draw_episode(self.shares.train[i], rng, self.config.draw) for i in picked]
 
-    def teach(self) -> dict[str, float]:
+    def teach(self, batch: None) -> dict[str, float]:
         """Add the gradients of the step's episodes; their mean losses."""
         self.adapt(True)
         posterior, prior = np.mean([self._backward(episode) for episode in self.draw(self.step)], 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
-from modelgpt_cli.parameter_generator.shared import shared_adapter_generator, shared_encoder
+from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
@@ -48,6 +48,8 @@ class BackboneBuild(ABC):
     """
 
     domain: ClassVar[str]
+    read_generator: ClassVar[Callable[[Path], tuple[AdapterGenerator, dict[str, Any]]]]
+    """Reads a checkpoint of the domain."""
     generator_card: ClassVar[str]
     """The card that a generator is shipped for."""
 
@@ -91,7 +93,7 @@ class BackboneBuild(ABC):
             return None, None
         path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")
         path = path / "generator.safetensors" if path.is_dir() else path
-        generator, header = shared_adapter_generator(path, domain=self.domain)
+        generator, header = self.read_generator(path)
         if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
             raise UsageError(
                 f"The generator doesn't fit the backbone {self.card_name!r}.",

@@ -38,3 +38,17 @@ def synthetic_note(rows: int, synthetic: int, cross_validated: bool, things: str
         return f"{told}; the metrics are of the real ones alone." if cross_validated else f"{told}."
     also = "and the metrics are of generated ones too; " if cross_validated else ""
     return f"All {rows:,} {things} were generated, {also}of real ones nothing is known."
+
+
+def fold_of(
+    y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the fold of each row, stratified by class, int64 (N,); -1 for those not among `rows`, bool (N,)."""
+    order = rng.permutation(len(y))
+    if rows is not None:
+        order = order[rows[order]]
+    if n_classes:
+        order = order[np.argsort(y[order], kind="stable")]
+    fold = np.full(len(y), -1, dtype=np.int64)
+    fold[order] = np.arange(len(order)) % folds
+    return fold

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias
+from typing import Any, ClassVar, Generic, Literal
 
 import numpy as np
 import torch
@@ -18,18 +18,13 @@ from tqdm import tqdm
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
+from modelgpt_cli.domains.shared.held_out import fold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.shared.tasks import R
-from modelgpt_cli.domains.tabular.crossfit import fold_of
 from modelgpt_cli.parameter_generator.adapter import Words
+from modelgpt_cli.training.tune import Tuned, TuneSettings
 
-if TYPE_CHECKING:
-    from modelgpt_cli.domains.image.model import ImageModel
-    from modelgpt_cli.domains.text.model import TextModel
-
-Tuned: TypeAlias = tuple[dict[str, float], dict[str, float], Literal["before", "after"]]
-"""Metrics on the held-out rows before and after, and which of the two was kept."""
 WEIGHT_DECAY = 1e-2
 VALIDATION_SHARE = 0.1
 MAX_VALIDATION = 2_000
@@ -46,7 +41,8 @@ class BackboneTuning(ABC, Generic[R]):
 
     Parameters
     ----------
-    model : TextModel or ImageModel
+    model : target model
+        With ``head_weight``, ``head_bias`` and a backbone.
     trunk : nn.Module
         The part of it that the head comes after.
     scale : (float, float)
@@ -60,9 +56,7 @@ class BackboneTuning(ABC, Generic[R]):
     batch_size: ClassVar[int]
     """Rows of a step, where nothing is asked for."""
 
-    def __init__(
-        self, model: TextModel | ImageModel, trunk: nn.Module, scale: tuple[float, float] = (0.0, 1.0)
-    ) -> None:
+    def __init__(self, model: Any, trunk: nn.Module, scale: tuple[float, float] = (0.0, 1.0)) -> None:
         self.model, self.trunk, self.scale = model, trunk, scale
 
     @abstractmethod
@@ -81,12 +75,8 @@ class BackboneTuning(ABC, Generic[R]):
         self,
         rows: R,
         y: np.ndarray,
+        settings: TuneSettings,
         *,
-        epochs: int = 1,
-        lr: float | None = None,
-        batch_size: int | None = None,
-        seed: int = 0,
-        device: str = "cpu",
         known: Mapping[str, float] | None = None,
     ) -> Tuned:
         """Finetune; the parameters end up as the better of before and after, by a tenth that is held out.
@@ -96,8 +86,8 @@ class BackboneTuning(ABC, Generic[R]):
         rows : (N,)
         y : (N,)
             Class indices (int64), or numbers in the target's own unit.
-        lr : float, optional
-            AdamW's learning rate of the trunk: it rises quickly, and falls linearly to zero.
+        settings : TuneSettings
+            Its learning rate is AdamW's of the trunk: it rises quickly, and falls linearly to zero.
         known : mapping, optional
             Metrics of the model as it is, cross-validated on these rows when it was built from them: its head has
             learnt what is held out here by heart. They count as before; tuning starts from a head solved without it.
@@ -109,27 +99,28 @@ class BackboneTuning(ABC, Generic[R]):
         """
         model = self.model
         n_classes = len(model.blueprint.labels)
-        rng = np.random.default_rng([seed, 13])
+        rng = np.random.default_rng([settings.seed, 13])
         fold = fold_of(y, n_classes, round(1 / VALIDATION_SHARE), rng)
         train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
         if not len(held_out) or not len(train):
             raise ModelGPTError("Too few rows to tune on.", f"{len(y)} labelled rows can't be split in two.")
         judged = rows.take(held_out)
-        model.to(device)
+        model.to(settings.device)
         before = self._measure(judged, y[held_out]) if known is None else dict(known)
         saved = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         if known is not None:
-            self._solve_anew(rows, y, train, rng, seed)
-        order = [train[index] for index in _batches(rows.lengths[train], batch_size or self.batch_size, epochs, rng)]
+            self._solve_anew(rows, y, train, rng, settings.seed)
+        size = settings.batch_size or self.batch_size
+        order = [train[index] for index in _batches(rows.lengths[train], size, settings.epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which images are changed
-        self._train(rows, y, order, lr or self.lr)
+        self._train(rows, y, order, settings.lr or self.lr)
         after = self._measure(judged, y[held_out])
         key = "log_loss" if n_classes else "rmse"
         kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
         if kept == "before":
             model.load_state_dict(saved)
         model.to("cpu")
-        return before, after, kept
+        return Tuned(before, after, kept, len(y))
 
     def _solve_anew(self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int) -> None:
         """Give the model a head that has seen some of the rows `train`, and no others."""

@@ -21,6 +21,7 @@ from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, on
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
@@ -33,7 +34,7 @@ from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.model_generator.costs import Sizes
-from modelgpt_cli.parameter_generator.shared import shared_encoder, shared_generator
+from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import Requirement
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
 from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
@@ -159,20 +159,6 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
     scores = target - leave_one_out(phi, target, members.precision, members.prior)
     weight = stack_logits((scores * members.scale).mean(0)[None], labels)
     return {HeadChoice(): float(weight)}
-
-
-def fold_of(
-    y: np.ndarray, n_classes: int, folds: int, rng: np.random.Generator, rows: np.ndarray | None = None
-) -> np.ndarray:
-    """Fold of each row, stratified by class, int64 (N,); -1 for those that are not among `rows`, bool (N,)."""
-    order = rng.permutation(len(y))
-    if rows is not None:
-        order = order[rows[order]]
-    if n_classes:
-        order = order[np.argsort(y[order], kind="stable")]
-    fold = np.full(len(y), -1, dtype=np.int64)
-    fold[order] = np.arange(len(order)) % folds
-    return fold
 
 
 @torch.no_grad()

@@ -14,11 +14,11 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.text_columns import projection_state
-from modelgpt_cli.parameter_generator.checkpoint import load_generator
 
 
 def make_model(blueprint: Blueprint, codec: TableCodec, cross: CrossFit, table: TableArrays) -> TabularModel:

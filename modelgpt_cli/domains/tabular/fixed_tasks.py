@@ -36,7 +36,7 @@ SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
 
 
 @dataclass
-class SeenTable:
+class FixedTable:
     """A classification table with its requirement; what the requirement says of the columns is from training rows.
 
     Attributes
@@ -63,7 +63,7 @@ class SeenTable:
         return self.frame.iloc[rows].reset_index(drop=True), self.y[rows]
 
 
-def read_seen_tables(folder: str | Path, seed: int = 0) -> list[SeenTable]:
+def read_tables(folder: str | Path, seed: int = 0) -> list[FixedTable]:
     """All classification tables with cards (``<name>.yaml`` beside the CSV) of a folder, by name, each split by `seed`.
 
     Raises
@@ -88,7 +88,7 @@ def split_rows(n: int, name: str, seed: int) -> dict[str, np.ndarray]:
     return dict(zip(SHARES, np.split(order, ends[:-1]), strict=True))
 
 
-def _read(path: Path, card: Mapping[str, Any], seed: int) -> SeenTable:
+def _read(path: Path, card: Mapping[str, Any], seed: int) -> FixedTable:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
     frame = frame[frame["target"].notna()].reset_index(drop=True)
     classes = tuple(sorted(frame["target"].unique()))
@@ -103,7 +103,7 @@ def _read(path: Path, card: Mapping[str, Any], seed: int) -> SeenTable:
     requirement = Requirement(
         sentence=" ".join(f"{card['description']}".split()), target="target", classes=classes, columns=tuple(columns)
     )
-    return SeenTable(card["name"], requirement, frame[[c.name for c in columns]], y, rows)
+    return FixedTable(card["name"], requirement, frame[[c.name for c in columns]], y, rows)
 
 
 def _described(column: Column, cells: pd.Series) -> Column:
@@ -118,8 +118,8 @@ def _described(column: Column, cells: pd.Series) -> Column:
 
 
 @dataclass
-class SeenTask:
-    """A seen table, encoded as a build without data would encode it, with all its words embedded.
+class FixedTask:
+    """A fixed table, encoded as a build without data would encode it, with all its words embedded.
 
     Attributes
     ----------
@@ -205,7 +205,7 @@ class SeenTask:
         )
 
 
-def encode_seen_table(table: SeenTable, encoder: TextEncoder, sentences: Sequence[str] = ()) -> SeenTask:
+def encode_table(table: FixedTable, encoder: TextEncoder, sentences: Sequence[str] = ()) -> FixedTask:
     """Encode the rows by the requirement's statistics alone, and embed the words.
 
     Parameters
@@ -223,7 +223,7 @@ def encode_seen_table(table: SeenTable, encoder: TextEncoder, sentences: Sequenc
     nameless = replace(codec, columns=tuple(replace(c, description="") for c in codec.columns))
     described = embed_words(encoder, codec, requirement.sentence, requirement.classes)
     phrasings = [requirement.sentence, _offline(table), *sentences]
-    return SeenTask(
+    return FixedTask(
         name=table.name,
         n_classes=len(requirement.classes),
         codec=codec,
@@ -247,7 +247,7 @@ def _soften(batch: TaskBatch, share: np.ndarray, partner: np.ndarray, smoothing:
     batch.query_target = ((1 - smoothing) * label + smoothing / label.shape[1]).T[None]
 
 
-def _offline(table: SeenTable) -> str:
+def _offline(table: FixedTable) -> str:
     """What `describe --offline` would say of the training rows."""
     frame, y = table.part("train")
     classes, counts = np.unique(y, return_counts=True)

@@ -1,4 +1,4 @@
-"""Configuration of training on seen tasks; kept in the run directory and in the checkpoint's card."""
+"""Configuration of training on fixed tasks; kept in the run directory and in the checkpoint's card."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from modelgpt_cli.training.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class SeenConfig(RunSettings):
-    """Everything that decides a run of ``meta-train --seen``; errors as `RunSettings` has them."""
+class FixedTasksConfig(RunSettings):
+    """Everything that decides a run of ``meta-train --fixed-tasks``; errors as `RunSettings` has them."""
 
     query: int = 512
     lr: float = 1e-3
@@ -20,7 +20,6 @@ class SeenConfig(RunSettings):
     warmup: int = 200
     decay_from: float = 0.3
     average: float = 0.998
-    """Decay of the running average of the weights (less at first), which is what is validated and kept."""
     word_noise: float = 0.3
     """Standard deviation of the noise on a sentence's embedding, whose root mean square is 1."""
     sentence_dropout: float = 0.1
@@ -36,7 +35,7 @@ class SeenConfig(RunSettings):
 
     shares: ClassVar[tuple[str, ...]] = (
         *RunSettings.shares,
-        *("sentence_dropout", "cell_dropout", "smoothing", "average"),
+        *("sentence_dropout", "cell_dropout", "smoothing"),
     )
     heads: ClassVar[int] = GeneratorConfig().heads
 

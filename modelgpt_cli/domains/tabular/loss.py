@@ -6,10 +6,9 @@ Shapes: B batch of tasks, n support rows, q query rows, d features, p head input
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from modelgpt_cli.domains.tabular.target import (
 )
 from modelgpt_cli.domains.tabular.tasks import TaskBatch
 from modelgpt_cli.parameter_generator.generator import TaskInputs
+from modelgpt_cli.training.delta import send_back
 
 Update = Literal["backprop", "delta"]
 PRIOR_WEIGHT = 0.1
@@ -90,21 +90,3 @@ def backward(
     (share * loss).backward()
     send_back([(parameters[k], leaf) for k, leaf in leaves.items()], target_lr)
     return per_task
-
-
-def send_back(pairs: Sequence[tuple[Tensor, Tensor]], target_lr: float) -> None:
-    """Algorithm 1: let the generated parameters take one step of their own Adam, and send the change Δθ_t back.
-
-    Parameters
-    ----------
-    pairs : sequence of (Tensor, Tensor)
-        Each generated tensor, and the leaf that stood for it in the loss and has its gradient.
-    target_lr : float
-        Learning rate of that Adam.
-    """
-    moved = [(generated, leaf) for generated, leaf in pairs if leaf.grad is not None]
-    before = [leaf.detach().clone() for _, leaf in moved]
-    torch.optim.Adam([leaf for _, leaf in moved], lr=target_lr).step()
-    # -Δθ_t: descent on it moves θ_t towards θ'_t.
-    deltas = [old - leaf.detach() for old, (_, leaf) in zip(before, moved, strict=True)]
-    torch.autograd.backward([generated for generated, _ in moved], deltas)

@@ -18,7 +18,7 @@ class MetaTrainConfig(RunSettings):
     """Everything that decides a meta-training run; errors as `RunSettings` has them."""
 
     domain: str = "tabular"
-    """Which domain's generator; only ``tabular`` so far."""
+    """Which domain's generator."""
     batch: int = 8
     warmup: int = 300
     decay_from: float = 0.55
@@ -76,13 +76,12 @@ class MetaTrainConfig(RunSettings):
         *("regression", "real", "retarget", "text_only", "text_dropout", "holdout"),
     )
     heads: ClassVar[int] = GeneratorConfig().heads
+    distributed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not all(isinstance(name, str) for name in self.exclude_families):
             raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")
-        if self.domain != "tabular":
-            raise UsageError(f"--domain {self.domain!r} can't be meta-trained so.", "Known here: tabular.")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
         if self.max_support < self.min_support:

@@ -1,4 +1,4 @@
-"""Training on seen tasks (the paper's own setting): one generator that serves each of them from words alone.
+"""Training on fixed tasks (the paper's own setting): one generator that serves each of them from words alone.
 
 Algorithm 1 with the tables themselves as the tasks: the generator writes a task's network from the requirement, the
 column names and the class names, training rows score it, and the signal goes back into the generator. There are no
@@ -11,90 +11,29 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.domains.tabular.fixed_tasks import SeenTask, encode_seen_table, read_seen_tables
-from modelgpt_cli.domains.tabular.fixed_tasks_config import SeenConfig
+from modelgpt_cli.domains.tabular.fixed_tasks import FixedTask, encode_table, read_tables
+from modelgpt_cli.domains.tabular.fixed_tasks_config import FixedTasksConfig
+from modelgpt_cli.domains.tabular.generator import make_generator
 from modelgpt_cli.domains.tabular.loss import backward
 from modelgpt_cli.domains.tabular.target import make_body, prior_head, score_scale
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM
 from modelgpt_cli.domains.tabular.tasks import TaskBatch, class_codes
-from modelgpt_cli.parameter_generator.checkpoint import make_generator
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
+from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.run import TrainingRun
-from modelgpt_cli.training.schedule import open_run, write_config
 
 log = logging.getLogger("modelgpt")
 
 
-@dataclass
-class SeenReport:
-    """What a run did; `validation_loss` is a share of log C, of the best weights."""
-
-    out: Path
-    steps: int
-    seconds: float
-    tasks_per_second: float
-    validation_loss: float
-    validation_accuracy: float
-    best_step: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
-        return asdict(self) | {"out": str(self.out)}
-
-
-def train_on_seen(
-    *,
-    tasks: str | Path | None = None,
-    config: str | Path | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    out: str | Path = "runs/seen",
-    resume: bool = False,
-    device: str = "auto",
-    seed: int | None = None,
-    update: str | None = None,
-) -> SeenReport:
-    """Train a generator to serve the tables of a folder from their requirements alone.
-
-    Parameters
-    ----------
-    tasks : path
-        Folder of classification tables with cards; each is split 60/10/30 into training, validation and test rows.
-    config : path, optional
-        YAML with `SeenConfig`'s fields; the other arguments win over it.
-    steps, minutes, out, resume, device, seed, update
-        As for `meta_train`.
-
-    Raises
-    ------
-    ModelGPTError
-        If `out` holds a run and `resume` is not given, or the other way round.
-    KeyboardInterrupt
-        After SIGINT, once the state is saved.
-    """
-    out, settings = open_run(
-        SeenConfig, out, config, resume, tasks=tasks, steps=steps, minutes=minutes, seed=seed, update=update
-    )
-    run = SeenTraining(settings, out, pick_device(device), load_seen_tasks(settings))
-    if resume:
-        run.restore()
-    write_config(out, settings.to_dict())
-    rate, best = run.train(), run.best
-    return SeenReport(out, run.step, run.seconds, rate, best["mean"], best.get("accuracy", 0.0), best["step"])
-
-
-def load_seen_tasks(settings: SeenConfig) -> list[SeenTask]:
+def load_fixed_tasks(settings: FixedTasksConfig) -> list[FixedTask]:
     """The tasks of a configuration, encoded.
 
     Raises
@@ -103,26 +42,27 @@ def load_seen_tasks(settings: SeenConfig) -> list[SeenTask]:
         If the configuration has sentences for a table that is not there.
     """
     log.info("Reading the tables with cards in %s ...", settings.tasks)
-    tables = read_seen_tables(str(settings.tasks), settings.seed)
+    tables = read_tables(str(settings.tasks), settings.seed)
     absent = sorted(set(settings.sentences) - {t.name for t in tables})
     if absent:
         raise UsageError(f"sentences: there is no table {absent[0]!r} in {settings.tasks}.")
     encoder = TextEncoder()
-    return [encode_seen_table(t, encoder, settings.sentences.get(t.name, ())) for t in tables]
+    return [encode_table(t, encoder, settings.sentences.get(t.name, ())) for t in tables]
 
 
-class SeenTraining(TrainingRun[Generator]):
+class FixedTasksTraining(TrainingRun[Generator]):
     """One run."""
 
+    domain = "tabular"
     log_every = 50
 
-    def __init__(self, config: SeenConfig, out: Path, device: str, tasks: Sequence[SeenTask]) -> None:
+    def __init__(self, config: FixedTasksConfig, out: Path, processes: Processes, tasks: Sequence[FixedTask]) -> None:
         self.config, self.tasks = config, list(tasks)
         rows = np.array([len(t.parts["train"][3]) for t in self.tasks], dtype=np.float64) ** config.temperature
         self.proportions = rows / rows.sum()
         torch.manual_seed(config.seed)
         sizes = GeneratorConfig(width=config.width, blocks=config.blocks)
-        super().__init__(config, out, device, make_generator(sizes))
+        super().__init__(config, out, processes, make_generator(sizes))
 
     def draw(self, step: int) -> list[TaskBatch]:
         """The tasks of one step, a function of (seed, step) alone, so that a run can be resumed."""
@@ -142,11 +82,11 @@ class SeenTraining(TrainingRun[Generator]):
             for i in picked
         ]
 
-    def teach(self) -> dict[str, float]:
+    def teach(self, batch: None) -> dict[str, float]:
         """Add the gradients of the step's tasks; their mean query loss."""
         losses = [
-            backward(self.generator, batch.to(self.device), self.config.update, self.config.target_lr)  # type: ignore[arg-type]
-            for batch in self.draw(self.step)
+            backward(self.generator, task.to(self.device), self.config.update, self.config.target_lr)  # type: ignore[arg-type]
+            for task in self.draw(self.step)
         ]
         return {"loss": float(torch.cat(losses).mean())}
 
@@ -156,14 +96,14 @@ class SeenTraining(TrainingRun[Generator]):
         for i, task in enumerate(self.tasks):
             codes = class_codes(1, task.n_classes, torch.Generator().manual_seed(VALIDATION_STREAM + i))
             batch = task.batch("validation", None, task.described, codes).to(self.device)
-            scores[task.name] = seen_scores(self.average, batch)
+            scores[task.name] = task_scores(self.average, batch)
         result = {"mean": float(np.mean([loss for loss, _ in scores.values()]))}
         result["accuracy"] = float(np.mean([accuracy for _, accuracy in scores.values()]))
         return result | {name: accuracy for name, (_, accuracy) in scores.items()}
 
 
 @torch.inference_mode()
-def seen_scores(generator: Generator, batch: TaskBatch) -> tuple[float, float]:
+def task_scores(generator: Generator, batch: TaskBatch) -> tuple[float, float]:
     """Loss (as a share of log C) and accuracy of what is written for one task on its query rows."""
     parameters = generator(batch.inputs)
     body = make_body(parameters, batch.inputs.full, batch.inputs.feature_mask)

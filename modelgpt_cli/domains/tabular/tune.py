@@ -15,15 +15,15 @@ from tqdm import tqdm
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
 from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
-from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS, fold_of
+from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
-from modelgpt_cli.training.tune import check_labels
+from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels
 
 log = logging.getLogger("modelgpt")
 DEFAULT_LR = 1e-3
@@ -35,32 +35,17 @@ SAMPLE_ROWS = 200_000
 """Rows of a table that tuning uses; a larger one is sampled, which is said."""
 
 
-def tune_arrays(
-    model: TabularModel,
-    table: TableArrays,
-    *,
-    epochs: int = 1,
-    lr: float | None = None,
-    batch_size: int = BATCH,
-    seed: int = 0,
-    device: str = "cpu",
-) -> tuple[dict[str, float], dict[str, float], Literal["before", "after"]]:
+def tune(model: TabularModel, data: str | Path, settings: TuneSettings) -> Tuned:
+    """Finetune a table's model; see `training.tune.Tuner`."""
+    return tune_arrays(model, read_table(model, data, settings.seed), settings)
+
+
+def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings) -> Tuned:
     """Finetune in place; the parameters end up as the better of before and after.
 
-    Parameters
-    ----------
-    epochs : int
-        Passes over the training rows.
-    lr : float, optional
-        Adam's learning rate, falling linearly to zero; `DEFAULT_LR` where not given.
-
-    Returns
-    -------
-    before, after : dict
-        Metrics on the held-out rows.
-    kept : {"before", "after"}
+    Adam's learning rate falls linearly to zero, from `DEFAULT_LR` where none is given.
     """
-    rng = np.random.default_rng([seed, 13])
+    rng, device = np.random.default_rng([settings.seed, 13]), settings.device
     judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
     fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng, judged)
     train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
@@ -71,7 +56,7 @@ def tune_arrays(
     model.to(device)
     before = _measure(model, table, held_out, device)
     saved = {k: v.detach().clone() for k, v in model.named_parameters()}
-    _train(model, table, train, epochs, lr or DEFAULT_LR, batch_size, rng, device)
+    _train(model, table, train, settings, rng)
     after = _measure(model, table, held_out, device)
     key = "log_loss" if table.n_classes else "rmse"
     kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
@@ -82,19 +67,18 @@ def tune_arrays(
     model.to("cpu")
     if kept == "after" and model.has_interval:
         adapt_interval(model, width_before, relative_quantile(model, unseen))
-    return before, after, kept
+    return Tuned(before, after, kept, len(table.y))
 
 
 def _train(
     model: TabularModel,
     table: TableArrays,
     rows: np.ndarray,
-    epochs: int,
-    lr: float,
-    batch_size: int,
+    settings: TuneSettings,
     rng: np.random.Generator,
-    device: str,
 ) -> None:
+    epochs, lr, device = settings.epochs, settings.lr or DEFAULT_LR, settings.device
+    batch_size = settings.batch_size or BATCH
     first, linear, labels = _encoded(model, table, rows, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
     steps = epochs * -(-len(rows) // batch_size)

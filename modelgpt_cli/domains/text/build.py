@@ -23,8 +23,8 @@ from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
 from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
+from modelgpt_cli.domains.text.target import input_groups, shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
-from modelgpt_cli.parameter_generator.adapter import input_groups
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
@@ -35,6 +35,7 @@ class TextBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "text"
+    read_generator = staticmethod(shared_text_generator)
     generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:

@@ -1,18 +1,19 @@
-"""Meta-training on texts: which tasks, how often each, and the backbone that reads them; the rest is `adapters`."""
+"""Meta-training on texts: which tasks, how often each, and the backbone; the rest is `adapter_training`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from modelgpt_cli.core.devices import multiplies_bf16, pick_device
-from modelgpt_cli.domains.shared.adapter_config import TextTrainConfig
-from modelgpt_cli.domains.shared.adapter_training import AdapterReport, AdapterTraining, Shares
+from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
+from modelgpt_cli.domains.shared.adapter_training import AdapterTraining, Shares, refuse_fixed_tasks
 from modelgpt_cli.domains.text.architectures import find_card
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.text.embed import embed
@@ -20,53 +21,36 @@ from modelgpt_cli.domains.text.target import make_text_generator
 from modelgpt_cli.domains.text.tasks import GLUE, TextTask, held_out, read_tasks
 from modelgpt_cli.domains.text.tokens import Encoded, prepare_tokenizer
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.training.schedule import open_run
+from modelgpt_cli.training.processes import Processes
+from modelgpt_cli.training.settings import RunSettings
 
 log = logging.getLogger("modelgpt")
 
 
-def train_texts(
-    *,
-    tasks: str | Path | None = None,
-    config: str | Path | None = None,
-    backbone: str | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    out: str | Path = "runs/text",
-    resume: bool = False,
-    device: str = "auto",
-    seed: int | None = None,
-    update: str | None = None,
-    precision: str | None = None,
-) -> AdapterReport:
-    """Train a generator of LoRA factors and heads on text tasks.
+@dataclass(frozen=True)
+class TextTrainConfig(AdapterTrainConfig):
+    """Everything that decides a run of ``meta-train --domain text``; errors as `RunSettings` has them."""
 
-    Parameters
-    ----------
-    tasks : path
-        Folder of tasks, each a folder with ``card.yaml``, ``train.csv.gz`` and ``test.csv.gz`` or ``dev.csv.gz``; a
-        fixed share (by hash of the name) is kept for validation.
-    config : path, optional
-        YAML with `TextTrainConfig`'s fields; the other arguments win over it.
-    backbone : str, optional
-        Card, local folder or hub name; the installed encoder by default.
-    steps, minutes, out, resume, device, seed, update, precision
-        As for `meta_train`.
+    domain: str = "text"
+    query_tokens: int = 1024
+    glue_weight: float = 2.0
+    """GLUE's tasks are drawn so many times as often as others of their size."""
+    max_tokens: int = 64
+    """Window in training; texts are cut there."""
 
-    Raises
-    ------
-    ModelGPTError
-        If `out` holds a run and `resume` is not given, or the other way round.
-    KeyboardInterrupt
-        After SIGINT, once the state is saved.
-    """
-    out, settings = open_run(
-        TextTrainConfig, out, config, resume, tasks=tasks, backbone=backbone, steps=steps, minutes=minutes, seed=seed,
-        update=update, precision=precision,
-    )  # fmt: skip
-    loaded = load_backbone(replace(find_card(settings.backbone), max_tokens=settings.max_tokens))
-    run = TextTraining(settings, out, pick_device(device), loaded, load_tasks(settings, loaded))
-    return run.complete(resume)
+    least: ClassVar[dict[str, int]] = AdapterTrainConfig.least | {"max_tokens": 8}
+
+
+def configuration(fixed_tasks: bool) -> type[RunSettings]:
+    """Return the class of a run's configuration; see `training.meta_train.Trainer`."""
+    refuse_fixed_tasks(fixed_tasks)
+    return TextTrainConfig
+
+
+def make_run(settings: TextTrainConfig, out: Path, processes: Processes, *, resume: bool) -> TextTraining:
+    """Load the backbone, read the tasks, and make the run."""
+    backbone = load_backbone(replace(find_card(settings.backbone), max_tokens=settings.max_tokens))
+    return TextTraining(settings, out, processes, backbone, load_tasks(settings, backbone))
 
 
 def load_tasks(settings: TextTrainConfig, backbone: Backbone) -> list[TextTask]:
@@ -80,11 +64,13 @@ def load_tasks(settings: TextTrainConfig, backbone: Backbone) -> list[TextTask]:
 class TextTraining(AdapterTraining[Encoded]):
     """One run."""
 
+    domain = "text"
+
     def __init__(
-        self, config: TextTrainConfig, out: Path, device: str, backbone: Backbone, tasks: list[TextTask]
+        self, config: TextTrainConfig, out: Path, processes: Processes, backbone: Backbone, tasks: list[TextTask]
     ) -> None:
-        self.backbone = backbone.to(device)
-        self.bf16 = multiplies_bf16(config.precision, device)
+        self.backbone = backbone.to(processes.device)
+        self.bf16 = multiplies_bf16(config.precision, processes.device)
         train = [t for t in tasks if not held_out(t.name, config.holdout)]
         glue = [t for t in train if t.name in GLUE]
         shares = Shares(
@@ -94,7 +80,7 @@ class TextTraining(AdapterTraining[Encoded]):
         )
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size)
-        super().__init__(config, out, device, make_text_generator(sizes, backbone), shares)
+        super().__init__(config, out, processes, make_text_generator(sizes, backbone), shares)
 
     def adapt(self, training: bool) -> None:
         """Let LoRA's dropout act, or not."""

@@ -17,7 +17,7 @@ from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
-from modelgpt_cli.training.tune import check_labels, cross_validated
+from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 50_000
@@ -47,6 +47,12 @@ class TextTuning(BackboneTuning[Encoded]):
     def answers(self, rows: Encoded) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1)."""
         return self.model.predict_encoded(rows)
+
+
+def tune(model: TextModel, data: str | Path, settings: TuneSettings) -> Tuned:
+    """Finetune a text model; see `training.tune.Tuner`."""
+    texts, y, known = read_texts(model, data, settings.seed)
+    return TextTuning(model).run(texts, y, settings, known=known)
 
 
 def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:

@@ -18,12 +18,14 @@ from modelgpt_cli import build, evaluate, predict
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.tabular.encoder import UNSEEN
-from modelgpt_cli.domains.tabular.fixed_tasks import encode_seen_table, read_seen_tables, split_rows
-from modelgpt_cli.domains.tabular.fixed_tasks_config import SeenConfig
-from modelgpt_cli.domains.tabular.train_fixed_tasks import SeenTraining, load_seen_tasks, train_on_seen
+from modelgpt_cli.domains.tabular.fixed_tasks import encode_table, read_tables, split_rows
+from modelgpt_cli.domains.tabular.fixed_tasks_config import FixedTasksConfig
+from modelgpt_cli.domains.tabular.train_fixed_tasks import FixedTasksTraining, load_fixed_tasks
 from modelgpt_cli.parameter_generator.generator import draw_codes
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.requirement import format_requirement
+from modelgpt_cli.training.meta_train import meta_train
+from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.settings import read_settings
 
 SENTENCES = {
@@ -75,16 +77,16 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_words_alone_build_each_of_the_seen_tasks(cli: Cli, tables: Path, config: Path, tmp_path: Path) -> None:
+def test_words_alone_build_each_of_the_fixed_tasks(cli: Cli, tables: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ("--tasks", tables, "--config", config, "--steps", "120", "--out", run)
-    done = cli("meta-train", "--seen", *arguments, "--json")
+    done = cli("meta-train", "--fixed-tasks", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["validation_accuracy"] >= 0.85
+    assert report["validation"]["accuracy"] >= 0.85
     assert yaml.safe_load((run / "config.yaml").read_text())["sentences"] == {"tides": ["May the ship come in?"]}
 
-    for table in read_seen_tables(tables):
+    for table in read_tables(tables):
         (tmp_path / "req.txt").write_text(format_requirement(table.requirement), encoding="utf-8")
         built = cli("build", "--req", "req.txt", "--generator", run, "--members", "1", "-o", f"{table.name}.onnx")
         assert built.returncode == 0, built.stderr
@@ -98,29 +100,31 @@ def test_words_alone_build_each_of_the_seen_tasks(cli: Cli, tables: Path, config
 
 @pytest.mark.parametrize("update", ["backprop", "delta"])
 def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> None:
-    settings = read_settings(SeenConfig, config, tasks=str(tables), steps=60, update=update)
-    before = SeenTraining(settings, tmp_path, "cpu", load_seen_tasks(settings)).validate()["mean"]
-    report = train_on_seen(tasks=tables, config=config, steps=60, update=update, out=tmp_path / "run", device="cpu")
+    settings = read_settings(FixedTasksConfig, config, tasks=str(tables), steps=60, update=update)
+    before = FixedTasksTraining(settings, tmp_path, Processes(), load_fixed_tasks(settings)).validate()["mean"]
+    report = meta_train(
+        fixed_tasks=True, tasks=tables, config=config, steps=60, update=update, out=tmp_path / "run", device="cpu"
+    )
     assert report.validation_loss < 0.9 * before
 
 
 def test_resume_is_bit_for_bit(tables: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(yaml.safe_dump(TINY | {"validate_every": 2}))
-    train_on_seen(tasks=tables, config=config, steps=6, out=tmp_path / "whole", device="cpu")
-    original = SeenTraining.update
+    meta_train(fixed_tasks=True, tasks=tables, config=config, steps=6, out=tmp_path / "whole", device="cpu")
+    original = FixedTasksTraining.update
 
-    def interrupted(self: SeenTraining) -> tuple[float, float]:
+    def interrupted(self: FixedTasksTraining, batch: None) -> tuple[dict[str, float], float]:
         if self.step == 3:
             signal.raise_signal(signal.SIGINT)
-        return original(self)
+        return original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SeenTraining, "update", interrupted)
+        patch.setattr(FixedTasksTraining, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train_on_seen(tasks=tables, config=config, steps=6, out=tmp_path / "parts", device="cpu")
+            meta_train(fixed_tasks=True, tasks=tables, config=config, steps=6, out=tmp_path / "parts", device="cpu")
     with pytest.raises(ModelGPTError, match="already holds a run"):
-        train_on_seen(tasks=tables, config=config, steps=6, out=tmp_path / "parts", device="cpu")
-    report = train_on_seen(out=tmp_path / "parts", resume=True, device="cpu")
+        meta_train(fixed_tasks=True, tasks=tables, config=config, steps=6, out=tmp_path / "parts", device="cpu")
+    report = meta_train(fixed_tasks=True, out=tmp_path / "parts", resume=True, device="cpu")
     assert report.steps == 6
     for name in ("last.safetensors", "generator.safetensors"):
         one, two = load_file(tmp_path / "whole" / name), load_file(tmp_path / "parts" / name)
@@ -129,7 +133,7 @@ def test_resume_is_bit_for_bit(tables: Path, config: Path, tmp_path: Path, monke
 
 
 def test_the_kept_weights_are_an_average(tables: Path, config: Path, tmp_path: Path) -> None:
-    train_on_seen(tasks=tables, config=config, steps=20, out=tmp_path / "run", device="cpu")
+    meta_train(fixed_tasks=True, tasks=tables, config=config, steps=20, out=tmp_path / "run", device="cpu")
     last = load_file(tmp_path / "run" / "last.safetensors")
     kept = load_file(tmp_path / "run" / "generator.safetensors")
     assert any(not torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
@@ -145,27 +149,27 @@ def test_parts_are_random_disjoint_and_complete() -> None:
 
 
 def test_a_requirement_tells_of_training_rows_alone(tables: Path) -> None:
-    before = read_seen_tables(tables)[1]
+    before = read_tables(tables)[1]
     path = tables / f"{before.name}.csv"
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame.loc[before.rows["test"], "tide"] = "1000000"
     frame.loc[before.rows["test"], "season"] = "monsoon"
     frame.to_csv(path, index=False)
-    after = read_seen_tables(tables)[1]
+    after = read_tables(tables)[1]
     assert after.requirement == before.requirement
     frame, _ = after.part("test")
     assert (encode_codes(after, frame) == UNSEEN).all()
 
 
 def encode_codes(table, frame: pd.DataFrame) -> np.ndarray:
-    """Level codes of a seen table's only categorical column."""
+    """Level codes of a fixed table's only categorical column."""
     from modelgpt_cli.domains.tabular.preprocessing import make_codec
 
     return make_codec(table.requirement.columns).arrays(frame)[1]
 
 
 def test_draws_hide_cells_and_mix_rows_of_the_training_part(tables: Path) -> None:
-    task = encode_seen_table(read_seen_tables(tables)[0], TextEncoder(), ["Will it rise?"])
+    task = encode_table(read_tables(tables)[0], TextEncoder(), ["Will it rise?"])
     assert task.sentences.shape == (3, 384)  # the card's, the offline writer's, and this one
     rng = np.random.default_rng(0)
     plain = task.draw(rng, 1000)
@@ -196,13 +200,13 @@ def test_draws_hide_cells_and_mix_rows_of_the_training_part(tables: Path) -> Non
 def test_bad_configuration_is_named(text: str, words: list[str], tables: Path, config: Path, tmp_path: Path) -> None:
     config.write_text(text)
     with pytest.raises(UsageError) as caught:
-        train_on_seen(tasks=tables, config=config, out=tmp_path / "run", device="cpu")
+        meta_train(fixed_tasks=True, tasks=tables, config=config, out=tmp_path / "run", device="cpu")
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
 def test_it_needs_tasks(cli: Cli) -> None:
-    done = cli("meta-train", "--seen", "--steps", "1", "--out", "run")
+    done = cli("meta-train", "--fixed-tasks", "--steps", "1", "--out", "run")
     assert done.returncode == 2
     assert "--tasks" in done.stderr
 
