@@ -25,9 +25,10 @@ from benchmark_common import provenance, table, write_section
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.domains.tabular.forward import uses_bf16
 from modelgpt_cli.domains.tabular.task_source import TaskSource
+from modelgpt_cli.domains.tabular.train import TabularTraining
 from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig, read_config
-from modelgpt_cli.training.batches import Batches
-from modelgpt_cli.training.meta_train import MetaTraining
+from modelgpt_cli.training.batches import drawn_ahead
+from modelgpt_cli.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Speed:
 
 def drawing(config: MetaTrainConfig, workers: int, steps: int) -> Speed:
     """Tasks drawn per second when nobody trains: what the workers can give at most."""
-    batches = iter(Batches(TaskSource(config), workers, "cpu"))
+    batches = drawn_ahead(TaskSource(config), workers, "cpu")
     for _ in range(max(4 * workers, 2)):  # what was drawn ahead while the workers started
         next(batches)
     start, cpu = time.perf_counter(), time.process_time()
@@ -58,17 +59,19 @@ def drawing(config: MetaTrainConfig, workers: int, steps: int) -> Speed:
 
 def training(config: MetaTrainConfig, device: str, what: str, steps: int, warmup: int) -> Speed:
     """Tasks trained on per second by one process, and its share of waiting for them."""
-    run = MetaTraining(config, Path(), device, [])
-    batches = Batches(TaskSource(config), config.workers, device)
-    stream = iter(batches)
+    run = TabularTraining(config, Path(), Processes(device), [])
+    batches = run.batches()
     for _ in range(warmup):
-        run.update(next(stream))
-    waited, start, cpu = batches.waited, time.perf_counter(), time.process_time()
+        run.update(next(batches))
+    waited, start, cpu = 0.0, time.perf_counter(), time.process_time()
     for _ in range(steps):
-        run.update(next(stream))  # it returns numbers, so that what was sent to the GPU is done
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        run.update(batch)  # it returns numbers, so that what was sent to the GPU is done
     seconds = time.perf_counter() - start
     cpu_ms = 1000 * (time.process_time() - cpu) / steps
-    rate, waits = config.batch * steps / seconds, (batches.waited - waited) / seconds
+    rate, waits = config.batch * steps / seconds, waited / seconds
     return Speed(what, config.workers, rate, 1000 * seconds / steps, waits, cpu_ms)
 
 
