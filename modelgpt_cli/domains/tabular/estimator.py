@@ -1,128 +1,397 @@
-"""Tables without files: a scikit-learn-like estimator over the same steps that `modelgpt build` takes."""
+"""Tables without files: scikit-learn estimators over the same step that ``modelgpt build`` takes, `fit_model`.
+
+Shapes: N rows, d columns, C classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
-from modelgpt_cli.domains.tabular.generator import load_generator
+from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.parameter_generator.generator import Generator
+
+TARGET = "target"
+
+
+@dataclass
+class FittedModel:
+    """A target model and how it came about.
+
+    Attributes
+    ----------
+    cross : CrossFit
+        What the folds said.
+    note : str
+        What is amiss with a regression's interval; "" if nothing is.
+    """
+
+    model: TabularModel
+    cross: CrossFit
+    note: str = ""
+
+
+def fit_model(
+    generator: Generator,
+    table: TableArrays,
+    codec: TableCodec,
+    blueprint: Blueprint,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    texts: TaskTexts | None = None,
+    validate: bool = True,
+    coverage: float = DEFAULT_COVERAGE,
+) -> FittedModel:
+    """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        Its architecture says how many members; its metrics and the choice of heads are filled in.
+    texts : TaskTexts, optional
+        Embedded words of the task.
+    validate : bool
+        Choose the heads by cross-fitting; without, one pass, and nothing is known of how good the model is.
+    coverage : float
+        Regression: share of true values between the interval's bounds; 0 for no interval.
+    """
+    fit = cross_fit if validate else one_pass
+    members = blueprint.architecture.members
+    cross = fit(generator, table, members=members, seed=seed, texts=texts, device=device)
+    blueprint.metrics = cross.checked.metrics if cross.checked else {}
+    blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
+    model = make_model(blueprint, codec, cross, table)
+    if blueprint.task != "regression":
+        return FittedModel(model, cross)
+    return FittedModel(model, cross, add_interval(model, table, cross.checked, coverage if validate else 0.0))
 
 
 def make_model(blueprint: Blueprint, codec: TableCodec, cross: CrossFit, table: TableArrays) -> TabularModel:
-    """Solve and merge: the target model of a blueprint, whose columns get the codec's levels."""
+    """Solve and merge: return the target model of a blueprint, whose columns get the codec's levels."""
     heads = cross.heads(table)
     state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in projection_state(codec.texts).items()}
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
 
 
 def with_levels(columns: Sequence[Column], codec: TableCodec) -> tuple[Column, ...]:
-    """The columns, the categorical ones holding the vocabulary that the codec encodes with."""
+    """Return the columns, the categorical ones holding the vocabulary that the codec encodes with."""
     vocabulary = {codec.columns[i].name: levels for i, levels in zip(codec.categorical, codec.levels, strict=True)}
     return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
 
 
-class TabularModelGPT:
-    """Generate a model for a typed frame; no gradient step unless `tune_epochs` asks for it.
+class _TabularEstimator(BaseEstimator):
+    """What the classifier and the regressor share."""
+
+    _task: TaskType
+
+    def __init__(
+        self,
+        *,
+        members: int | None = None,
+        one_pass: bool = False,
+        tune_epochs: int = 0,
+        columns: Sequence[Column] | None = None,
+        generator: str | None = None,
+        device: str = "cpu",
+        random_state: int = 0,
+    ) -> None:
+        self.columns = columns
+        self.members = members
+        self.one_pass = one_pass
+        self.tune_epochs = tune_epochs
+        self.generator = generator
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def _fit(self, X: Any, y: np.ndarray, labels: tuple[str, ...], coverage: float = 0.0) -> None:
+        """Make the model from rows and their class indices, or numbers."""
+        frame, columns = self._training_frame(X, y, labels)
+        used = tuple(c for c in columns if c.used)
+        if not used:
+            raise ModelGPTError("There is nothing to learn from.", "No column varies, or all are identifiers.")
+        codec = make_codec(used, frame)
+        x, codes = codec.arrays(frame)
+        targets = y if labels else y.astype(np.float32)
+        table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in codec.levels))
+        path = Path(self.generator) if self.generator else asset("weights", "tabular", "generator.safetensors")
+        generator, _ = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
+        members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
+        blueprint = Blueprint(
+            task=self._task,
+            target=TARGET,
+            labels=labels,
+            columns=used,
+            requirement="",
+            architecture=Architecture(members=members),
+        )
+        device = pick_device(self.device)
+        fitted = fit_model(
+            generator,
+            table,
+            codec,
+            blueprint,
+            seed=self.random_state,
+            device=device,
+            validate=not self.one_pass,
+            coverage=coverage,
+        )
+        self.model_: TabularModel = fitted.model
+        if self.tune_epochs:
+            from modelgpt_cli.domains.tabular.tune import tune_arrays
+            from modelgpt_cli.training.tune import TuneSettings
+
+            tune_arrays(self.model_, table, TuneSettings(self.tune_epochs, seed=self.random_state, device=device))
+        self.metrics_ = blueprint.metrics
+        state = self.model_.state()
+        self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
+
+    def _training_frame(
+        self, X: Any, y: np.ndarray, labels: tuple[str, ...]
+    ) -> tuple[pd.DataFrame, tuple[Column, ...]]:
+        """Return typed rows with their columns; those of a DataFrame are found as a build finds them."""
+        if not isinstance(X, pd.DataFrame):
+            names = [f"x{i}" for i in range(X.shape[1])]
+            return pd.DataFrame(X, columns=names), tuple(Column(name, "numeric") for name in names)
+        raw = _named(X)
+        if self.columns is not None:
+            return raw, tuple(self.columns)
+        target = TARGET
+        while target in raw.columns:
+            target += "_"
+        cells = np.array(labels, dtype=object)[y] if labels else y
+        found = load_dataset(
+            raw.assign(**{target: cells}), target=target, task=self._task, sample_rows=len(raw), domain="tabular"
+        )
+        columns = found.schema.columns
+        return typed(raw, [c for c in columns if c.used]), columns
+
+    def _rows(self, X: Any) -> pd.DataFrame:
+        """Return new rows as the model takes them."""
+        check_is_fitted(self, "model_")
+        if isinstance(X, pd.DataFrame):
+            validate_data(self, X, reset=False, skip_check_array=True)
+            return _named(X) if self.columns is not None else typed(_named(X), self.model_.blueprint.used)
+        X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+        return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+
+    def export(self, path: str | Path, *, quantize: str = "none", force: bool = False) -> Path:
+        """Write the model as a verified ``model.onnx`` that takes the columns by name and needs onnxruntime alone.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.onnx``. Columns of an array are called ``x0``, ``x1``, …
+        quantize : {"none", "fp16", "int8"}
+        force : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        VerificationError
+            The file's answers differ from the estimator's.
+        """
+        from modelgpt_cli.artifacts.export import write_onnx
+
+        check_is_fitted(self, "model_")
+        return write_onnx(self.model_, path, quantize=quantize, force=force).path
+
+
+class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Classify the rows of a table with a network that is generated, not trained.
 
     Parameters
     ----------
     members : int, optional
-        M; 1 is a single pass. By default 8, with the head chosen by cross-fitting.
-    validate : bool, optional
-        Choose the head by cross-fitting; by default only for more than one member.
+        Networks merged into one; 8 by default, one with `one_pass`.
+    one_pass : bool
+        No cross-fitting: several times faster, and the heads are not chosen by what they do on held-out rows.
     tune_epochs : int
-        Epochs of all-parameter finetuning (ModelGPT-F) afterwards.
+        Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
+        held out from it.
+    columns : sequence of Column, optional
+        What the columns of a DataFrame are, which then is a typed frame (see `core.schema.Column`); found where absent.
     generator : str, optional
-        A checkpoint; the shipped one by default.
-    coverage : float
-        Regression: share of true values that `predict_interval` shall hold; 0 for no interval.
+        A checkpoint, or a run directory of ``modelgpt meta-train``; the shipped one by default.
+    device : {"cpu", "cuda", "mps", "auto"}
+        Where the generator runs.
+    random_state : int
+        Same seed, same model.
 
     Attributes
     ----------
     classes_ : ndarray (C,)
+    model_ : TabularModel
+        The torch model.
+    metrics_ : dict
+        "model", "linear" and "majority" → metric → value, cross-validated; empty with `one_pass` or too few rows.
     n_bytes_ : int
-        Bytes of the fp32 model.
+        Bytes of the fp32 weights.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from modelgpt_cli import ModelGPTClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = ModelGPTClassifier(members=1).fit(X[::2], y[::2])
+    >>> bool(model.score(X[1::2], y[1::2]) > 0.9)
+    True
     """
+
+    _task: TaskType = "classification"
+
+    def fit(self, X: Any, y: Any) -> ModelGPTClassifier:
+        """Make the model.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like (N, d)
+            Of a DataFrame, numbers, categories, booleans, dates and missing cells are told apart as a build does; of
+            an array all columns are numbers, NaN where missing.
+        y : array-like (N,)
+            Classes.
+        """
+        X, y = _checked(self, X, y)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"There is one class only, {self.classes_[0]!r}: nothing to tell apart.")
+        self._fit(X, codes.astype(np.int64), tuple(str(c) for c in self.classes_))
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, (N, C) float32, in the order of `classes_`."""
+        return self.model_.predict(self._rows(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the likeliest class of each row, (N,)."""
+        found: np.ndarray = self.classes_[self.model_.predict(self._rows(X)).argmax(1)]
+        return found
+
+
+class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Predict a number for the rows of a table with a network that is generated, not trained.
+
+    Parameters
+    ----------
+    coverage : float
+        Share of true values that `predict_interval` shall hold; 0 for no interval.
+    members, one_pass, tune_epochs, columns, generator, device, random_state
+        As of `ModelGPTClassifier`.
+
+    Attributes
+    ----------
+    model_, metrics_, n_bytes_
+        As of `ModelGPTClassifier`; the simplest model of `metrics_` is the "mean".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from modelgpt_cli import ModelGPTRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = ModelGPTRegressor(members=1).fit(X[::2], y[::2])
+    >>> bool(model.score(X[1::2], y[1::2]) > 0.3)
+    True
+    """
+
+    _task: TaskType = "regression"
 
     def __init__(
         self,
+        *,
         members: int | None = None,
+        one_pass: bool = False,
         tune_epochs: int = 0,
-        seed: int = 0,
-        device: str = "cpu",
-        validate: bool | None = None,
-        generator: str | None = None,
         coverage: float = DEFAULT_COVERAGE,
+        columns: Sequence[Column] | None = None,
+        generator: str | None = None,
+        device: str = "cpu",
+        random_state: int = 0,
     ) -> None:
-        check_coverage(coverage)
-        self.members, self.coverage = members or DEFAULT_MEMBERS, coverage
-        self.validate = self.members > 1 if validate is None else validate
-        self.tune_epochs, self.seed, self.device = tune_epochs, seed, device
-        path = generator or asset("weights", "tabular", "generator.safetensors")
-        self.generator, _ = load_generator(path, device)
-
-    def fit(
-        self, frame: pd.DataFrame, y: np.ndarray, columns: Sequence[Column], task: TaskType = "classification"
-    ) -> TabularModelGPT:
-        """Make the model from a typed frame (see `Column`) and its targets."""
-        used = [c for c in columns if c.used]
-        codec = make_codec(used, frame)
-        x, codes = codec.arrays(frame)
-        self.classes_ = np.unique(y) if task == "classification" else np.zeros(0)
-        labels = np.searchsorted(self.classes_, y) if len(self.classes_) else np.asarray(y, dtype=np.float32)
-        levels = tuple(len(names) for names in codec.levels)
-        table = TableArrays(x, codes, labels, len(self.classes_), levels)
-        if self.validate:
-            cross = cross_fit(self.generator, table, members=self.members, seed=self.seed, device=self.device)
-        else:
-            cross = one_pass(self.generator, table, members=self.members, seed=self.seed, device=self.device)
-        blueprint = Blueprint(
-            task=task,
-            target="target",
-            labels=tuple(str(c) for c in self.classes_),
-            columns=tuple(used),
-            requirement="",
-            architecture=Architecture(members=self.members),
+        super().__init__(
+            members=members,
+            one_pass=one_pass,
+            tune_epochs=tune_epochs,
+            columns=columns,
+            generator=generator,
+            device=device,
+            random_state=random_state,
         )
-        self.model_ = make_model(blueprint, codec, cross, table)
-        if task == "regression":
-            add_interval(self.model_, table, cross.checked, self.coverage)
-        if self.tune_epochs:
-            from modelgpt_cli.domains.tabular.tune import tune_arrays
+        self.coverage = coverage
 
-            tune_arrays(self.model_, table, epochs=self.tune_epochs, seed=self.seed)
-        state = self.model_.state()
-        self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
+    def fit(self, X: Any, y: Any) -> ModelGPTRegressor:
+        """Make the model; X as for `ModelGPTClassifier.fit`, y numbers (N,)."""
+        check_coverage(self.coverage)
+        X, y = _checked(self, X, y, numeric=True)
+        self._fit(X, y.astype(np.float64), (), self.coverage)
         return self
 
-    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
-        """Probabilities (N, C), or predictions (N, 1) for regression."""
-        return self.model_.predict(frame)
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the predictions, (N,) float32."""
+        return self.model_.predict(self._rows(X))[:, 0]
 
-    def predict_interval(self, frame: pd.DataFrame) -> np.ndarray:
-        """Lower and upper bounds of a regression's prediction, (N, 2).
+    def predict_interval(self, X: Any) -> np.ndarray:
+        """Return lower and upper bounds of the predictions, (N, 2).
 
         Raises
         ------
         ModelGPTError
             The model has none.
         """
+        rows = self._rows(X)
         if not self.model_.has_interval:
             raise ModelGPTError(
                 "This model has no prediction interval.",
-                "It is a classifier, was fitted without cross-validation or with coverage=0, or had too few rows.",
+                "It was fitted with one_pass or coverage=0, or had too few rows.",
             )
-        return self.model_.predict(frame, interval=True)[:, 1:]
+        return self.model_.predict(rows, interval=True)[:, 1:]
+
+
+def _checked(estimator: BaseEstimator, X: Any, y: Any, numeric: bool = False) -> tuple[Any, np.ndarray]:
+    """Check rows and targets as scikit-learn does; a DataFrame stays one."""
+    if not isinstance(X, pd.DataFrame):
+        checked: tuple[Any, np.ndarray] = validate_data(
+            estimator, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=numeric
+        )
+        return checked
+    validate_data(estimator, X, skip_check_array=True)
+    if not X.shape[0] or not X.shape[1]:
+        raise ValueError(f"Found an array with shape {X.shape}: rows and columns are needed.")
+    y = _check_y(y, y_numeric=numeric, estimator=estimator)
+    if len(y) != len(X):
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(X), len(y)]}")
+    return X, y
+
+
+def _named(X: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns are called by texts."""
+    return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
