@@ -73,9 +73,8 @@ def tune(
     ModelGPTError
         The model or the data can't be used.
     """
-    from modelgpt_cli.artifacts.export import write_onnx
-    from modelgpt_cli.artifacts.model_card import model_card
-    from modelgpt_cli.artifacts.model_file import check_model_destination, load_model, save_model
+    from modelgpt_cli.artifacts.export import write_model
+    from modelgpt_cli.artifacts.model_file import check_model_destination, load_model
 
     start = time.monotonic()
     output = Path(output)
@@ -101,11 +100,7 @@ def tune(
         table = read_table(target, data, seed)
         (before, after, kept), rows = tune_arrays(target, table, **common), len(table.y)
     target.blueprint = _noted(target.blueprint, kept, before, after, epochs)
-    if output.suffix.lower() == ".onnx":
-        size = write_onnx(target, output, force=force, rows=shown).size_bytes
-    else:
-        save_model(target, output, card=model_card(target.blueprint), force=force)
-        size = output.stat().st_size
+    size = write_model(target, output, force=force, rows=shown).size_bytes
     return TuneReport(output, kept, before, after, rows, time.monotonic() - start, size)
 
 
