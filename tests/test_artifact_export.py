@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -12,6 +15,8 @@ from artifact_models import random_model, random_table
 from onnx import helper, numpy_helper
 from tiny_models import tiny_model
 
+from modelgpt_cli.artifacts import backends
+from modelgpt_cli.artifacts.backends import Contents, format_of, load_backend
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.onnx_state import read_onnx_state
@@ -180,6 +185,55 @@ def test_export_from_safetensors_and_from_onnx(model, tmp_path):
         export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx")
     export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx", opset=13, force=True)
     assert onnx.load(tmp_path / "one.onnx").opset_import[0].version == 13
+
+
+def test_the_ending_decides_the_format(model, tmp_path):
+    with pytest.raises(UsageError, match="Can't tell what to write"):
+        write_model(model, tmp_path / "m.pt")
+    for given in ({"quantize": "int8"}, {"opset": 17}):
+        with pytest.raises(UsageError, match="float32 weights"):
+            write_model(model, tmp_path / "m.safetensors", **given)
+    assert not list(tmp_path.iterdir())
+    for name in ("m.safetensors", "m.onnx"):
+        write_model(model, tmp_path / name, entries={"size": 5})
+        found = load_backend(format_of(tmp_path / name)).read(tmp_path / name)
+        assert found.model_card["size"] == 5
+        assert found.state.keys() == model.state().keys()
+        with pytest.raises(UsageError, match="Can't export"):
+            export(tmp_path / name, output=tmp_path / "n.safetensors")
+
+
+def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
+    class Toy(ModuleType):
+        DEPLOYABLE = True
+
+        def complete(self, model, settings):
+            return settings
+
+        def write(self, model, settings, rows=None):
+            return json.dumps(model.blueprint.to_dict()).encode()
+
+        def verify(self, model, raw, settings, rows=None):
+            return 0.25
+
+        def read(self, path):
+            return Contents({"blueprint": json.loads(path.read_bytes())}, model.state(), {})
+
+    monkeypatch.setitem(sys.modules, "toy_file", Toy("toy_file"))
+    monkeypatch.setitem(backends._BACKENDS, "toy", "toy_file")
+    assert write_model(model, tmp_path / "m.toy").max_difference == 0.25
+    assert load_model(tmp_path / "m.toy").blueprint == model.blueprint
+    export(tmp_path / "m.toy", output=tmp_path / "n.toy")
+    assert (tmp_path / "n.toy").read_bytes() == (tmp_path / "m.toy").read_bytes()
+
+
+def test_a_model_of_an_unknown_domain_is_refused(model, tmp_path):
+    blueprint = model.blueprint.to_dict() | {"domain": "smells"}
+    for name in ("m.safetensors", "m.onnx"):
+        write_model(model, tmp_path / name, entries={"blueprint": blueprint})
+        with pytest.raises(ModelGPTError, match="is damaged") as caught:
+            load_model(tmp_path / name)
+        assert "smells" in caught.value.cause
 
 
 @pytest.mark.parametrize(("quantize", "smaller"), [("fp16", 0.6), ("int8", 0.4)])

