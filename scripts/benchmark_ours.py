@@ -60,12 +60,12 @@ class Generated:
 
     def package(self) -> int:
         """Export; bytes of the verified ``model.onnx``."""
-        from modelgpt_cli.artifacts.export import write_onnx
+        from modelgpt_cli.artifacts.export import write_model
         from modelgpt_cli.runtime.session import Model
 
         with tempfile.TemporaryDirectory(prefix="modelgpt-benchmark-") as folder:
             path = Path(folder) / "model.onnx"
-            size = write_onnx(self.estimator.model_, path).size_bytes
+            size = write_model(self.estimator.model_, path).size_bytes
             self.model = Model(path, threads=self.threads)
         return size
 

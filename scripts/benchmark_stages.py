@@ -115,7 +115,7 @@ def sizes(seed: int) -> dict[str, int]:
 
     import pandas as pd
 
-    from modelgpt_cli.artifacts.export import write_onnx
+    from modelgpt_cli.artifacts.export import write_model
     from modelgpt_cli.core.schema import Column
     from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 
@@ -126,7 +126,7 @@ def sizes(seed: int) -> dict[str, int]:
         model = TabularModelGPT(members=8, seed=seed)
         model.fit(frame, (frame["number 1"] > 0).to_numpy(dtype=int), [Column(name, "numeric") for name in frame])
         with tempfile.TemporaryDirectory(prefix="modelgpt-sizes-") as folder:
-            found[str(d)] = write_onnx(model.model_, Path(folder) / "model.onnx").size_bytes
+            found[str(d)] = write_model(model.model_, Path(folder) / "model.onnx").size_bytes
     return found
 
 

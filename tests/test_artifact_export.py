@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -12,15 +15,16 @@ from artifact_models import random_model, random_table
 from onnx import helper, numpy_helper
 from tiny_models import tiny_model
 
-from modelgpt_cli.artifacts import export as export_module
-from modelgpt_cli.artifacts.export import TOLERANCES, export, write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts import backends
+from modelgpt_cli.artifacts.backends import Contents, format_of, load_backend
+from modelgpt_cli.artifacts.export import export, write_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.onnx_state import read_onnx_state
-from modelgpt_cli.artifacts.verify import verify
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.tabular import onnx as onnx_part
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.onnx import to_onnx
+from modelgpt_cli.domains.tabular.verify import TOLERANCES, verify
 from modelgpt_cli.runtime.session import Model
 
 
@@ -91,7 +95,7 @@ def test_verification_finds_a_wrong_graph(model, change):
     proto = to_onnx(model)
     change(proto)
     with pytest.raises(VerificationError) as caught:
-        verify(model, proto)
+        verify(model, proto.SerializeToString())
     assert caught.value.exit_code == 3
 
 
@@ -100,7 +104,7 @@ def test_verification_finds_a_wrong_number(model):
     bias = next(t for t in proto.graph.initializer if t.name == "head.bias")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32([2e-3, 0, 0]), "head.bias"))
     with pytest.raises(VerificationError, match="differs from the original by"):
-        verify(model, proto)
+        verify(model, proto.SerializeToString())
 
 
 def test_verification_refuses_answers_that_are_no_numbers():
@@ -108,7 +112,7 @@ def test_verification_refuses_answers_that_are_no_numbers():
     with torch.no_grad():
         broken.weight("head.bias")[0] = torch.nan
     with pytest.raises(VerificationError, match="no numbers"):
-        verify(broken, to_onnx(broken))
+        verify(broken, to_onnx(broken).SerializeToString())
 
 
 def test_verification_uses_the_given_rows(model):
@@ -128,9 +132,9 @@ def test_verification_uses_the_given_rows(model):
     graph.node.extend(nodes)
     graph.initializer.append(numpy_helper.from_array(np.float32(77.125), "spike.at"))
     graph.initializer.append(numpy_helper.from_array(np.float32(0), "spike.to"))
-    assert verify(model, proto) < 1e-4
+    assert verify(model, proto.SerializeToString()) < 1e-4
     with pytest.raises(VerificationError):
-        verify(model, proto, rows)
+        verify(model, proto.SerializeToString(), rows)
 
 
 def test_a_failed_verification_leaves_what_was_there(model, tmp_path, monkeypatch):
@@ -142,9 +146,9 @@ def test_a_failed_verification_leaves_what_was_there(model, tmp_path, monkeypatc
         _set_constant(6.0, 60.0)(proto)
         return proto
 
-    monkeypatch.setattr(export_module, "to_onnx", wrong)
+    monkeypatch.setattr(onnx_part, "to_onnx", wrong)
     with pytest.raises(VerificationError):
-        write_onnx(model, path, force=True)
+        write_model(model, path, force=True)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -157,13 +161,13 @@ def test_a_file_that_is_not_accepted_does_not_appear(model, tmp_path):
         raise VerificationError("too large")
 
     with pytest.raises(VerificationError, match="too large"):
-        write_onnx(model, tmp_path / "model.onnx", accept=refuse)
+        write_model(model, tmp_path / "model.onnx", accept=refuse)
     assert seen == [3]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_from_safetensors_and_from_onnx(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors", card=model_card(model.blueprint))
+    write_model(model, tmp_path / "model.safetensors")
     report = export(tmp_path / "model.safetensors", output=tmp_path / "one.onnx")
     export(tmp_path / "one.onnx", output=tmp_path / "two.onnx")
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
@@ -183,12 +187,61 @@ def test_export_from_safetensors_and_from_onnx(model, tmp_path):
     assert onnx.load(tmp_path / "one.onnx").opset_import[0].version == 13
 
 
+def test_the_ending_decides_the_format(model, tmp_path):
+    with pytest.raises(UsageError, match="Can't tell what to write"):
+        write_model(model, tmp_path / "m.pt")
+    for given in ({"quantize": "int8"}, {"opset": 17}):
+        with pytest.raises(UsageError, match="float32 weights"):
+            write_model(model, tmp_path / "m.safetensors", **given)
+    assert not list(tmp_path.iterdir())
+    for name in ("m.safetensors", "m.onnx"):
+        write_model(model, tmp_path / name, entries={"size": 5})
+        found = load_backend(format_of(tmp_path / name)).read(tmp_path / name)
+        assert found.model_card["size"] == 5
+        assert found.state.keys() == model.state().keys()
+        with pytest.raises(UsageError, match="Can't export"):
+            export(tmp_path / name, output=tmp_path / "n.safetensors")
+
+
+def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
+    class Toy(ModuleType):
+        DEPLOYABLE = True
+
+        def complete(self, model, settings):
+            return settings
+
+        def write(self, model, settings, rows=None):
+            return json.dumps(model.blueprint.to_dict()).encode()
+
+        def verify(self, model, raw, settings, rows=None):
+            return 0.25
+
+        def read(self, path):
+            return Contents({"blueprint": json.loads(path.read_bytes())}, model.state(), {})
+
+    monkeypatch.setitem(sys.modules, "toy_file", Toy("toy_file"))
+    monkeypatch.setitem(backends._BACKENDS, "toy", "toy_file")
+    assert write_model(model, tmp_path / "m.toy").max_difference == 0.25
+    assert load_model(tmp_path / "m.toy").blueprint == model.blueprint
+    export(tmp_path / "m.toy", output=tmp_path / "n.toy")
+    assert (tmp_path / "n.toy").read_bytes() == (tmp_path / "m.toy").read_bytes()
+
+
+def test_a_model_of_an_unknown_domain_is_refused(model, tmp_path):
+    blueprint = model.blueprint.to_dict() | {"domain": "smells"}
+    for name in ("m.safetensors", "m.onnx"):
+        write_model(model, tmp_path / name, entries={"blueprint": blueprint})
+        with pytest.raises(ModelGPTError, match="is damaged") as caught:
+            load_model(tmp_path / name)
+        assert "smells" in caught.value.cause
+
+
 @pytest.mark.parametrize(("quantize", "smaller"), [("fp16", 0.6), ("int8", 0.4)])
 def test_quantised_models(quantize, smaller, tmp_path):
     model = random_model(*random_table(), labels=("a", "b", "c"), hidden=128, members=4)
     _, frame = random_table()
-    plain = write_onnx(model, tmp_path / "plain.onnx", rows=frame)
-    report = write_onnx(model, tmp_path / "small.onnx", quantize=quantize, rows=frame)
+    plain = write_model(model, tmp_path / "plain.onnx", rows=frame)
+    report = write_model(model, tmp_path / "small.onnx", quantize=quantize, rows=frame)
     assert report.size_bytes < smaller * plain.size_bytes
     assert plain.max_difference < report.max_difference < TOLERANCES[quantize]
 
@@ -205,7 +258,7 @@ def test_quantised_models(quantize, smaller, tmp_path):
 
 def test_files_that_cannot_be_read_back(model, tmp_path):
     path = tmp_path / "model.onnx"
-    write_onnx(model, path)
+    write_model(model, path)
     whole = path.read_bytes()
     cases = {
         "No such file": None,

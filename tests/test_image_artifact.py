@@ -10,14 +10,14 @@ import pytest
 import torch
 from image_models import LABELS, image, image_folder, image_model
 
-from modelgpt_cli.artifacts.export import export, write_onnx
+from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
-from modelgpt_cli.domains.image import verify as verify_image
 from modelgpt_cli.domains.image.architectures import CARDS
 from modelgpt_cli.domains.image.model import ImageModel
-from modelgpt_cli.domains.image.onnx import image_to_onnx
+from modelgpt_cli.domains.image.onnx import to_onnx
+from modelgpt_cli.domains.image.verify import verify
 from modelgpt_cli.model_generator.measure import measure_latency
 from modelgpt_cli.runtime.session import IMAGE, Model
 
@@ -43,7 +43,7 @@ def answers(path: Path) -> np.ndarray:
 @pytest.mark.parametrize("card", CARDS)
 def test_every_network_gives_the_originals_answers(card: str, tmp_path: Path) -> None:
     original = image_model(card, size=64, resize=72)
-    report = write_onnx(original, tmp_path / "m.onnx", rows=IMAGES[:2])
+    report = write_model(original, tmp_path / "m.onnx", rows=IMAGES[:2])
     assert report.max_difference < 1e-4
     np.testing.assert_allclose(answers(tmp_path / "m.onnx"), original.predict(IMAGES), atol=1e-4)
 
@@ -51,7 +51,7 @@ def test_every_network_gives_the_originals_answers(card: str, tmp_path: Path) ->
 @pytest.mark.parametrize("opset", [13, 17, 20])
 @pytest.mark.parametrize("quantize", ["none", "fp16"])
 def test_operator_sets(model: ImageModel, tmp_path: Path, opset: int, quantize: str) -> None:
-    report = write_onnx(model, tmp_path / "m.onnx", opset=opset, quantize=quantize)
+    report = write_model(model, tmp_path / "m.onnx", opset=opset, quantize=quantize)
     proto = onnx.load(tmp_path / "m.onnx")
     assert (proto.opset_import[0].version, report.opset) == (opset, opset)
     assert proto.ir_version <= 10
@@ -63,10 +63,10 @@ def test_operator_sets(model: ImageModel, tmp_path: Path, opset: int, quantize: 
 def test_eight_bits_are_measured_on_images(tmp_path: Path) -> None:
     model = image_model("resnet18_layer3")
     with pytest.raises(UsageError, match="int8 needs images"):
-        write_onnx(model, tmp_path / "m.onnx", quantize="int8")
+        write_model(model, tmp_path / "m.onnx", quantize="int8")
     calibration = [image(70, 80, seed) for seed in range(12)]
-    exact = write_onnx(model, tmp_path / "exact.onnx").size_bytes
-    report = write_onnx(model, tmp_path / "m.onnx", quantize="int8", rows=calibration)
+    exact = write_model(model, tmp_path / "exact.onnx").size_bytes
+    report = write_model(model, tmp_path / "m.onnx", quantize="int8", rows=calibration)
     assert report.size_bytes < 0.35 * exact
     loaded = Model(tmp_path / "m.onnx", threads=1)
     together = loaded.run({IMAGE: np.stack(calibration)})["probabilities"]
@@ -78,8 +78,8 @@ def test_eight_bits_are_measured_on_images(tmp_path: Path) -> None:
 
 
 def test_the_way_back_is_exact(model: ImageModel, tmp_path: Path) -> None:
-    write_onnx(model, tmp_path / "m.onnx")
-    save_model(model, tmp_path / "m.safetensors", card=model_card(model.blueprint))
+    write_model(model, tmp_path / "m.onnx")
+    write_model(model, tmp_path / "m.safetensors")
     for name in ("m.onnx", "m.safetensors"):
         again = load_model(tmp_path / name)
         assert isinstance(again, ImageModel)
@@ -92,7 +92,7 @@ def test_the_way_back_is_exact(model: ImageModel, tmp_path: Path) -> None:
 
 def test_export_tells_what_quantisation_costs(model: ImageModel, tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "images")
-    save_model(model, tmp_path / "m.safetensors", card=model_card(model.blueprint))
+    write_model(model, tmp_path / "m.safetensors")
     report = export(tmp_path / "m.safetensors", output=tmp_path / "m.onnx", quantize="int8", data=folder)
     assert set(report.before) == set(report.after) >= {"accuracy"}
     written = (tmp_path / "m.onnx").read_bytes()
@@ -100,37 +100,37 @@ def test_export_tells_what_quantisation_costs(model: ImageModel, tmp_path: Path)
 
 
 def test_a_graph_that_differs_is_refused(model: ImageModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = image_to_onnx(model).SerializeToString()
-    assert verify_image.verify_image(model, raw) < 1e-4
+    raw = to_onnx(model).SerializeToString()
+    assert verify(model, raw) < 1e-4
     other = image_model(seed=1)
     with pytest.raises(VerificationError, match="differs from the original"):
-        verify_image.verify_image(other, raw)
+        verify(other, raw)
     smaller = image_model(size=60, resize=64)
     with pytest.raises(VerificationError):
-        verify_image.verify_image(smaller, raw)
+        verify(smaller, raw)
 
 
 def test_damaged_files(model: ImageModel, tmp_path: Path) -> None:
-    card = model_card(model.blueprint)
     broken = image_model()
     broken.head_weight.data[0, 0] = float("nan")
-    save_model(broken, tmp_path / "nan.safetensors", card=card)
+    write_model(broken, tmp_path / "nan.safetensors")
     with pytest.raises(ModelGPTError, match="damaged"):
         load_model(tmp_path / "nan.safetensors")
-    card["blueprint"]["architecture"]["encoder"]["network"] = "resnet18"
-    save_model(model, tmp_path / "other.safetensors", card=card)
+    blueprint = model_card(model.blueprint)["blueprint"]
+    blueprint["architecture"]["encoder"]["network"] = "resnet18"
+    write_model(model, tmp_path / "other.safetensors", entries={"blueprint": blueprint})
     with pytest.raises(ModelGPTError, match="network can't be rebuilt"):
         load_model(tmp_path / "other.safetensors")
 
 
 def test_latency_is_measured(model: ImageModel, tmp_path: Path) -> None:
-    write_onnx(model, tmp_path / "m.onnx")
+    write_model(model, tmp_path / "m.onnx")
     assert measure_latency(tmp_path / "m.onnx", 2, 1)[0] > 0
     assert measure_latency(tmp_path / "m.onnx", 2, 1, IMAGES[:1])[0] > 0
 
 
 def test_labels_that_are_numbers(tmp_path: Path) -> None:
-    write_onnx(image_model(labels=("0", "1", "2")), tmp_path / "m.onnx")
+    write_model(image_model(labels=("0", "1", "2")), tmp_path / "m.onnx")
     outputs = Model(tmp_path / "m.onnx").run({IMAGE: IMAGES})
     assert outputs["label"].dtype == np.int64
     assert outputs["label"].tolist() == outputs["probabilities"].argmax(1).tolist()

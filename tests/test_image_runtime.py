@@ -17,9 +17,7 @@ from image_models import LABELS, image, image_folder, image_model
 from PIL import Image
 
 from modelgpt_cli import evaluate, predict
-from modelgpt_cli.artifacts.export import write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import save_model
+from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 MANY = tuple(f"class {i}" for i in range(7))
@@ -30,8 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """model.onnx, model.safetensors, and images/ with a folder per class."""
     folder = tmp_path_factory.mktemp("images")
     model = image_model()
-    write_onnx(model, folder / "model.onnx")
-    save_model(model, folder / "model.safetensors", card=model_card(model.blueprint))
+    write_model(model, folder / "model.onnx")
+    write_model(model, folder / "model.safetensors")
     image_folder(folder / "images")
     return folder
 
@@ -112,7 +110,7 @@ def test_links_in_a_circle_end(place: Path, tmp_path: Path) -> None:
 
 def test_evaluate_measures_and_draws(tmp_path: Path, cli: Cli) -> None:
     model = image_model(labels=MANY)
-    write_onnx(model, tmp_path / "m.onnx")
+    write_model(model, tmp_path / "m.onnx")
     folder = image_folder(tmp_path / "domain" / "photos", labels=MANY, per_class=2)
     (folder / "class 0" / "broken.jpg").write_bytes(b"?")
     done = cli("evaluate", tmp_path / "m.onnx", tmp_path / "domain", "--json", "--plot", tmp_path / "plot.png")

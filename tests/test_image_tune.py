@@ -18,9 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from tiny_images import KINDS, blot, encoded, folder_of, zip_of
 
 from modelgpt_cli import tune
-from modelgpt_cli.artifacts.export import write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts.export import write_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.image import model as image
 from modelgpt_cli.domains.image import tune as tuning
@@ -46,7 +45,7 @@ def model_of(target: str = "label") -> ImageModel:
 
 
 def saved(model: ImageModel, path: Path) -> Path:
-    save_model(model, path, card=model_card(model.blueprint))
+    write_model(model, path)
     return path
 
 
@@ -70,7 +69,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``things``, a model as ``model.onnx`` and ``model.safetensors``, and the latter tuned on them."""
     folder = tmp_path_factory.mktemp("tuned")
     things = folder_of(folder / "things", n=15)
-    write_onnx(model_of(), folder / "model.onnx")
+    write_model(model_of(), folder / "model.onnx")
     path = saved(model_of(), folder / "model.safetensors")
     tune(path, data=things, output=folder / "tuned.safetensors", epochs=4, lr=1e-3, batch_size=4, device="cpu")
     return folder

@@ -16,7 +16,7 @@ from image_models import image, image_model
 from text_models import tiny_text_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.model_generator.measure import measure_flops, measure_memory
 from modelgpt_cli.runtime.peak_memory import load_rows, save_rows
 
@@ -27,7 +27,7 @@ TEXT = pd.DataFrame({"text": ["where is my parcel", "a"]})
 def test_operations_of_images_are_those_that_torch_counts(quantize: str, tmp_path: Path) -> None:
     model = image_model()
     images = [image(64, 64, seed) for seed in range(8)]
-    write_onnx(model, tmp_path / "m.onnx", quantize=quantize, rows=images)
+    write_model(model, tmp_path / "m.onnx", quantize=quantize, rows=images)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.predict(images[:1])
     measured = measure_flops(tmp_path / "m.onnx", images)
@@ -37,7 +37,7 @@ def test_operations_of_images_are_those_that_torch_counts(quantize: str, tmp_pat
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 def test_operations_of_a_text_are_those_that_torch_counts(quantize: str, tmp_path: Path) -> None:
     model = tiny_text_model(labels=("a", "b", "c"))
-    write_onnx(model, tmp_path / "m.onnx", quantize=quantize)
+    write_model(model, tmp_path / "m.onnx", quantize=quantize)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.predict(TEXT[:1])
     assert measure_flops(tmp_path / "m.onnx", TEXT) == pytest.approx(counter.get_total_flops(), rel=0.05)
@@ -48,7 +48,7 @@ def test_operations_of_a_row_grow_with_the_network(tmp_path: Path) -> None:
     counts = []
     for members in (1, 2):
         model = random_model(columns, frame, labels=["a", "b"], members=members)
-        write_onnx(model, tmp_path / f"{members}.onnx")
+        write_model(model, tmp_path / f"{members}.onnx")
         counts.append(measure_flops(tmp_path / f"{members}.onnx"))
     weights = sum(p.numel() for name, p in model.named_parameters() if "weight" in name)
     assert 2 * weights <= counts[1] <= 2.5 * weights + 1000
@@ -57,7 +57,7 @@ def test_operations_of_a_row_grow_with_the_network(tmp_path: Path) -> None:
 
 def test_memory_is_that_of_the_model_and_its_batch_alone(tmp_path: Path) -> None:
     held = np.ones(50_000_000)  # this process is large; the measured one must not be
-    write_onnx(image_model(), tmp_path / "m.onnx")
+    write_model(image_model(), tmp_path / "m.onnx")
     one = measure_memory(tmp_path / "m.onnx", 1, 1)
     assert 20e6 < one < held.nbytes
     large = [image(3000, 3000)]

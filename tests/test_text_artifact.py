@@ -19,17 +19,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from text_models import default_text_model, tiny_text_model
 
-from modelgpt_cli.artifacts.export import export, write_onnx
+from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.domains.text import onnx as onnx_text
 from modelgpt_cli.domains.text import onnx_traced
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.domains.text.onnx import text_to_onnx
-from modelgpt_cli.domains.text.verify import edge_texts, verify_text
+from modelgpt_cli.domains.text.onnx import to_onnx
+from modelgpt_cli.domains.text.verify import edge_texts, verify
 from modelgpt_cli.model_generator.measured_limits import measure_limits
 from modelgpt_cli.runtime.session import TOKENIZER, Model
 
@@ -68,7 +68,7 @@ def test_files_give_the_originals_answers(
     limit = {"none": 1e-4, "fp16": 0.02, "int8": 0.15}[quantize]
     for model in (classifier, pairs):
         path = tmp_path / f"{model.blueprint.task}.onnx"
-        report = write_onnx(model, path, opset=opset, quantize=quantize, rows=ROWS)
+        report = write_model(model, path, opset=opset, quantize=quantize, rows=ROWS)
         assert (report.opset, report.size_bytes) == (opset, path.stat().st_size)
         assert onnx.load(path).opset_import[0].version == opset
         np.testing.assert_allclose(answers(path), model.predict(ROWS), atol=limit)
@@ -86,12 +86,12 @@ def test_encoders_that_are_written_by_hand(tmp_path: Path, kind: str, config: di
     for pair in (False, True):
         model = tiny_text_model(kind, pair=pair, **config)
         assert onnx_text.default_opset(model) == 17
-        assert write_onnx(model, tmp_path / f"{pair}.onnx", rows=ROWS).max_difference < 1e-5
+        assert write_model(model, tmp_path / f"{pair}.onnx", rows=ROWS).max_difference < 1e-5
         np.testing.assert_allclose(answers(tmp_path / f"{pair}.onnx"), model.predict(ROWS), rtol=1e-5, atol=1e-5)
 
 
 def test_integer_products_do_not_depend_on_the_batch(classifier: TextModel, tmp_path: Path) -> None:
-    write_onnx(classifier, tmp_path / "m.onnx", quantize="int8")
+    write_model(classifier, tmp_path / "m.onnx", quantize="int8")
     kinds = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
     assert "MatMulInteger" in kinds
     assert "DynamicQuantizeLinear" not in kinds
@@ -105,9 +105,7 @@ def test_integer_products_do_not_depend_on_the_batch(classifier: TextModel, tmp_
 
 def test_sums_of_two_products_fit_into_16_bits(classifier: TextModel) -> None:
     """As processors without instructions for 8-bit networks need it."""
-    initializers = {
-        t.name: numpy_helper.to_array(t) for t in text_to_onnx(classifier, quantize="int8").graph.initializer
-    }
+    initializers = {t.name: numpy_helper.to_array(t) for t in to_onnx(classifier, quantize="int8").graph.initializer}
     matrices = [initializers[name.removesuffix(".shift")] for name in initializers if name.endswith(".shift")]
     assert len(matrices) == 12
     for matrix in matrices:
@@ -125,7 +123,7 @@ def test_the_default_encoder_is_small_and_quicker_in_integers(tmp_path: Path) ->
     seconds: dict[str, list[float]] = {"none": [], "int8": []}
     loaded = {}
     for quantize in seconds:
-        report = write_onnx(model, tmp_path / f"{quantize}.onnx", quantize=quantize)
+        report = write_model(model, tmp_path / f"{quantize}.onnx", quantize=quantize)
         assert report.size_bytes < {"none": 91.5e6, "int8": 24e6}[quantize]
         loaded[quantize] = Model(tmp_path / f"{quantize}.onnx", threads=1)
         got = loaded[quantize].run({"text": texts})["probabilities"]
@@ -141,8 +139,8 @@ def test_the_default_encoder_is_small_and_quicker_in_integers(tmp_path: Path) ->
 def test_the_way_back_is_exact(classifier: TextModel, pairs: TextModel, tmp_path: Path) -> None:
     for model in (classifier, pairs):
         name = model.blueprint.task
-        write_onnx(model, tmp_path / f"{name}.onnx")
-        save_model(model, tmp_path / f"{name}.safetensors", card=model_card(model.blueprint))
+        write_model(model, tmp_path / f"{name}.onnx")
+        write_model(model, tmp_path / f"{name}.safetensors")
         for suffix in ("onnx", "safetensors"):
             again = load_model(tmp_path / f"{name}.{suffix}")
             assert isinstance(again, TextModel)
@@ -155,7 +153,7 @@ def test_the_way_back_is_exact(classifier: TextModel, pairs: TextModel, tmp_path
 
 
 def test_the_file_says_what_it_is_and_nothing_local(classifier: TextModel, tmp_path: Path) -> None:
-    write_onnx(classifier, tmp_path / "m.onnx")
+    write_model(classifier, tmp_path / "m.onnx")
     proto = onnx.load(tmp_path / "m.onnx")
     assert [i.name for i in proto.graph.input] == ["input_ids", "attention_mask"]
     assert [o.name for o in proto.graph.output] == ["label", "probabilities"]
@@ -198,11 +196,11 @@ def _no_mask(proto: onnx.ModelProto) -> None:
 def test_verification_finds_a_wrong_graph(
     classifier: TextModel, change: Callable[[onnx.ModelProto], None], quantize: str
 ) -> None:
-    proto = text_to_onnx(classifier, quantize=quantize)
-    assert verify_text(classifier, proto.SerializeToString(), quantize=quantize) < 0.2
+    proto = to_onnx(classifier, quantize=quantize)
+    assert verify(classifier, proto.SerializeToString(), quantize=quantize) < 0.2
     change(proto)
     with pytest.raises(VerificationError):
-        verify_text(classifier, proto.SerializeToString(), quantize=quantize)
+        verify(classifier, proto.SerializeToString(), quantize=quantize)
 
 
 def test_verification_tries_the_edges(pairs: TextModel) -> None:
@@ -214,7 +212,7 @@ def test_verification_tries_the_edges(pairs: TextModel) -> None:
 
 
 def test_export_measures_what_quantisation_costs(classifier: TextModel, tmp_path: Path) -> None:
-    save_model(classifier, tmp_path / "m.safetensors", card=model_card(classifier.blueprint))
+    write_model(classifier, tmp_path / "m.safetensors")
     rows = ROWS[["text"]].assign(label=[LABELS[k] for k in classifier.predict(ROWS).argmax(1)])
     rows.to_csv(tmp_path / "d.csv", index=False)
     report = export(tmp_path / "m.safetensors", output=tmp_path / "q.onnx", quantize="int8", data=tmp_path / "d.csv")
@@ -226,7 +224,7 @@ def test_export_measures_what_quantisation_costs(classifier: TextModel, tmp_path
 
 
 def test_limits_are_measured(classifier: TextModel, tmp_path: Path) -> None:
-    write_onnx(classifier, tmp_path / "m.onnx")
+    write_model(classifier, tmp_path / "m.onnx")
     limits = Limits(size=10_000_000, parameters=100_000, latency_ms=10_000.0)
     measured = measure_limits(limits, Quality(), classifier, tmp_path / "m.onnx", {}, ROWS)
     assert measured["size"] == (tmp_path / "m.onnx").stat().st_size
@@ -268,7 +266,7 @@ def test_a_spoilt_file_is_one_clear_error(
     classifier: TextModel, tmp_path: Path, spoil: Callable[[Path], None], words: str
 ) -> None:
     path = tmp_path / "m.safetensors"
-    save_model(classifier, path, card=model_card(classifier.blueprint))
+    write_model(classifier, path)
     spoil(path)
     with pytest.raises(ModelGPTError) as caught:
         load_model(path)
@@ -277,7 +275,7 @@ def test_a_spoilt_file_is_one_clear_error(
 
 
 def test_quantised_files_do_not_come_back(classifier: TextModel, tmp_path: Path) -> None:
-    write_onnx(classifier, tmp_path / "q.onnx", quantize="int8")
+    write_model(classifier, tmp_path / "q.onnx", quantize="int8")
     with pytest.raises(ModelGPTError, match=r"quantised \(int8\)"):
         load_model(tmp_path / "q.onnx")
 
@@ -285,8 +283,8 @@ def test_quantised_files_do_not_come_back(classifier: TextModel, tmp_path: Path)
 def test_tables_are_written_without_transformers(tmp_path: Path) -> None:
     code = (
         "import sys; from artifact_models import random_model, random_table\n"
-        "from modelgpt_cli.artifacts.export import write_onnx\n"
-        "write_onnx(random_model(*random_table(), labels=('a', 'b')), sys.argv[1])\n"
+        "from modelgpt_cli.artifacts.export import write_model\n"
+        "write_model(random_model(*random_table(), labels=('a', 'b')), sys.argv[1])\n"
         "heavy = {'transformers', 'modelgpt_cli.domains.text', 'onnxscript'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -306,7 +304,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TextModel
     model = tiny_text_model("electra", labels=LABELS, embedding_size=32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODELGPT_CACHE", str(folder))
-        write_onnx(model, folder / "m.onnx", rows=ROWS)
+        write_model(model, folder / "m.onnx", rows=ROWS)
         yield model, folder
 
 
@@ -323,16 +321,16 @@ def test_any_other_encoder_is_traced_and_kept(
 
     monkeypatch.setattr(onnx_traced, "_trace", lambda *_: pytest.fail("traced again"))
     other = tiny_text_model("electra", labels=LABELS, embedding_size=32, seed=3)
-    write_onnx(other, tmp_path / "other.onnx", rows=ROWS)
+    write_model(other, tmp_path / "other.onnx", rows=ROWS)
     np.testing.assert_allclose(answers(tmp_path / "other.onnx"), other.predict(ROWS), atol=1e-5)
     for quantize, limit in (("fp16", 0.02), ("int8", 0.15)):
-        report = write_onnx(model, tmp_path / f"{quantize}.onnx", quantize=quantize, rows=ROWS)
+        report = write_model(model, tmp_path / f"{quantize}.onnx", quantize=quantize, rows=ROWS)
         assert (report.opset, report.max_difference > 0) == (18, True)
         np.testing.assert_allclose(answers(tmp_path / f"{quantize}.onnx"), model.predict(ROWS), atol=limit)
     kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert "MatMulInteger" in kinds
     with pytest.raises(UsageError, match="opset 17 is not supported for electra"):
-        write_onnx(model, tmp_path / "no.onnx", opset=17)
+        write_model(model, tmp_path / "no.onnx", opset=17)
 
 
 def test_a_damaged_cache_is_made_anew(traced: tuple[TextModel, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,11 +346,11 @@ def test_a_damaged_cache_is_made_anew(traced: tuple[TextModel, Path], monkeypatc
     monkeypatch.setattr(onnx_traced, "_trace", trace)
     for content in (b"", whole[:-9], whole[:100] + b"x" + whole[101:]):
         kept.write_bytes(content)
-        verify_text(model, text_to_onnx(model, opset=18).SerializeToString())
+        verify(model, to_onnx(model, opset=18).SerializeToString())
         assert kept.read_bytes() == whole
     assert len(calls) == 3
     monkeypatch.setenv("MODELGPT_CACHE", "/proc/no/such")  # where nothing can be written: traced, and not kept
-    text_to_onnx(model, opset=18)
+    to_onnx(model, opset=18)
     assert len(calls) == 4
 
 
@@ -366,7 +364,7 @@ def test_an_encoder_that_cannot_be_traced_is_one_clear_error(
 
     monkeypatch.setattr(torch.onnx, "export", broken)
     with pytest.raises(ModelGPTError, match="'electra' can't be turned into an ONNX graph") as caught:
-        text_to_onnx(traced[0], opset=18)
+        to_onnx(traced[0], opset=18)
     assert "no decomposition for this operator" in caught.value.cause
 
 

@@ -15,7 +15,6 @@ from conftest import clean_environment
 from tokenizers import Tokenizer
 
 from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tune
-from modelgpt_cli.artifacts.model_card import graph_inputs
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.limits import Limits
@@ -23,6 +22,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.tabular import text_rows
+from modelgpt_cli.domains.tabular.graph_inputs import graph_inputs
 from modelgpt_cli.domains.tabular.text_columns import fit_projection
 from modelgpt_cli.requirement_generator.requirement import read_requirement
 

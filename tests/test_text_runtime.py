@@ -18,12 +18,11 @@ import pytest
 from text_models import tiny_text_model, tiny_tokenizer
 from tokenizers import normalizers, pre_tokenizers, processors
 
-from modelgpt_cli.artifacts.export import write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import load_model, save_model
+from modelgpt_cli.artifacts.export import write_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.domains.text.onnx import text_to_onnx
+from modelgpt_cli.domains.text.onnx import to_onnx
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.domains.text.wordpiece_plan import plan_wordpiece
@@ -45,7 +44,7 @@ def original() -> TextModel:
 @pytest.fixture(scope="module")
 def model(original: TextModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("text") / "model.onnx"
-    write_onnx(original, path)
+    write_model(original, path)
     return path
 
 
@@ -54,8 +53,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A regressor of pairs, as ONNX and as safetensors."""
     path = tmp_path_factory.mktemp("pair") / "model.onnx"
     made = tiny_text_model(pair=True, columns=("one", "two"))
-    write_onnx(made, path)
-    save_model(made, path.with_suffix(".safetensors"), card=model_card(made.blueprint))
+    write_model(made, path)
+    write_model(made, path.with_suffix(".safetensors"))
     return path
 
 
@@ -240,9 +239,9 @@ def in_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with single.onnx and pair.onnx, which take raw texts."""
     pytest.importorskip("onnxruntime_extensions")
     folder = tmp_path_factory.mktemp("graph")
-    write_onnx(tiny_text_model(labels=LABELS), folder / "single.onnx", tokenizer_in_graph=True, opset=13)
+    write_model(tiny_text_model(labels=LABELS), folder / "single.onnx", tokenizer_in_graph=True, opset=13)
     made = tiny_text_model(pair=True, columns=("label", "two"))
-    write_onnx(made, folder / "pair.onnx", tokenizer_in_graph=True, quantize="int8")
+    write_model(made, folder / "pair.onnx", tokenizer_in_graph=True, quantize="int8")
     return folder
 
 
@@ -325,7 +324,7 @@ def test_a_graph_that_gives_other_tokens_is_refused(monkeypatch: pytest.MonkeyPa
     plan.longest_word = 99
     monkeypatch.setattr(onnx_tokenizer, "plan_wordpiece", lambda _: plan)
     with pytest.raises(UsageError, match="can't be put into the graph") as caught:
-        text_to_onnx(tiny_text_model(labels=LABELS, window=20), tokenizer_in_graph=True)
+        to_onnx(tiny_text_model(labels=LABELS, window=20), options={"tokenizer_in_graph": True})
     assert "other tokens" in caught.value.cause
 
 
@@ -338,7 +337,7 @@ def test_the_command_says_what_was_cut_and_what_it_costs(
     monkeypatch.setattr(logger, "handlers", list(logger.handlers))
     monkeypatch.setattr(logger, "level", logger.level)
     monkeypatch.chdir(tmp_path)
-    save_model(original, tmp_path / "m.safetensors", card=model_card(original.blueprint))
+    write_model(original, tmp_path / "m.safetensors")
     rows = pd.DataFrame({"text": TEXTS})
     rows.assign(label=[LABELS[k] for k in original.predict(rows).argmax(1)]).to_csv("d.csv", index=False)
     assert main(["export", "m.safetensors", "-o", "q.onnx", "--quantize", "int8", "--data", "d.csv"]) == 0

@@ -10,7 +10,7 @@ import yaml
 from artifact_models import random_model, random_table
 from bad_input import Bench
 
-from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.model_generator.cards import MEMBERS, find_cards
@@ -31,7 +31,7 @@ def test_what_a_table_costs_is_computed_exactly(members: int, labels: tuple[str,
     assert costs.parameters == sum(p.numel() for p in model.parameters())
     for storage, n_bytes in costs.n_bytes.items():
         path = tmp_path / f"{storage}.onnx"
-        write_onnx(model, path, quantize=storage)
+        write_model(model, path, quantize=storage)
         assert measure_flops(path) == costs.flops
         assert n_bytes < path.stat().st_size < n_bytes + 40_000  # a floor, and a near one
 

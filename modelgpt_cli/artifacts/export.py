@@ -1,4 +1,4 @@
-"""``modelgpt export``, and the last step of a build: the graph is made, verified, and only then appears."""
+"""``modelgpt export``, and the last step of a build: a file is written, verified, and only then appears."""
 
 from __future__ import annotations
 
@@ -6,30 +6,18 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from modelgpt_cli.artifacts.backends import Settings, check_deployable, find_backend
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.artifacts.target_model import TargetModel, is_image, is_table, is_text
-from modelgpt_cli.artifacts.verify import TOLERANCE, verify
+from modelgpt_cli.artifacts.target_model import TargetModel
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.domains.tabular.onnx import check_options, to_onnx
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from modelgpt_cli.domains.image.model import ImageModel
-
-TOLERANCES: dict[str, float] = {"none": TOLERANCE, "fp16": 0.01, "int8": 0.1}
-"""Tables: the largest difference that passes, by quantisation; see `verify`. `verify_text` and `verify_image` have
-those of texts and images."""
-DEFAULT_OPSET = 17
-IMAGES = 128
-"""Images in 8 bits: the ranges of a network's numbers are measured on so many images of the user's, or a few more."""
+from modelgpt_cli.core.options import ExportOptions, make_options
 
 
 @dataclass(frozen=True)
@@ -38,7 +26,8 @@ class ExportReport:
 
     path: Path
     size_bytes: int
-    opset: int
+    opset: int | None
+    """None where the format has none."""
     quantize: str
     max_difference: float
     """Largest difference of a probability, or of a prediction in standard deviations of the target."""
@@ -48,7 +37,7 @@ class ExportReport:
     """Metrics on labelled rows without and with quantisation; empty where there were no rows."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the report as JSON values."""
         return asdict(self) | {"path": str(self.path)}
 
 
@@ -59,8 +48,8 @@ def export(
     opset: int | None = None,
     quantize: str = "none",
     data: str | Path | None = None,
-    tokenizer_in_graph: bool = False,
     force: bool = False,
+    **options: Any,
 ) -> ExportReport:
     """Turn a ``model.safetensors``, or an unquantised ``model.onnx``, into a verified ``model.onnx``.
 
@@ -68,15 +57,15 @@ def export(
     ----------
     model, output : path-like
     opset : int, optional
-        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
+        Operator set, 13 to 20; by default 17, or the lowest later one that the model can be written in.
     quantize : {"none", "fp16", "int8"}
     data : path-like, optional
-        Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. An image
-        model's int8 needs images, with or without labels: it measures on some of them the ranges of its numbers.
-    tokenizer_in_graph : bool
-        Text models: see `write_onnx`.
+        Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
+        model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
     force : bool
         Whether an existing file may be replaced.
+    **options
+        Options of the model's domain, as ``modelgpt export --help`` lists them.
 
     Raises
     ------
@@ -88,146 +77,122 @@ def export(
         The export differs from the original.
     """
     start = time.perf_counter()
-    check_options(DEFAULT_OPSET if opset is None else opset, quantize)
-    if Path(output).suffix.lower() != ".onnx":
-        raise UsageError(f"Can't write an ONNX model to {output}.", hint="End the name in .onnx.")
+    ExportOptions(opset=opset, quantize=quantize)  # what is off is told before the model is read
+    check_deployable(output)
     if data is not None and quantize == "none":
         raise UsageError(
             "--data is for measuring what --quantize costs, and there is no --quantize.",
             hint="Measure a model with: modelgpt evaluate",
         )
     check_destination(output, force)
-    options: dict[str, Any] = {"opset": opset, "tokenizer_in_graph": tokenizer_in_graph}
     loaded = load_model(model)
-    images = _some_images(loaded, data) if is_image(loaded) and data is not None else None
-    measured: dict[str, dict[str, float | None]] = {}
+    settings = _settings(loaded, opset, quantize, options)
+    rows = None
+    if data is not None:
+        rows = find_domain(loaded.blueprint.domain).part("onnx").calibration_rows(loaded, data)
+    measured: dict[str, Any] = {}
 
     def measure(path: Path) -> None:
         assert data is not None
-        measured.update(_cost(loaded, path, data, options))
+        measured.update(_cost(loaded, path, data, settings))
 
-    report = write_onnx(
-        loaded,
-        output,
-        quantize=quantize,
-        force=force,
-        rows=images,
-        accept=None if data is None else measure,
-        start=start,
-        **options,
-    )
-    return ExportReport(**(report.__dict__ | measured))
+    report = _write(loaded, Path(output), settings, rows, None if data is None else measure, force, start)
+    return replace(report, **measured)
 
 
-def write_onnx(
+def write_model(
     model: TargetModel,
     path: str | Path,
     *,
     opset: int | None = None,
     quantize: str = "none",
-    tokenizer_in_graph: bool = False,
-    force: bool = False,
-    rows: pd.DataFrame | Sequence[np.ndarray] | None = None,
+    rows: Any = None,
+    entries: Mapping[str, Any] | None = None,
     accept: Callable[[Path], None] | None = None,
-    start: float | None = None,
+    force: bool = False,
+    **options: Any,
 ) -> ExportReport:
-    """Write a model as a verified ``model.onnx``; on any failure, what was at `path` stays.
+    """Write a model as a verified file in the format that `path` is named for; on any failure, what was there stays.
 
     Parameters
     ----------
+    model : TargetModel
+    path : path-like
+        Ends in .onnx or .safetensors.
     opset : int, optional
-        Operator set, 13 to 20; by default 17, or 18 where the encoder of a text model needs it.
-    tokenizer_in_graph : bool
-        Text models: the graph takes raw texts, one input (N,) for each column, and needs onnxruntime-extensions.
-    rows : DataFrame or sequence of uint8 (H, W, 3), optional
-        Typed rows of the real data, or images, to verify on besides the edge cases; an image model's int8 measures
-        ranges on them. They don't go into the file.
+        Operator set of a ``model.onnx``, 13 to 20; by default 17, or the lowest later one that the model can be
+        written in.
+    quantize : {"none", "fp16", "int8"}
+        How a ``model.onnx`` keeps its weights.
+    rows : optional
+        Rows of the real data, as `model.predict` takes them, to verify on besides the edge cases; a quantisation may
+        measure ranges on them. They don't go into the file.
+    entries : mapping, optional
+        Further entries of the model card.
     accept : callable, optional
         Given the verified file before it appears under its name; what it raises, such as a limit that is not met,
         keeps the file from appearing.
-    start : float, optional
-        When the work began, on `time.perf_counter`'s clock; now by default.
+    force : bool
+        Whether an existing file may be replaced.
+    **options
+        Options of the model's domain, as ``modelgpt export --help`` lists them.
+
+    Raises
+    ------
+    UsageError
+        An option is off, or for another domain, or the file exists.
+    VerificationError
+        The file differs from the model.
     """
-    start = time.perf_counter() if start is None else start
-    opset = _opset(model, opset)
-    check_options(opset, quantize)
-    if tokenizer_in_graph and not is_text(model):
-        kind = "a table's" if is_table(model) else "one of images"
-        raise UsageError(f"--tokenizer-in-graph is for models of the text domain, and this is {kind}.")
-    given: Any = rows if rows is not None else () if is_image(model) else None
+    start = time.perf_counter()
+    settings = replace(_settings(model, opset, quantize, options), entries=entries or {})
+    return _write(model, Path(path), settings, rows, accept, force, start)
+
+
+def _settings(model: TargetModel, opset: int | None, quantize: str, options: Mapping[str, Any]) -> Settings:
+    """Check all options against what the model's domain understands."""
+    domain = find_domain(model.blueprint.domain)
+    given = make_options(ExportOptions, domain, {"opset": opset, "quantize": quantize, **options}).given()
+    return Settings(given.pop("opset", None), given.pop("quantize", "none"), given)
+
+
+def _write(
+    model: TargetModel,
+    path: Path,
+    settings: Settings,
+    rows: Any,
+    accept: Callable[[Path], None] | None,
+    force: bool,
+    start: float,
+) -> ExportReport:
+    backend = find_backend(path)
+    settings = backend.complete(model, settings)
     with atomic_write(path, force=force) as temporary:
-        written = _graph(model, given, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
-        temporary.write_bytes(written)
-        if is_text(model):
-            from modelgpt_cli.domains.text.verify import verify_text
-
-            difference = verify_text(model, written, given, quantize=quantize, in_graph=tokenizer_in_graph)
-        elif is_image(model):
-            from modelgpt_cli.domains.image.verify import verify_image
-
-            difference = verify_image(model, written, given, quantize=quantize)
-        else:
-            difference = verify(model, written, given, TOLERANCES[quantize])
+        raw = backend.write(model, settings, rows)
+        temporary.write_bytes(raw)
+        difference = backend.verify(model, raw, settings, rows)
         if accept is not None:
             accept(temporary)
-    return ExportReport(Path(path), len(written), opset, quantize, difference, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return ExportReport(path, len(raw), settings.opset, settings.quantize, difference, seconds)
 
 
-def _opset(model: TargetModel, opset: int | None) -> int:
-    if opset is not None:
-        return opset
-    if is_text(model):
-        from modelgpt_cli.domains.text.onnx import default_opset
-
-        return default_opset(model)
-    return DEFAULT_OPSET
-
-
-def _graph(model: TargetModel, rows: Any, *, opset: int, quantize: str, tokenizer_in_graph: bool) -> bytes:
-    """The file's bytes."""
-    if is_image(model):
-        from modelgpt_cli.domains.image.onnx import image_to_onnx
-
-        proto = image_to_onnx(model, opset=opset, quantize=quantize, images=rows)
-    elif is_text(model):
-        from modelgpt_cli.domains.text.onnx import text_to_onnx
-
-        proto = text_to_onnx(model, opset=opset, quantize=quantize, tokenizer_in_graph=tokenizer_in_graph)
-    else:
-        proto = to_onnx(model, opset=opset, quantize=quantize)
-    raw: bytes = proto.SerializeToString(deterministic=True)
-    return raw
-
-
-def _cost(
-    model: TargetModel, path: Path, data: str | Path, options: dict[str, Any]
-) -> dict[str, dict[str, float | None]]:
-    """The metrics of a model without and with quantisation, on labelled rows."""
+def _cost(model: TargetModel, path: Path, data: str | Path, settings: Settings) -> dict[str, dict[str, float | None]]:
+    """Measure a model without and with quantisation on labelled rows."""
     from modelgpt_cli.runtime.evaluate import evaluate
 
+    backend = find_backend(path)
     with tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / "model.onnx"
-        exact.write_bytes(_graph(model, (), quantize="none", **options | {"opset": _opset(model, options["opset"])}))
-        with _unsaid():  # what there is to say of the rows is said once
+        exact = Path(folder) / f"model{path.suffix}"
+        exact.write_bytes(backend.write(model, backend.complete(model, replace(settings, quantize="none"))))
+        with _silenced():  # what there is to say of the rows is said once
             before = evaluate(exact, data).metrics
         return {"before": before, "after": evaluate(path, data).metrics}
 
 
-def _some_images(model: ImageModel, data: str | Path) -> list[np.ndarray]:
-    """Images of the user's, drawn evenly, to measure ranges on."""
-    from modelgpt_cli.domains.image.decode import SHARP, ImageError
-    from modelgpt_cli.domains.image.files import decoded, find_images
-
-    files = find_images([data])
-    step = max(1, len(files) // IMAGES)
-    least = SHARP * model.view.resize
-    found = [image for part in decoded(files[::step], least=least) for image in part.images]
-    return [image for image in found if not isinstance(image, ImageError)]
-
-
 @contextlib.contextmanager
-def _unsaid() -> Iterator[None]:
-    """Without warnings to the user."""
+def _silenced() -> Iterator[None]:
+    """Keep warnings from the user."""
     logger = logging.getLogger("modelgpt")
     level = logger.level
     logger.setLevel(logging.ERROR)

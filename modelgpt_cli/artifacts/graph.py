@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: names, nodes and constants. What `artifact.onnx_file` builds with.
+"""A small writer of ONNX graphs: names, nodes and constants. What the domains' parts ``onnx`` build with.
 
 `onnx.helper` and not spox: the initializers keep the names of the model's state, and 1,000 columns build at once.
 """
@@ -14,6 +14,8 @@ from onnx import helper, numpy_helper
 
 import modelgpt_cli
 
+DEFAULT_OPSET = 17
+"""Operator set where none is asked for: the first with LayerNormalization."""
 ML_DOMAIN = "ai.onnx.ml"
 _OF_ML = ("LabelEncoder",)
 _ML_OPSET = 3
@@ -32,7 +34,7 @@ class GraphWriter:
         Operator set, 13 to 20.
     """
 
-    def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str], *, opset: int = 17) -> None:
+    def __init__(self, state: Mapping[str, np.ndarray], names: Iterable[str], *, opset: int = DEFAULT_OPSET) -> None:
         self.state = dict(state)
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
@@ -43,13 +45,13 @@ class GraphWriter:
         self._written: dict[str, str] = {}
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node; returns the name of its output."""
+        """Add a node; return the name of its output."""
         output = output or self.fresh(kind.lower())
         self._node(kind, inputs, [output], attributes)
         return output
 
     def ops(self, kind: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
-        """Add a node of several outputs; returns their names."""
+        """Add a node of several outputs; return their names."""
         outputs = [self.fresh(kind.lower()) for _ in range(count)]
         self._node(kind, inputs, outputs, attributes)
         return outputs
@@ -65,19 +67,19 @@ class GraphWriter:
         return self.op(kind, x, axes=[axis], keepdims=int(keep))
 
     def tensor(self, name: str) -> str:
-        """A tensor of the state, under its own name."""
+        """Add a tensor of the state, under its own name; return that name."""
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(self.state[name]), name)
         return name
 
     def once(self, key: str, write: Callable[[], str]) -> str:
-        """A value that several places read: `write` adds its nodes when it is first asked for."""
+        """Return a value that several places read; `write` adds its nodes when it is first asked for."""
         if key not in self._written:
             self._written[key] = write()
         return self._written[key]
 
     def const(self, value: Any, dtype: Any = np.float32) -> str:
-        """A constant that is not of the state; equal ones are written once."""
+        """Add a constant that is not of the state; equal ones are written once."""
         array = np.asarray(value, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._literals:
@@ -86,32 +88,32 @@ class GraphWriter:
         return self._literals[key]
 
     def strings(self, values: Iterable[str]) -> str:
-        """A constant list of strings."""
+        """Add a constant list of strings."""
         name = self.fresh("const")
         cells = np.array(list(values), dtype=object)
         self.constants[name] = numpy_helper.from_array(cells, name)
         return name
 
     def index(self, *values: int) -> str:
-        """Constant int64 indices, axes or a shape, 1-D."""
+        """Add constant int64 indices, axes or a shape, 1-D."""
         return self.const(values, np.int64)
 
     def take(self, x: str, columns: str) -> str:
-        """Columns of a matrix."""
+        """Select columns of a matrix."""
         return self.op("Gather", x, columns, axis=1)
 
     def join(self, parts: list[str], axis: int = 1) -> str:
-        """Parts side by side."""
+        """Concatenate parts."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
     def clip(self, x: str, low: float, high: float) -> str:
-        """Numbers, kept between two bounds."""
+        """Clip numbers to two bounds."""
         return self.op("Clip", x, self.const(low), self.const(high))
 
     def model(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto], entries: Mapping[str, str]
     ) -> onnx.ModelProto:
-        """What was written as a model, with `entries` in its metadata."""
+        """Return what was written as a model, with `entries` in its metadata."""
         graph = helper.make_graph(self.nodes, "modelgpt", inputs, outputs, list(self.constants.values()))
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(ML_DOMAIN, _ML_OPSET)]
         version = helper.find_min_ir_version_for(opsets)
@@ -128,7 +130,7 @@ class GraphWriter:
         return proto
 
     def fresh(self, stem: str) -> str:
-        """A name that nothing has yet."""
+        """Return a name that nothing has yet."""
         while True:
             self._count[stem] = self._count.get(stem, -1) + 1
             name = f"{stem}.{self._count[stem]}"

@@ -1,4 +1,4 @@
-"""More to say in the metadata of a ``model.onnx`` that is written already: what was measured on it. After `export`."""
+"""Add to the model card of a ``model.onnx`` that is written already: what was measured on it. After the export."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import onnx
 
-KEY = "modelgpt"
+from modelgpt_cli.artifacts.model_card import KEY
 
 
 def with_entries(raw: bytes, entries: Mapping[str, Any]) -> bytes:
-    """A model file's bytes with more entries in its card; those of the same name are replaced."""
+    """Return a model file's bytes with more entries in its model card; those of the same name are replaced."""
     proto = onnx.load_model_from_string(raw)
-    held = next(entry for entry in proto.metadata_props if entry.key == KEY)
-    held.value = json.dumps(json.loads(held.value) | dict(entries), allow_nan=False)
+    model_card = next(entry for entry in proto.metadata_props if entry.key == KEY)
+    model_card.value = json.dumps(json.loads(model_card.value) | dict(entries), allow_nan=False)
     return proto.SerializeToString(deterministic=True)

@@ -1,56 +1,96 @@
-"""Which domain a model is of. The one place that asks, so that a table's build loads nothing that is for texts
-or images."""
+"""What every domain's target model is to the code that saves, exports and measures it, and how a file becomes one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol
 
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.domains.shared.tokens import load_tokenizer
-from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.runtime.session import damaged
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
-    from modelgpt_cli.domains.image.model import ImageModel
-    from modelgpt_cli.domains.text.model import TextModel
+class TargetModel(Protocol):
+    """A target network T with its parameters: a domain's rows in, answers out.
 
-TargetModel: TypeAlias = "TabularModel | TextModel | ImageModel"
+    Attributes
+    ----------
+    blueprint : Blueprint
+    """
+
+    blueprint: Blueprint
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all tensors by name, as `Models.load` takes them."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Yield the trainable tensors."""
+        ...
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the trainable tensors with their names."""
+        ...
+
+    def predict(self, rows: Any, /) -> np.ndarray:
+        """Return probabilities (N, C) or predictions (N, 1) of the domain's rows, float32."""
+        ...
+
+    def extras(self) -> dict[str, str]:
+        """Return what a file must hold beside tensors and blueprint, by the name of its metadata entry."""
+        ...
+
+    def empty_rows(self) -> Any:
+        """Return one row with nothing in it, to pass through the model where any row will do."""
+        ...
 
 
-def is_table(model: TargetModel) -> TypeIs[TabularModel]:
-    """Whether a model is of the tabular domain."""
-    return model.blueprint.domain == "tabular"
+class Models(Protocol):
+    """A domain's part ``model``."""
 
+    def load(
+        self, blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path
+    ) -> TargetModel:
+        """Rebuild a target model from what its file holds.
 
-def is_text(model: TargetModel) -> TypeIs[TextModel]:
-    """Whether a model is of the text domain."""
-    return model.blueprint.domain == "text"
+        Parameters
+        ----------
+        blueprint : Blueprint
+        state : mapping of str to Tensor
+        extras : mapping of str to str
+            The file's other metadata entries; `TargetModel.extras` are among them.
+        path : Path
+            The file, for messages.
 
-
-def is_image(model: TargetModel) -> TypeIs[ImageModel]:
-    """Whether a model is of the image domain."""
-    return model.blueprint.domain == "image"
+        Raises
+        ------
+        KeyError
+            A tensor is missing.
+        ModelGPTError
+            Something else is, or the tensors are not those of the blueprint.
+        """
+        ...
 
 
 def make_target_model(
-    card: Mapping[str, Any], state: dict[str, Tensor], tokenizer: str | None, path: Path
+    model_card: Mapping[str, Any], state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path
 ) -> TargetModel:
-    """Rebuild a model from what its file holds.
+    """Rebuild a model of any domain from what its file holds.
 
     Parameters
     ----------
-    card : mapping
+    model_card : mapping
         See `modelgpt_cli.artifacts.model_card`.
-    state : dict of Tensor
-    tokenizer : str or None
-        The tokenizer's JSON, which a text model needs.
+    state : mapping of str to Tensor
+    extras : mapping of str to str
+        The file's other metadata entries.
     path : Path
         The file, for messages.
 
@@ -59,19 +99,10 @@ def make_target_model(
     ModelGPTError
         Something is missing, or the tensors are not those of the blueprint.
     """
-    blueprint = Blueprint.from_dict(card["blueprint"])
+    blueprint = Blueprint.from_dict(model_card["blueprint"])
+    models: Models = find_own_domain(blueprint, path).part("model")
     try:
-        if blueprint.domain == "image":
-            from modelgpt_cli.domains.image.model import ImageModel
-
-            return ImageModel(blueprint, state)
-        if blueprint.domain != "text":
-            return TabularModel(blueprint, state)
-        if not tokenizer:
-            raise damaged(path, "It carries no tokenizer.")
-        from modelgpt_cli.domains.text.model import TextModel
-
-        return TextModel(blueprint, state, load_tokenizer(tokenizer))
+        return models.load(blueprint, state, extras, path)
     except KeyError as error:
         raise damaged(path, f"{error} is missing.") from error
     except ModelGPTError as error:
@@ -80,3 +111,16 @@ def make_target_model(
         raise ModelGPTError(
             f"{path} can't be loaded: {error.problem[0].lower()}{error.problem[1:]}", error.cause, error.hint
         ) from error
+
+
+def find_own_domain(blueprint: Blueprint, path: Path) -> Domain:
+    """Return the domain of a model that was read from a file.
+
+    Raises
+    ------
+    ModelGPTError
+        It is none that is registered here.
+    """
+    if blueprint.domain not in domain_names():
+        raise damaged(path, f"It is of the domain {blueprint.domain!r}, which this modelgpt doesn't know.")
+    return find_domain(blueprint.domain)

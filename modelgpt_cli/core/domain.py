@@ -23,7 +23,7 @@ PARTS = {
     "architectures": "model_generator.cards.Shelf: the architecture cards and what their models cost",
     "build": "model_generator.builders.Builders: requirement and rows to a target model",
     "model": "artifacts.target_model.Models: a target model from what its file holds",
-    "onnx": "artifacts.export.OnnxWriter: a target model as a graph",
+    "onnx": "artifacts.onnx_file.OnnxWriter: a target model as a graph, and back; its entries in the model card",
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
     "measure": "model_generator.measure.Measured: rows to measure a graph on",
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
 from modelgpt_cli.core.domain import Domain, all_domains
 from modelgpt_cli.core.errors import UsageError
 
@@ -182,6 +183,18 @@ class BuildOptions(Options):
     )
     device: str = option("Where to compute.", "auto", choices=("auto", "cpu", "cuda", "mps"), shared=True)
     seed: int = option("Same seed, same result.", 0, shared=True)
+
+
+@dataclass(frozen=True)
+class ExportOptions(Options):
+    """How a model's file is to be written, whatever its domain."""
+
+    verb: ClassVar[str] = "export"
+
+    opset: int | None = option(
+        "The ONNX operator set.", least=MIN_OPSET, most=MAX_OPSET, shown="17; 18 for encoders that are traced"
+    )
+    quantize: str = option("Make it smaller.", "none", choices=QUANTIZE)
 
 
 def options_of(kind: type[Options]) -> dict[str, Known]:

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.artifacts.export import write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import check_model_destination, save_model
+from modelgpt_cli.artifacts.export import write_model
+from modelgpt_cli.artifacts.model_file import check_model_destination
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
@@ -348,7 +347,7 @@ def _search(plan: Plan, models: CardModels, tokenizer_in_graph: bool, folder: Pa
     wanted = models.wanted
 
     def write(body: Body, storage: str, path: Path) -> None:
-        write_onnx(
+        write_model(
             body.model,
             path,
             opset=wanted.deploy.opset,
@@ -378,8 +377,7 @@ def _place(taken: Attempt, output: Path, limited: bool, force: bool) -> int:
     body = taken.body
     assert body is not None
     if taken.path is None:
-        card = model_card(body.model.blueprint) | (entries(taken) if limited else {})
-        save_model(body.model, output, card=card, force=force)
+        write_model(body.model, output, entries=entries(taken) if limited else None, force=force)
     else:
         with atomic_write(output, force=force) as temporary:
             temporary.write_bytes(taken.path.read_bytes())

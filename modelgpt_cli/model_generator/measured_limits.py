@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.artifacts.target_model import TargetModel, is_table
+from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import ERRORS, Quality
 from modelgpt_cli.model_generator.measure import Rows, measure_flops, measure_latency, measure_memory
@@ -90,4 +90,5 @@ def _measure(limits: Limits, model: TargetModel, path: Path | None, rows: Rows) 
 
 def embeds_text(model: TargetModel) -> bool:
     """Whether a table's model holds the text encoder."""
-    return is_table(model) and bool(model.codec.textual)
+    codec = getattr(model, "codec", None)
+    return codec is not None and bool(codec.textual)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.artifacts.target_model import TargetModel, is_image
+from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.quality import ERRORS
 from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.shared.tasks import class_indices
@@ -45,13 +45,13 @@ class Comparison:
         if self._truth is None or self._rows is None or not len(self._truth):
             return {}
         if self._before is None:
-            self._before = self._scores(self._model.predict(self._rows))  # type: ignore[arg-type]  # its domain's rows
+            self._before = self._scores(self._model.predict(self._rows))
         answers = Model(path).run(self._columns())
         after = self._scores(answers["probabilities" if "probabilities" in answers else "prediction"])
         return {key: (after[key] - old) * (1 if key in ERRORS else -1) for key, old in self._before.items()}
 
     def _columns(self) -> Mapping[str, Any]:
-        if is_image(self._model):
+        if self._model.blueprint.domain == "image":
             return {IMAGE: self._rows}
         assert isinstance(self._rows, pd.DataFrame)
         return {column.name: self._rows[column.name].to_numpy() for column in self._model.blueprint.used}

@@ -129,7 +129,7 @@ def _figures(card: ModelCard, setting: Setting) -> dict[str, Any]:
 
 def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
     """A specimen's figures, by storage."""
-    from modelgpt_cli.artifacts.export import write_onnx
+    from modelgpt_cli.artifacts.export import write_model
     from modelgpt_cli.model_generator.dummy_model import make_specimen
     from modelgpt_cli.model_generator.measure import measure_latency, measure_memory
 
@@ -139,7 +139,7 @@ def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for name, storage in STORAGES.items():
             path = Path(folder) / f"{name}.onnx"
-            write_onnx(model, path, quantize=storage, rows=rows)
+            write_model(model, path, quantize=storage, rows=rows)
             median, high = measure_latency(path, setting.batch_size, setting.threads, rows)
             memory = measure_memory(path, setting.batch_size, setting.threads, rows)
             found[name] = {

@@ -13,9 +13,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from modelgpt_cli.artifacts.export import write_onnx
-from modelgpt_cli.artifacts.model_card import model_card
-from modelgpt_cli.artifacts.model_file import check_model_destination, load_model, save_model
+from modelgpt_cli.artifacts.export import write_model
+from modelgpt_cli.artifacts.model_file import check_model_destination, load_model
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain
@@ -144,11 +143,7 @@ def tune(
     tuner: Tuner = find_domain(target.blueprint.domain).part("tune")
     done = tuner.tune(target, data, TuneSettings(epochs, lr, batch_size, seed, pick_device(device)))
     target.blueprint = _noted(target.blueprint, done, epochs)
-    if output.suffix.lower() == ".onnx":
-        size = write_onnx(target, output, force=force, rows=done.shown).size_bytes
-    else:
-        save_model(target, output, card=model_card(target.blueprint), force=force)
-        size = output.stat().st_size
+    size = write_model(target, output, force=force, rows=done.shown).size_bytes
     return TuneReport(output, done.kept, done.before, done.after, done.rows, time.monotonic() - start, size)
 
 

@@ -6,6 +6,7 @@ Shapes: N images, H, W pixels, S pixels a side of what the trunk sees, E feature
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,10 +17,8 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_state
+from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
-BACKBONE = "backbone."
-"""What the names of the trunk's tensors begin with."""
-HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 IMAGE_COLUMN = Column("image", "image", role="image")
 """The one column of a blueprint of this domain."""
 _IMAGES = 32
@@ -62,6 +61,14 @@ class ImageModel(nn.Module):
         weights = {BACKBONE + name: value for name, value in trunk_state(self.trunk).items()}
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
 
+    def extras(self) -> dict[str, str]:
+        """Return nothing: tensors and blueprint are all there is."""
+        return {}
+
+    def empty_rows(self) -> np.ndarray:
+        """Return one black image, uint8 (1, 1, 1, 3)."""
+        return np.zeros((1, 1, 1, 3), dtype=np.uint8)
+
     def features(self, values: Tensor) -> Tensor:
         """What the head sees, (N, E), from float (N, 3, S, S), as `preprocess.normalise` gives them."""
         found: Tensor = self.trunk(values)
@@ -99,3 +106,14 @@ class ImageModel(nn.Module):
         parts = [function(normalise(part.to(device), self.view)) for part in values.split(_IMAGES)]
         self.train(training)
         return torch.cat(parts).cpu()
+
+
+def load(blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path) -> ImageModel:
+    """Rebuild a model from what its file holds; see `artifacts.target_model.Models`.
+
+    Raises
+    ------
+    ModelGPTError
+        The trunk can't be rebuilt.
+    """
+    return ImageModel(blueprint, state)

@@ -1,6 +1,6 @@
 """Images of any size to what a trunk takes: the first step of the image domain, alike in training, build and graph.
 
-The graph's twin is `artifact.onnx_pixels`. The short side is resized as Pillow resizes (bilinear, antialiased) and the
+The graph's twin is `onnx_pixels`. The short side is resized as Pillow resizes (bilinear, antialiased) and the
 centre is cut out as torchvision cuts it.
 Shapes: N images, H, W pixels, S pixels a side.
 """

@@ -1,21 +1,21 @@
-"""The proof before an image model's file appears: `verify` for images, tiny, long, flat, noisy and the user's own.
+"""The proof before an image model's file appears: tiny, long, flat and noisy images, and the user's own.
 
 Shapes: N images, H, W pixels, S pixels a side, E features, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from onnx import TensorProto
 from torch import Tensor
 
-from modelgpt_cli.artifacts.model_card import HEAD_INPUTS
 from modelgpt_cli.artifacts.verify import (
     BATCHES,
-    TOLERANCE,
+    check_difference,
     check_gap,
     difference,
     failed,
@@ -23,10 +23,10 @@ from modelgpt_cli.artifacts.verify import (
     relative_gap,
     with_inner_values,
 )
-from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS
 from modelgpt_cli.domains.image.preprocess import LONGEST, normalise, pixels
-from modelgpt_cli.runtime.session import IMAGE
+from modelgpt_cli.domains.shared.names import HEAD_INPUTS
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (1.0, 0.5)}
 """Of quantised models: how far, at most and in the mean of the images, features may be from the original's, in shares
@@ -35,7 +35,14 @@ is for labelled images to say; here a broken graph is to be told from a rounded 
 _GIVEN = 8
 
 
-def verify_image(model: ImageModel, raw: bytes, images: Sequence[np.ndarray] = (), *, quantize: str = "none") -> float:
+def verify(
+    model: ImageModel,
+    raw: bytes,
+    rows: Sequence[np.ndarray] | None = None,
+    *,
+    quantize: str = "none",
+    options: Mapping[str, Any] | None = None,
+) -> float:
     """Hold an exported image model against the original.
 
     Parameters
@@ -44,10 +51,12 @@ def verify_image(model: ImageModel, raw: bytes, images: Sequence[np.ndarray] = (
         The original.
     raw : bytes
         The export.
-    images : sequence of uint8 (H, W, 3)
-        Of the real data, to be compared as well; the first few are taken.
+    rows : sequence of uint8 (H, W, 3), optional
+        Images of the real data, to be compared as well; the first few are taken.
     quantize : {"none", "fp16", "int8"}
         What was done to the weights.
+    options
+        Not needed here.
 
     Returns
     -------
@@ -63,9 +72,9 @@ def verify_image(model: ImageModel, raw: bytes, images: Sequence[np.ndarray] = (
     inner = {PIXELS: (TensorProto.FLOAT, ("N", 3, size, size)), HEAD_INPUTS: (TensorProto.FLOAT, ("N", "E"))}
     session = graph_session(with_inner_values(raw, inner))
     worst = 0.0
-    off: list[np.ndarray] = []
-    for image, given in _batches(model, images):
-        *outputs, seen, features = session.run(None, {IMAGE: image})
+    gaps: list[np.ndarray] = []
+    for image, given in _batches(model, () if rows is None else rows):
+        *outputs, seen, features = session.run(None, {IMAGE_COLUMN.name: image})
         expected = pixels(image, model.view)
         if not np.array_equal(seen, expected.numpy()):
             raise failed(f"Its pixels are not Pillow's, of an image of {image.shape[2]} x {image.shape[1]}.")
@@ -73,18 +82,21 @@ def verify_image(model: ImageModel, raw: bytes, images: Sequence[np.ndarray] = (
         if quantize != "none":
             exact = features
             if given or quantize != "int8":
-                off.append(relative_gap(original, features))
-        gap = float(difference(model, _answers(model, exact), outputs).max())
-        if gap > TOLERANCE:
-            raise failed(f"It differs from the original by {gap:.2g}; {TOLERANCE:.2g} is allowed.")
-        worst = max(worst, float(difference(model, _answers(model, original), outputs).max()))
-    if off:
-        check_gap(np.concatenate(off), *TOLERANCES[quantize])
+                gaps.append(relative_gap(original, features))
+        check_difference(_worst(model, exact, outputs))
+        worst = max(worst, _worst(model, original, outputs))
+    if gaps:
+        check_gap(np.concatenate(gaps), *TOLERANCES[quantize])
     return worst
 
 
+def _worst(model: ImageModel, features: np.ndarray, outputs: list[np.ndarray]) -> float:
+    """The largest difference between the graph's answers and the original head's on some features."""
+    return float(difference(model.blueprint, _answers(model, features), outputs).max())
+
+
 def edge_images(size: int) -> list[np.ndarray]:
-    """Images that try a model's edges, uint8 (H, W, 3) each: tiny, long, flat, noisy, with hard lines, and large."""
+    """Return images that try a model's edges, uint8 (H, W, 3) each: tiny, long, flat, noisy, large, with hard lines."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (size * 2 + 3, size + 5, 3), dtype=np.uint8)
     stripes = np.zeros((size + 1, size * 3, 3), dtype=np.uint8)

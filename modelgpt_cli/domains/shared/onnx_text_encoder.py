@@ -17,7 +17,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.artifacts.model_card import ENCODER
+from modelgpt_cli.domains.shared.names import ENCODER
 from modelgpt_cli.domains.shared.onnx_weights import factor, kept, linear, rows
 from modelgpt_cli.parameter_generator.shipped_encoder import EMBEDDING, MAX_TOKENS
 

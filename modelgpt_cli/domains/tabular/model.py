@@ -6,6 +6,9 @@ H hidden units, C outputs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.data.typing import typed
+from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import CHANNELS, channels
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
-CONSTANTS = "constants."
 INTERVAL = "interval"
 """Of the constants: the interval's quantile, and bias, least and most of the logarithm of the spread, (4,)."""
 SPREAD = "interval.spread"
@@ -56,7 +60,7 @@ class TabularModel(nn.Module):
         target).
     """
 
-    def __init__(self, blueprint: Blueprint, state: dict[str, Tensor]) -> None:
+    def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.blueprint = blueprint
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
@@ -68,6 +72,14 @@ class TabularModel(nn.Module):
         """Constants and parameters, as `__init__` takes them."""
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
         return constants | {k: self.weight(k).detach() for k in PARAMETERS}
+
+    def extras(self) -> dict[str, str]:
+        """Return nothing: the text encoder of text columns is the shipped one."""
+        return {}
+
+    def empty_rows(self) -> pd.DataFrame:
+        """Return one row of missing cells."""
+        return typed(pd.DataFrame(index=[0]), self.blueprint.used)
 
     def weight(self, name: str) -> Tensor:
         """One parameter, by its name in the state."""
@@ -136,6 +148,11 @@ class TabularModel(nn.Module):
             parts.append(self.answers(torch.from_numpy(x), torch.from_numpy(codes)))
         width = 3 if wide else self.blueprint.n_outputs
         return torch.cat(parts)[:, :width].numpy() if parts else np.zeros((0, width), dtype=np.float32)
+
+
+def load(blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path) -> TabularModel:
+    """Rebuild a model from what its file holds; see `artifacts.target_model.Models`."""
+    return TabularModel(blueprint, state)
 
 
 def spread_inputs(linear: Tensor, scores: Tensor) -> Tensor:

@@ -1,38 +1,43 @@
-"""A table's ``model.onnx``: the deployable, one file; raw columns in, answers out, and the card in its metadata.
+"""A table's ``model.onnx``: the deployable, one file; raw columns in, answers out, the model card in its metadata.
 
-Between the target model and `artifact.verify`; `onnx_text` is its like for texts.
+Between the target model and its verification.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
 
-from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.artifacts.model_card import OUTPUTS, graph_inputs, model_card
-from modelgpt_cli.artifacts.onnx_state import TARGET, entries
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.onnx_state import graph_metadata
+from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, write_answers
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.domains.shared.names import TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
 from modelgpt_cli.domains.tabular import onnx_features
+from modelgpt_cli.domains.tabular.features import SourceStats
+from modelgpt_cli.domains.tabular.graph_inputs import describe_inputs, graph_inputs, input_infos
 from modelgpt_cli.domains.tabular.model import CONSTANTS, INTERVAL, PARAMETERS, SPREAD, TabularModel
-from modelgpt_cli.domains.tabular.onnx_network import (
-    SCALE,
-    answer_outputs,
-    bounds,
-    linear_inputs,
-    network_scores,
-    prediction,
-    probabilities,
-)
+from modelgpt_cli.domains.tabular.onnx_network import SCALE, bounds, linear_inputs, network_scores
+from modelgpt_cli.domains.tabular.text_columns import PREFIX
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
 from modelgpt_cli.runtime.session import TOKENIZER
 
-QUANTIZE = ("none", "fp16", "int8")
-OPSETS = range(13, 21)
 
-
-def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> onnx.ModelProto:
+def to_onnx(
+    model: TabularModel,
+    *,
+    opset: int = DEFAULT_OPSET,
+    quantize: str = "none",
+    rows: Any = None,
+    options: Mapping[str, Any] | None = None,
+) -> onnx.ModelProto:
     """Write a model as an ONNX graph, with preprocessing and postprocessing inside.
 
     Parameters
@@ -44,6 +49,8 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
         How the network's weights are kept: "fp16" halves the file, "int8" quarters it. The runtime turns them back
         into float32 when it loads the model, so that answers come as fast, and don't depend on the batch, as they do
         where a runtime quantises each batch by itself.
+    rows, options
+        Not needed here.
 
     Returns
     -------
@@ -51,13 +58,7 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
         Inputs (N, 1), float32 or string (``""`` = missing). Outputs ``label`` (N,) and ``probabilities`` (N, C), or
         ``prediction`` (N, 1) and, of a model with an interval, ``lower`` and ``upper`` (N, 1). The same model gives
         the same bytes.
-
-    Raises
-    ------
-    UsageError
-        Another opset, or an unknown kind of quantisation.
     """
-    check_options(opset, quantize)
     blueprint = model.blueprint
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
     if quantize != "none":
@@ -70,43 +71,43 @@ def to_onnx(model: TabularModel, *, opset: int = 17, quantize: str = "none") -> 
     full, flat = onnx_features.encode(g, model.codec, inputs)
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
-    if blueprint.task == "classification":
-        probabilities(g, scores, blueprint.labels)
-    else:
-        prediction(g, scores, TARGET)
-        if model.has_interval:
-            bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD)
-
-    metadata = entries(g, model_card(blueprint), state, opset=opset, quantize=quantize)
+    write_answers(g, blueprint, scores, TARGET)
+    if model.has_interval:
+        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD)
+    metadata = graph_metadata(g, model_card(blueprint), state, opset=opset, quantize=quantize)
     if encoder:
         metadata[TOKENIZER] = encoder.tokenizer_json
-    return g.model(_inputs(model, inputs), answer_outputs(blueprint, interval=model.has_interval), metadata)
+    return g.model(
+        input_infos(model.codec.columns, inputs), answer_outputs(blueprint, interval=model.has_interval), metadata
+    )
 
 
-def check_options(opset: int, quantize: str) -> None:
-    """Make sure, before any work, that these can be written.
-
-    Raises
-    ------
-    UsageError
-        Another opset, or an unknown kind of quantisation.
-    """
-    if opset not in OPSETS:
-        raise UsageError(f"--opset {opset} is not supported.", f"It may be {OPSETS[0]} to {OPSETS[-1]}.")
-    if quantize not in QUANTIZE:
-        raise UsageError(f"--quantize {quantize} is not known.", f"It may be {', '.join(QUANTIZE)}.")
+def default_opset(model: TabularModel) -> int:
+    """Return the operator set of a model's graph where none is asked for."""
+    return DEFAULT_OPSET
 
 
-def _inputs(model: TabularModel, inputs: list[tuple[str, ...]]) -> list[onnx.ValueInfoProto]:
-    found = []
-    for column, names in zip(model.codec.columns, inputs, strict=True):
-        kind = TensorProto.FLOAT if column.is_float else TensorProto.STRING
-        for name in names:
-            if column.is_text:
-                found.append(helper.make_tensor_value_info(name, TensorProto.INT64, ["N", f"{names[0]} tokens"]))
-            else:
-                found.append(helper.make_tensor_value_info(name, kind, ["N", 1]))
-    return found
+def calibration_rows(model: TabularModel, data: str | Path) -> None:
+    """Return None: a table's weights are quantised without rows."""
+
+
+def card_entries(blueprint: Blueprint) -> dict[str, Any]:
+    """Return the model card's entries that only tables have: the columns as inputs."""
+    return {"inputs": describe_inputs(blueprint.used)}
+
+
+def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a model's state from all tensors of its graph; see `artifacts.onnx_file.OnnxWriter`."""
+    strings = sum(column.type in ("boolean", "categorical") for column in blueprint.columns)
+    names = [f"{onnx_features.SOURCES}{field.name}" for field in fields(SourceStats)]
+    names += [f"{onnx_features.TABLES}{i}" for i in range(strings)]
+    texts = sum(column.is_text and bool(column.components) for column in blueprint.columns)
+    names += [f"{CONSTANTS}{PREFIX}{i}.{part}" for i in range(texts) for part in ("mean", "components")]
+    if blueprint.task == "regression":
+        names.append(TARGET)
+        if blueprint.interval:
+            names += [CONSTANTS + INTERVAL, CONSTANTS + SPREAD]
+    return {name: tensors[name] for name in [*names, *PARAMETERS]}
 
 
 def _quantised(name: str, values: np.ndarray, quantize: str) -> dict[str, np.ndarray]:

@@ -30,7 +30,7 @@ def encode(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> 
     g : GraphWriter
     codec : TableCodec
     inputs : list of tuple of str
-        Graph inputs of the codec's columns: one (N, 1), or of a text two (N, T); see `artifact.card.graph_inputs`.
+        Graph inputs of the codec's columns: one (N, 1), or of a text two (N, T); see `graph_inputs`.
 
     Returns
     -------

@@ -1,17 +1,14 @@
-"""Features to answers, as nodes of the graph: the ONNX twin of `TabularModel.scores`, and the outputs.
+"""Features to scores and bounds, as nodes of the graph: the ONNX twin of `TabularModel.scores`.
 
 Shapes: N rows, f full and b flat features, K channels, M members, H hidden units, C outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from onnx import TensorProto, ValueInfoProto, helper
+from onnx import TensorProto
 
 from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import PARAMETERS, SPREAD_CLIP
 
@@ -19,8 +16,6 @@ SCALE = ".scale"
 """Behind a weight's name: the name of the numbers that its 8-bit integers are to be multiplied by."""
 _OF_FEATURES = ("layers.0.weight", "head.linear")
 _STACKED = tuple(name for name in PARAMETERS if name not in ("head.linear", "head.bias"))
-
-_INT64 = np.iinfo(np.int64)
 
 
 def linear_inputs(g: GraphWriter, full: list[str], flat: list[str]) -> str:
@@ -94,20 +89,6 @@ def _zeros(g: GraphWriter, rows: str) -> str:
     return g.op("Cast", g.op("ConstantOfShape", g.op("Shape", rows)), to=TensorProto.FLOAT)
 
 
-def probabilities(g: GraphWriter, scores: str, labels: Sequence[str]) -> None:
-    """Logits (N, C) to the outputs ``probabilities`` (N, C) and ``label`` (N,)."""
-    g.op("Softmax", scores, axis=1, output="probabilities")
-    best = g.op("ArgMax", "probabilities", axis=1, keepdims=0)
-    names = g.const([int(label) for label in labels], np.int64) if integer_labels(labels) else g.strings(labels)
-    g.op("Gather", names, best, axis=0, output="label")
-
-
-def prediction(g: GraphWriter, scores: str, target: str) -> None:
-    """The standardised target (N, 1) to the output ``prediction``, in the target's own unit."""
-    mean, std = (g.op("Gather", g.tensor(target), g.index(i), axis=0) for i in (0, 1))
-    g.op("Add", g.op("Mul", scores, std), mean, output="prediction")
-
-
 def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str) -> None:
     """The output ``prediction`` (N, 1) to the outputs ``lower`` and ``upper``; see `TabularModel.answers`."""
     quantile, bias, least, most = (g.op("Gather", g.tensor(interval), g.const(i, np.int64), axis=0) for i in range(4))
@@ -117,27 +98,3 @@ def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str)
     half = g.op("Mul", g.op("Exp", g.op("Clip", log_spread, least, most)), quantile)
     g.op("Sub", "prediction", half, output="lower")
     g.op("Add", "prediction", half, output="upper")
-
-
-def answer_outputs(blueprint: Blueprint, *, interval: bool = False) -> list[ValueInfoProto]:
-    """The graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds."""
-    if blueprint.task == "regression":
-        names = ["prediction", "lower", "upper"] if interval else ["prediction"]
-        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in names]
-    kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
-    return [
-        helper.make_tensor_value_info("label", kind, ["N"]),
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(blueprint.labels)]),
-    ]
-
-
-def integer_labels(labels: Sequence[str]) -> bool:
-    """Whether all labels are whole numbers in their plain spelling that fit into int64."""
-    try:
-        numbers = [int(label) for label in labels]
-    except ValueError:
-        return False
-    return all(
-        str(number) == label and _INT64.min <= number <= _INT64.max
-        for number, label in zip(numbers, labels, strict=True)
-    )

@@ -5,7 +5,8 @@ Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,15 @@ from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.schema import Column
+from modelgpt_cli.core.schema import ROLES, Column
+from modelgpt_cli.data.typing import typed
+from modelgpt_cli.domains.shared.names import BACKBONE, CONSTANTS, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.tokens import Encoded, encode
+from modelgpt_cli.runtime.session import TOKENIZER, damaged
 
-BACKBONE = "backbone."
-"""What the names of the encoder's tensors begin with."""
-HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
-TARGET = "constants.target"
-"""Regression: mean and standard deviation of the target, (2,)."""
 TOKENS = 512
 """Tokens of a batch, with the padding: larger ones of mixed lengths are mostly padding."""
 
@@ -60,19 +60,27 @@ class TextModel(nn.Module):
     def state(self) -> dict[str, Tensor]:
         """Parameters and constants, as `__init__` takes them."""
         weights = {BACKBONE + k: v.detach() for k, v in self.encoder.state_dict().items()}
-        constants = {f"constants.{k}": v for k, v in self.constants.items()}
+        constants = {CONSTANTS + k: v for k, v in self.constants.items()}
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()} | constants
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The text, or the two of a pair in their order."""
-        return tuple(sorted(self.blueprint.used, key=lambda column: column.role == "pair"))
+        return text_columns(self.blueprint.used)
 
     @property
     def tokenizer_json(self) -> str:
         """The tokenizer with its window, as a model file carries it."""
         text: str = self.tokenizer.to_str()
         return text
+
+    def extras(self) -> dict[str, str]:
+        """Return the tokenizer, which a file holds beside the tensors."""
+        return {TOKENIZER: self.tokenizer_json}
+
+    def empty_rows(self) -> pd.DataFrame:
+        """Return one row without a text."""
+        return typed(pd.DataFrame(index=[0]), self.blueprint.used)
 
     def head_inputs(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the head sees, (N, P), from int64 (N, T) each; see `Tokens`."""
@@ -124,6 +132,24 @@ class TextModel(nn.Module):
             t: Tokens = batch.to(str(device))
             result[index] = self.answers(t.ids, t.mask, t.segments).cpu().numpy()
         return result
+
+
+def load(blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path) -> TextModel:
+    """Rebuild a model from what its file holds; see `artifacts.target_model.Models`.
+
+    Raises
+    ------
+    ModelGPTError
+        There is no tokenizer, or the encoder can't be rebuilt.
+    """
+    if not extras.get(TOKENIZER):
+        raise damaged(path, "It carries no tokenizer.")
+    return TextModel(blueprint, state, load_tokenizer(extras[TOKENIZER]))
+
+
+def text_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Return the text, then the second one of a pair."""
+    return tuple(sorted(columns, key=lambda column: ROLES.index(column.role or ROLES[0])))
 
 
 def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:

@@ -1,30 +1,35 @@
 """A text model's ``model.onnx``: token ids, or raw texts, in; answers out. The ONNX twin of `domains.text.model`.
 
-Between the target model and `artifact.verify_text`; `onnx_file` is its like for tables.
+Between the target model and its verification.
 Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
 
-from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.artifacts.model_card import BACKBONE, HEAD_INPUTS, OUTPUTS, input_names, model_card, text_columns
-from modelgpt_cli.artifacts.onnx_state import TARGET, entries
+from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
+from modelgpt_cli.artifacts.model_card import model_card
+from modelgpt_cli.artifacts.onnx_state import graph_metadata
+from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import ROLES
+from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, input_names
+from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
 from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
-from modelgpt_cli.domains.tabular.onnx import check_options
-from modelgpt_cli.domains.tabular.onnx_network import answer_outputs, prediction, probabilities
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
-from modelgpt_cli.domains.text.model import HEAD_BIAS, HEAD_WEIGHT, TextModel
+from modelgpt_cli.domains.text.model import TextModel, text_columns
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
-from modelgpt_cli.runtime.session import TOKENIZER
 
-DEFAULT_OPSET = 17
+__all__ = ["calibration_rows", "card_entries", "default_opset", "read_state", "to_onnx"]
 TRACED_OPSET = 18
 """The first that a traced encoder can be written in."""
 _MOST_BYTES = 2_000_000_000
@@ -32,12 +37,45 @@ _MOST_BYTES = 2_000_000_000
 
 
 def default_opset(model: TextModel) -> int:
-    """The operator set of a model's graph where none is asked for."""
+    """Return the operator set of a model's graph where none is asked for."""
     return DEFAULT_OPSET if _layout(model) else TRACED_OPSET
 
 
-def text_to_onnx(
-    model: TextModel, *, opset: int = DEFAULT_OPSET, quantize: str = "none", tokenizer_in_graph: bool = False
+def calibration_rows(model: TextModel, data: str | Path) -> None:
+    """Return None: a text model is quantised without rows."""
+
+
+def card_entries(blueprint: Blueprint) -> dict[str, Any]:
+    """Return the model card's entries that only texts have: what is read, with which tokenizer, by which encoder."""
+    columns = text_columns(blueprint.used)
+    return {
+        "inputs": [
+            {"name": column.name, "type": "text", "role": role}
+            | ({"description": column.description} if column.description else {})
+            for column, role in zip(columns, ROLES[: len(columns)], strict=True)
+        ],
+        "tokenizer": "metadata",
+        "max_tokens": blueprint.architecture.max_tokens,
+        "backbone": _describe_backbone(blueprint),
+    }
+
+
+def _describe_backbone(blueprint: Blueprint) -> dict[str, Any]:
+    """Name the encoder and its sizes, for people."""
+    config = blueprint.architecture.encoder
+    sizes = {"layers": ("num_hidden_layers", "n_layers"), "size": ("hidden_size", "dim")}
+    found = {name: next((config[key] for key in keys if key in config), None) for name, keys in sizes.items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    return {"card": blueprint.architecture.card, "type": config.get("model_type"), **known}
+
+
+def to_onnx(
+    model: TextModel,
+    *,
+    opset: int = DEFAULT_OPSET,
+    quantize: str = "none",
+    rows: Any = None,
+    options: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """Write a text model as an ONNX graph.
 
@@ -50,8 +88,11 @@ def text_to_onnx(
         "fp16": the encoder's matrices are kept as float16 and computed with in float32. "int8": they are kept as 8-bit
         integers and multiplied as such, with each token's state rounded by itself: faster, and answers still don't
         depend on the batch. The head stays float32.
-    tokenizer_in_graph : bool
-        Whether the graph takes raw texts and tokenises them by onnxruntime-extensions' operators.
+    rows
+        Not needed here.
+    options : mapping, optional
+        ``tokenizer_in_graph``: whether the graph takes raw texts and tokenises them by onnxruntime-extensions'
+        operators.
 
     Returns
     -------
@@ -67,13 +108,15 @@ def text_to_onnx(
     ModelGPTError
         The encoder can't be turned into a graph.
     """
-    check_options(opset, quantize)
     layout = _layout(model)
     if layout is None and opset < TRACED_OPSET:
         kind = model.blueprint.architecture.encoder.get("model_type")
-        raise UsageError(f"--opset {opset} is not supported for {kind} encoders.", f"It may be {TRACED_OPSET} to 20.")
+        raise UsageError(
+            f"--opset {opset} is not supported for {kind} encoders.", f"It may be {TRACED_OPSET} to {MAX_OPSET}."
+        )
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
-    texts = input_names(column.name for column in text_columns(model.columns)) if tokenizer_in_graph else []
+    in_graph = (options or {}).get("tokenizer_in_graph", False)
+    texts = input_names(column.name for column in model.columns) if in_graph else []
     names = texts or [IDS, MASK, *([SEGMENTS] if model.pair else [])]
     g = GraphWriter(state, [*names, HEAD_INPUTS, *OUTPUTS], opset=opset)
     tokens = _tokenize(g, model, texts) if texts else tuple(names)
@@ -85,8 +128,7 @@ def text_to_onnx(
     if texts:
         card["tokenizer"] = "graph"
         card["inputs"] = [entry | {"input": name} for entry, name in zip(card["inputs"], texts, strict=True)]
-    metadata = entries(g, card, state, opset=opset, quantize=quantize)
-    metadata[TOKENIZER] = model.tokenizer_json
+    metadata = graph_metadata(g, card, state, opset=opset, quantize=quantize) | model.extras()
     return g.model(inputs, answer_outputs(model.blueprint), metadata)
 
 
@@ -125,12 +167,7 @@ def _write(
         from modelgpt_cli.domains.text.onnx_traced import traced_states
 
         states = traced_states(g, model, ids, mask, types, quantize)
-    inputs = g.op("Identity", _head_inputs(g, states, present, segments), output=HEAD_INPUTS)  # (N, P)
-    scores = g.op("Add", g.op("MatMul", inputs, g.tensor(HEAD_WEIGHT)), g.tensor(HEAD_BIAS))
-    if model.blueprint.task == "classification":
-        probabilities(g, scores, model.blueprint.labels)
-    else:
-        prediction(g, scores, TARGET)
+    write_head(g, model.blueprint, _head_inputs(g, states, present, segments))
 
 
 def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:

@@ -23,9 +23,9 @@ from google.protobuf.message import DecodeError
 from torch import Tensor, nn
 
 from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.artifacts.model_card import BACKBONE
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.paths import cache_folder, keep
+from modelgpt_cli.domains.shared.names import BACKBONE
 from modelgpt_cli.domains.shared.onnx_weights import RoundedRows, factor, kept, kept_for_integers, linear, rows
 from modelgpt_cli.domains.text.model import TextModel
 

@@ -1,10 +1,11 @@
-"""The proof before a text model's file appears: `verify` for texts, empty, odd, long and the user's own.
+"""The proof before a text model's file appears: empty, odd and long texts, and the user's own.
 
 Shapes: N rows, C classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,18 @@ import pandas as pd
 import torch
 from onnx import TensorProto
 
-from modelgpt_cli.artifacts.model_card import HEAD_INPUTS, input_names, text_columns
 from modelgpt_cli.artifacts.verify import (
     BATCHES,
-    TOLERANCE,
+    check_difference,
     check_gap,
     difference,
     failed,
     graph_session,
+    in_batches,
     relative_gap,
     with_inner_values,
 )
+from modelgpt_cli.domains.shared.names import HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
@@ -54,8 +56,13 @@ _TEXTS = (
 _LONG = "a longer text, word by word, "
 
 
-def verify_text(
-    model: TextModel, raw: bytes, rows: pd.DataFrame | None = None, *, quantize: str = "none", in_graph: bool = False
+def verify(
+    model: TextModel,
+    raw: bytes,
+    rows: pd.DataFrame | None = None,
+    *,
+    quantize: str = "none",
+    options: Mapping[str, Any] | None = None,
 ) -> float:
     """Hold an exported text model against the original.
 
@@ -72,8 +79,8 @@ def verify_text(
         Typed rows of the real data, to be compared as well; the first few are taken.
     quantize : {"none", "fp16", "int8"}
         What was done to the weights.
-    in_graph : bool
-        Whether the graph takes raw texts.
+    options : mapping, optional
+        ``tokenizer_in_graph``: whether the graph takes raw texts.
 
     Returns
     -------
@@ -85,6 +92,7 @@ def verify_text(
     VerificationError
         The checker or onnxruntime refuses the graph, or a difference is above the tolerance.
     """
+    in_graph = (options or {}).get("tokenizer_in_graph", False)
     session = graph_session(raw if quantize == "none" else with_inner_values(raw, _HEAD_INPUTS), extensions=in_graph)
     frame = edge_texts(model)
     if rows is not None and len(rows):
@@ -96,20 +104,22 @@ def verify_text(
     alone: np.ndarray | None = None
     worst = 0.0
     for size in BATCHES:
-        places = [np.arange(start, min(start + size, len(frame))) for start in range(0, len(frame), size)]
-        parts = [session.run(None, feeds(place)) for place in places]
-        outputs = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        outputs = in_batches(session, feeds, len(frame), size)
         exact = expected
         if quantize != "none":
             seen = outputs.pop()
             alone = seen if alone is None else alone
             _check_head_inputs(inputs, seen, alone, *TOLERANCES[quantize])
             exact = _answers(model, seen)
-        gap = float(difference(model, exact, outputs).max())
-        if gap > TOLERANCE:
-            raise failed(f"It differs from the original by {gap:.2g}; {TOLERANCE:.2g} is allowed.")
-        worst = max(worst, float(difference(model, expected, outputs).max()))
+        check_difference(_worst(model, exact, outputs))
+        worst = max(worst, _worst(model, expected, outputs))
     return worst
+
+
+def _worst(model: TextModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
+    """The largest difference of an answer."""
+    std = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
+    return float(difference(model.blueprint, expected, outputs, std).max())
 
 
 @torch.inference_mode()
@@ -144,9 +154,9 @@ def _check_head_inputs(expected: np.ndarray, got: np.ndarray, alone: np.ndarray,
 
 
 def edge_texts(model: TextModel) -> pd.DataFrame:
-    """Rows that try a model's edges, one of them longer than its window; in pairs, with one side empty too."""
+    """Return rows that try a model's edges, one of them longer than its window; in pairs, with one side empty too."""
     texts = [*_TEXTS, _LONG * model.blueprint.architecture.max_tokens]
-    names = [column.name for column in text_columns(model.columns)]
+    names = [column.name for column in model.columns]
     if not model.pair:
         return pd.DataFrame({names[0]: texts}, dtype=object)
     pairs = [*zip(texts, reversed(texts), strict=True), (texts[2], ""), ("", texts[2]), (texts[-1], texts[2])]
@@ -157,10 +167,10 @@ class _Feeds:
     """What the graph is given for some rows."""
 
     def __init__(self, model: TextModel, raw: bytes, frame: pd.DataFrame, in_graph: bool) -> None:
-        columns = [["" if c is None or c != c else str(c) for c in frame[c.name]] for c in text_columns(model.columns)]
+        columns = [["" if c is None or c != c else str(c) for c in frame[c.name]] for c in model.columns]
         self._texts: dict[str, Any] = {}
         if in_graph:
-            names = input_names(column.name for column in text_columns(model.columns))
+            names = input_names(column.name for column in model.columns)
             self._texts = {n: np.array(c, dtype=object) for n, c in zip(names, columns, strict=True)}
         else:
             # The tokenizer that the file carries, as whoever gets it reads it.
