@@ -15,8 +15,8 @@ import yaml
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.profile import profile
 from modelgpt_cli.data.typing import read_types, typed
+from modelgpt_cli.requirement_generator.profile import profile
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tabular" / "paper10"
 
@@ -366,7 +366,8 @@ def test_profile_shows_few_cells_and_each_class(tmp_path: Path) -> None:
 
 
 def test_data_does_not_import_torch() -> None:
-    code = "import sys, modelgpt_cli.data.dataset, modelgpt_cli.data.profile; sys.exit('torch' in sys.modules)"
+    modules = "sys, modelgpt_cli.data.dataset, modelgpt_cli.requirement_generator.profile"
+    code = f"import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

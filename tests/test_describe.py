@@ -14,11 +14,11 @@ from fake_llm import FakeLLM, fault, sentence
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.requirement_generator.answer import check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline
-from modelgpt_cli.requirement_generator.requirement import parse_requirement, read_requirement
+from modelgpt_cli.requirement_generator.profile import Profile
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
 GOOD = "Classify each iris flower as setosa, versicolor or virginica from the length and width of its petals."
 

@@ -14,12 +14,12 @@ from fake_llm import FakeLLM, sentence
 from modelgpt_cli.core.errors import UnreachableError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.data.profile import Profile, profile
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.profile import Profile, profile
 from modelgpt_cli.requirement_generator.prompt import load_prompt
-from modelgpt_cli.requirement_generator.requirement import read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
 GOOD = "Classify each review of a film, written by a visitor of the cinema, as negative or positive by its mood."
 

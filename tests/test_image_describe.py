@@ -19,12 +19,12 @@ from tiny_images import KINDS, blot, encoded, folder_of, sketch, zip_of
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.data.profile import Profile, profile
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.profile import Profile, profile
 from modelgpt_cli.requirement_generator.prompt import load_prompt
-from modelgpt_cli.requirement_generator.requirement import parse_requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
 GOOD = "Classify each low-resolution colour photograph of an animal on a plain table as cat or dog."
 SECRET = "taken-at-Elm-Street-7"

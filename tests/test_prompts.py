@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import DOMAINS, Column
-from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
 
 OTHERS = ("generate-", "parse")

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from conftest import Cli
 from fake_llm import FakeLLM, sentence
+from modelgpt_cli.requirement_generator.redacted import redacted
 from tiny_images import folder_of
 
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.llm.redact import count_placeholders, redact
 from modelgpt_cli.requirement_generator.describe import describe
+from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.prompt import profile_json
-from modelgpt_cli.requirement_generator.redacted import redacted
 
 GONE = {
     "ann.smith+x@private.example": "<email>",

@@ -14,13 +14,9 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.limits import Limits, parse_parameters, parse_size
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.requirement_generator.requirement import (
-    Requirement,
-    format_requirement,
-    parse_requirement,
-    read_requirement,
-)
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement, parse_requirement, read_requirement
 
 FULL = Requirement(
     sentence="Classify loans as yes or no.",

@@ -23,7 +23,7 @@ from modelgpt_cli.domains.tabular.fixed_tasks_config import SeenConfig
 from modelgpt_cli.domains.tabular.train_fixed_tasks import SeenTraining, load_seen_tasks, train_on_seen
 from modelgpt_cli.parameter_generator.generator import draw_codes
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.requirement_generator.requirement import format_requirement
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement
 from modelgpt_cli.training.settings import read_settings
 
 SENTENCES = {

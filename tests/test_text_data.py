@@ -12,9 +12,9 @@ import pytest
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.profile import profile
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.domains.text.roles import is_pair
+from modelgpt_cli.requirement_generator.profile import profile
 
 GOOD = ("a warm and funny film", "I would see it again", "the best hour of my week", "wonderful acting all through")
 BAD = ("dull from start to end", "I left before the end", "a waste of an evening", "the jokes fall flat here")

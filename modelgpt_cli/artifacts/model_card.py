@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelgpt_cli.core.blueprint import Blueprint
-from modelgpt_cli.core.schema import ROLES, Column
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS
 from modelgpt_cli.runtime.session import IMAGE
 
@@ -72,7 +72,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
 
 def text_columns(columns: Iterable[Column]) -> list[Column]:
     """Text domain: the text, then the second one of a pair."""
-    return sorted(columns, key=lambda column: ROLES.index(column.role or ROLES[0]))
+    return sorted(columns, key=lambda column: column.role == "pair")
 
 
 def input_names(columns: Iterable[str]) -> list[str]:
@@ -116,7 +116,7 @@ def _texts(columns: Iterable[Column]) -> list[dict[str, Any]]:
     """Text domain: what is read, in the order of the pair."""
     kept = text_columns(columns)
     notes = ({"description": column.description} if column.description else {} for column in kept)
-    roles = ROLES[: len(kept)]
+    roles = ("text", "pair")[: len(kept)]
     return [{"name": c.name, "type": "text", "role": r} | note for c, r, note in zip(kept, roles, notes, strict=True)]
 
 

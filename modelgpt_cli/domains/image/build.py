@@ -9,13 +9,14 @@ from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View
-from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
+from modelgpt_cli.domains.image.requirement import require
 from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
@@ -24,7 +25,6 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.shared.head import fit_head
 from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 
@@ -58,7 +58,7 @@ class ImageBuild(BackboneBuild):
         UsageError
             The requirement names no classes, or no generator was trained for the backbone.
         """
-        classes = requirement_only_classes(self.requirement)
+        classes = require(self.requirement)
         self.check_generator()
         log.warning(NO_DATA)
         adapted = self._adapt(classes)

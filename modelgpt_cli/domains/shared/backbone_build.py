@@ -16,6 +16,7 @@ from torch import Tensor
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
@@ -26,7 +27,6 @@ from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.shared import shared_adapter_generator, shared_encoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 NO_DATA = "No data was used (zero-shot): the weights come from the sentence and the class names alone."

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.shared.adapted import lora_spec
@@ -22,10 +23,9 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, TextCard, find
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
-from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
+from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.parameter_generator.adapter import input_groups
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 LEAST_TOKENS = 8
@@ -53,9 +53,9 @@ class TextBuild(BackboneBuild):
         Raises
         ------
         UsageError
-            As `requirement_only_texts` has it, or no generator was trained for the backbone.
+            As `require` has it, or no generator was trained for the backbone.
         """
-        wanted = requirement_only_texts(self.requirement)
+        wanted = require(self.requirement)
         self.check_generator()
         pair = len(wanted.columns) == 2
         log.warning(NO_DATA)
@@ -73,7 +73,7 @@ class TextBuild(BackboneBuild):
         self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
         notes = self.first_notes(dataset, check_fingerprint, "texts")
         frame = self.head_rows(dataset, notes)
-        columns = [frame[c.name].fillna("").tolist() for c in schema.texts]
+        columns = [frame[c.name].fillna("").tolist() for c in texts_of(schema.columns)]
         rows = encode(self.tokenizer, columns[0], columns[1] if pair else None)
         if rows.cut:
             notes.append(
@@ -89,7 +89,9 @@ class TextBuild(BackboneBuild):
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
-        blueprint = self.blueprint(dataset, (*schema.texts, *schema.dropped), schema.target, schema.classes, notes)
+        blueprint = self.blueprint(
+            dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
+        )
         self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()))
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
         return model, fit.metrics, len(fit.scored)

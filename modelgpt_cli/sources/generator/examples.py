@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.profile import pick_rows
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.llm.redact import redact
+from modelgpt_cli.requirement_generator.profile import pick_rows
 from modelgpt_cli.sources.generator.form import Cell, Field, Form
 
 TEXT_CHARS = 400

@@ -14,14 +14,17 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.core.units import plain_number
 from modelgpt_cli.data.cells import days, format_number
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.llm.redact import redact
-from modelgpt_cli.requirement_generator.redacted import apart
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.requirement_generator.domain import Claims, domain_of
+from modelgpt_cli.requirement_generator.profile import apart
 
 SPREADS = 10.0
 """A number so many standard deviations from the mean is refused: at most one real cell in a hundred is (Chebyshev)."""
@@ -115,7 +118,7 @@ class Field:
         if not math.isfinite(number):
             raise BadCellError("must be a number")
         if not self.low <= number <= self.high:
-            raise BadCellError(f"must be between {self.low:.4g} and {self.high:.4g}")
+            raise BadCellError(f"must be between {plain_number(self.low)} and {plain_number(self.high)}")
         return number
 
     def _level(self, text: str) -> str:
@@ -134,7 +137,8 @@ class Form:
 
     Attributes
     ----------
-    domain : {"tabular", "text"}
+    domain : str
+        The name of a `Domain`.
     task : {"classification", "regression"}
     sentence : str
         The requirement's.
@@ -185,15 +189,9 @@ def form_of(requirement: Requirement, dataset: Dataset | None = None, *, hide: b
     Raises
     ------
     UsageError
-        If it is about images, or does not say what a row is.
+        If it is about what an LLM can't write, or does not say what a row is.
     """
-    domain = dataset.schema.domain if dataset is not None else _domain(requirement)
-    if domain == "image":
-        raise UsageError(
-            "Images can't be generated.",
-            "An LLM writes tables and texts.",
-            "Look for images with modelgpt find, or give some with build --data.",
-        )
+    domain = dataset.schema.domain if dataset is not None else domain_of(requirement).name
     task, columns, classes = _known(requirement, dataset, domain)
     target = (dataset.schema.target if dataset is not None else requirement.target) or "label"
     names = [*(column.name for column in columns), target]
@@ -210,30 +208,22 @@ def form_of(requirement: Requirement, dataset: Dataset | None = None, *, hide: b
     return Form(domain, task, see(" ".join(requirement.sentence.split())), inputs, answer, bands)
 
 
-def _domain(requirement: Requirement) -> str:
-    return "image" if requirement.is_image else "text" if requirement.is_text else "tabular"
-
-
 def _known(
     requirement: Requirement, dataset: Dataset | None, domain: str
 ) -> tuple[TaskType, tuple[Column, ...], tuple[str, ...]]:
     """The task, the columns that are inputs, and the classes."""
-    words = {column.name: column.description for column in requirement.columns}
-    if dataset is not None:
-        schema = dataset.schema
-        columns = schema.texts if domain == "text" else schema.used
+    part: Claims = find_domain(domain).part("requirement")
+    schema = dataset.schema if dataset is not None else None
+    columns = part.written_columns(requirement, schema)
+    if schema is not None:
+        words = {column.name: column.description for column in requirement.columns}
         columns = tuple(replace(c, description=c.description or words.get(c.name, "")) for c in columns)
         return schema.task, columns, requirement.classes or schema.classes
-    hint = "Name them below the --- of the requirement file, or give --data PATH."
-    if domain == "text":
-        columns = tuple(sorted((c for c in requirement.columns if c.role), key=lambda c: c.role == "pair"))
-        columns = columns or (Column("text", "text", role="text"),)
-    else:
-        columns = tuple(column for column in requirement.columns if column.used or column.is_text)
-        if not columns:
-            raise UsageError("The requirement names no columns, so nobody knows what a row is.", hint=hint)
     if requirement.task != "regression" and not requirement.classes:
-        raise UsageError("The requirement names no classes, so nobody knows what rows to write.", hint=hint)
+        raise UsageError(
+            "The requirement names no classes, so nobody knows what rows to write.",
+            hint="Name them below the --- of the requirement file, or give --data PATH.",
+        )
     return requirement.task or "classification", columns, requirement.classes
 
 
