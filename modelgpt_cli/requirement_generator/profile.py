@@ -112,7 +112,9 @@ class Profiler(Protocol):
     HAS_SHEET: bool
     """Whether its profiles have a `Sheet`."""
 
-    def profile(self, dataset: Dataset, *, description: str = "", seed: int = 0, clean: Clean | None = None) -> Profile:
+    def profile(
+        self, dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+    ) -> Profile:
         """Summarise a dataset; see `profile` in this module.
 
         Raises
@@ -149,29 +151,35 @@ def profiler_of(name: str) -> Profiler:
     return found
 
 
-def profile(dataset: Dataset, *, description: str = "", seed: int = 0, clean: Clean | None = None) -> Profile:
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+) -> Profile:
     """Summarise a dataset for the requirement generator.
 
     Parameters
     ----------
     description : str
         The user's words; a README beside the data serves where they are empty.
+    rows : int
+        Rows to show at most. Of texts, so many texts: half as many rows where each is a pair; of images none.
     seed : int
         For the draw of rows.
     clean : callable, optional
         What the cells of text go through before they are cut.
     """
-    return profiler_of(dataset.schema.domain).profile(dataset, description=description, seed=seed, clean=clean)
+    return profiler_of(dataset.schema.domain).profile(
+        dataset, description=description, rows=rows, seed=seed, clean=clean
+    )
 
 
 def common_profile(
     dataset: Dataset,
     *,
     description: str,
-    rows: int = ROWS,
+    rows: int,
     chars: int = CELL_CHARS,
-    seed: int = 0,
-    clean: Clean | None = None,
+    seed: int,
+    clean: Clean | None,
 ) -> Profile:
     """Summarise what every dataset has.
 

@@ -18,6 +18,7 @@ from modelgpt_cli.domains.image.source import shown_reasons, source_of
 from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.requirement_generator.offline import counted, listed, of_name, plain_name
 from modelgpt_cli.requirement_generator.profile import (
+    ROWS,
     Clean,
     Profile,
     Sheet,
@@ -91,7 +92,9 @@ class ImageProfile(Profile):
         return replace(super().redacted(), images=images)  # type: ignore[call-arg]  # of this class
 
 
-def profile(dataset: Dataset, *, description: str = "", seed: int = 0, clean: Clean | None = None) -> ImageProfile:
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+) -> ImageProfile:
     """Summarise images: what they look like, and a sheet of a few.
 
     Raises

@@ -8,7 +8,7 @@ from typing import Any
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.requirement_generator.offline import counted, listed, plain_name
-from modelgpt_cli.requirement_generator.profile import Clean, Profile, Vocabulary, common_profile
+from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, common_profile
 from modelgpt_cli.requirement_generator.prompt import profile_json
 
 PROMPT = "table"
@@ -16,7 +16,9 @@ HAS_SHEET = False
 _TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 
 
-def profile(dataset: Dataset, *, description: str = "", seed: int = 0, clean: Clean | None = None) -> Profile:
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+) -> Profile:
     """Summarise a table.
 
     Raises
@@ -25,7 +27,7 @@ def profile(dataset: Dataset, *, description: str = "", seed: int = 0, clean: Cl
         It has more columns than a model can have.
     """
     check_width(dataset)
-    return common_profile(dataset, description=description, seed=seed, clean=clean)
+    return common_profile(dataset, description=description, rows=rows, seed=seed, clean=clean)
 
 
 def shown(profile: Profile) -> dict[str, Any]:

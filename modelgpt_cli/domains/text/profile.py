@@ -25,10 +25,7 @@ _PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summa
 _LONG_SENTENCE = 40
 # What is said besides of texts, which are judged where a table's target is measured.
 _VERBS: Mapping[TaskType, tuple[str, ...]] = {"classification": ("judge",), "regression": ("judge", "rate", "grade")}
-_OBJECTS: Mapping[TaskType, tuple[str, ...]] = {
-    "classification": (),
-    "regression": ("degree", "similarity", "strength", "intensity"),
-}
+_OBJECTS: Mapping[TaskType, tuple[str, ...]] = {"regression": ("degree", "similarity", "strength", "intensity")}
 # What a sentence may call the texts that a model judges.
 _MORE_KINDS = (
     *("conversation", "essay", "excerpt", "feedback", "news", "opinion", "paper", "speech", "story", "transcript"),
@@ -43,10 +40,12 @@ class TextProfile(Profile):
     """Words per text of the sample; a word is what blanks enclose."""
 
 
-def profile(dataset: Dataset, *, description: str = "", seed: int = 0, clean: Clean | None = None) -> TextProfile:
-    """Summarise texts: the beginnings of `ROWS` of them are shown, a pair counting as two."""
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+) -> TextProfile:
+    """Summarise texts: the beginnings of `rows` of them are shown, a pair counting as two."""
     texts = texts_of(dataset.schema.columns)
-    rows = max(1, ROWS // len(texts))
+    rows = max(1, rows // len(texts))
     common = common_profile(dataset, description=description, rows=rows, chars=TEXT_CHARS, seed=seed, clean=clean)
     cells = pd.concat([dataset.sample[column.name] for column in texts]).dropna()
     mean_words = sum(len(text.split()) for text in cells) / max(1, len(cells))
