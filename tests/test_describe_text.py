@@ -193,7 +193,7 @@ STS = TextProfile(**{**vars(STS), "task": "regression", "target": "similarity"})
         ("Rate how similar in meaning the two sentences of a pair are.", STS),
     ],
 )
-def test_good_sentences_on_texts_pass(text: str, shown: Profile) -> None:
+def test_good_sentences_on_texts_pass(text: str, shown: TextProfile) -> None:
     check_sentence(text, shown)
 
 
@@ -214,7 +214,7 @@ def test_good_sentences_on_texts_pass(text: str, shown: Profile) -> None:
         ),
     ],
 )
-def test_bad_sentences_on_texts_are_refused(text: str, shown: Profile, words: str) -> None:
+def test_bad_sentences_on_texts_are_refused(text: str, shown: TextProfile, words: str) -> None:
     with pytest.raises(BadAnswerError, match=words):
         check_sentence(text, shown)
 

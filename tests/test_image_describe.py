@@ -224,7 +224,7 @@ def test_a_requirement_about_images() -> None:
     for below, words in (
         ("domain: image\ntask: regression", "task can't be regression"),
         ("columns: [{name: a, type: text, role: image}]", "a text column has no role image"),
-        ("columns: {a: image, b: image}", "or one alone the role image"),
+        ("columns: {a: image, b: image}", "one column alone has the role image"),
         ("domain: text\ncolumns: {a: image}", "role image is for the image domain, and domain is text"),
     ):
         with pytest.raises(UsageError, match=words):
