@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from modelgpt_cli.core.domain import all_domains, default_domain
 
@@ -13,7 +13,7 @@ TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 ColumnType = str
 """One of `column_types`."""
 USED_TYPES = ("numeric", "boolean", "categorical", "datetime")
-FREE_TEXT = "text"
+FREE_TEXT: Final = "text"
 """The type of a column of free text."""
 DROPPED_TYPES = ("identifier", "constant")
 MAX_LEVELS = 64

@@ -109,6 +109,8 @@ class Profiler(Protocol):
 
     PROMPT: str
     """Name of the template for an LLM, in ``prompts/``; ``generate-<name>`` is the one for rows."""
+    ROLES: Mapping[str, str]
+    """Role → what an LLM is told that such a column is."""
     HAS_SHEET: bool
     """Whether its profiles have a `Sheet`."""
 

@@ -68,7 +68,6 @@ def profile_json(
     *,
     rows: int | None = None,
     free_text: bool = False,
-    roles: Mapping[str, str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Return the part of a profile of rows with columns that is shown.
@@ -81,8 +80,6 @@ def profile_json(
         So many at most; all of the profile's by default.
     free_text : bool
         Whether cells of free text are shown, where anything may be written.
-    roles : mapping, optional
-        How the columns' roles are called.
     **more
         What the domain tells besides.
     """
@@ -94,7 +91,7 @@ def profile_json(
         "description": cut(profile.description.strip(), MAX_DESCRIPTION),
         "task": profile.task,
         "target": cut(profile.target),
-        "columns": [_column(column, roles or {}) for column in used[:MAX_COLUMNS]],
+        "columns": [_column(column, profiler_of(profile.domain).ROLES) for column in used[:MAX_COLUMNS]],
         "columns_not_shown": max(0, len(used) - MAX_COLUMNS),
         "left_out": [cut(column.name) for column in profile.columns if not column.used][:MAX_COLUMNS],
         "rows_per_label": {cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
@@ -134,7 +131,7 @@ def without_images(prompt: str) -> str:
 def _column(column: Column, roles: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {"name": cut(column.name), "type": column.type, "description": cut(column.description)}
     if column.role:
-        values["role"] = roles.get(column.role, column.role)
+        values["role"] = roles[column.role]
     if column.levels:
         values["values"] = [cut(level, 60) for level in column.levels[:MAX_LEVELS]]
         values["different_values"] = column.n_levels

@@ -13,6 +13,7 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.contact_sheet import MOST_SHOWN, contact_sheet, sheet_size
 from modelgpt_cli.domains.image.decode import ImageError, decode_image, image_size
+from modelgpt_cli.domains.image.folder import IMAGE
 from modelgpt_cli.domains.image.looks import BLUR_SIDE, Looks, Marks, mark_image
 from modelgpt_cli.domains.image.source import shown_reasons, source_of
 from modelgpt_cli.llm.redact import redact
@@ -38,6 +39,7 @@ from modelgpt_cli.requirement_generator.prompt import (
 log = logging.getLogger("modelgpt")
 
 PROMPT = "image"
+ROLES = {IMAGE: IMAGE}
 HAS_SHEET = True
 MOST_MEASURED = 200
 """Enough to tell shares of a half from shares of a third; some seconds for photographs of many megapixels."""

@@ -12,6 +12,7 @@ from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Voc
 from modelgpt_cli.requirement_generator.prompt import profile_json
 
 PROMPT = "table"
+ROLES: dict[str, str] = {}
 HAS_SHEET = False
 _TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 

@@ -10,17 +10,17 @@ import pandas as pd
 
 from modelgpt_cli.core.schema import TaskType
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.text.requirement import ROLES, texts_of
+from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, TEXT_NOUNS, name_words, text_nouns
 from modelgpt_cli.requirement_generator.offline import counted, of_name, plain_name
 from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, common_profile
 from modelgpt_cli.requirement_generator.prompt import profile_json, short_number
 
 PROMPT = "text"
+ROLES = {"text": "text", "pair": "second text"}
 HAS_SHEET = False
 TEXT_CHARS = 200
 """So much of a text is shown: the texts are what there is to see."""
-_SHOWN_ROLES = dict(zip(ROLES, ("text", "second text"), strict=True))
 _PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summary": "summaries"}
 _LONG_SENTENCE = 40
 # What is said besides of texts, which are judged where a table's target is measured.
@@ -61,7 +61,6 @@ def shown(profile: Profile) -> dict[str, Any]:
         profile,
         rows=ROWS // max(1, len(used)),
         free_text=True,
-        roles=_SHOWN_ROLES,
         words_per_text=short_number(profile.mean_words or 0),
     )
 

@@ -17,14 +17,14 @@ import pyarrow as pa
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.core.schema import FREE_TEXT, Column, TaskType
 from modelgpt_cli.core.units import plain_number
 from modelgpt_cli.data.cells import days, format_number
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
-from modelgpt_cli.requirement_generator.profile import apart
+from modelgpt_cli.requirement_generator.profile import apart, profiler_of
 
 SPREADS = 10.0
 """A number so many standard deviations from the mean is refused: at most one real cell in a hundred is (Chebyshev)."""
@@ -35,6 +35,7 @@ MAX_CHARS = 8000
 
 Cell = float | str | None
 Kind = Literal["number", "level", "word", "date", "text"]
+TEXT: Kind = FREE_TEXT
 
 
 class BadCellError(Exception):
@@ -101,7 +102,7 @@ class Field:
             value = format_number(float(value))
         if not isinstance(value, str):
             raise BadCellError("must be one value")
-        text = value.strip() if self.kind != "text" else value
+        text = value.strip() if self.kind != TEXT else value
         if self.kind == "level":
             return self._level(text)
         if "\0" in text or not text.strip() or len(text) > MAX_CHARS:
@@ -203,7 +204,8 @@ def form_of(requirement: Requirement, dataset: Dataset | None = None, *, hide: b
         )
     see = redact if hide else str
     shown = dict(zip(names, apart(map(see, names)), strict=True))
-    inputs = tuple(_field(column, shown[column.name], dataset, see) for column in columns)
+    roles = profiler_of(domain).ROLES
+    inputs = tuple(_field(column, shown[column.name], dataset, roles, see) for column in columns)
     answer, bands = _target(requirement, dataset, target, shown[target], classes, see)
     return Form(domain, task, see(" ".join(requirement.sentence.split())), inputs, answer, bands)
 
@@ -227,7 +229,7 @@ def _known(
     return requirement.task or "classification", columns, requirement.classes
 
 
-def _field(column: Column, shown: str, dataset: Dataset | None, see: Any) -> Field:
+def _field(column: Column, shown: str, dataset: Dataset | None, roles: Mapping[str, str], see: Any) -> Field:
     about: dict[str, Any] = {"description": see(column.description)}
     base = Field(column.name, shown, "word", missing=column.missing > 0, about=about)
     if column.type == "numeric":
@@ -239,8 +241,8 @@ def _field(column: Column, shown: str, dataset: Dataset | None, see: Any) -> Fie
         about["format"] = column.format or "YYYY-MM-DD"
         return replace(base, kind="date", format=column.format)
     if column.is_text:
-        about |= {"role": "second text" if column.role == "pair" else "text"} if column.role else {}
-        return replace(base, kind="text")
+        about |= {"role": roles[column.role]} if column.role else {}
+        return replace(base, kind=TEXT)
     levels = column.levels or (("true", "false") if column.type == "boolean" else ())
     seen = dict(zip(apart(map(see, levels)), levels, strict=True))
     if not levels or column.n_levels > len(levels):

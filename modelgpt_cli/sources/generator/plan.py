@@ -15,7 +15,7 @@ from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.llm.template import Message, Prompt, check_words, fill, read_prompt, wrong_template
 from modelgpt_cli.requirement_generator.profile import profiler_of
 from modelgpt_cli.requirement_generator.prompt import fenced
-from modelgpt_cli.sources.generator.form import Form
+from modelgpt_cli.sources.generator.form import TEXT, Form
 
 _GAPS = frozenset({"data", "count", "batch", "share", "condition", "mended"})
 _MORE = frozenset({"mended", "conditions"})
@@ -156,7 +156,7 @@ def _column(field: Any) -> dict[str, Any]:
         "level": "one of its values",
         "word": "a word or a few",
         "date": "date",
-        "text": "text",
+        TEXT: "text",
     }
     values = {"name": field.shown, "type": kinds[field.kind], **field.about}
     values |= {"values": list(field.levels)} if field.levels else {}
