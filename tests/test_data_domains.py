@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bad_input import Bench
 
 from modelgpt_cli.core import domain
 from modelgpt_cli.core.errors import UsageError
@@ -158,7 +157,7 @@ def test_other_data_are_not_its(melodies: Path, iris_csv: Path) -> None:
         Requirement("S.", domain="text", columns=(parse_requirement("S.\n---\ncolumns: {a: notes}").columns))
 
 
-def test_an_option_is_known_to_a_domain(iris_csv: Path, bench: Bench) -> None:
+def test_an_option_is_known_to_a_domain(iris_csv: Path) -> None:
     assert load_dataset(iris_csv, text_columns=3).schema.domain == "tabular"
     with pytest.raises(TypeError, match="unexpected keyword argument 'txt'"):
         load_dataset(iris_csv, txt="sepal length")
