@@ -25,13 +25,14 @@ from benchmark_common import provenance, table, write_section
 from benchmark_generate_llm import Noise, Simulator
 from benchmark_text_data import default_data
 
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.shared.scores import class_scores
 from modelgpt_cli.domains.tabular.build import TabularBuild
 from modelgpt_cli.domains.text.build import TextBuild
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.requirement_generator.domain import domain_of
 from modelgpt_cli.sources.generator.generate import generate
 
 TABLES = ("breast_cancer", "car_evaluation", "rice")
@@ -122,7 +123,7 @@ def score(task: Task, rows: pd.DataFrame, seed: int, folder: Path) -> dict[str, 
     wanted = task.requirement
     # Few rows may lack a class; a model of the others is what a user would get.
     present = tuple(c for c in wanted.classes if c in set(rows[wanted.target]))
-    wanted = replace(wanted, classes=wanted.classes if wanted.is_text else present)
+    wanted = replace(wanted, classes=wanted.classes if domain_of(wanted).name == "text" else present)
     dataset = load_dataset(
         path,
         target=wanted.target,
@@ -131,7 +132,7 @@ def score(task: Task, rows: pd.DataFrame, seed: int, folder: Path) -> dict[str, 
         classes=wanted.classes,
         domain=wanted.domain,
     )
-    builder = (TextBuild if wanted.is_text else TabularBuild)(wanted, BuildOptions(seed=seed))
+    builder = (TextBuild if domain_of(wanted).name == "text" else TabularBuild)(wanted, BuildOptions(seed=seed))
     model: Any = builder.from_data(dataset, check_fingerprint=False)[0]
     found = np.full((len(task.test), len(task.requirement.classes)), 1e-6)
     places = [task.requirement.classes.index(label) for label in model.blueprint.labels]
@@ -146,7 +147,7 @@ _inputs: dict[str, Any] = {}
 
 @torch.no_grad()
 def _answers(model: Any, task: Task, wanted: Requirement) -> np.ndarray:
-    if not wanted.is_text:
+    if domain_of(wanted).name != "text":
         return np.asarray(model.predict(task.test))
     if task.name not in _inputs:
         _inputs[task.name] = model.inputs(model.encode(task.test)).clone()

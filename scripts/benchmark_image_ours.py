@@ -18,6 +18,7 @@ from benchmark_image_data import domain_of
 from benchmark_image_networks import Memory, Weights, outputs
 from torch import Tensor
 
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.build import ImageBuild
@@ -26,7 +27,6 @@ from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.rows import Images, LabelledImages
 from modelgpt_cli.domains.image.tasks import ImageSet, set_of
 from modelgpt_cli.domains.shared.build import BuildOptions
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 IMAGE, LABEL = "image", "label"
 

@@ -28,6 +28,7 @@ from benchmark_pipeline import Measurement, modelgpt
 from benchmark_runs import names as names_of
 
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.image.source import source_of
 from modelgpt_cli.domains.image.tasks import hash_seed, split_rows
 
 REPEATS = 3
@@ -52,7 +53,6 @@ def write_set(data: Path, name: str, folder: Path, images: int = IMAGES, most_te
     card = yaml.safe_load((data / f"{name}.yaml").read_text(encoding="utf-8"))
     archive = data / f"{name}.zip"
     dataset = load_dataset(archive if archive.exists() else data / name, domain="image")
-    assert dataset.images is not None
     classes = list(dataset.schema.classes)
     places, labels = (dataset.sample[column].to_numpy(dtype=str) for column in ("image", "label"))
     y = np.array([classes.index(label) for label in labels])
@@ -63,7 +63,7 @@ def write_set(data: Path, name: str, folder: Path, images: int = IMAGES, most_te
         for i in evenly(y, rng.permutation(rows), most):
             path = target / labels[i] / places[i].replace("/", "-")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(dataset.images.open(places[i]))
+            path.write_bytes(source_of(dataset).open(places[i]))
     words = {"domain": "image", "target": "label", "classes": classes}
     found.requirement.write_text(f"{card['description']}\n---\n{yaml.safe_dump(words)}", encoding="utf-8")
     return found

@@ -24,11 +24,11 @@ from typing import Any
 from benchmark_common import table
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.llm.asking import UselessAnswerError
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest, parse_request
 from modelgpt_cli.requirement_generator.parse_llm import LLMReader
-from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement
 
 NAMED = {block.name: block for block in BLOCKS}
 KEYS = ("domain", "task", "target", "classes")

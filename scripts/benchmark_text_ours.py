@@ -17,13 +17,13 @@ import pandas as pd
 import torch
 
 from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tune import TextTuning
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
 """Another checkpoint than the shipped one."""

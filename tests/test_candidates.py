@@ -19,13 +19,13 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.model_generator.candidates import Body, Search
 from modelgpt_cli.model_generator.cards import ModelCard, find_cards, table_card
 from modelgpt_cli.model_generator.choice import plan_candidates
 from modelgpt_cli.model_generator.measured_limits import find_missed
 from modelgpt_cli.model_generator.quantised import held_back
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 SENTENCE = "Classify the species of an iris from the lengths and widths of its sepals and petals."
 

@@ -15,8 +15,8 @@ import yaml
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.profile import profile
 from modelgpt_cli.data.typing import read_types, typed
+from modelgpt_cli.requirement_generator.profile import profile
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tabular" / "paper10"
 
@@ -366,7 +366,8 @@ def test_profile_shows_few_cells_and_each_class(tmp_path: Path) -> None:
 
 
 def test_data_does_not_import_torch() -> None:
-    code = "import sys, modelgpt_cli.data.dataset, modelgpt_cli.data.profile; sys.exit('torch' in sys.modules)"
+    modules = "sys, modelgpt_cli.data.dataset, modelgpt_cli.requirement_generator.profile"
+    code = f"import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -388,3 +389,22 @@ def test_real_tables_agree_with_their_cards(card: Path) -> None:
         else:  # integer codes can't be told from numbers by their values
             numeric = pd.to_numeric(pd.Series(column.levels, dtype=str), errors="coerce").notna().all()
             assert column.type in ("categorical", "boolean") or (column.type == "numeric" and numeric)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("iris", "iris"), ("data", "train"), ("Downloads", "train"), ("2024", "train"), ("anna", "train"), ("a/b", "b")],
+)
+def test_a_file_called_train_is_named_after_a_folder_that_says_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "anna"))
+    (tmp_path / folder).mkdir(parents=True)
+    assert load_dataset(write(tmp_path / folder / "train.csv", x=range(N), y=Y)).name == name
+
+
+def test_columns_that_are_no_inputs_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "t.csv", x=np.arange(N) / 7, same=["k"] * N, odd=range(N), y=Y)
+    with caplog.at_level("INFO", "modelgpt"):
+        load_dataset(path, columns=[Column("x", "numeric")])
+    assert "Left out of t.csv, as they are no inputs: same, odd." in caplog.messages

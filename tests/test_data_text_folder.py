@@ -10,6 +10,7 @@ import pytest
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.domains.text.requirement import texts_of
 
 
 def text(i: int) -> str:
@@ -42,7 +43,7 @@ def test_a_folder_of_texts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     assert (dataset.name, dataset.path, dataset.test_path) == ("films", folder, None)
     assert dataset.description == "What people say of films."
     assert (dataset.schema.domain, dataset.schema.target) == ("text", "label")
-    assert [column.name for column in dataset.schema.texts] == ["text"]
+    assert [column.name for column in texts_of(dataset.schema.columns)] == ["text"]
     assert dataset.class_counts == {"bad": 7, "good": 6}
     assert dataset.sample["text"].tolist()[:2] == [text(1), text(3)]
     assert dataset.sample["text"].iloc[6] == "shouted loudly, \u00e9 and all"

@@ -14,11 +14,11 @@ from fake_llm import FakeLLM, fault, sentence
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.requirement_generator.answer import check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline
-from modelgpt_cli.requirement_generator.requirement import parse_requirement, read_requirement
+from modelgpt_cli.requirement_generator.profile import Profile
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
 GOOD = "Classify each iris flower as setosa, versicolor or virginica from the length and width of its petals."
 
@@ -141,6 +141,23 @@ def test_the_offline_sentence_keeps_the_rules_set_for_an_llm(shared_data: Path) 
         check_sentence(write_offline(profile), profile)
         told = replace(profile, description=about["description"])
         check_sentence(write_offline(told), told)
+
+
+def test_the_offline_sentence_names_columns_beside_their_types_and_writes_plain_numbers() -> None:
+    columns = (
+        *(Column(name, "numeric") for name in ("area", "rooms", "year")),
+        *(Column(name, "categorical") for name in ("street", "roof", "heating", "garage")),
+    )
+    houses = Profile("houses", 2930, "regression", "price", columns, {}, (12789.0, 160000.0, 1.9e7))
+    assert write_offline(houses) == (
+        "Predict the numeric value of price for each row of 'houses' (2,930 rows), a regression between 12,790 and "
+        "19,000,000 with a median of 160,000, from 4 categorical columns (such as street, roof and heating) and "
+        "3 numeric columns (area, rooms and year)."
+    )
+    few = replace(houses, columns=columns[2:5], target_range=(-0.00012, 0.5, 1234.5))
+    assert "between -0.00012 and 1234 with a median of 0.5" in write_offline(few)
+    assert "2 categorical columns (street and roof) and 1 numeric column (year)." in write_offline(few)
+    assert write_offline(replace(few, columns=columns[:2])).endswith("from 2 numeric columns: area and rooms.")
 
 
 def test_the_offline_sentence_stays_short_with_many_classes_and_long_names() -> None:

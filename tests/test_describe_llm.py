@@ -11,9 +11,9 @@ from fake_llm import FakeLLM, Reply, answer, fault, sentence
 
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.requirement_generator.describe import write_sentence
+from modelgpt_cli.requirement_generator.profile import Profile
 
 KEY = "sk-test-0123456789"
 GOOD = "Classify each iris flower as setosa or virginica from its sepal width and the length of its petals in cm."

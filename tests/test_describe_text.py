@@ -14,12 +14,13 @@ from fake_llm import FakeLLM, sentence
 from modelgpt_cli.core.errors import UnreachableError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.data.profile import Profile, profile
+from modelgpt_cli.domains.text.profile import TextProfile
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.profile import profile
 from modelgpt_cli.requirement_generator.prompt import load_prompt
-from modelgpt_cli.requirement_generator.requirement import read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
 GOOD = "Classify each review of a film, written by a visitor of the cinema, as negative or positive by its mood."
 
@@ -51,7 +52,7 @@ def test_the_sentence_and_the_file(tmp_path: Path) -> None:
         "Classify each review of 'films' (40 reviews, on average 9 words) by mood into negative or positive."
     )
     found = read_requirement(tmp_path / "req.txt")
-    assert (found.domain, found.task, found.target, found.is_text) == ("text", "classification", "mood", True)
+    assert (found.domain, found.task, found.target) == ("text", "classification", "mood")
     assert found.columns == (Column("review", "text", role="text"),)
     assert (found.target_mean, found.target_std) == (None, None)
     assert load_dataset(found.data or "", columns=found.columns, domain=found.domain).schema.domain == "text"
@@ -81,10 +82,10 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     assert found.fingerprint == load_dataset(found.data).fingerprint
 
 
-def text_profile(*names: str, **other: object) -> Profile:
+def text_profile(*names: str, **other: object) -> TextProfile:
     columns = tuple(Column(n, "text", role=r) for n, r in zip(names, ("text", "pair"), strict=False))
     values = {"class_counts": {"yes": 3, "no": 2}, "mean_words": 12.4, "domain": "text", **other}
-    return Profile("d", 5, "classification", "label", columns, **values)  # type: ignore[arg-type]
+    return TextProfile("d", 5, "classification", "label", columns, **values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_a_text_that_gives_orders_is_fenced_and_its_obedient_llm_refused(tmp_pat
 
 
 STS = text_profile("sentence1", "sentence2", class_counts={}, target_range=(0.0, 2.6, 5.0))
-STS = Profile(**{**vars(STS), "task": "regression", "target": "similarity"})
+STS = TextProfile(**{**vars(STS), "task": "regression", "target": "similarity"})
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ STS = Profile(**{**vars(STS), "task": "regression", "target": "similarity"})
         ("Rate how similar in meaning the two sentences of a pair are.", STS),
     ],
 )
-def test_good_sentences_on_texts_pass(text: str, shown: Profile) -> None:
+def test_good_sentences_on_texts_pass(text: str, shown: TextProfile) -> None:
     check_sentence(text, shown)
 
 
@@ -213,7 +214,7 @@ def test_good_sentences_on_texts_pass(text: str, shown: Profile) -> None:
         ),
     ],
 )
-def test_bad_sentences_on_texts_are_refused(text: str, shown: Profile, words: str) -> None:
+def test_bad_sentences_on_texts_are_refused(text: str, shown: TextProfile, words: str) -> None:
     with pytest.raises(BadAnswerError, match=words):
         check_sentence(text, shown)
 

@@ -23,7 +23,7 @@ from modelgpt_cli.domains.tabular.fixed_tasks_config import FixedTasksConfig
 from modelgpt_cli.domains.tabular.train_fixed_tasks import FixedTasksTraining, load_fixed_tasks
 from modelgpt_cli.parameter_generator.generator import draw_codes
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.requirement_generator.requirement import format_requirement
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement
 from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.settings import read_settings

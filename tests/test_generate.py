@@ -19,7 +19,7 @@ from fake_llm import FakeLLM, Reply, Request, answer, fault
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.requirement_generator.requirement import parse_requirement
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 from modelgpt_cli.sources.generator.form import form_of
 from modelgpt_cli.sources.generator.generate import Generated, generate
 from modelgpt_cli.sources.generator.novelty import Novelty

@@ -19,12 +19,14 @@ from tiny_images import KINDS, blot, encoded, folder_of, sketch, zip_of
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.data.profile import Profile, profile
+from modelgpt_cli.domains.image.profile import ImageProfile
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
 from modelgpt_cli.requirement_generator.describe import describe
+from modelgpt_cli.requirement_generator.domain import domain_of
 from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.profile import Profile, profile
 from modelgpt_cli.requirement_generator.prompt import load_prompt
-from modelgpt_cli.requirement_generator.requirement import parse_requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
 GOOD = "Classify each low-resolution colour photograph of an animal on a plain table as cat or dog."
 SECRET = "taken-at-Elm-Street-7"
@@ -63,7 +65,7 @@ def test_the_sentence_and_the_file(pets: Path, tmp_path: Path, cli: Cli) -> None
         "task: classification",
     ]
     found = read_requirement(tmp_path / "req.txt")
-    assert (found.domain, found.is_image, found.is_text) == ("image", True, False)
+    assert found.domain == domain_of(found).name == "image"
     assert (found.target, found.classes) == ("label", ("cat", "dog"))
     assert found.columns == (Column("image", "image", role="image"),)
     dataset = load_dataset(found.data or "", columns=found.columns, classes=found.classes, domain=found.domain)
@@ -218,11 +220,11 @@ def test_the_prompt_has_the_shape_of_the_others() -> None:
 def test_a_requirement_about_images() -> None:
     found = parse_requirement("Classify pets.\n---\ncolumns: {photo: image}\nclasses: [cat, dog]\n")
     assert found.columns == (Column("photo", "image", role="image"),)
-    assert (found.is_image, found.is_text) == (True, False)
+    assert domain_of(found).name == "image"
     for below, words in (
         ("domain: image\ntask: regression", "task can't be regression"),
         ("columns: [{name: a, type: text, role: image}]", "a text column has no role image"),
-        ("columns: {a: image, b: image}", "or one alone the role image"),
+        ("columns: {a: image, b: image}", "one column alone has the role image"),
         ("domain: text\ncolumns: {a: image}", "role image is for the image domain, and domain is text"),
     ):
         with pytest.raises(UsageError, match=words):
@@ -248,7 +250,7 @@ def test_the_offline_sentence_keeps_the_rules_on_every_shared_set(shared_data: P
     for path in sorted((shared_data / "image").glob("*.zip")):
         shown = profile(load_dataset(path))
         check_sentence(write_offline(shown), shown)
-        assert shown.images is not None
+        assert isinstance(shown, ImageProfile)
         found[shown.name] = shown.images.looks.phrase()
     for name, words in (
         ("steel_defects", "grey photographs of a textured surface"),

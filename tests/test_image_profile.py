@@ -13,7 +13,8 @@ from tiny_images import KINDS, blot, encoded, folder_of, scene, sketch, surface
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.contact_sheet import MOST_SHOWN, TILE, contact_sheet, sheet_size
-from modelgpt_cli.domains.image.profile import Looks, mark_image, profile_images
+from modelgpt_cli.domains.image.looks import Looks, mark_image
+from modelgpt_cli.domains.image.profile import profile_images
 
 
 def looks(*images: np.ndarray) -> Looks:

@@ -16,8 +16,9 @@ from conftest import Cli
 
 from modelgpt_cli import build, parse
 from modelgpt_cli.core.errors import UsageError, VerificationError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.parse import ContradictionError, parse_request, with_words
-from modelgpt_cli.requirement_generator.requirement import Requirement, parse_requirement
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 from modelgpt_cli.requirement_generator.words.numerals import find_numbers
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from modelgpt_cli.core.domain import domain_names
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.schema import DOMAINS, Column
-from modelgpt_cli.data.profile import Profile
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
 
 OTHERS = ("generate-", "parse")
@@ -24,7 +25,7 @@ WHOLE = {
 
 
 def test_there_is_one_template_for_each_kind_of_data() -> None:
-    assert {path.stem for path in SHIPPED} == {load_prompt(domain=domain).name for domain in DOMAINS}
+    assert {path.stem for path in SHIPPED} == {load_prompt(domain=domain).name for domain in domain_names()}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -14,11 +14,10 @@ from fake_llm import FakeLLM, sentence
 from tiny_images import folder_of
 
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.llm.redact import count_placeholders, redact
 from modelgpt_cli.requirement_generator.describe import describe
+from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.prompt import profile_json
-from modelgpt_cli.requirement_generator.redacted import redacted
 
 GONE = {
     "ann.smith+x@private.example": "<email>",
@@ -113,7 +112,7 @@ def test_a_profile_is_redacted_wherever_words_stand() -> None:
     row = {"call 0151 2345678": "bob@y.example", "1234567": "hidden", "7654321": "3.5", "y": "a@b.example"}
     counts = {"a@b.example": 3, "c@d.example": 2}
     profile = Profile("of 12345678", 5, "classification", "y", columns, counts, None, (row,), "Ask +49 151 2345678.")
-    shown = profile_json(redacted(profile))
+    shown = profile_json(profile.redacted())
     assert shown["name"] == "of <number>"
     assert shown["description"] == "Ask <phone>."
     assert [column["name"] for column in shown["columns"]] == ["call <phone>", "<number> (2)"]

@@ -14,13 +14,10 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.limits import Limits, parse_parameters, parse_size
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.requirement_generator.requirement import (
-    Requirement,
-    format_requirement,
-    parse_requirement,
-    read_requirement,
-)
+from modelgpt_cli.requirement_generator.domain import domain_of
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement, parse_requirement, read_requirement
 
 FULL = Requirement(
     sentence="Classify loans as yes or no.",
@@ -92,7 +89,7 @@ def test_round_trip_of_texts() -> None:
     ],
 )
 def test_what_is_about_texts(below: str, is_text: bool) -> None:
-    assert parse_requirement(f"S.\n---\n{below}").is_text is is_text
+    assert (domain_of(parse_requirement(f"S.\n---\n{below}")).name == "text") is is_text
 
 
 def test_a_column_is_one_line_and_defaults_are_left_out() -> None:
@@ -153,7 +150,7 @@ def test_the_short_forms_of_a_hand_written_file() -> None:
         ("S.\n---\ncolumns: [{name: a, type: numeric, mean: .nan}]", "a: mean can't be '.nan'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, std: -1}]", "a: std can't be '-1'"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, missing: 2}]", "a: missing can't be '2'.*between 0 and 1"),
-        ("S.\n---\ndomain: audio", "domain can't be 'audio'.*tabular, text"),
+        ("S.\n---\ndomain: audio", "domain can't be 'audio'.*text, tabular"),
         ("S.\n---\ncolumns: [{name: a, type: text, role: first}]", "a: role can't be 'first'.*text, pair"),
         ("S.\n---\ncolumns: [{name: a, type: numeric, role: text}]", "a: a numeric column has no role"),
         ("S.\n---\ncolumns: [{name: a, type: text, role: pair}]", "columns: one column has the role text"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
+from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences
 
 LOANS = Profile(

@@ -14,13 +14,13 @@ import torch
 
 from modelgpt_cli import build, evaluate, inspect, predict
 from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, TableArrays, encode_rows, fit_table
 from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.model_generator import build as pipeline
 from modelgpt_cli.model_generator.build import BuildReport
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 
 class Made:

@@ -24,7 +24,7 @@ from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.tabular import text_rows
 from modelgpt_cli.domains.tabular.graph_inputs import graph_inputs
 from modelgpt_cli.domains.tabular.text_columns import fit_projection
-from modelgpt_cli.requirement_generator.requirement import read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
 PRAISE = ("The food was wonderful", "I loved every minute of it", "Excellent, I would buy it again", "Works perfectly")
 BLAME = (

@@ -12,9 +12,10 @@ import pytest
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.profile import profile
 from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.roles import is_pair
+from modelgpt_cli.requirement_generator.profile import profile
 
 GOOD = ("a warm and funny film", "I would see it again", "the best hour of my week", "wonderful acting all through")
 BAD = ("dull from start to end", "I left before the end", "a waste of an evening", "the jokes fall flat here")
@@ -85,7 +86,7 @@ def test_two_texts_are_a_pair_in_the_order_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", later=texts, earlier=[f"so they told us, {text}" for text in texts], label=labels)
     assert roles(load_dataset(path)) == {"later": "text", "earlier": "pair"}
     turned = load_dataset(path, text="earlier", text_pair="later")
-    assert [column.name for column in turned.schema.texts] == ["earlier", "later"]
+    assert [column.name for column in texts_of(turned.schema.columns)] == ["earlier", "later"]
     assert list(turned.sample.columns) == ["later", "earlier", "label"]
 
 
@@ -166,7 +167,7 @@ def test_the_second_text_may_be_one_of_a_few(tmp_path: Path, pair: str, domain: 
     dataset = load_dataset(path)
     assert dataset.schema.domain == domain
     if domain == "text":
-        assert [column.name for column in dataset.schema.texts] == ["sentence1", "sentence2"]
+        assert [column.name for column in texts_of(dataset.schema.columns)] == ["sentence1", "sentence2"]
 
 
 def test_the_label_may_stand_first(tmp_path: Path) -> None:
@@ -181,8 +182,8 @@ def test_a_requirement_fixes_the_roles(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", b=texts, n=np.arange(N) / 3, a=["Acting", "Music"] * 20, label=labels)
     fixed = (Column("a", "text", "what it is about", role="pair"), Column("b", "text", role="text"))
     dataset = load_dataset(path, columns=fixed, domain="text")
-    assert [column.name for column in dataset.schema.texts] == ["b", "a"]
-    assert dataset.schema.texts[1].description == "what it is about"
+    assert [column.name for column in texts_of(dataset.schema.columns)] == ["b", "a"]
+    assert texts_of(dataset.schema.columns)[1].description == "what it is about"
     assert load_dataset(path, columns=fixed).schema == dataset.schema
     assert roles(load_dataset(path, columns=fixed, text="b")) == {"b": "text"}  # what is asked for now goes first
     plain = load_dataset(path, columns=[Column("b", "text")], domain="text")
@@ -206,7 +207,7 @@ WRONG = {
     "the same twice": ({"text": "text", "text_pair": "text"}, "can't be both texts of a pair", "--text-pair"),
     "the target": ({"text": "label", "target": "label"}, "both the target and a text", "--target"),
     "pair alone": ({"text_pair": "text"}, "the first is not named", "--text"),
-    "no such domain": ({"domain": "audio"}, "no domain 'audio'", "tabular, text"),
+    "no such domain": ({"domain": "audio"}, "no domain 'audio'", ""),
     "text of a table": ({"text": "text", "domain": "tabular"}, "is to be tabular", "Drop one"),
     "nothing left": ({"text": "text", "text_pair": "label"}, "no column but its texts", "labels or scores"),
 }
@@ -394,6 +395,6 @@ def test_every_shared_text_set_is_known_for_what_it_is(shared_data: Path) -> Non
         dataset = load_dataset(path, sample_rows=500)
         texts = [name for name in open_table(path).columns if name != "label"]
         assert (dataset.schema.domain, dataset.schema.target) == ("text", "label"), path
-        assert [column.name for column in dataset.schema.texts] == texts, path
+        assert [column.name for column in texts_of(dataset.schema.columns)] == texts, path
         assert (dataset.schema.task == "regression") == (path.parent.name == "stsb")
         assert all(type(text) is str for name in texts for text in dataset.sample[name])

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.describe import read_description
-from modelgpt_cli.requirement_generator.requirement import Requirement, parse_requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
 PATHS = ("req", "data", "types", "backbone_weights")
 """Files and folders; a request's are found from where its file is."""

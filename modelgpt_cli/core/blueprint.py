@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from modelgpt_cli.core.domain import default_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column, TaskType
 
@@ -65,7 +66,7 @@ class Blueprint:
     columns: tuple[Column, ...]
     requirement: str
     architecture: Architecture = field(default_factory=Architecture)
-    domain: str = "tabular"
+    domain: str = field(default_factory=default_domain)
     limits: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     deploy: dict[str, Any] = field(default_factory=dict)

@@ -7,8 +7,8 @@ new domain is a new folder and a line in `_PACKAGES`. Models for this seam: spaC
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -17,7 +17,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 PARTS = {
     "read": "data.source.Reader: is this data the domain's, and the data as a `Dataset`",
-    "profile": "requirement_generator.profile.Profiler: what is told of a data set, and the sentence without an LLM",
+    "profile": "requirement_generator.profile.Profiler: what an LLM is shown of a data set, and what is said of it",
     "requirement": "requirement_generator.domain.Claims: what a requirement of the domain must say",
     "options": "core.options: the options that only this domain, or it and some others, understand",
     "architectures": "model_generator.cards.Shelf: the architecture cards and what their models cost",
@@ -55,12 +55,16 @@ class Domain:
         What users call the things that are predicted for, in the plural: "rows".
     package : str
         Where its parts are.
+    roles : mapping
+        What a column can be to its models → the type of such a column, in the order in which they are read. Empty where
+        any columns are inputs.
     """
 
     name: str
     title: str
     rows: str
     package: str
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def part(self, name: str) -> Any:
         """Load one of `PARTS`.
@@ -89,6 +93,11 @@ def domain_names() -> tuple[str, ...]:
     return tuple(_PACKAGES)
 
 
+def default_domain() -> str:
+    """Return the name of the domain that takes what others leave: that of a requirement which names none."""
+    return domain_names()[-1]
+
+
 def find_domain(name: str) -> Domain:
     """Return the domain of a name.
 
@@ -106,6 +115,11 @@ def find_domain(name: str) -> Domain:
 def all_domains() -> Iterator[Domain]:
     """Yield the registered domains, in the order in which data is offered to them."""
     return (find_domain(name) for name in _PACKAGES)
+
+
+def role_domain(role: str) -> Domain | None:
+    """Return the domain in which a column can have a role; None where there is none."""
+    return next((domain for domain in all_domains() if role in domain.roles), None)
 
 
 def register(name: str, package: str) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
-ColumnType = Literal["numeric", "boolean", "categorical", "datetime", "text", "image", "identifier", "constant"]
+from modelgpt_cli.core.domain import all_domains, default_domain
+
 TaskType = Literal["classification", "regression"]
-
-COLUMN_TYPES: tuple[str, ...] = get_args(ColumnType)
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
-USED_TYPES = frozenset({"numeric", "boolean", "categorical", "datetime"})
-DOMAINS: tuple[str, ...] = ("tabular", "text", "image")
-TEXT_ROLES: tuple[str, ...] = ("text", "pair")
-"""What a column can be in the text domain: the text that is judged, or the second text of a pair."""
-ROLES: tuple[str, ...] = (*TEXT_ROLES, "image")
-"""The image domain has one column with a role: the images' places."""
+
+ColumnType = str
+"""One of `column_types`."""
+USED_TYPES = ("numeric", "boolean", "categorical", "datetime")
+FREE_TEXT: Final = "text"
+"""The type of a column of free text."""
+DROPPED_TYPES = ("identifier", "constant")
+MAX_LEVELS = 64
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Column:
     format: str = ""
     """Datetime: the strptime format of its cells, or "ISO8601"; guessed from the cells where empty."""
     components: int = 0
-    """Text in a table: how many numbers its embedding is reduced to; 0 where the column is dropped."""
+    """Free text among other columns: how many numbers its embedding is reduced to; 0 where the column is dropped."""
     role: str = ""
-    """Text domain: "text", or "pair" for the second text of a pair; image domain: "image". "" in a table, and where the
+    """What the column is to the domain's models: one of `Domain.roles`. "" in domains that have none, and where the
     column is dropped."""
 
     @property
@@ -62,14 +63,7 @@ class Column:
     @property
     def is_text(self) -> bool:
         """Whether it holds free text (token ids in the graph)."""
-        return self.type == "text"
-
-
-MAX_LEVELS = 64
-TEXT_COMPONENTS = 32
-"""Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
-MAX_TEXT_COLUMNS = 3
-"""Each takes a pass of the text encoder per row."""
+        return self.type == FREE_TEXT
 
 
 @dataclass(frozen=True)
@@ -81,13 +75,8 @@ class Schema:
     task: TaskType
     classes: tuple[str, ...] = ()
     """Classification: the class names, sorted (numerically where all are numbers). Empty for regression."""
-    domain: str = "tabular"
-    """One of `DOMAINS`. In the text and image domains the columns with a role are the only ones used."""
-
-    @property
-    def texts(self) -> tuple[Column, ...]:
-        """Text domain: the text, then the second one of a pair; empty in the others."""
-        return tuple(sorted((c for c in self.columns if c.role in TEXT_ROLES), key=lambda c: ROLES.index(c.role)))
+    domain: str = field(default_factory=default_domain)
+    """The name of a `Domain`. Where it has roles, the columns with one are the only ones used."""
 
     @property
     def used(self) -> tuple[Column, ...]:
@@ -98,3 +87,10 @@ class Schema:
     def dropped(self) -> tuple[Column, ...]:
         """The columns left out, each with its `note`."""
         return tuple(c for c in self.columns if not c.used)
+
+
+def column_types() -> tuple[str, ...]:
+    """Return all types that a column can have: those of tables, and those that a domain's columns alone have."""
+    common = (*USED_TYPES, FREE_TEXT)
+    own = (kind for domain in all_domains() for kind in domain.roles.values())
+    return (*common, *dict.fromkeys(kind for kind in own if kind not in common), *DROPPED_TYPES)

@@ -77,3 +77,21 @@ def short(number: float, units: Mapping[str, int], gap: str) -> float | str:
         if number % factor == 0:
             return f"{int(number // factor)}{gap}{unit}"
     return number
+
+
+def plain_number(number: float, digits: int = 4, comma: str = ",") -> str:
+    """Write a number as a person would: rounded, without an exponent, thousands set apart from 10,000 on.
+
+    Parameters
+    ----------
+    digits : int
+        Significant ones.
+    comma : {",", ""}
+        What sets thousands apart.
+    """
+    rounded = float(f"{number:.{digits}g}")
+    if not math.isfinite(rounded) or (rounded and not 1e-6 <= abs(rounded) < 1e15):  # too long to be read otherwise
+        return f"{number:.{digits}g}"
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded))) if rounded else 0
+    text = f"{rounded:{comma if abs(rounded) >= 10_000 else ''}.{max(0, decimals)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -154,7 +154,7 @@ def _uses_comma_decimals(rows: Sequence[Sequence[str]]) -> bool:
     return commas > sum(bool(_POINT_DECIMAL.match(cell)) for cell in cells)
 
 
-class CsvSource:
+class CsvFile:
     """A delimited text file, read as text cells (null where a cell is empty or a missing marker).
 
     Parameters

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.core.background import ahead, begin
+from modelgpt_cli.core.background import ahead
+from modelgpt_cli.core.domain import Domain, all_domains, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.schema import TASK_TYPES, Column, ColumnType, Schema, TaskType
-from modelgpt_cli.data.infer import Shape, infer_column, shape_of, use_text
-from modelgpt_cli.data.messages import few, header_warning, skipped_warning, tell
-from modelgpt_cli.data.readers import Table, no_such_column, open_table
-from modelgpt_cli.data.scan import scan_table
-from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, find_mark, read_mark, tell_marks
-from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
-from modelgpt_cli.data.typing import read_types, typed
-from modelgpt_cli.domains.image.dataset import ImageTable, find_images, read_image_table
-from modelgpt_cli.domains.image.source import ImageSource
-from modelgpt_cli.domains.text.roles import as_texts, asked_roles, check_texts, infer_roles, wanted_roles, with_others
+from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
+from modelgpt_cli.data.folder_names import TRAIN_NAMES
+from modelgpt_cli.data.readers import Table
+from modelgpt_cli.data.source import Reader, Scanned, Source
+from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, read_mark, tell_marks
+from modelgpt_cli.data.target import Target
+from modelgpt_cli.data.typing import typed
 
 log = logging.getLogger("modelgpt")
 
-MAX_COLUMNS = 2_000
-"""Used columns of a table; the time to build, and the model's size, grow with them."""
 _SHOWN = 12
-_TARGET_TASKS: dict[str, TaskType] = {
-    "numeric": "regression",
-    "categorical": "classification",
-    "boolean": "classification",
-}
+_VAGUE_FOLDERS = frozenset(
+    {*TRAIN_NAMES, "", "datasets", "tmp", "temp", "input", "inputs", "files", "downloads", "desktop", "documents"}
+    | {"home", "work", "workspace"}
+)
+"""Folders whose names say no more of a file in them than that it holds data."""
 
 
 @dataclass
@@ -43,23 +39,22 @@ class Dataset:
 
     name: str
     path: Path | None
-    """The file, or the folder of texts or images; None for stdin."""
+    """The file or folder; None for stdin."""
     schema: Schema
     n_rows: int
     """Rows with a target."""
     class_counts: dict[str, int]
     """Classification: rows per class, in the order of the classes."""
     sample: pd.DataFrame
-    """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample. Of
-    images always all up to a million: their places and classes, and a column "domain" where they have domains."""
+    """Typed rows (the used columns and the target) in the file's order: all of them, or a stratified sample."""
     warnings: list[str]
     """What the user must know; each has been logged once."""
     fingerprint: str
     """"sha256:" and 64 hex digits, over the file's bytes, or the files' of a folder."""
     description: str = ""
     test_path: Path | None = None
-    images: ImageSource | None = None
-    """Image domain: what opens the places of the sample; see `read_images`."""
+    source: object | None = None
+    """What opens the places of the sample, where its cells name files rather than hold the data themselves."""
     _table: Table | None = field(default=None, repr=False)
     _target: Target | None = field(default=None, repr=False)
     _generated: pd.DataFrame | None = field(default=None, repr=False)
@@ -155,19 +150,18 @@ def load_dataset(
     types: str | Path | None = None,
     merge_labels: bool = False,
     sample_rows: int = 20_000,
-    text_columns: int = 0,
-    text: str | None = None,
-    text_pair: str | None = None,
+    all_columns: bool = False,
     domain: str | None = None,
     seed: int = 0,
+    **options: Any,
 ) -> Dataset:
-    """Read a table, texts or images once and find out what is in it.
+    """Read data once and find out what is in them.
 
     Parameters
     ----------
     path : str or Path
-        A file, a folder (of a table, or of .txt files or images in a sub-folder per class), a zip archive of
-        images, or "-" for stdin.
+        A file; a folder with a table in it, or with .txt files or images in a sub-folder per class; a zip archive of
+        images; or "-" for stdin.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional
@@ -182,216 +176,161 @@ def load_dataset(
         Make one class of labels that differ only in case, blanks or final punctuation.
     sample_rows : int
         So many rows are held in `sample` at most (fewer in very wide tables).
-    text_columns : int
-        Of a table: so many columns of free text are to be used at most.
-    text, text_pair : str, optional
-        Text domain: the column of the text, and of the second one of a pair; before what `columns` say.
-    domain : {"tabular", "text", "image"}, optional
-        Where omitted: image for a folder of images, or a column of paths to some; text if there is nothing but one or
-        two columns of free text to learn from; else tabular.
+    all_columns : bool
+        Use all columns that a model can, even those that cost it much: free text in a table.
+    domain : str, optional
+        The name of a `Domain`, which alone is asked. Where omitted, all are, in the order of the registry: images are
+        a folder of them, or a table with a column of paths to some; texts, where there is nothing but one or two
+        columns of free text to learn from; else it is a table.
     seed : int
         For the sample.
+    **options
+        What one domain understands; None stands for the default. Of a table, ``text_columns``: so many columns of free
+        text are used at most, by default none, or as many as can be with `all_columns`. Of texts, ``text`` and
+        ``text_pair``: the column of the text, and of the second one of a pair; they go before what `columns` say.
 
     Raises
     ------
     ModelGPTError
-        The table can't be read, or there is nothing in it to learn.
+        The data can't be read, or there is nothing in them to learn.
     UsageError
-        The data contradict what was asked for.
+        They contradict what was asked for.
+    TypeError
+        No domain understands an option.
     """
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
-    table = open_table(path)
-    overrides = _overrides(table, types)
-    if images := find_images(table, target, columns, overrides, text, domain):
-        pictured = read_image_table(
-            table,
-            images,
-            target=target,
-            task=task,
-            columns=columns,
-            classes=classes,
-            merge_labels=merge_labels,
-            seed=seed,
+    source = Source(
+        path, target, task, columns, classes, types, merge_labels, sample_rows, all_columns, domain, seed,
+        {name: value for name, value in options.items() if value is not None},
+    )  # fmt: skip
+    asked = _asked_domain(source, options)
+    for other in (asked,) if asked else all_domains():
+        reader: Reader = other.part("read")
+        if asked or reader.detect(source):
+            return reader.read(source)
+    raise ModelGPTError(f"{source.table.name} holds data of no known domain.")
+
+
+def _asked_domain(source: Source, options: dict[str, Any]) -> Domain | None:
+    """The one domain that is asked: the one that was named, or that an option is for."""
+    asked = find_domain(source.domain) if source.domain is not None else None
+    known: set[str] = set()
+    for domain in all_domains():
+        reader: Reader = domain.part("read")
+        known |= set(reader.OPTIONS)
+        for name, decides in reader.OPTIONS.items():
+            if not decides or name not in source.options:
+                continue
+            if asked is not None and asked.name != domain.name:
+                flag = f"--{name.replace('_', '-')} {source.options[name]}"
+                raise UsageError(
+                    f"{flag} is for the {domain.name} domain, and the domain is to be {asked.name}.", "", "Drop one."
+                )
+            asked = domain
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise TypeError(f"load_dataset() got an unexpected keyword argument {unknown[0]!r}")
+    if asked is not None and source.table.domain not in ("", asked.name):
+        raise UsageError(
+            f"{source.table.name} holds {find_domain(source.table.domain).title}, and {asked.title} are asked for.",
+            "",
+            "Give data that fit the requirement, or run modelgpt describe on these.",
         )
-        return _of_images(table, images.source, pictured)
-    _check_two_columns(table)
-    roles = asked_roles(table, target, text, text_pair, columns, domain)
-    marked = find_mark(table, target, overrides)
-    marks = [SYNTHETIC] if marked else []
-    target = choose_target(table, target, [*roles, *marks])
-    if target in overrides:
-        task = _overridden(task, target, overrides[target])
-    names, fixed = _inputs(table, target, columns, overrides, roles)
-    names = [name for name in names if name not in marks]
-    fingerprint = begin(table.fingerprint)
-    scan = scan_table(table, [*names, *marks], target, sample_rows, seed)
-    plan = plan_target(scan, target, table.name, task, classes, merge_labels)
-    raw = scan.sampler.result(stratified=plan.task == "classification")
-    cells: list[str] = []
-    inferred = [
-        infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), cells.append) for name in names
-    ]
-    found = roles or _find_roles(inferred, raw, fixed, table, domain)
-    kept = as_texts(inferred, found) if found else use_text(inferred, text_columns)
-    kept = tuple(c for c in with_others(kept, table, target) if c.name not in marks) if roles else kept
-    schema = Schema(kept, target, plan.task, plan.classes, "text" if found else "tabular")
-    check_repeats(plan, classes, schema.domain)
-    lacking = check_lacking(plan, schema.domain)
-    empty = check_texts(schema, scan, table) if found else []
-    warnings = [*header_warning(table), *skipped_warning(scan, plan), *plan.warnings, *lacking, *empty, *few(cells)]
-    tell(schema, warnings, table)
-    sample = _typed_rows(raw, schema.used, plan, marked)
-    if marked:
+    return asked
+
+
+def make_dataset(source: Source, scanned: Scanned, schema: Schema, warnings: Sequence[str] = ()) -> Dataset:
+    """Make the dataset of a scanned source, whose columns have become a schema.
+
+    Parameters
+    ----------
+    warnings : sequence of str
+        What the domain has to say of the data.
+
+    Raises
+    ------
+    ModelGPTError
+        No column can be used.
+    """
+    table, target = source.table, scanned.target
+    told = [*_header_warning(table), *_skipped_warning(scanned), *target.warnings, *warnings, *_few(scanned.warnings)]
+    _tell(schema, told, table)
+    sample = _typed_rows(scanned.raw, schema.used, target, scanned.marked)
+    if scanned.marked:
         sample = tell_marks(sample, table.name)
     return Dataset(
-        name=_short_name(table),
+        name=name_of(table),
         path=table.path,
         schema=schema,
-        n_rows=plan.n_rows,
-        class_counts=plan.counts,
+        n_rows=target.n_rows,
+        class_counts=target.counts,
         sample=sample,
-        warnings=warnings,
-        fingerprint=fingerprint(),
+        warnings=told,
+        fingerprint=scanned.fingerprint(),
         description=table.description,
         test_path=table.test_path,
         _table=table,
-        _target=plan,
+        _target=target,
     )
 
 
-def _of_images(table: Table, source: ImageSource, found: ImageTable) -> Dataset:
-    return Dataset(
-        name=_short_name(table),
-        path=table.path,
-        schema=found.schema,
-        n_rows=found.plan.n_rows,
-        class_counts=found.plan.counts,
-        sample=found.sample,
-        warnings=found.warnings,
-        fingerprint=found.fingerprint,
-        description=table.description,
-        test_path=table.test_path,
-        images=source,
-    )
+def name_of(table: Table) -> str:
+    """Return what a dataset is called: its file's name without endings.
 
-
-def _check_two_columns(table: Table) -> None:
-    """A target and something to predict it from."""
-    if len(table.columns) > 1:
-        return
-    if table.is_folder:
-        raise ModelGPTError(
-            f"The folder {table.name} holds texts, but no classes.",
-            "Each class needs a sub-folder of its name, with the .txt files of that class in it.",
-            "Sort the files into sub-folders, or give a table with a column of texts and a column of labels.",
-        )
-    raise ModelGPTError(
-        f"{table.name} has one column only: {table.columns[0][:80] if table.columns else ''!r}.",
-        "A table needs a target and at least one input column, separated by a comma, semicolon, tab or |.",
-        "Check the delimiter.",
-    )
-
-
-def _find_roles(
-    columns: Sequence[Column], raw: pd.DataFrame, fixed: Mapping[str, Column], table: Table, domain: str | None
-) -> dict[str, str]:
-    """Which columns are texts, where nobody has named them; none in a table.
-
-    A column with components is one that a model of tables has: what it is tuned on is a table too.
+    A file called train, data or the like is named after its folder, where the folder's name says more.
     """
-    if domain == "tabular" or any(column.components for column in fixed.values()):
-        return {}
-
-    @cache
-    def shape(name: str) -> Shape:
-        return shape_of(raw[name])
-
-    return wanted_roles(columns, shape, fixed, table) if domain == "text" else infer_roles(columns, shape, fixed)
-
-
-def _short_name(table: Table) -> str:
-    """The file's name without its endings; the folder's where the file is called train or data."""
     if table.path is None:
         return table.name
     stem = table.name.removesuffix(".gz")
     stem = stem.rsplit(".", 1)[0] if "." in stem[1:] and not table.is_folder else stem
-    if stem.lower() in ("train", "training", "data", "dataset"):
-        return table.path.resolve().parent.name.removesuffix(".zip") or stem
-    return stem
+    folder = table.path.resolve().parent
+    if stem.lower() not in TRAIN_NAMES or _is_vague(folder):
+        return stem
+    return folder.name.removesuffix(".zip")
 
 
-def _overrides(table: Table, types: str | Path | None) -> dict[str, ColumnType]:
-    overrides = read_types(types) if types is not None else {}
-    for name in overrides:
-        if name not in table.columns:
-            raise no_such_column(name, table)
-    return overrides
+def _is_vague(folder: Path) -> bool:
+    """Whether a folder's name says nothing of the data in it: a person's, a temporary or a general one, or a number."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    is_general = folder.name.lower() in _VAGUE_FOLDERS or not any(map(str.isalpha, folder.name))
+    made_up = folder.parent == temporary and folder.name.startswith("tmp")
+    return is_general or made_up or folder in (temporary, Path.home().resolve())
 
 
-def _overridden(task: TaskType | None, target: str, kind: ColumnType) -> TaskType:
-    """The task that a target of this type calls for; it has to be the one asked for, if any."""
-    called = _TARGET_TASKS.get(kind)
-    if called is None:
-        raise UsageError(
-            f"The types file says that the target {target!r} is {kind}, which can't be predicted.",
-            "",
-            f"A target is {', '.join(_TARGET_TASKS)}.",
-        )
-    if task not in (None, called):
-        raise UsageError(
-            f"The types file says that the target {target!r} is {kind}, but the task is {task}.",
-            "",
-            "Take the target out of the types file, or change the task in the requirement file.",
-        )
-    return called
+def _header_warning(table: Table) -> list[str]:
+    """A header of numbers with decimals is a row of data, in all likelihood."""
+    decimals = sum(name.replace(".", "", 1).lstrip("-").isdigit() and "." in name for name in table.columns)
+    if decimals < 0.3 * len(table.columns):
+        return []
+    shown = ", ".join(table.columns[:4])
+    return [f"{table.name}: the first line ({shown}, …) looks like data, not like column names. Put a header line in."]
 
 
-def _inputs(
-    table: Table,
-    target: str,
-    columns: Sequence[Column] | None,
-    overrides: dict[str, ColumnType],
-    roles: Mapping[str, str],
-) -> tuple[list[str], dict[str, Column]]:
-    """The input columns to read, in the file's order, and the types that are fixed beforehand."""
-    present = set(table.columns)
-    fixed = {c.name: replace(c, role=roles.get(c.name, "")) for c in columns or () if c.name != target}
-    if roles:  # only these are read, whatever else a requirement or a types file says
-        fixed = {name: fixed.get(name, Column(name, "text")) for name in roles}
-        fixed = {name: Column(name, "text", c.description, role=roles[name]) for name, c in fixed.items()}
-        overrides = {}
-    absent = [column.name for column in fixed.values() if column.used and column.name not in present]
-    if absent:
-        raise UsageError(
-            f"{table.name} lacks columns that the requirement names: {', '.join(absent[:_SHOWN])}.",
-            f"Its columns: {', '.join(table.columns[:30])}{', …' if len(table.columns) > 30 else ''}.",
-            "Give data that fit the requirement, or run modelgpt describe on these.",
-        )
-    names = [name for name in table.columns if name != target and (not fixed or name in fixed)]
-    extra = len(table.columns) - 1 - len(names)
-    if extra and not roles:
-        log.info("Left out %d columns of %s that the requirement does not name.", extra, table.name)
-    for name, kind in overrides.items():
-        if name in names:
-            description = fixed[name].description if name in fixed else ""
-            fixed[name] = Column(name, kind, description, note="" if name not in fixed else fixed[name].note)
-    return names, fixed
+def _skipped_warning(scanned: Scanned) -> list[str]:
+    """Rows without a target."""
+    skipped, scan = scanned.target.skipped, scanned.scan
+    return [f"Skipped {skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target."] if skipped else []
 
 
-def check_width(dataset: Dataset) -> None:
-    """Make sure that a model can be made of so many columns.
+def _few(warnings: list[str]) -> list[str]:
+    """The first warnings and how many more there are: a wide table must not flood the screen."""
+    if len(warnings) <= _SHOWN:
+        return warnings
+    return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
 
-    Raises
-    ------
-    ModelGPTError
-        There are more than `MAX_COLUMNS`. They are not chosen from by the target: that would flatter every later
-        figure, so the user has to choose.
-    """
-    used = len(dataset.schema.used)
-    if used > MAX_COLUMNS:
+
+def _tell(schema: Schema, warnings: list[str], table: Table) -> None:
+    """Log what was found; a table without any usable column is an error."""
+    dropped = [f"{column.name} ({column.note})" for column in schema.dropped]
+    shown = ", ".join(dropped[:_SHOWN]) + (f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else "")
+    if not schema.used:
         raise ModelGPTError(
-            f"{dataset.name} has {used:,} columns to learn from; a model takes {MAX_COLUMNS:,} at most.",
-            "",
-            "Give a table with fewer, or leave columns out with --types FILE (lines like: age: identifier).",
+            f"{table.name} has no column to predict {schema.target!r} from.",
+            f"Left out: {shown}.",
+            "Say what they are with --types FILE (lines like: age: numeric), or give a table with more columns.",
         )
+    if dropped:
+        log.info("Left out: %s.", shown)
+    for warning in warnings:
+        log.warning("%s", warning)

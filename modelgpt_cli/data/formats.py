@@ -26,7 +26,7 @@ _PARQUET_BUFFER = 1 << 20
 _TWO_OBJECTS = "Give a file with at least two JSON objects."
 
 
-class JsonSource:
+class JsonFile:
     """JSON lines (an object per line), or one JSON array of objects; keys are the columns.
 
     The columns are the keys of the first 10,000 lines; a key that first appears later is left out with a warning.
@@ -110,7 +110,7 @@ def _take(records: Iterator[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
     return taken
 
 
-class ParquetSource:
+class ParquetFile:
     """A Parquet file, read batch by batch."""
 
     def __init__(self, path: Path, name: str) -> None:
@@ -142,7 +142,7 @@ class ParquetSource:
                 raise damaged(self.name, error) from error
 
 
-class ExcelSource:
+class ExcelFile:
     """The first sheet of an Excel workbook (.xlsx), held in memory: a sheet has a million rows at most."""
 
     def __init__(self, path: Path, name: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import MAX_LEVELS, TEXT_COMPONENTS, Column, ColumnType
+from modelgpt_cli.core.schema import FREE_TEXT, MAX_LEVELS, Column, ColumnType
 from modelgpt_cli.data.cells import clip_finite, days, guess_date_format, numbers, texts, to_arrow
 from modelgpt_cli.data.scan import ColumnFacts
 
@@ -141,19 +141,6 @@ def infer_column(
     return replace(column, components=fixed.components, role=fixed.role)
 
 
-def use_text(columns: Sequence[Column], most: int) -> tuple[Column, ...]:
-    """The columns, of which the first `most` of free text are to be used; the others' notes say why they are not."""
-    found: list[Column] = []
-    for column in columns:
-        if column.is_text and not column.used and most:
-            if sum(c.is_text and c.used for c in found) < most:
-                column = replace(column, components=TEXT_COMPONENTS, note="")
-            else:
-                column = replace(column, note=f"free text, of which at most {most} columns are used")
-        found.append(column)
-    return tuple(found)
-
-
 def _check_fixed(seen: _Evidence, kind: ColumnType) -> None:
     """A column that is said to hold numbers or dates has to hold some."""
     if kind == "boolean" and len(seen.counts) > 2:
@@ -228,7 +215,7 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
     if len(counts) > _TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
         shape = _shape(list(counts), n)
         if shape.is_free_text:
-            return "text", "free text"
+            return FREE_TEXT, "free text"
         if shape.share >= _UNIQUE_SHARE:
             return "identifier", "a different value in (nearly) every row"
     return "categorical", ""

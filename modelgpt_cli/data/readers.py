@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
 import logging
 import os
 import shutil
@@ -17,24 +16,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pandas as pd
 
+from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.data.csv_file import CsvSource, open_bytes, unknown_type
-from modelgpt_cli.data.folder_names import TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
-from modelgpt_cli.data.formats import ExcelSource, JsonSource, ParquetSource
-from modelgpt_cli.domains.image.folder import (
-    ImageFolder,
-    about_zip,
-    find_image_folder,
-    find_image_zip,
-    open_image_folder,
-    open_image_zip,
-)
-from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
-from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder, is_about
+from modelgpt_cli.core.files import sha256
+from modelgpt_cli.data.csv_file import CsvFile, open_bytes, unknown_type
+from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.source import Reader
 
 log = logging.getLogger("modelgpt")
 
@@ -42,8 +36,8 @@ _FRAME_CELLS = 4_000_000
 _MIN_FRAME_ROWS = 64
 
 
-class Source(Protocol):
-    """What each file format provides."""
+class RawCells(Protocol):
+    """What each format provides."""
 
     columns: list[str]
 
@@ -51,48 +45,65 @@ class Source(Protocol):
         """The rows, at most `rows` at a time."""
 
 
+@runtime_checkable
+class ManyFiles(Protocol):
+    """What a format provides beside `RawCells` whose data are not one file."""
+
+    def fingerprint(self) -> str:
+        """The SHA-256 over all files' paths and bytes, as "sha256:<64 hex digits>"."""
+
+
 class Table:
     """A table on disk, not in memory.
 
-    Attributes
+    Parameters
     ----------
+    cells : RawCells
+        Reads them.
     name : str
         A short name for messages: the file's or the folder's, or "stdin".
+    file : Path
+        What is read.
     path : Path or None
-        The file, or the folder of texts or images, as the user knows it; None for stdin.
-    columns : list of str
-        The column names, in the file's order.
+        `file` as the user knows it, a file or a folder of data; None for stdin.
     description : str
         The text of a README beside the table in a folder, else "".
     test_path : Path or None
-        The test file beside the table in a folder, or the folder of test texts or images.
-    is_folder : bool
-        Whether it is a folder of .txt files or images.
-    images : ImageSource or None
-        What opens the images of a folder or archive of them; None for all else.
+        The test file beside the table in a folder, or the folder of test data.
     folder : Path or None
         The folder that was given, where the table was found in one.
+    domain : str
+        Of a format whose cells mean nothing to any other domain: this domain's name; else "".
+
+    Attributes
+    ----------
+    columns : list of str
+        The column names, in the file's order.
+    is_folder : bool
+        Whether it is a folder of data.
     """
 
     def __init__(
         self,
-        file: Path,
+        cells: RawCells,
         name: str,
+        file: Path,
         path: Path | None,
-        description: str,
-        test_path: Path | None,
+        description: str = "",
+        test_path: Path | None = None,
         folder: Path | None = None,
+        domain: str = "",
     ) -> None:
-        self.folder = folder
+        self.cells = cells
         self.name = name
         self.path = path
         self.description = description
         self.test_path = test_path
+        self.folder = folder
+        self.domain = domain
         self._file = file
         self.is_folder = file.is_dir()
-        self._source: Source = _open_folder(file, name) if self.is_folder else _open_source(file, name)
-        self.images = self._source.images if isinstance(self._source, ImageFolder) else None
-        self.columns = list(self._source.columns)
+        self.columns = list(cells.columns)
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
             raise ModelGPTError(
@@ -117,17 +128,13 @@ class Table:
             if name not in known:
                 raise no_such_column(name, self)
         rows = max(1, min(rows, max(_MIN_FRAME_ROWS, _FRAME_CELLS // max(1, len(self.columns)))))
-        yield from self._source.frames(rows, wanted)
+        yield from self.cells.frames(rows, wanted)
 
     def fingerprint(self) -> str:
         """The SHA-256 of the file's bytes, or of all files' of a folder, as "sha256:<64 hex digits>"."""
-        if isinstance(self._source, (TextFolder, ImageFolder)):
-            return self._source.fingerprint()
-        digest = hashlib.sha256()
-        with self._file.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
+        if isinstance(self.cells, ManyFiles):
+            return self.cells.fingerprint()
+        return f"sha256:{sha256(self._file)}"
 
 
 def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
@@ -140,8 +147,7 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
 
 
 def open_table(path: str | Path) -> Table:
-    """Open a file, a folder with a table or with sub-folders of .txt files or images in it, a zip archive of such
-    images, or stdin ("-").
+    """Open a file, a folder with a table in it, stdin ("-"), or data in a format that one domain alone reads.
 
     Raises
     ------
@@ -149,37 +155,42 @@ def open_table(path: str | Path) -> Table:
         The file is absent, empty, unreadable, damaged, of unknown type or has duplicate column names.
     """
     if str(path) == "-":
-        return Table(_spool_stdin(), "stdin", None, "", None)
+        file = _spool_stdin()
+        return Table(_open_file(file, "stdin"), "stdin", file, None)
     path = Path(path).expanduser()
-    if inside := split_zip(path):
-        return _zip_table(path, *inside)
+    if path.is_file() and path.suffix.lower() != ".zip":
+        return _open_named(path)
+    tables = _tables(path) if path.is_dir() else []
+    if not tables and (found := _of_a_domain(path)):
+        return found
     if not path.exists():
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
         raise ModelGPTError(f"There is no file {path}.", "", hint)
-    if path.is_file():
-        return Table(path, path.name, path, "", None)
     if not path.is_dir():  # a pipe or a device can be read once only, and a table is read several times
         raise UsageError(
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
         )
-    file, test_path = _table_in_folder(path)
-    return Table(file, os.path.basename(os.path.abspath(file)), file, _readme(path), test_path, path)
+    table, test_path = _train_and_test(path, tables)
+    return _open_named(table, readme(path), test_path, path)
 
 
-def _zip_table(path: Path, archive: Path, inside: str) -> Table:
-    """The images of an archive, or of a folder inside it."""
-    found = (path, None) if inside else find_image_zip(archive)
-    if found is None:
-        raise ModelGPTError(
-            f"{archive.name} is a ZIP archive without images.",
-            "",
-            "Unpack it and give the folder or the table in it.",
-        )
-    return Table(found[0], found[0].name, found[0], about_zip(archive), found[1])
+def _open_named(file: Path, description: str = "", test_path: Path | None = None, folder: Path | None = None) -> Table:
+    name = os.path.basename(os.path.abspath(file))
+    return Table(_open_file(file, name), name, file, file, description, test_path, folder)
 
 
-def _stem(path: Path) -> str:
+def _of_a_domain(path: Path) -> Table | None:
+    """The data of a folder or archive, as the first domain opens them that knows what they are."""
+    for domain in all_domains():
+        reader: Reader = domain.part("read")
+        if table := reader.open_path(path):
+            return table
+    return None
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without any of its endings, in lower case."""
     return path.name.lower().split(".")[0]
 
 
@@ -188,23 +199,26 @@ def _is_table_name(path: Path) -> bool:
     return path.is_file() and not name.startswith((".", "~$")) and name.endswith(TABLE_SUFFIXES)
 
 
-def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
-    """The training table of a folder, and its test table where there is one; or its folders of texts or images."""
-    files = sorted(file for file in folder.iterdir() if _is_table_name(file))
-    test = next((file for stem in TEST_NAMES for file in files if _stem(file) == stem), None)
+def _tables(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if _is_table_name(file))
+
+
+def _train_and_test(folder: Path, files: list[Path]) -> tuple[Path, Path | None]:
+    """The training table among a folder's tables, and its test table where there is one."""
+    test = next((file for stem in TEST_NAMES for file in files if stem_of(file) == stem), None)
     for stem in TRAIN_NAMES:
-        named = [file for file in files if _stem(file) == stem]
+        named = [file for file in files if stem_of(file) == stem]
         if named:
             return named[0], test
     others = [file for file in files if file != test]
     if len(others) == 1:
         return others[0], test
-    if not files and (found := find_image_folder(folder) or find_text_folder(folder)):
-        return found
     if not others:
+        readers: list[Reader] = [domain.part("read") for domain in all_domains()]
+        kinds = " or ".join(reader.FILES for reader in readers if reader.FILES)
         raise ModelGPTError(
             f"There is no table in the folder {folder}.",
-            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for .txt files or images "
+            f"Looked for files that end in {', '.join(TABLE_SUFFIXES[:9])} (also .gz), and for {kinds} "
             "in one sub-folder per class.",
             "Put a train.csv into it, or give the file itself.",
         )
@@ -215,8 +229,13 @@ def _table_in_folder(folder: Path) -> tuple[Path, Path | None]:
     )
 
 
-def _readme(folder: Path) -> str:
-    """The text of README* or description.txt in a folder, else ""."""
+def is_about(path: Path) -> bool:
+    """Whether a file describes the data beside it, rather than being part of them."""
+    return path.is_file() and path.name.lower().startswith(ABOUT)
+
+
+def readme(folder: Path) -> str:
+    """Return the text of README* or description.txt in a folder, else ""."""
     for file in sorted(folder.iterdir()):
         if is_about(file):
             return file.read_text(encoding="utf-8", errors="replace").strip()
@@ -242,17 +261,8 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _open_folder(folder: Path, name: str) -> Source:
-    """The reader for a folder that is itself the data."""
-    return open_image_folder(folder, name) or TextFolder(folder, name)
-
-
-def _open_source(file: Path, name: str) -> Source:
+def _open_file(file: Path, name: str) -> RawCells:
     """The reader for a file, by its first bytes, then by its name."""
-    if inside := split_zip(file):
-        return open_image_zip(*inside, name)
-    if name.lower().endswith(".zip"):
-        raise not_a_zip(name)
     try:
         with file.open("rb") as raw:
             magic = raw.read(8)
@@ -265,19 +275,18 @@ def _open_source(file: Path, name: str) -> Source:
         raise ModelGPTError(f"{name} can't be read.", error.strerror or str(error), "Check the file.") from error
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     if magic.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
-        return ParquetSource(file, name)
+        return ParquetFile(file, name)
     if magic.startswith(b"\xd0\xcf\x11\xe0"):
         raise ModelGPTError(f"{name} is an old Excel file.", "", "Save it as .xlsx or CSV and give that.")
     if magic.startswith(b"PK\x03\x04"):
-        return ExcelSource(file, name)
+        return ExcelFile(file, name)
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
-        return JsonSource(file, name)
-    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
-        raise ModelGPTError(
-            f"{name} is an image, not a table.",
-            "Many are needed, and the class of each.",
-            "Give a folder with a sub-folder of images per class, or a table of their paths and classes.",
-        )
+        return JsonFile(file, name)
+    if b"\0" in start:
+        for domain in all_domains():
+            reader: Reader = domain.part("read")
+            if found := reader.single_item(name, start):
+                raise found
     if start.startswith(b"%PDF"):
         raise unknown_type(name)
-    return CsvSource(file, name)
+    return CsvFile(file, name)

@@ -20,6 +20,8 @@ SYNTHETIC = "synthetic"
 """The column of a table."""
 MARK = "generated?"
 """The column of a dataset's sample that has such rows: bool. Not called as in the file, where an input may be."""
+MARKED = "synthetic-"
+"""So begin the names of generated files in a folder of data."""
 TRUE, FALSE = "true", "false"
 _PEEK = 1_000
 

@@ -258,18 +258,23 @@ def _check_classes(counts: Counter[str], name: str, wanted: Sequence[str] | None
         raise _disagree(name, f"The data hold classes it does not name: {_list(new)}.{also}")
 
 
-def check_lacking(target: Target, domain: str) -> list[str]:
-    """Look for classes without a row: one of texts or images may be known by its name alone, which is worth a word.
+def check_lacking(target: Target, by_name: bool) -> list[str]:
+    """Look for classes without a row.
+
+    Parameters
+    ----------
+    by_name : bool
+        Whether a model can know a class by its name alone; then it is worth a word, else an error.
 
     Raises
     ------
     UsageError, ModelGPTError
-        They are those of a table.
+        There are some, and no model can know them.
     """
     lacking = [label for label in target.classes if not target.counts[label]]
     if not lacking:
         return []
-    if domain == "tabular":
+    if not by_name:
         if len(target.classes) - len(lacking) == 1:
             raise _one_class(target.name, next(label for label in target.classes if target.counts[label]))
         raise _disagree(target.name, f"{_LACKING}{_list(lacking)}.")
@@ -293,10 +298,13 @@ def _disagree(name: str, cause: str) -> UsageError:
     )
 
 
-def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> None:
+def check_repeats(target: Target, wanted: Sequence[str] | None, by_name: bool) -> None:
     """Make sure that classes are classes, where each row has one of its own.
 
-    Of texts and images one example per class is enough, if what the classes are called are words.
+    Parameters
+    ----------
+    by_name : bool
+        Whether a model can know a class by its name: then one example of each is enough, if the names are words.
 
     Raises
     ------
@@ -306,7 +314,7 @@ def check_repeats(target: Target, wanted: Sequence[str] | None, domain: str) -> 
     n_rows = target.n_rows
     if wanted or not n_rows == len(target.classes) > MAX_NUMBER_CLASSES:
         return
-    if domain != "tabular" and sum(map(_is_class_name, target.classes)) > n_rows / 2:
+    if by_name and sum(map(_is_class_name, target.classes)) > n_rows / 2:
         return
     raise UsageError(
         f"The target {target.name!r} has a different value in each of the {n_rows} rows.",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import COLUMN_TYPES, Column, ColumnType
+from modelgpt_cli.core.schema import Column, ColumnType, column_types
 from modelgpt_cli.data.cells import clip_finite, days, numbers, texts, to_arrow
 
 
@@ -46,7 +45,8 @@ def read_types(path: str | Path) -> dict[str, ColumnType]:
     UsageError
         No such file, no mapping in it, or a type that does not exist.
     """
-    known = f"The types are {', '.join(COLUMN_TYPES)}."
+    kinds = column_types()
+    known = f"The types are {', '.join(kinds)}."
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -58,6 +58,6 @@ def read_types(path: str | Path) -> dict[str, ColumnType]:
     if not isinstance(content, dict):
         raise UsageError(f"The types file {path} holds no columns.", known, "Write lines like: age: numeric")
     for name, kind in content.items():
-        if kind not in COLUMN_TYPES:
+        if kind not in kinds:
             raise UsageError(f"{path}: {kind!r} is not a type of column ({name}).", known, "Change that line.")
-    return {str(name): cast(ColumnType, kind) for name, kind in content.items()}
+    return {str(name): str(kind) for name, kind in content.items()}

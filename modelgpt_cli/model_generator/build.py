@@ -15,13 +15,12 @@ from modelgpt_cli.artifacts.model_file import check_model_destination
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.data.dataset import Dataset, check_width
-from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
+from modelgpt_cli.core.requirement import BLOCKS, Requirement
+from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.tabular.intervals import check_coverage
-from modelgpt_cli.domains.tabular.requirement_only import requirement_only_columns
+from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text, text_columns_allowed
-from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
 from modelgpt_cli.model_generator.builders import CardModels
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
@@ -29,9 +28,10 @@ from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
 from modelgpt_cli.requirement_generator.describe import read_description
+from modelgpt_cli.requirement_generator.domain import Claims, domain_of
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import with_words
-from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
 if TYPE_CHECKING:
     from modelgpt_cli.llm.client import LLM
@@ -194,17 +194,14 @@ def build(
     alone = add is not None and source is None
     if add is not None and source is None:
         source, add = add(None), None
-        wanted = replace(wanted, domain="text" if wanted.is_text else wanted.domain)
+        wanted = replace(wanted, domain=domain_of(wanted).name)
     dataset = None
     if source is not None:
         dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair, add)
         wanted.quality.check_task(dataset.schema.task)
-    elif wanted.is_text:
-        requirement_only_texts(wanted)
-    elif wanted.is_image:
-        requirement_only_classes(wanted)
-    elif not wanted.is_image:
-        requirement_only_columns(wanted)
+    else:
+        claims: Claims = domain_of(wanted).part("requirement")
+        claims.require(wanted)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     options = BuildOptions(
         pick_device(device), seed, generator, encoder, members, one_pass, coverage, all_rows, words, backbone,
@@ -318,7 +315,7 @@ def _domain(wanted: Requirement, dataset: Dataset | None) -> str:
     """Of the data where there are any, else of the words."""
     if dataset is not None:
         return dataset.schema.domain
-    return "text" if wanted.is_text else "image" if wanted.is_image else "tabular"
+    return domain_of(wanted).name
 
 
 def _check_one_pass(wanted: Requirement, coverage: float | None) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import Builder, BuildOptions
 from modelgpt_cli.model_generator.candidates import Body
 from modelgpt_cli.model_generator.cards import ModelCard
 from modelgpt_cli.model_generator.costs import Costs
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 
 class CardModels:

@@ -17,13 +17,13 @@ import numpy as np
 from modelgpt_cli.artifacts.metadata import with_entries
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.errors import VerificationError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.model_generator.cards import LOSS, ModelCard
 from modelgpt_cli.model_generator.costs import STORED, Costs
 from modelgpt_cli.model_generator.measure import Rows
 from modelgpt_cli.model_generator.measured_limits import asked_for, embeds_text, find_missed, measure_limits
 from modelgpt_cli.model_generator.messages import limits_table, missed_words
 from modelgpt_cli.model_generator.quantised import Comparison, held_back, loss_of
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 STORED_LIMITS = {"size", "latency_ms", "memory"}
 """Limits that another storage may mend."""

@@ -102,7 +102,7 @@ def find_card(name: str) -> ModelCard:
 
 def table_card(members: int) -> ModelCard:
     """The card of so many networks for tables."""
-    from modelgpt_cli.data.dataset import MAX_COLUMNS
+    from modelgpt_cli.domains.tabular.read import MAX_COLUMNS
 
     record = _record("tabular", "members.yaml")
     own: Mapping[str, Any] = next((one for one in record.get("members", ()) if one["members"] == members), {})

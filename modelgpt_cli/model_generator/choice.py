@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.model_generator.cards import ModelCard, default_card, find_card, find_cards, table_card
 from modelgpt_cli.model_generator.costs import STORAGES
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, TEXT_NOUNS
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
+from modelgpt_cli.requirement_generator.profile import Profile, Vocabulary, profiler_of
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
 MIN_WORDS = 5
@@ -29,9 +28,6 @@ _OBJECTS = {
         *("how", "count"),
     ),
 }
-# What is said besides of texts, which are judged where a table's target is measured.
-_TEXT_VERBS = {"classification": ("judge",), "regression": ("judge", "rate", "grade")}
-_TEXT_OBJECTS = {"classification": (), "regression": ("degree", "similarity", "strength", "intensity")}
 # Words that say nothing of what a table is about.
 _WEAK_TEXT = """
 a about after all also among an and any are as at based be been before between but by can categories category
@@ -43,24 +39,6 @@ targets task test than that the their them then there these they this three to t
 type types up used uses using value values was were what when whether which will with xlsx
 """
 _WEAK = frozenset(_WEAK_TEXT.split())
-# What a sentence may call the texts that a model judges.
-_MORE_KINDS = frozenset(
-    ("conversation", "essay", "excerpt", "feedback", "news", "opinion", "paper", "speech", "story", "transcript")
-)
-# What is said of images, beside naming their labels: of what kind they are and how they look.
-_IMAGES_TEXT = """
-aerial background black blurred blurry bright cartoon clipart close closeup color colour coloured dark drawing drawn
-exposure film frame gray grayscale grey greyscale handwriting handwritten icon illumination illustration lighting lit
-micrograph microscope microscopy monochrome outline overhead painting pale photo photograph photography pixel
-plain portrait radiograph render resolution satellite scan scanned screenshot sharp shot sketch snapshot soft studio
-surface texture textured thumbnail ultrasound uncluttered webcam white xray
-"""
-_WANTED = {
-    "tabular": "name a column, or what the rows are about",
-    "text": "say what the texts are",
-    "image": "say what kind of images they are and what they look like",
-}
-_IMAGES = frozenset(_IMAGES_TEXT.split())
 
 
 def read_answer(answer: str, key: str, profile: Profile) -> str:
@@ -93,8 +71,8 @@ def check_sentence(sentence: str, profile: Profile) -> None:
 
     The task type counts as named if the sentence has its word (classify/categorise…, regression) or a verb of
     judgement with a fitting object ("predict whether", "estimate the price"). It is about the data if it has a used
-    column's name, or a word of the columns, the description or the data's name that no label has; or, in the text
-    domain, if it says what kind of texts they are, in the image domain what the images look like.
+    column's name, or a word of the columns, the description or the data's name that no label has; or a word that only
+    such data call for (`Vocabulary.topics`).
 
     Raises
     ------
@@ -115,13 +93,14 @@ def check_sentence(sentence: str, profile: Profile) -> None:
     n_words = len(sentence.split())
     if not MIN_WORDS <= n_words <= MAX_WORDS:
         raise BadAnswerError(f"the sentence has {n_words} words; it must have {MIN_WORDS} to {MAX_WORDS}.")
-    if not _names_task(words(sentence), profile):
+    vocabulary = profiler_of(profile.domain).vocabulary(profile)
+    if not _names_task(words(sentence), profile, vocabulary):
         raise BadAnswerError(f"the sentence does not name the task type, which is {profile.task}.")
-    if not _about_data(sentence, profile):
-        raise BadAnswerError(f"the sentence is not about the data: {_WANTED[profile.domain]}.")
+    if not _about_data(sentence, profile, vocabulary):
+        raise BadAnswerError(f"the sentence is not about the data: {vocabulary.subject}.")
 
 
-def _names_task(spoken: Iterable[str], profile: Profile) -> bool:
+def _names_task(spoken: Iterable[str], profile: Profile, vocabulary: Vocabulary) -> bool:
     """Whether the words name the profile's task type, and not the other one alone."""
     spoken = list(spoken)
 
@@ -133,18 +112,15 @@ def _names_task(spoken: Iterable[str], profile: Profile) -> bool:
         return True
     if has(_NAMED[other]):
         return False
-    verbs = _VERBS[profile.task]
+    verbs = (*_VERBS[profile.task], *vocabulary.verbs.get(profile.task, ()))
     objects = (*_OBJECTS[profile.task], *(words(profile.target) if profile.task == "regression" else ()))
-    if profile.domain == "text":
-        verbs, objects = (*verbs, *_TEXT_VERBS[profile.task]), (*objects, *_TEXT_OBJECTS[profile.task])
-    return has(verbs) and has(objects)
+    return has(verbs) and has((*objects, *vocabulary.objects.get(profile.task, ())))
 
 
-def _about_data(sentence: str, profile: Profile) -> bool:
+def _about_data(sentence: str, profile: Profile, vocabulary: Vocabulary) -> bool:
     """Whether the sentence says something of the data that the labels alone do not."""
     labels = {_stem(word) for label in profile.class_counts for word in words(label)}
-    # What the column of images is called says nothing of them.
-    used = [column.name for column in profile.columns if column.used and column.role != "image"]
+    used = [column.name for column in profile.columns if column.used and vocabulary.names_tell]
     for name in used:
         # The name as it stands counts even where its words say little ("x1", "V 2"), unless it is an ordinary word.
         if name.strip().lower() in _WEAK or _stem(name.strip().lower()) in labels:
@@ -152,11 +128,7 @@ def _about_data(sentence: str, profile: Profile) -> bool:
         if name.strip() and re.search(rf"(?<!\w){re.escape(name.strip())}(?!\w)", sentence):
             return True
     described = [column.description for column in profile.columns if column.used]
-    sources = [profile.name, profile.description, *used, *described]
-    if profile.domain == "text":
-        sources += [*TEXT_NOUNS, *PLAIN_TEXT_NAMES, *_MORE_KINDS]
-    if profile.images is not None:
-        sources += [*_IMAGES, *profile.images.domains]
+    sources = [profile.name, profile.description, *used, *described, *vocabulary.topics]
     content = {_stem(word) for text in sources for word in words(text) if len(word) > 2 and word not in _WEAK} - labels
     return any(_stem(word) in content for word in words(sentence) if len(word) > 2 and word not in _WEAK)
 

@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.core.domain import all_domains, default_domain, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.domains.image.contact_sheet import sheet_size
-from modelgpt_cli.domains.image.profile import ImageProfile
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
@@ -24,12 +23,12 @@ from modelgpt_cli.llm.redact import redact as redact_text
 from modelgpt_cli.llm.usage import HOW, HOW_IMAGES
 from modelgpt_cli.requirement_generator.answer import read_answer
 from modelgpt_cli.requirement_generator.offline import write_offline
+from modelgpt_cli.requirement_generator.profile import Profile, profile, profiler_of
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
-from modelgpt_cli.requirement_generator.redacted import redacted
-from modelgpt_cli.requirement_generator.requirement import Requirement, format_requirement
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement
 
 if TYPE_CHECKING:
-    from modelgpt_cli.data.dataset import Dataset
+    from modelgpt_cli.requirement_generator.domain import Claims
 
 logger = logging.getLogger("modelgpt")
 
@@ -52,7 +51,7 @@ class Description:
     notes: list[str] = field(default_factory=list)
     """Words for the user; they were logged as well."""
     sheet: bytes | None = None
-    """Image domain: the sheet of images, a JPEG, whether or not an LLM has a part in it; `prompt` holds it too."""
+    """What an LLM is shown beside the words, a JPEG, whether or not one has a part in it; `prompt` holds it too."""
 
 
 def describe(
@@ -67,8 +66,6 @@ def describe(
     output: str | Path | None = None,
     types: str | Path | None = None,
     merge_labels: bool = False,
-    text: str | None = None,
-    text_pair: str | None = None,
     sheet: str | Path | None = None,
     dry_run: bool = False,
     force: bool = False,
@@ -78,8 +75,9 @@ def describe(
     provider: str | None = None,
     cache: bool = True,
     redact: bool = False,
+    **reading: Any,
 ) -> Description:
-    """Write the requirement for a table, for texts or for images.
+    """Write the requirement for some data.
 
     Parameters
     ----------
@@ -97,10 +95,10 @@ def describe(
         Server and key; else the provider's, else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
     output : path-like, optional
         The requirement file to write; nothing is written if absent or ``-``.
-    types, merge_labels, text, text_pair
+    types, merge_labels
         Passed on to `load_dataset`.
     sheet : path-like, optional
-        Of images: where to save the sheet of small images that an LLM is shown, also in a dry run.
+        Where to save the sheet of small images that an LLM is shown of images, also in a dry run.
     dry_run : bool
         Send nothing and write nothing but `sheet`; `Description.prompt` is what would be sent.
     force : bool
@@ -117,6 +115,8 @@ def describe(
         Whether an answer that was given before serves again, and a new one is kept.
     redact : bool
         Put placeholders for e-mail addresses, phone numbers and long numbers into what an LLM is shown.
+    **reading
+        Further options of `load_dataset`: of texts, ``text`` and ``text_pair``.
 
     Returns
     -------
@@ -129,9 +129,7 @@ def describe(
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
     """
-    from modelgpt_cli.core.schema import MAX_TEXT_COLUMNS
-    from modelgpt_cli.data.dataset import check_width, load_dataset
-    from modelgpt_cli.data.profile import profile
+    from modelgpt_cli.data.dataset import load_dataset
 
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:
@@ -143,25 +141,18 @@ def describe(
         asked.check_key()
     words = read_description(description)
     dataset = load_dataset(
-        path,
-        target=target,
-        types=types,
-        merge_labels=merge_labels,
-        text_columns=MAX_TEXT_COLUMNS,
-        text=text,
-        text_pair=text_pair,
-        seed=seed,
+        path, target=target, types=types, merge_labels=merge_labels, all_columns=True, seed=seed, **reading
     )
-    check_width(dataset)
-    if sheet is not None and dataset.images is None:
-        raise UsageError(f"--sheet {sheet} is for images.", f"{dataset.name} holds none.", "Leave it out.")
+    if sheet is not None and not profiler_of(dataset.schema.domain).HAS_SHEET:
+        titles = " and ".join(domain.title for domain in all_domains() if profiler_of(domain.name).HAS_SHEET)
+        raise UsageError(f"--sheet {sheet} is for {titles}.", f"{dataset.name} holds none.", "Leave it out.")
     shown = profile(dataset, description=words, clean=redact_text if redact else None)
     answers = AnswerCache() if cache else None
     sentence, author, prompt, notes = write_sentence(
         shown, asked, offline=offline, dry_run=dry_run, cache=answers, redact=redact
     )
     domain = dataset.schema.domain
-    mean, std = _target_scale(dataset) if domain == "text" and dataset.schema.task == "regression" else (None, None)
+    part: Claims = find_domain(domain).part("requirement")
     requirement = Requirement(
         sentence=sentence,
         task=dataset.schema.task,
@@ -171,26 +162,19 @@ def describe(
         data=_data_path(path, destination),
         fingerprint=dataset.fingerprint,
         author=author,
-        domain=None if domain == "tabular" else domain,
-        target_mean=mean,
-        target_std=std,
+        domain=None if domain == default_domain() else domain,
+        **part.keys_of(dataset),
     )
     content = format_requirement(requirement)
     if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
-    image = shown.images.sheet if shown.images is not None else None
+    image = shown.sheet.content if shown.sheet is not None else None
     if sheet is not None and image is not None:
         with atomic_write(sheet, force=force) as temporary:
             temporary.write_bytes(image)
-        _say(notes, f"The sheet of images was saved as {sheet}.")
+        _say(notes, f"The sheet of {find_domain(domain).title} was saved as {sheet}.")
     return Description(requirement, content, None if dry_run else destination, prompt, notes, image)
-
-
-def _target_scale(dataset: Dataset) -> tuple[float, float]:
-    """Mean and standard deviation of the target, over the sample."""
-    values = dataset.sample[dataset.schema.target]
-    return float(values.mean()), float(values.std(ddof=0))
 
 
 def write_sentence(
@@ -214,22 +198,22 @@ def write_sentence(
     UnreachableError
         As `describe` does.
     UsageError
-        If there are images and the LLM is known to see none.
+        If there is a sheet and the LLM is known to see no images.
     """
     notes: list[str] = []
     if offline or (not llm.configured and not dry_run):
         why = "as asked" if offline else "as there is no --provider, no base URL and no OPENAI_API_KEY"
         _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
         return write_offline(profile), "offline", None, notes
-    if profile.images is not None and not llm.vision:
+    if profile.sheet is not None and not llm.vision:
         raise UsageError(
             f"{llm.model} of {llm.provider} sees no images (vision: false).",
-            f"{profile.name} holds images.",
+            f"{profile.name} holds {find_domain(profile.domain).title}.",
             llm.hint("Name a model that does: --llm MODEL"),
         )
     template = load_prompt(domain=profile.domain)
     talk = Talk(llm, cache)
-    request = talk.request(template, profile_messages(template, redacted(profile) if redact else profile))
+    request = talk.request(template, profile_messages(template, profile.redacted() if redact else profile))
     read = partial(read_answer, key=answer_key(template), profile=profile)
     shown = json.dumps(request, ensure_ascii=False, indent=2)
     if dry_run:
@@ -239,7 +223,7 @@ def write_sentence(
     if dry_run:
         _tell_plan(notes, profile, talk, request, read)
         return write_offline(profile), "offline", shown, notes
-    what = f" and shown {sheet_words(profile.images)}" if profile.images is not None else ""
+    what = f" and shown {profile.sheet.words}" if profile.sheet is not None else ""
     sentence = ask_aloud(talk, request, template, read, partial(_say, notes), what)
     return sentence, llm.model, shown, notes
 
@@ -248,9 +232,9 @@ def _tell_plan(
     notes: list[str], profile: Profile, talk: Talk, request: Mapping[str, Any], read: Callable[[str], str]
 ) -> None:
     """Say what a dry run knows beside the request itself."""
-    if profile.images is not None:
-        _say(notes, f"With it goes {sheet_words(profile.images)}; --sheet FILE saves it to be looked at.")
-    how = f"{HOW}, {HOW_IMAGES}" if profile.images is not None else HOW
+    if profile.sheet is not None:
+        _say(notes, f"With it goes {profile.sheet.words}; --sheet FILE saves it to be looked at.")
+    how = f"{HOW}, {HOW_IMAGES}" if profile.sheet is not None else HOW
     tell_plan(talk, request, read, partial(_say, notes), tokens_out=_ANSWER_TOKENS, how=how)
     if not talk.llm.configured:
         without = "no --provider, no base URL and no OPENAI_API_KEY"
@@ -260,15 +244,9 @@ def _tell_plan(
 def _tell_redaction(notes: list[str], profile: Profile, request: Mapping[str, Any]) -> None:
     """Say how much gave way to placeholders; the words that are sent are counted, not those that were read."""
     _say(notes, redaction_words(request))
-    if profile.images is not None:
-        _say(notes, "--redact changes words alone: the sheet of images is sent as it is.", quiet=False)
-
-
-def sheet_words(images: ImageProfile) -> str:
-    """What the sheet of images is, for a person."""
-    width, height = sheet_size(images.sheet)
-    count = f"{len(images.shown)} images" if len(images.shown) != 1 else "one image"
-    return f"a sheet of {count} (JPEG, {width} x {height} pixels, {len(images.sheet):,} bytes)"
+    if profile.sheet is not None:
+        title = find_domain(profile.domain).title
+        _say(notes, f"--redact changes words alone: the sheet of {title} is sent as it is.", quiet=False)
 
 
 def _say(notes: list[str], note: str, quiet: bool = True) -> None:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
-from modelgpt_cli.core.schema import TEXT_ROLES
-from modelgpt_cli.data.profile import Profile
-from modelgpt_cli.domains.image.profile import ImageProfile
-from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, name_words, text_nouns
+from modelgpt_cli.core.units import plain_number
 from modelgpt_cli.requirement_generator.answer import MAX_WORDS
+from modelgpt_cli.requirement_generator.profile import Profile, profiler_of
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
 
 MAX_LABELS = 10
 _PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y", "output", "outcome", "response"})
-_PLURALS = {"hypothesis": "hypotheses", "query": "queries", "sms": "sms", "summary": "summaries"}
-_LONG_SENTENCE = 40
-_NAMED_DOMAINS, _TOLD_DOMAINS = 2, 6
-"""From so much detail on domains of images are named, and told apart."""
-_TYPES = {"boolean": "yes-or-no", "datetime": "date"}
 
 
 def write_offline(profile: Profile) -> str:
-    """Write one sentence about a table, texts or images: what to predict, from what, against what background.
+    """Write one sentence about some data: what to predict, from what, against what background.
 
     Parameters
     ----------
@@ -45,104 +37,36 @@ def write_offline(profile: Profile) -> str:
 
 
 def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
-    if profile.images is not None:
-        rows = f"image{_of(profile)} ({profile.n_rows:,} {profile.images.looks.phrase()})"
-    else:
-        rows = _texts(profile, bool(n_names)) if profile.domain == "text" else _rows(profile)
-    target = _plain(profile.target)
+    row, details = profiler_of(profile.domain).phrases(profile, n_names)
+    target = plain_name(profile.target)
     if profile.task == "classification":
         by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
-        text = f"Classify each {rows}{by} into {_labels(list(profile.class_counts), n_labels)}"
+        text = f"Classify each {row}{by} into {_labels(list(profile.class_counts), n_labels)}"
     else:
         wanted = "the target" if target.lower() in _PLAIN_TARGETS else target
-        text = f"Predict the numeric value of {wanted} for each {rows}, a regression"
+        text = f"Predict the numeric value of {wanted} for each {row}, a regression"
         if profile.target_range:
-            low, middle, high = (f"{number:.4g}" for number in profile.target_range)
+            low, middle, high = map(plain_number, profile.target_range)
             text += f" between {low} and {high} with a median of {middle}"
-    if profile.images is not None:
-        text += _domains(profile.images, n_names)
-    elif profile.domain == "tabular":
-        text += f", from {_columns(profile, n_names)}"
+    text += details
     background = _background(profile, n_background)
     return text + (f"; background: {background}" if background else "") + "."
-
-
-def _rows(profile: Profile) -> str:
-    table = f"{_plain(profile.name)!r} ({_count(profile.n_rows, 'row')})" if profile.name else "the table"
-    return f"row of {table}"
-
-
-def _texts(profile: Profile, with_names: bool) -> str:
-    """What each row of the text domain is: a text or a pair, in the columns' words where these say something."""
-    names = [column.name for role in TEXT_ROLES for column in profile.columns if column.role == role]
-    kinds = [_kind(name) for name in names]
-    size = round(profile.mean_words or 0)
-    alike = len(set(kinds)) == 1 and not (kinds[0] == "sentence" and size > _LONG_SENTENCE)
-    kind = kinds[0] if alike else "text"
-    length = f", on average {size:,} words{' each' if len(names) > 1 else ''}" if size > 1 else ""
-    of = _of(profile)
-    if len(names) < 2:
-        return f"{kind}{of} ({profile.n_rows:,} {_plural(kind)}{length})"
-    telling = with_names and kind == "text" and all(map(_is_telling, names))
-    which = f" ({_plain(names[0])} and {_plain(names[1])})" if telling else ""
-    return f"pair of {_plural(kind)}{which}{of} ({_count(profile.n_rows, 'pair')}{length})"
-
-
-def _of(profile: Profile) -> str:
-    return f" of {_plain(profile.name)!r}" if profile.name else ""
-
-
-def _domains(images: ImageProfile, n: int) -> str:
-    """The domains of images, and how each differs from the whole where there is room to say it."""
-    kind = images.looks.words["kind"]
-    told = {_plain(name): looks.phrase(images.looks) for name, looks in images.domains.items() if name}
-    if not told:
-        return ""
-    if len(told) > n or n < _NAMED_DOMAINS:
-        return f", in {len(told)} domains"
-    if n < _TOLD_DOMAINS:
-        return f", in the domains {_list(list(told), 'and')}"
-    return f", in the domains {_list([d if words == kind else f'{d} ({words})' for d, words in told.items()], 'and')}"
-
-
-def _kind(name: str) -> str:
-    """What a header says that its texts are: "review" for reviewText, "text" where it says nothing."""
-    return next(reversed(text_nouns(name)), "text")
-
-
-def _is_telling(name: str) -> bool:
-    """Whether a header has a word that is more than "text" or a letter."""
-    return any(len(word) > 2 and word not in PLAIN_TEXT_NAMES for word in name_words(name))
-
-
-def _plural(kind: str) -> str:
-    return _PLURALS.get(kind, f"{kind}s")
 
 
 def _labels(labels: Sequence[str], n: int) -> str:
     if all(re.fullmatch(r"-?\d+(\.\d+)?", label) for label in labels):
         labels = sorted(labels, key=float)
-    names = [_plain(label) for label in labels]
+    names = [plain_name(label) for label in labels]
     if len(names) <= min(n, MAX_LABELS):
-        return _list(names, "or")
-    some = f" such as {_list(names[: min(n, 3)], 'and')}" if n else ""
+        return listed(names, "or")
+    some = f" such as {listed(names[: min(n, 3)], 'and')}" if n else ""
     return f"one of {len(names)} classes{some}"
-
-
-def _columns(profile: Profile, n: int) -> str:
-    used = [column for column in profile.columns if column.used]
-    kinds = Counter(_TYPES.get(column.type, column.type) for column in used)
-    counts = [_count(number, f"{kind} column") for kind, number in kinds.most_common()]
-    names = [_plain(column.name) for column in used[:n]]
-    if not names:
-        return _list(counts, "and")
-    return f"{_list(counts, 'and')}{': ' if len(names) == len(used) else ' such as '}{_list(names, 'and')}"
 
 
 def _background(profile: Profile, n: int) -> str:
     """Give the first sentence of the description that says something, cut to `n` words."""
     lines = [line.strip().lstrip("#").strip() for line in profile.description.splitlines()]
-    text = " ".join(_plain(" ".join(lines), 1000).split())
+    text = " ".join(plain_name(" ".join(lines), 1000).split())
     for sentence in sentences(text):
         if is_markup(sentence) or len(words(sentence)) < 3:
             continue
@@ -152,15 +76,22 @@ def _background(profile: Profile, n: int) -> str:
     return ""
 
 
-def _plain(text: str, length: int = 60) -> str:
+def of_name(profile: Profile) -> str:
+    """Return " of 'name'", or "" where the data have no name."""
+    return f" of {plain_name(profile.name)!r}" if profile.name else ""
+
+
+def plain_name(text: str, length: int = 60) -> str:
     """Fold a name into printable text on one line."""
     text = "".join(char if char.isprintable() else " " for char in re.sub(r"\s+", " ", text)).strip()
     return text if len(text) <= length else text[:length].rsplit(" ", 1)[0] + "…"
 
 
-def _list(items: Sequence[str], word: str) -> str:
+def listed(items: Sequence[str], word: str) -> str:
+    """Join items: "a, b and c"."""
     return f" {word} ".join(part for part in (", ".join(items[:-1]), items[-1] if items else "") if part)
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: "1 row", "1,200 rows"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

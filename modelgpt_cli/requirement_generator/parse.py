@@ -14,7 +14,8 @@ from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.quality import ERRORS
-from modelgpt_cli.requirement_generator.requirement import BLOCKS, MAX_SENTENCE, Requirement
+from modelgpt_cli.core.requirement import BLOCKS, Requirement
+from modelgpt_cli.requirement_generator.requirement_file import MAX_SENTENCE
 from modelgpt_cli.requirement_generator.words.clauses import Clauses, with_plain_must, without_refused
 from modelgpt_cli.requirement_generator.words.deployment import read_deployment
 from modelgpt_cli.requirement_generator.words.figures import Figure, find_figures

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modelgpt_cli.core.block import Block
+from modelgpt_cli.core.domain import domain_names
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import DOMAINS, TASK_TYPES
+from modelgpt_cli.core.requirement import BLOCKS
+from modelgpt_cli.core.schema import TASK_TYPES
 from modelgpt_cli.core.units import MILLISECONDS, measure, share
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.llm.redact import PLACEHOLDERS
@@ -25,7 +27,6 @@ from modelgpt_cli.requirement_generator.parse import (
     is_least,
     merge,
 )
-from modelgpt_cli.requirement_generator.requirement import BLOCKS
 from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
 from modelgpt_cli.requirement_generator.words.readings import Fact
 
@@ -63,7 +64,7 @@ ANSWER_KEYS = ("domain", "task", "target", "classes", *KEYS, "unclear", "contrad
 def answer_schema(frame: Mapping[str, Any]) -> dict[str, Any]:
     """Fill the requirement file's keys and words into the template's schema of an answer."""
     properties = dict(frame["properties"])
-    for name, known in (("domain", DOMAINS), ("task", TASK_TYPES)):
+    for name, known in (("domain", domain_names()), ("task", TASK_TYPES)):
         properties[name] = {**properties[name], "type": ["string", "null"], "enum": [*known, None]}
     for name, keys in KEYS.items():
         item = {

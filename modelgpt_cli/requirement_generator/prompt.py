@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.domain import default_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.profile import TEXT_CHARS, Profile
-from modelgpt_cli.domains.image.profile import ImageProfile
 from modelgpt_cli.llm.redact import PLACEHOLDERS
 from modelgpt_cli.llm.template import Message, Prompt, read_prompt
+from modelgpt_cli.requirement_generator.profile import Profile, profiler_of
 
 MAX_COLUMNS = 60
 MAX_CLASSES = 100
 MAX_LEVELS = 10
 MAX_DESCRIPTION = 4000
 MAX_NAME = 120
-MAX_TEXTS = 8
-"""Texts that are shown in the text domain; a pair is two."""
+MAX_CELL = 200
+"""Of a cell that is longer with placeholders in it than it was."""
 
 _GAPS = frozenset({"data", "task"})
 
 
-def load_prompt(path: Path | None = None, domain: str = "tabular") -> Prompt:
+def load_prompt(path: Path | None = None, domain: str | None = None) -> Prompt:
     """Read a template for the requirement's sentence: the domain's own unless told otherwise.
+
+    Parameters
+    ----------
+    domain : str, optional
+        The name of a `Domain`; by default the one that takes what others leave.
 
     Raises
     ------
     ModelGPTError
         If it is no template, has other gaps than $data and $task, or its answer has more than one key.
     """
-    path = path or asset("prompts", f"{'table' if domain == 'tabular' else domain}.yaml")
+    path = path or asset("prompts", f"{profiler_of(domain or default_domain()).PROMPT}.yaml")
     prompt = read_prompt(path, _GAPS)
     if len(prompt.schema["properties"]) != 1:
         raise ModelGPTError(
@@ -49,63 +55,59 @@ def answer_key(prompt: Prompt) -> str:
 
 
 def profile_messages(prompt: Prompt, profile: Profile) -> list[Message]:
-    """Fill a template with a profile, the sheet of images beside it where there are some."""
-    system, user = prompt.messages(data=fenced(profile_json(profile)), task=profile.task)
-    if profile.images is not None:
-        user = {**user, "content": _with_image(user["content"], profile.images.sheet)}
+    """Fill a template with a profile, its sheet beside it where it has one."""
+    words = profiler_of(profile.domain).shown(profile)
+    system, user = prompt.messages(data=fenced(words), task=profile.task)
+    if profile.sheet is not None:
+        user = {**user, "content": _with_image(user["content"], profile.sheet.content)}
     return [system, user]
 
 
-def profile_json(profile: Profile) -> dict[str, Any]:
-    """Give the part of a profile that is shown.
+def profile_json(
+    profile: Profile,
+    *,
+    rows: int | None = None,
+    free_text: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the part of a profile of rows with columns that is shown.
 
-    No cells of columns the model won't use, nor of free text in a table, where anything may be written; long lists are
-    cut. In the text domain the beginnings of up to `MAX_TEXTS` texts are shown: they are what the sentence is about. Of
-    images their measures are told; the sheet of some goes beside this.
+    No cells of columns the model won't use; long lists are cut.
+
+    Parameters
+    ----------
+    rows : int, optional
+        So many at most; all of the profile's by default.
+    free_text : bool
+        Whether cells of free text are shown, where anything may be written.
+    **more
+        What the domain tells besides.
     """
-    if profile.images is not None:
-        return _image_json(profile, profile.images)
     used = [column for column in profile.columns if column.used]
-    is_text = profile.domain == "text"
-    shown = {column.name for column in used[:MAX_COLUMNS] if is_text or not column.is_text} | {profile.target}
-    rows = profile.sample[: MAX_TEXTS // max(1, len(used))] if is_text else profile.sample
+    seen = {column.name for column in used[:MAX_COLUMNS] if free_text or not column.is_text} | {profile.target}
     values: dict[str, Any] = {
-        "name": _cut(profile.name),
+        "name": cut(profile.name),
         "rows": profile.n_rows,
-        "description": _cut(profile.description.strip(), MAX_DESCRIPTION),
+        "description": cut(profile.description.strip(), MAX_DESCRIPTION),
         "task": profile.task,
-        "target": _cut(profile.target),
-        "columns": [_column(column) for column in used[:MAX_COLUMNS]],
+        "target": cut(profile.target),
+        "columns": [_column(column, profiler_of(profile.domain).ROLES) for column in used[:MAX_COLUMNS]],
         "columns_not_shown": max(0, len(used) - MAX_COLUMNS),
-        "left_out": [_cut(column.name) for column in profile.columns if not column.used][:MAX_COLUMNS],
-        "rows_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
+        "left_out": [cut(column.name) for column in profile.columns if not column.used][:MAX_COLUMNS],
+        "rows_per_label": {cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
         "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
-        "sample": [{_cut(k): _cut(v, TEXT_CHARS) for k, v in row.items() if k in shown} for row in rows],
+        "sample": [{cut(k): cut(v, MAX_CELL) for k, v in row.items() if k in seen} for row in profile.sample[:rows]],
+        **more,
     }
-    if profile.mean_words:
-        values["words_per_text"] = _short(profile.mean_words)
     if profile.target_range:
         values["target_range"] = dict(
-            zip(("minimum", "median", "maximum"), map(_short, profile.target_range), strict=True)
+            zip(("minimum", "median", "maximum"), map(short_number, profile.target_range), strict=True)
         )
-    return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
+    return without_empty(values)
 
 
-def _image_json(profile: Profile, images: ImageProfile) -> dict[str, Any]:
-    """The part of a profile of images that is shown in words."""
-    values: dict[str, Any] = {
-        "name": _cut(profile.name),
-        "images": profile.n_rows,
-        "description": _cut(profile.description.strip(), MAX_DESCRIPTION),
-        "task": profile.task,
-        "target": _cut(profile.target),
-        "images_per_label": {_cut(k): n for k, n in list(profile.class_counts.items())[:MAX_CLASSES]},
-        "labels_not_shown": max(0, len(profile.class_counts) - MAX_CLASSES),
-        "measured": images.looks.phrase(),
-        "median_short_side_in_pixels": _short(images.looks.short_side),
-        "domains": {_cut(name): looks.phrase() for name, looks in list(images.domains.items())[:MAX_COLUMNS]},
-        "sheet_row_by_row": [_cut(name) for name in images.shown],
-    }
+def without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing."""
     return {key: value for key, value in values.items() if value not in ("", 0, [], {})}
 
 
@@ -126,25 +128,27 @@ def without_images(prompt: str) -> str:
     return json.dumps(request, ensure_ascii=False, indent=2)
 
 
-def _column(column: Column) -> dict[str, Any]:
-    values: dict[str, Any] = {"name": _cut(column.name), "type": column.type, "description": _cut(column.description)}
+def _column(column: Column, roles: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {"name": cut(column.name), "type": column.type, "description": cut(column.description)}
     if column.role:
-        values["role"] = "second text" if column.role == "pair" else "text"
+        values["role"] = roles[column.role]
     if column.levels:
-        values["values"] = [_cut(level, 60) for level in column.levels[:MAX_LEVELS]]
+        values["values"] = [cut(level, 60) for level in column.levels[:MAX_LEVELS]]
         values["different_values"] = column.n_levels
     if column.type == "numeric" and column.mean is not None and column.std is not None:
-        values |= {"mean": _short(column.mean), "standard_deviation": _short(column.std)}
+        values |= {"mean": short_number(column.mean), "standard_deviation": short_number(column.std)}
     if column.missing:
-        values["share_missing"] = _short(column.missing)
+        values["share_missing"] = short_number(column.missing)
     return {key: value for key, value in values.items() if value not in ("", [])}
 
 
-def _cut(text: str, length: int = MAX_NAME) -> str:
+def cut(text: str, length: int = MAX_NAME) -> str:
+    """Cut a text that is longer than is shown."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _short(number: float) -> float:
+def short_number(number: float) -> float:
+    """Round to four significant digits."""
     return float(f"{number:.4g}")
 
 

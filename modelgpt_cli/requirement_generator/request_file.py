@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.parse import ParsedRequest, Remark, parse_request, with_words
-from modelgpt_cli.requirement_generator.requirement import (
-    Requirement,
-    format_requirement,
-    parse_requirement,
-    read_requirement,
-)
+from modelgpt_cli.requirement_generator.requirement_file import format_requirement, parse_requirement, read_requirement
 
 if TYPE_CHECKING:
     from modelgpt_cli.requirement_generator.parse_llm import LLMReader

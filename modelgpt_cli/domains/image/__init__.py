@@ -2,4 +2,4 @@
 
 from modelgpt_cli.core.domain import Domain
 
-DOMAIN = Domain(name="image", title="images", rows="images", package=__name__)
+DOMAIN = Domain(name="image", title="images", rows="images", package=__name__, roles={"image": "image"})

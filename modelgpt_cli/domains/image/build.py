@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.preprocess import View
-from modelgpt_cli.domains.image.requirement_only import requirement_only_classes
+from modelgpt_cli.domains.image.requirement import require
 from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.target import shared_image_generator
 from modelgpt_cli.domains.image.trunks import trunk_state
@@ -25,7 +28,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.shared.head import fit_head
 from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
 log = logging.getLogger("modelgpt")
 
@@ -34,7 +37,6 @@ class ImageBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
-    read_generator = staticmethod(shared_image_generator)
     generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
@@ -48,6 +50,11 @@ class ImageBuild(BackboneBuild):
                 hint="Give the --backbone-weights that it was trained with.",
             )
 
+    @staticmethod
+    def read_generator(path: Path) -> tuple[AdapterGenerator, dict[str, Any]]:
+        """Read a checkpoint of the domain."""
+        return shared_image_generator(path)
+
     def architecture(self) -> Architecture:
         """What a blueprint says of the backbone."""
         return Architecture(card=self.card.name, members=1, hidden=0, encoder=self.card.encoder_config())
@@ -60,7 +67,7 @@ class ImageBuild(BackboneBuild):
         UsageError
             The requirement names no classes, or no generator was trained for the backbone.
         """
-        classes = requirement_only_classes(self.requirement)
+        classes = require(self.requirement)
         self.check_generator()
         log.warning(NO_DATA)
         adapted = self._adapt(classes)

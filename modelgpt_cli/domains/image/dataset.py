@@ -1,4 +1,4 @@
-"""The dataset of the image domain: from a folder, an archive or a table of paths. Between `readers` and `dataset`."""
+"""The dataset of images: from a folder, an archive or a table of paths. Behind `read`, where there are images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from modelgpt_cli.core.domain import role_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column, Schema, TaskType
 from modelgpt_cli.data.cells import texts, to_arrow
+from modelgpt_cli.data.dataset import Dataset, name_of
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
-from modelgpt_cli.data.readers import Table, no_such_column
+from modelgpt_cli.data.readers import Table, no_such_column, stem_of
 from modelgpt_cli.data.scan import Scan
+from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
-from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, has_image_classes
+from modelgpt_cli.domains import image
+from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder, has_image_classes
 from modelgpt_cli.domains.image.layout import is_image_name
 from modelgpt_cli.domains.image.source import (
     FolderImages,
@@ -43,64 +47,58 @@ class Images:
     source: ImageSource
 
 
-@dataclass(frozen=True)
-class ImageTable:
-    """What is known of a set of images when all have been looked at."""
-
-    schema: Schema
-    plan: Target
-    sample: pd.DataFrame
-    """The images that can be read: place, class and, where there are any, domain."""
-    fingerprint: str
-    warnings: list[str]
-
-
-def find_images(
-    table: Table,
-    target: str | None,
-    columns: Sequence[Column] | None,
-    kinds: Mapping[str, str],
-    text: str | None,
-    domain: str | None,
-) -> Images | None:
-    """Whether a table is one of images, and where they are.
-
-    Parameters
-    ----------
-    target : str, optional
-        The column to predict, if it was named.
-    columns : sequence of Column, optional
-        As a requirement fixes them.
-    kinds : mapping
-        Types by column, as a types file fixes them.
-    text : str, optional
-        A column that was named as text: then these are no images.
-    domain : str, optional
-        The domain that was asked for.
+def find_images(source: Source) -> Images | None:
+    """Return where the images of a source are; None where it has none.
 
     Raises
     ------
     ModelGPTError, UsageError
-        Images were asked for where there are none, something else where there are images, or it is not clear.
+        Images were asked for where there are none, a table where there are images, or it is not clear.
     """
-    if table.images is not None:
-        other = "text" if text is not None else domain
-        if other not in (None, "image") or any(column.role != "image" for column in columns or ()):
-            wanted = "texts are" if other == "text" else "a table is"
+    table, columns, asked = source.table, source.columns or (), source.domain == image.DOMAIN.name
+    if isinstance(table.cells, ImageFolder):
+        others = [column for column in columns if column.role != IMAGE]
+        if others:
+            of = role_domain(others[0].role)
             raise UsageError(
-                f"{table.name} holds images, and {wanted} asked for.",
+                f"{table.name} holds images, and {'a table is' if of is None else f'{of.title} are'} asked for.",
                 "",
                 "Give data that fit the requirement, or run modelgpt describe on these.",
             )
-        return Images(IMAGE, table.images)
-    source = FolderImages(table.path.parent if table.path is not None else Path())
-    asked = [c.name for c in columns or () if c.role == "image"] or [n for n, kind in kinds.items() if kind == "image"]
-    if asked:
-        return Images(_only(asked, table), source)
-    if domain != "image" and (columns or text is not None or domain is not None or table.is_folder):
+        return Images(IMAGE, table.cells.images)
+    files = _files_beside(table)
+    named = [c.name for c in columns if c.role == IMAGE] or [n for n, kind in source.kinds.items() if kind == IMAGE]
+    if named:
+        return Images(_only(named, table), files)
+    if not asked and (columns or table.is_folder):
         return None
-    name = _path_column(table, target, kinds, source, domain == "image")
-    return None if name is None else Images(name, source)
+    name = _path_column(table, source.target, source.kinds, files, asked)
+    return None if name is None else Images(name, files)
+
+
+def column_of_images(table: Table, target: str | None) -> Images:
+    """Return the images that a table names.
+
+    Parameters
+    ----------
+    target : str, optional
+        A column that names none.
+
+    Raises
+    ------
+    UsageError
+        It has no column of images.
+    """
+    if isinstance(table.cells, ImageFolder):
+        return Images(IMAGE, table.cells.images)
+    files = _files_beside(table)
+    name = _path_column(table, target, {}, files, asked=True)
+    assert name is not None, "an error says that there is none"
+    return Images(name, files)
+
+
+def _files_beside(table: Table) -> FolderImages:
+    return FolderImages(table.path.parent if table.path is not None else Path())
 
 
 def _only(names: Sequence[str], table: Table) -> str:
@@ -147,7 +145,7 @@ def _path_column(
 
 def _check_beside(table: Table) -> None:
     """A table that has nothing to do with the images around it may not be what is meant."""
-    if table.path is None or table.folder is None or table.name.lower().split(".")[0] in TRAIN_NAMES:
+    if table.path is None or table.folder is None or stem_of(Path(table.name)) in TRAIN_NAMES:
         return
     if has_image_classes(table.folder):
         raise ModelGPTError(
@@ -169,18 +167,14 @@ def places_of(cells: pd.Series) -> list[str]:
     return [place if "/" in place else place.replace("\\", "/") for place in found]
 
 
-def read_image_table(
-    table: Table,
-    images: Images,
-    *,
-    target: str | None,
-    task: TaskType | None,
-    columns: Sequence[Column] | None,
-    classes: Sequence[str] | None,
-    merge_labels: bool,
-    seed: int,
-) -> ImageTable:
+def read_images_of(source: Source, images: Images) -> Dataset:
     """Read all rows, look at every image's header, and find the classes.
+
+    Returns
+    -------
+    Dataset
+        Its sample holds the places and classes of all images that can be read, up to a million, and a column "domain"
+        where they have domains; its `source` opens the places.
 
     Raises
     ------
@@ -189,40 +183,54 @@ def read_image_table(
     UsageError
         The data contradict what was asked for.
     """
+    table, task, classes = source.table, source.task, source.classes
+    is_folder = isinstance(table.cells, ImageFolder)
     if table.columns == [IMAGE]:
         raise ModelGPTError(
             f"{table.name} holds images, but no classes.",
             "Each class needs a sub-folder of its name, with the images of that class in it.",
             "Sort the images into sub-folders, or give a table with a column of paths and a column of labels.",
         )
-    target = choose_target(table, target, [images.column, *([DOMAIN] if table.images is not None else [])])
+    target = choose_target(table, source.target, [images.column, *([DOMAIN] if is_folder else [])])
     if target == images.column:
         raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
     domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
-    scan = _scan(table, [images.column, *([domain] if domain else [])], target, seed)
-    if table.images is not None:
+    scan = _scan(table, [images.column, *([domain] if domain else [])], target, source.seed)
+    if is_folder:
         task = task or "classification"  # folders called 1 to 50 are classes all the same
-    plan = _plan(scan, target, table, task, classes, merge_labels)
+    plan = _plan(scan, target, table, task, classes, source.merge_labels)
     raw = scan.sampler.result(stratified=True)
-    if table.images is None:
+    if not is_folder:
         raw[images.column] = places_of(raw[images.column])
     readable, fingerprint, warnings = _readable(raw, images, target, plan, table)
     told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
     if len(readable) < scan.n_rows:
-        scan = Scan(MOST_ROWS, seed, [target])
+        scan = Scan(MOST_ROWS, source.seed, [target])
         scan.add(readable, target)
-        plan = _plan(scan, target, table, task, classes, merge_labels)
-    if table.images is None:
-        check_repeats(plan, classes, "image")
-    warnings = [*told, *plan.warnings, *check_lacking(plan, "image")]
+        plan = _plan(scan, target, table, task, classes, source.merge_labels)
+    if not is_folder:
+        check_repeats(plan, classes, by_name=True)
+    warnings = [*told, *plan.warnings, *check_lacking(plan, by_name=True)]
     sample = pd.DataFrame({images.column: readable[images.column], target: plan.read(readable[target])})
     if domain:
         sample[DOMAIN] = [cell or "" for cell in texts(to_arrow(readable[domain])).to_pylist()]
         log.info("Domains: %s.", ", ".join(sorted(set(sample[DOMAIN]))[:30]))
     for warning in warnings:
         log.warning("%s", warning)
-    schema = Schema(_columns(table, images, target, domain, columns), target, plan.task, plan.classes, "image")
-    return ImageTable(schema, plan, sample, fingerprint, warnings)
+    columns = _columns(table, images, target, domain, source.columns)
+    return Dataset(
+        name=name_of(table),
+        path=table.path,
+        schema=Schema(columns, target, plan.task, plan.classes, image.DOMAIN.name),
+        n_rows=plan.n_rows,
+        class_counts=plan.counts,
+        sample=sample,
+        warnings=warnings,
+        fingerprint=fingerprint,
+        description=table.description,
+        test_path=table.test_path,
+        source=images.source,
+    )
 
 
 def _scan(table: Table, names: Sequence[str], target: str, seed: int) -> Scan:
@@ -251,7 +259,7 @@ def _readable(
 ) -> tuple[pd.DataFrame, str, list[str]]:
     """The rows whose image can be read, the fingerprint of all, and the words about the others."""
     places = list(dict.fromkeys(raw[images.column]))
-    own = "" if table.images is not None else table.fingerprint()
+    own = "" if isinstance(table.cells, ImageFolder) else table.fingerprint()
     fingerprint, reasons = check_images(images.source, places, own)
     if len(reasons) == len(places):
         raise ModelGPTError(
@@ -282,8 +290,8 @@ def _columns(
     found: list[Column] = []
     for name in table.columns:
         if name == images.column:
-            found.append(Column(name, "image", told.get(name, ""), role="image"))
-        elif name != target and not (name == domain and table.images is not None):
+            found.append(Column(name, IMAGE, told.get(name, ""), role=IMAGE))
+        elif name != target and not (name == domain and isinstance(table.cells, ImageFolder)):
             note = "the images' domain" if name == domain else "not used beside the image"
             found.append(Column(name, "identifier", note=note))
     return tuple(found)

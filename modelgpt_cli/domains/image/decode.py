@@ -19,8 +19,6 @@ import numpy as np
 # Named, as Pillow would load these two of its readers only together with all the others, which takes longer.
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""How an image's file is called; what it is, its content says."""
 MOST_BYTES = 512 << 20
 """A larger file is no image that could be used, and may be an archive's way to fill the memory."""
 MOST_PIXELS = 100_000_000

@@ -20,8 +20,15 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
-from modelgpt_cli.domains.image.decode import IMAGE_SUFFIXES, ImageError, decode_image
-from modelgpt_cli.domains.image.layout import arrange, find_split, is_image_name, list_folder, printable
+from modelgpt_cli.domains.image.decode import ImageError, decode_image
+from modelgpt_cli.domains.image.layout import (
+    IMAGE_SUFFIXES,
+    arrange,
+    find_split,
+    is_image_name,
+    list_folder,
+    printable,
+)
 from modelgpt_cli.domains.image.source import FolderImages, ImageSource, ZipImages, shown_reasons
 from modelgpt_cli.domains.image.zip_archive import not_a_zip, open_zip, split_zip, zip_members
 
@@ -230,8 +237,7 @@ def _in_table(path: Path, truth: Truth | None) -> list[ImageFile]:
     """The images that a table names, in paths of their own or relative to the table's folder."""
     from modelgpt_cli.data.cells import texts, to_arrow
     from modelgpt_cli.data.readers import open_table
-    from modelgpt_cli.domains.image.dataset import find_images as image_column
-    from modelgpt_cli.domains.image.dataset import places_of
+    from modelgpt_cli.domains.image.dataset import column_of_images, places_of
 
     table = open_table(path)
     lower = {name.lower(): name for name in reversed(table.columns)}
@@ -243,8 +249,7 @@ def _in_table(path: Path, truth: Truth | None) -> list[ImageFile]:
             f"Its columns: {', '.join(table.columns[:_SHOWN])}{', ...' if len(table.columns) > _SHOWN else ''}.",
             "Name the column of true classes with --target.",
         )
-    images = image_column(table, label, None, {}, None, "image")
-    assert images is not None, "an error says that there is none"
+    images = column_of_images(table, label)
     found = []
     for frame in table.frames(16_384, [images.column, *([label] if label else [])]):
         labels = texts(to_arrow(frame[label])).to_pylist() if label else [None] * len(frame)

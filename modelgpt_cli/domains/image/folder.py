@@ -71,21 +71,6 @@ def _cell(image: Placed, column: str) -> str:
     return image.place if column == IMAGE else str(getattr(image, column))
 
 
-def find_image_folder(folder: Path) -> tuple[Path, Path | None] | None:
-    """The folder of the images to learn from, and the one to test on; None where there are no images.
-
-    Raises
-    ------
-    ModelGPTError
-        It holds many texts as well.
-    """
-    places = list_folder(folder)
-    if not holds_images(places, f"The folder {folder}"):
-        return None
-    train, test = find_split(places)
-    return folder / train, None if test is None else folder / test
-
-
 def open_image_folder(folder: Path, name: str) -> ImageFolder | None:
     """The images of a folder; None where there are none."""
     places = list_folder(folder)
@@ -99,7 +84,13 @@ def has_image_classes(folder: Path) -> bool:
 
 
 def find_image_zip(archive: Path) -> tuple[Path, Path | None] | None:
-    """As `find_image_folder`, of an archive: paths such as pets.zip/train; None where it holds no images."""
+    """The part of an archive to learn from, and the one to test on: pets.zip/train; None where it holds no images.
+
+    Raises
+    ------
+    ModelGPTError
+        It holds many texts as well.
+    """
     with open_zip(archive) as opened:
         places = list(zip_members(opened, archive.name))
     if not holds_images(places, archive.name):

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.folder_names import ABOUT, TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
-from modelgpt_cli.domains.image.decode import IMAGE_SUFFIXES
 
 log = logging.getLogger("modelgpt")
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""How an image's file is called; what it is, its content says."""
 _DEEPEST = 8
 """Folders within folders are not entered below: a name around all, train, domain, class, and some that say nothing."""
 _STRAYS = 0.05

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -138,6 +138,11 @@ def check_images(source: ImageSource, places: Iterable[str], fingerprint: str = 
     return f"sha256:{digest.hexdigest()}", reasons
 
 
+def source_of(dataset: Dataset) -> ImageSource:
+    """Return what opens the images of a dataset."""
+    return cast(ImageSource, dataset.source)
+
+
 def read_images(
     dataset: Dataset, places: Iterable[str], *, least: int = 0
 ) -> Iterator[tuple[str, np.ndarray | ImageError]]:
@@ -158,10 +163,10 @@ def read_images(
         The place, and uint8 [H, W, 3], or the `ImageError` that says why there is none. `without_unreadable` takes
         the rows of these out.
     """
-    assert dataset.images is not None, "only a dataset of the image domain has images"
+    source = source_of(dataset)
     for place in places:
         try:
-            yield place, decode_image(dataset.images.open(place), least=least)
+            yield place, decode_image(source.open(place), least=least)
         except ImageError as error:
             yield place, error
 

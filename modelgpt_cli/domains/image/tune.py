@@ -80,7 +80,7 @@ def read_images(
         There is a class that the model doesn't know, or no column of the target's name.
     """
     b = model.blueprint
-    target = None if str(data) != "-" and open_table(data).images is not None else b.target
+    target = None if str(data) != "-" and open_table(data).domain else b.target
     dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)

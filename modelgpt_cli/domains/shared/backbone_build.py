@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
@@ -26,7 +27,6 @@ from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 NO_DATA = "No data was used (zero-shot): the weights come from the sentence and the class names alone."
@@ -48,8 +48,6 @@ class BackboneBuild(ABC):
     """
 
     domain: ClassVar[str]
-    read_generator: ClassVar[Callable[[Path], tuple[AdapterGenerator, dict[str, Any]]]]
-    """Reads a checkpoint of the domain."""
     generator_card: ClassVar[str]
     """The card that a generator is shipped for."""
 
@@ -67,6 +65,11 @@ class BackboneBuild(ABC):
         classes = dataset.schema.classes if dataset is not None else self.requirement.classes
         used = dataset.schema.used if dataset is not None else [c for c in self.requirement.columns if c.used]
         return Sizes(max(len(classes), 1), pair=self.domain == "text" and len(used) == 2)
+
+    @staticmethod
+    @abstractmethod
+    def read_generator(path: Path) -> tuple[AdapterGenerator, dict[str, Any]]:
+        """Read a checkpoint of the domain; once in a process."""
 
     @abstractmethod
     def architecture(self) -> Architecture:

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.model_generator.costs import Sizes
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 

@@ -13,6 +13,7 @@ import pandas as pd
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
@@ -25,18 +26,14 @@ from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
-from modelgpt_cli.domains.tabular.requirement_only import (
-    encoder_from_statistics,
-    make_requirement_only_model,
-    requirement_only_columns,
-)
+from modelgpt_cli.domains.tabular.requirement import require
+from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 log = logging.getLogger("modelgpt")
 FLOAT32_SPREADS = 1e6
@@ -107,7 +104,7 @@ class TabularBuild:
         if dataset is None:
             read = self._words()
             encoder = encoder_from_statistics(read.codec)
-            outputs = len(requirement_only_columns(self.requirement)[1])
+            outputs = len(require(self.requirement)[1])
         else:
             read = self._rows(dataset, check_fingerprint)
             assert read.table is not None
@@ -186,7 +183,7 @@ class TabularBuild:
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting."""
-        read, labels = self._words(), requirement_only_columns(self.requirement)[1]
+        read, labels = self._words(), require(self.requirement)[1]
         assert read.texts is not None
         blueprint = Blueprint(
             task="classification",
@@ -207,7 +204,7 @@ class TabularBuild:
     def _words(self) -> _Read:
         """The requirement's words, embedded."""
         if self._read is None:
-            columns, labels = requirement_only_columns(self.requirement)
+            columns, labels = require(self.requirement)
             log.warning(NO_DATA)
             codec = make_codec(columns)
             self._read = _Read(columns, codec, None, self.embed(codec, labels), [NO_DATA])

@@ -220,10 +220,10 @@ class _TabularEstimator(BaseEstimator):
         VerificationError
             The file's answers differ from the estimator's.
         """
-        from modelgpt_cli.artifacts.export import write_onnx
+        from modelgpt_cli.artifacts.export import write_model
 
         check_is_fitted(self, "model_")
-        return write_onnx(self.model_, path, quantize=quantize, force=force).path
+        return write_model(self.model_, path, quantize=quantize, force=force).path
 
 
 class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[misc]  # scikit-learn is untyped

@@ -20,8 +20,8 @@ import yaml
 from torch import Tensor
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
-from modelgpt_cli.data.profile import Profile
 from modelgpt_cli.domains.tabular.encoder import TableEncoder
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
@@ -29,7 +29,7 @@ from modelgpt_cli.domains.tabular.tasks import EncodedTask, TaskBatch, TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.requirement_generator.offline import write_offline
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.requirement_generator.profile import Profile
 
 SHARES = {"train": 0.6, "validation": 0.1, "test": 0.3}
 """The paper's random split."""

@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from modelgpt_cli.core.blueprint import Blueprint
-from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.estimator import with_levels
 from modelgpt_cli.domains.tabular.fit import Fitted
@@ -18,35 +16,9 @@ from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.parameter_generator.generator import Generator
-from modelgpt_cli.requirement_generator.requirement import Requirement
 
 GRID = 256
 """Rows of the grid that stands in for the data when preprocessing is fitted to the requirement's column statistics."""
-
-
-def requirement_only_columns(requirement: Requirement) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Columns and classes of a requirement that has to do without data.
-
-    Raises
-    ------
-    UsageError
-        If it names no usable columns or no classes, or asks for regression.
-    """
-    hint = "Give --data PATH, or name them in the requirement file (modelgpt describe writes them)."
-    if requirement.task == "regression":
-        raise UsageError(
-            "A regression can't be built without data.", "Words don't tell the target's scale.", "Give --data PATH."
-        )
-    if not any(c.used for c in requirement.columns):
-        raise UsageError("There is no data, and the requirement names no columns.", hint=hint)
-    if not requirement.classes:
-        raise UsageError("There is no data, and the requirement names no classes.", hint=hint)
-    bare = [c.name for c in requirement.columns if c.used and not c.is_float and not c.levels]
-    if bare:
-        raise UsageError(
-            f"The column {bare[0]!r} is categorical, but the requirement names no levels of it.", hint=hint
-        )
-    return requirement.columns, requirement.classes
 
 
 def make_requirement_only_model(

@@ -10,10 +10,10 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.limits import Limits
-from modelgpt_cli.core.schema import MAX_TEXT_COLUMNS
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.tabular.members import draw_support
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
+from modelgpt_cli.domains.tabular.read import MAX_TEXT_COLUMNS
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.parameter_generator.shipped_encoder import BYTES, PARAMETERS, shipped_encoder
 

@@ -2,4 +2,4 @@
 
 from modelgpt_cli.core.domain import Domain
 
-DOMAIN = Domain(name="text", title="texts", rows="texts", package=__name__)
+DOMAIN = Domain(name="text", title="texts", rows="texts", package=__name__, roles={"text": "text", "pair": "text"})

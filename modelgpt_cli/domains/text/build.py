@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.shared.adapted import lora_spec
@@ -22,10 +25,10 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, TextCard, find
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
-from modelgpt_cli.domains.text.requirement_only import requirement_only_texts
+from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.target import input_groups, shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
 log = logging.getLogger("modelgpt")
 LEAST_TOKENS = 8
@@ -35,7 +38,6 @@ class TextBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "text"
-    read_generator = staticmethod(shared_text_generator)
     generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
@@ -43,6 +45,11 @@ class TextBuild(BackboneBuild):
         self.backbone = shared_backbone(self.card)
         self.tokenizer = prepare_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
+
+    @staticmethod
+    def read_generator(path: Path) -> tuple[AdapterGenerator, dict[str, Any]]:
+        """Read a checkpoint of the domain."""
+        return shared_text_generator(path)
 
     def architecture(self) -> Architecture:
         """What a blueprint says of the backbone, before it is adapted."""
@@ -54,9 +61,9 @@ class TextBuild(BackboneBuild):
         Raises
         ------
         UsageError
-            As `requirement_only_texts` has it, or no generator was trained for the backbone.
+            As `require` has it, or no generator was trained for the backbone.
         """
-        wanted = requirement_only_texts(self.requirement)
+        wanted = require(self.requirement)
         self.check_generator()
         pair = len(wanted.columns) == 2
         log.warning(NO_DATA)
@@ -74,7 +81,7 @@ class TextBuild(BackboneBuild):
         self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
         notes = self.first_notes(dataset, check_fingerprint, "texts")
         frame = self.head_rows(dataset, notes)
-        columns = [frame[c.name].fillna("").tolist() for c in schema.texts]
+        columns = [frame[c.name].fillna("").tolist() for c in texts_of(schema.columns)]
         rows = encode(self.tokenizer, columns[0], columns[1] if pair else None)
         if rows.cut:
             notes.append(
@@ -90,7 +97,9 @@ class TextBuild(BackboneBuild):
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
-        blueprint = self.blueprint(dataset, (*schema.texts, *schema.dropped), schema.target, schema.classes, notes)
+        blueprint = self.blueprint(
+            dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
+        )
         self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()))
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
         return model, fit.metrics, len(fit.scored)

@@ -11,14 +11,14 @@ import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.csv_file import BOMS
-from modelgpt_cli.data.folder_names import ABOUT, TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.data.folder_names import TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.data.readers import is_about
+from modelgpt_cli.data.synthetic import MARKED, SYNTHETIC
 
 log = logging.getLogger("modelgpt")
 
 TEXT, LABEL = "text", "label"
-"""The columns of such a folder."""
-MARKED = "synthetic-"
-"""So begin the names of files that were generated; where there are some, a column of that name tells them."""
+"""The columns of such a folder; where files were generated, the column `SYNTHETIC` says which."""
 _FRAME_BYTES = 64 << 20
 _SHOWN = 3
 
@@ -44,11 +44,6 @@ def _is_folder(path: Path) -> bool:
 
 def _is_text_file(path: Path) -> bool:
     return path.suffix.lower() == ".txt" and not path.name.startswith(".") and path.is_file()
-
-
-def is_about(path: Path) -> bool:
-    """Whether a file describes the data beside it, rather than being part of them."""
-    return path.is_file() and path.name.lower().startswith(ABOUT)
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -83,7 +78,7 @@ class TextFolder:
         if not classes:
             self._files = [("", path) for path in _text_files(folder)]
         if classes and any(path.name.startswith(MARKED) for _, path in self._files):
-            self.columns.append(MARKED[:-1])
+            self.columns.append(SYNTHETIC)
         self._tell_of_others([folder, *classes])
 
     def _tell_of_others(self, folders: Sequence[Path]) -> None:
@@ -151,5 +146,5 @@ def _decode(content: bytes) -> tuple[str, bool]:
 
 
 def _frame(texts: list[str], labels: list[str], marks: list[str], columns: Sequence[str]) -> pd.DataFrame:
-    cells = {TEXT: texts, LABEL: labels, MARKED[:-1]: marks}
+    cells = {TEXT: texts, LABEL: labels, SYNTHETIC: marks}
     return pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in columns})

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.schema import ROLES, Column
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import BACKBONE, CONSTANTS, HEAD_BIAS, HEAD_WEIGHT, TARGET
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.runtime.session import TOKENIZER, damaged
 

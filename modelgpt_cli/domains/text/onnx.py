@@ -20,13 +20,13 @@ from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import ROLES
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
 from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
 from modelgpt_cli.domains.text.model import TextModel, text_columns
+from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
 
 __all__ = ["calibration_rows", "card_entries", "default_opset", "read_state", "to_onnx"]

@@ -1,4 +1,4 @@
-"""The text domain: are these texts rather than a table, and which columns are they? Between `infer` and `dataset`."""
+"""Are these texts rather than a table, and which columns are they? Between `data.infer` and `read`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.schema import DOMAINS, TEXT_ROLES, Column, Schema
+from modelgpt_cli.core.schema import FREE_TEXT, Column, Schema
 from modelgpt_cli.data.infer import Shape
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import Scan
+from modelgpt_cli.data.source import Source
+from modelgpt_cli.domains.text.requirement import ROLES, texts_of
 
 log = logging.getLogger("modelgpt")
 
@@ -83,33 +85,24 @@ def is_pair(first: str, second: str) -> bool:
     return frozenset((one, other)) in _PAIRS
 
 
-def asked_roles(
-    table: Table,
-    target: str | None,
-    text: str | None,
-    text_pair: str | None,
-    columns: Sequence[Column] | None,
-    domain: str | None,
-) -> dict[str, str]:
-    """The columns that ``--text`` and ``--text-pair``, or else a requirement, make texts, with their roles.
+def asked_texts(source: Source) -> dict[str, Column]:
+    """Return the columns that ``--text`` and ``--text-pair``, or else a requirement, make texts, by name.
 
     Raises
     ------
     UsageError
-        There is no such column or domain, one column is asked for twice, or it is the target.
+        There is no such column, one column is asked for twice, or it is the target.
     """
-    if domain is not None and domain not in DOMAINS:
-        raise UsageError(f"There is no domain {domain!r}.", "", f"Use one of {', '.join(DOMAINS)}.")
+    table, target = source.table, source.target
+    text, text_pair = source.options.get("text"), source.options.get("text_pair")
     if text_pair is not None and text is None:
         raise UsageError(
             f"--text-pair {text_pair} is the second text of a pair, and the first is not named.", "", "Give --text too."
         )
     if text is None:
-        named = {c.name: c.role for c in columns or () if c.role in TEXT_ROLES} if domain != "tabular" else {}
-    elif domain == "tabular":
-        raise UsageError(f"--text {text} is for the text domain, and the domain is to be tabular.", "", "Drop one.")
+        named = {c.name: c.role for c in source.columns or () if c.role in ROLES}
     else:
-        named = {name: role for name, role in zip((text, text_pair), TEXT_ROLES, strict=True) if name is not None}
+        named = {name: role for name, role in zip((text, text_pair), ROLES, strict=True) if name is not None}
     for name in named:
         if text is not None and name not in table.columns:
             raise no_such_column(name, table, "text column")
@@ -125,7 +118,8 @@ def asked_roles(
             "--text and --text-pair name the same column.",
             "Name another with --text-pair, or leave it out.",
         )
-    return named
+    words = {column.name: column.description for column in source.columns or ()}
+    return {name: Column(name, FREE_TEXT, words.get(name, ""), role=role) for name, role in named.items()}
 
 
 def infer_roles(
@@ -146,9 +140,9 @@ def infer_roles(
     if any(c.used and c.type != "categorical" for c in columns) or len(strings) > _MOST_STRINGS:
         return {}
     names = _text_columns(columns, shape, fixed)
-    if any(c.used and c.name not in names for c in columns) or len(names) > len(TEXT_ROLES):
+    if any(c.used and c.name not in names for c in columns) or len(names) > len(ROLES):
         return {}
-    return dict(zip(names, TEXT_ROLES, strict=False))
+    return dict(zip(names, ROLES, strict=False))
 
 
 def wanted_roles(
@@ -167,13 +161,13 @@ def wanted_roles(
         raise UsageError(
             f"{table.name} has no column of text.", f"Its columns: {shown}.", "Say which it is with --text COLUMN."
         )
-    if len(names) > len(TEXT_ROLES):
+    if len(names) > len(ROLES):
         raise UsageError(
             f"{table.name} has {len(names)} columns of text: {', '.join(names[:10])}.",
             "A model reads one, or a pair.",
             "Say which with --text COLUMN (and --text-pair COLUMN).",
         )
-    return dict(zip(names, TEXT_ROLES, strict=False))
+    return dict(zip(names, ROLES, strict=False))
 
 
 def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixed: Mapping[str, Column]) -> list[str]:
@@ -184,7 +178,7 @@ def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixe
     names |= {name for name in strings if _is_text_by_name(name, shape(name)) or shape(name).is_free_text}
     if not names:  # short texts, each of them different: without them there would be nothing to learn from
         short = [name for name, c in strings.items() if c.type == "identifier" and _is_short_text(name, shape(name))]
-        if len(short) == 1 or (len(short) == len(TEXT_ROLES) and is_pair(*short)):
+        if len(short) == 1 or (len(short) == len(ROLES) and is_pair(*short)):
             names = set(short)
     if len(names) == 1:
         (only,) = names
@@ -209,7 +203,7 @@ def as_texts(columns: Sequence[Column], roles: Mapping[str, str]) -> tuple[Colum
     for column in columns:
         role = roles.get(column.name)
         if role:
-            column = Column(column.name, "text", column.description, missing=column.missing, role=role)
+            column = Column(column.name, FREE_TEXT, column.description, missing=column.missing, role=role)
         elif column.used or column.is_text:
             note = f"{'free text' if column.is_text else column.type}, not used beside the text"
             column = Column(column.name, "identifier", column.description, missing=column.missing, note=note)
@@ -232,10 +226,11 @@ def check_texts(schema: Schema, scan: Scan, table: Table) -> list[str]:
     ModelGPTError
         A text column has nothing but empty cells.
     """
-    names = [repr(column.name) for column in schema.texts]
+    texts = texts_of(schema.columns)
+    names = [repr(column.name) for column in texts]
     log.info("Each row's text: %s (others with --text and --text-pair).", " and ".join(names))
     warnings = []
-    for column in schema.texts:
+    for column in texts:
         empty, n = scan.facts[column.name].missing, scan.n_rows
         if empty == n:
             raise ModelGPTError(

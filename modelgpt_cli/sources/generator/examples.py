@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.profile import pick_rows
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.llm.redact import redact
-from modelgpt_cli.sources.generator.form import Cell, Field, Form
+from modelgpt_cli.requirement_generator.profile import pick_rows
+from modelgpt_cli.sources.generator.form import TEXT, Cell, Field, Form
 
 TEXT_CHARS = 400
 """So much of a text is shown."""
@@ -60,5 +60,5 @@ def _shown(field: Field, cell: Cell, clean: Callable[[str], str]) -> Any:
 
 def mean_chars(form: Form, rows: list[dict[str, Cell]]) -> dict[str, float]:
     """Characters per cell of the texts of real rows, by column."""
-    names = [f.name for f in form.inputs if f.kind == "text"]
+    names = [f.name for f in form.inputs if f.kind == TEXT]
     return {name: float(np.mean([len(str(row[name] or "")) for row in rows])) for name in names if rows}

@@ -14,14 +14,17 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.core.schema import FREE_TEXT, Column, TaskType
+from modelgpt_cli.core.units import plain_number
 from modelgpt_cli.data.cells import days, format_number
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.llm.redact import redact
-from modelgpt_cli.requirement_generator.redacted import apart
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.requirement_generator.domain import Claims, domain_of
+from modelgpt_cli.requirement_generator.profile import apart, profiler_of
 
 SPREADS = 10.0
 """A number so many standard deviations from the mean is refused: at most one real cell in a hundred is (Chebyshev)."""
@@ -32,6 +35,7 @@ MAX_CHARS = 8000
 
 Cell = float | str | None
 Kind = Literal["number", "level", "word", "date", "text"]
+TEXT: Kind = FREE_TEXT
 
 
 class BadCellError(Exception):
@@ -98,7 +102,7 @@ class Field:
             value = format_number(float(value))
         if not isinstance(value, str):
             raise BadCellError("must be one value")
-        text = value.strip() if self.kind != "text" else value
+        text = value.strip() if self.kind != TEXT else value
         if self.kind == "level":
             return self._level(text)
         if "\0" in text or not text.strip() or len(text) > MAX_CHARS:
@@ -115,7 +119,7 @@ class Field:
         if not math.isfinite(number):
             raise BadCellError("must be a number")
         if not self.low <= number <= self.high:
-            raise BadCellError(f"must be between {self.low:.4g} and {self.high:.4g}")
+            raise BadCellError(f"must be between {plain_number(self.low)} and {plain_number(self.high)}")
         return number
 
     def _level(self, text: str) -> str:
@@ -134,7 +138,8 @@ class Form:
 
     Attributes
     ----------
-    domain : {"tabular", "text"}
+    domain : str
+        The name of a `Domain`.
     task : {"classification", "regression"}
     sentence : str
         The requirement's.
@@ -185,15 +190,9 @@ def form_of(requirement: Requirement, dataset: Dataset | None = None, *, hide: b
     Raises
     ------
     UsageError
-        If it is about images, or does not say what a row is.
+        If it is about what an LLM can't write, or does not say what a row is.
     """
-    domain = dataset.schema.domain if dataset is not None else _domain(requirement)
-    if domain == "image":
-        raise UsageError(
-            "Images can't be generated.",
-            "An LLM writes tables and texts.",
-            "Look for images with modelgpt find, or give some with build --data.",
-        )
+    domain = dataset.schema.domain if dataset is not None else domain_of(requirement).name
     task, columns, classes = _known(requirement, dataset, domain)
     target = (dataset.schema.target if dataset is not None else requirement.target) or "label"
     names = [*(column.name for column in columns), target]
@@ -205,39 +204,32 @@ def form_of(requirement: Requirement, dataset: Dataset | None = None, *, hide: b
         )
     see = redact if hide else str
     shown = dict(zip(names, apart(map(see, names)), strict=True))
-    inputs = tuple(_field(column, shown[column.name], dataset, see) for column in columns)
+    roles = profiler_of(domain).ROLES
+    inputs = tuple(_field(column, shown[column.name], dataset, roles, see) for column in columns)
     answer, bands = _target(requirement, dataset, target, shown[target], classes, see)
     return Form(domain, task, see(" ".join(requirement.sentence.split())), inputs, answer, bands)
-
-
-def _domain(requirement: Requirement) -> str:
-    return "image" if requirement.is_image else "text" if requirement.is_text else "tabular"
 
 
 def _known(
     requirement: Requirement, dataset: Dataset | None, domain: str
 ) -> tuple[TaskType, tuple[Column, ...], tuple[str, ...]]:
     """The task, the columns that are inputs, and the classes."""
-    words = {column.name: column.description for column in requirement.columns}
-    if dataset is not None:
-        schema = dataset.schema
-        columns = schema.texts if domain == "text" else schema.used
+    part: Claims = find_domain(domain).part("requirement")
+    schema = dataset.schema if dataset is not None else None
+    columns = part.written_columns(requirement, schema)
+    if schema is not None:
+        words = {column.name: column.description for column in requirement.columns}
         columns = tuple(replace(c, description=c.description or words.get(c.name, "")) for c in columns)
         return schema.task, columns, requirement.classes or schema.classes
-    hint = "Name them below the --- of the requirement file, or give --data PATH."
-    if domain == "text":
-        columns = tuple(sorted((c for c in requirement.columns if c.role), key=lambda c: c.role == "pair"))
-        columns = columns or (Column("text", "text", role="text"),)
-    else:
-        columns = tuple(column for column in requirement.columns if column.used or column.is_text)
-        if not columns:
-            raise UsageError("The requirement names no columns, so nobody knows what a row is.", hint=hint)
     if requirement.task != "regression" and not requirement.classes:
-        raise UsageError("The requirement names no classes, so nobody knows what rows to write.", hint=hint)
+        raise UsageError(
+            "The requirement names no classes, so nobody knows what rows to write.",
+            hint="Name them below the --- of the requirement file, or give --data PATH.",
+        )
     return requirement.task or "classification", columns, requirement.classes
 
 
-def _field(column: Column, shown: str, dataset: Dataset | None, see: Any) -> Field:
+def _field(column: Column, shown: str, dataset: Dataset | None, roles: Mapping[str, str], see: Any) -> Field:
     about: dict[str, Any] = {"description": see(column.description)}
     base = Field(column.name, shown, "word", missing=column.missing > 0, about=about)
     if column.type == "numeric":
@@ -249,8 +241,8 @@ def _field(column: Column, shown: str, dataset: Dataset | None, see: Any) -> Fie
         about["format"] = column.format or "YYYY-MM-DD"
         return replace(base, kind="date", format=column.format)
     if column.is_text:
-        about |= {"role": "second text" if column.role == "pair" else "text"} if column.role else {}
-        return replace(base, kind="text")
+        about |= {"role": roles[column.role]} if column.role else {}
+        return replace(base, kind=TEXT)
     levels = column.levels or (("true", "false") if column.type == "boolean" else ())
     seen = dict(zip(apart(map(see, levels)), levels, strict=True))
     if not levels or column.n_levels > len(levels):

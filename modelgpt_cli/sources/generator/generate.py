@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.schema import MAX_TEXT_COLUMNS
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
@@ -22,7 +22,7 @@ from modelgpt_cli.llm.messages import redaction_words, would_be_sent
 from modelgpt_cli.llm.usage import HOW
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import load_wanted
-from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 from modelgpt_cli.sources.generator.examples import mean_chars, real_examples
 from modelgpt_cli.sources.generator.form import form_of
 from modelgpt_cli.sources.generator.journal import Journal, journal_path
@@ -134,10 +134,8 @@ def generate(
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     source = data if data is not None else wanted.data if examples else None
     dataset = None
-    if wanted.is_image and source is None:
-        form_of(wanted)  # which refuses images, before they are looked for
     if source is not None:
-        dataset = load_wanted(wanted, source, types=types, text_columns=MAX_TEXT_COLUMNS, seed=seed)
+        dataset = load_wanted(wanted, source, types=types, all_columns=True, seed=seed)
     run = prepare(wanted, dataset, wish, asked, journal_path(output), description=description, cache=cache)
     check_output(output, run.form, force)
     if dry_run:

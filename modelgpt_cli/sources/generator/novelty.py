@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from modelgpt_cli.sources.generator.form import Cell, Form
+from modelgpt_cli.sources.generator.form import TEXT, Cell, Form
 
 SIMILAR = 0.95
 """Texts whose embeddings have a cosine of this or more count as one. Of real texts of one set next to none do
@@ -42,8 +42,8 @@ class Novelty:
     """
 
     def __init__(self, form: Form, embed: Embed | None) -> None:
-        self._texts = [f.name for f in form.inputs if f.kind == "text"]
-        self._others = [f.name for f in form.inputs if f.kind != "text"]
+        self._texts = [f.name for f in form.inputs if f.kind == TEXT]
+        self._others = [f.name for f in form.inputs if f.kind != TEXT]
         self._embed = embed if self._texts else None
         self._exact: set[tuple[str, ...]] = set()
         # Vectors (n, T, E) of the rows that agree in all columns but the texts.

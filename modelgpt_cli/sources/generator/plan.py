@@ -13,8 +13,9 @@ import numpy as np
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.llm.template import Message, Prompt, check_words, fill, read_prompt, wrong_template
+from modelgpt_cli.requirement_generator.profile import profiler_of
 from modelgpt_cli.requirement_generator.prompt import fenced
-from modelgpt_cli.sources.generator.form import Form
+from modelgpt_cli.sources.generator.form import TEXT, Form
 
 _GAPS = frozenset({"data", "count", "batch", "share", "condition", "mended"})
 _MORE = frozenset({"mended", "conditions"})
@@ -28,7 +29,7 @@ def load_generate_prompt(domain: str, path: Path | None = None) -> Prompt:
     ModelGPTError
         If it is no such template.
     """
-    path = path or asset("prompts", f"generate-{'table' if domain == 'tabular' else domain}.yaml")
+    path = path or asset("prompts", f"generate-{profiler_of(domain).PROMPT}.yaml")
     prompt = read_prompt(path, _GAPS, _MORE)
     if list(prompt.schema["properties"]) != ["rows"]:
         raise wrong_template(path, "Its answer must have one key, rows.")
@@ -155,7 +156,7 @@ def _column(field: Any) -> dict[str, Any]:
         "level": "one of its values",
         "word": "a word or a few",
         "date": "date",
-        "text": "text",
+        TEXT: "text",
     }
     values = {"name": field.shown, "type": kinds[field.kind], **field.about}
     values |= {"values": list(field.levels)} if field.levels else {}

@@ -16,7 +16,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.llm.asking import BadAnswerError, Talk, UselessAnswerError, read_object
 from modelgpt_cli.llm.template import Prompt
 from modelgpt_cli.llm.usage import Usage, estimate, text_tokens
-from modelgpt_cli.sources.generator.form import BadCellError, Cell, Form
+from modelgpt_cli.sources.generator.form import TEXT, BadCellError, Cell, Form
 from modelgpt_cli.sources.generator.journal import Entry, Journal
 from modelgpt_cli.sources.generator.novelty import Embed, Novelty
 from modelgpt_cli.sources.generator.plan import Step, next_step, quotas, step_messages
@@ -320,7 +320,7 @@ class Run:
         """Tokens of a row, as far as can be told beforehand."""
         cells = {}
         for one in self.form.fields:
-            text = self._chars.get(one.name, _TEXT_CHARS) if one.kind == "text" else _CELL_CHARS[one.kind]
+            text = self._chars.get(one.name, _TEXT_CHARS) if one.kind == TEXT else _CELL_CHARS[one.kind]
             cells[one.shown] = "x" * round(text)
         return text_tokens(json.dumps(cells, ensure_ascii=False))
 

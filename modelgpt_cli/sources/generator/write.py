@@ -17,9 +17,8 @@ import pandas as pd
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.data.cells import format_number
-from modelgpt_cli.data.synthetic import SYNTHETIC, TRUE
-from modelgpt_cli.domains.text.folder import MARKED
-from modelgpt_cli.sources.generator.form import Cell, Form
+from modelgpt_cli.data.synthetic import MARKED, SYNTHETIC, TRUE
+from modelgpt_cli.sources.generator.form import TEXT, Cell, Form
 from modelgpt_cli.sources.generator.novelty import Row
 
 SUFFIXES = (".csv", ".jsonl")
@@ -46,7 +45,7 @@ def check_output(output: Path, form: Form, force: bool) -> None:
             )
         check_destination(output, force)
         return
-    if form.domain != "text" or not form.classes or len(form.inputs) > 1:
+    if not form.classes or [field.kind for field in form.inputs] != [TEXT]:
         raise UsageError(
             f"{output} would be a folder of texts.",
             "A folder has a sub-folder of .txt files per class, which only single texts with classes fit.",

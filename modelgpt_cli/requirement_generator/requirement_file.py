@@ -1,6 +1,6 @@
-"""The requirement and its file: what the requirement generator hands to the model generator.
+"""The requirement's file: read and written. Plain text: one sentence, then optionally a line ``---`` and YAML.
 
-The file is plain text: one sentence, then optionally a line ``---`` and YAML. A bare sentence is a valid requirement.
+A bare sentence is a valid requirement. Between `describe` and `parse`, which write it, and `build`, which reads it.
 """
 
 from __future__ import annotations
@@ -8,124 +8,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.domain import all_domains, default_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
-from modelgpt_cli.core.schema import COLUMN_TYPES, DOMAINS, ROLES, TASK_TYPES, TEXT_ROLES, Column, TaskType
-from modelgpt_cli.requirement_generator.document import dump_yaml, load_yaml
+from modelgpt_cli.core.requirement import FILE_HINT, Requirement
+from modelgpt_cli.core.schema import DROPPED_TYPES, FREE_TEXT, USED_TYPES, Column, column_types
+from modelgpt_cli.requirement_generator.requirement_yaml import dump_yaml, load_yaml
 
-BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
-"""What a requirement promises of a model, each under its name."""
 MAX_SENTENCE = 2000
 MAX_BYTES = 32_000_000
-_HINT = "A requirement file is one sentence, then optionally a line --- and YAML; modelgpt describe writes one."
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """What is wanted, in words, and what is known of the data it is wanted for.
-
-    Raises
-    ------
-    UsageError
-        If the parts contradict each other; names the key.
-    """
-
-    sentence: str
-    task: TaskType | None = None
-    """Follows from `classes` where only these are given."""
-    target: str | None = None
-    classes: tuple[str, ...] = ()
-    columns: tuple[Column, ...] = ()
-    data: str | None = None
-    """Path of the data. In the file, relative to it; `read_requirement` makes it absolute."""
-    fingerprint: str | None = None
-    limits: Limits = field(default_factory=Limits)
-    quality: Quality = field(default_factory=Quality)
-    deploy: Deploy = field(default_factory=Deploy)
-    author: str | None = None
-    """The LLM that wrote the sentence, or "offline"."""
-    domain: str | None = None
-    """"tabular", "text" or "image"; where it is not given, the columns and the data say it (`is_text`, `is_image`)."""
-    target_mean: float | None = None
-    """Regression on texts: mean of the target, so that a model made without data can speak in its units."""
-    target_std: float | None = None
-    """Regression on texts: standard deviation of the target."""
-
-    @property
-    def is_text(self) -> bool:
-        """Whether this is about texts, as far as it can be told from the requirement alone.
-
-        A sentence without columns and data, with or without classes, can't be about a table. Where data come from
-        elsewhere, they decide: `load_dataset` with `domain`.
-        """
-        if self.domain is not None:
-            return self.domain == "text"
-        return any(column.role in TEXT_ROLES for column in self.columns) or (not self.columns and self.data is None)
-
-    @property
-    def is_image(self) -> bool:
-        """Whether this is about images, as far as it can be told from the requirement alone."""
-        if self.domain is not None:
-            return self.domain == "image"
-        return any(column.role == "image" for column in self.columns)
-
-    def __post_init__(self) -> None:
-        if not self.sentence.strip():
-            raise UsageError("The requirement has no sentence.", hint=_HINT)
-        if self.classes and self.task is None:
-            object.__setattr__(self, "task", "classification")
-        if self.task is not None and self.task not in TASK_TYPES:
-            raise UsageError(f"task can't be {self.task!r}.", f"It is one of {', '.join(TASK_TYPES)}.")
-        if self.classes and self.task == "regression":
-            raise UsageError("classes: a regression has none.", hint="Leave classes out, or set task: classification.")
-        if len(self.classes) == 1:
-            raise UsageError(f"classes: one class, {self.classes[0]!r}, leaves nothing to tell apart.")
-        names = [column.name for column in self.columns]
-        for key, values in (("classes", list(self.classes)), ("columns", names)):
-            if len(set(values)) < len(values):
-                repeated = next(value for i, value in enumerate(values) if value in values[:i])
-                raise UsageError(f"{key}: {repeated!r} is there twice.", hint="Keep one of the two.")
-        if self.target is not None and self.target in names:
-            raise UsageError(f"columns: {self.target!r} is the target, so it can't be an input too.")
-        self.quality.check_task(self.task)
-        self._check_domain()
-
-    def _check_domain(self) -> None:
-        """Check what is said of the text and image domains."""
-        if self.domain is not None and self.domain not in DOMAINS:
-            raise UsageError(f"domain can't be {self.domain!r}.", f"It is one of {', '.join(DOMAINS)}.")
-        roles = [column.role for column in self.columns if column.role]
-        for column in self.columns:
-            if column.role and column.type != ("image" if column.role == "image" else "text"):
-                raise UsageError(
-                    f"columns: {column.name}: a {column.type} column has no role {column.role}.",
-                    "Text has the role text or pair, an image the role image.",
-                )
-        of = "image" if "image" in roles else "text"
-        if roles and self.domain not in (None, of):
-            raise UsageError(
-                f"columns: the role {roles[0]} is for the {of} domain, and domain is {self.domain}.",
-                hint="Drop one of them.",
-            )
-        if roles and sorted(roles) not in (["text"], ["pair", "text"], ["image"]):
-            raise UsageError(
-                "columns: one column has the role text, and at most one other the role pair; or one alone the role "
-                "image.",
-                f"The roles here: {', '.join(roles)}.",
-            )
-        if self.is_image and self.task == "regression":
-            raise UsageError("task can't be regression: models of images tell classes apart.", "domain is image.")
-        if (self.target_mean is None) != (self.target_std is None):
-            raise UsageError("target_mean and target_std go together.", hint="Give both, or leave both out.")
-        if self.target_std is not None and (self.task == "classification" or self.target_std <= 0):
-            why = "A classification has no such number." if self.task == "classification" else "It is more than 0."
-            raise UsageError(f"target_std can't be {self.target_std:g}.", why)
 
 
 def parse_requirement(text: str) -> Requirement:
@@ -140,7 +37,7 @@ def parse_requirement(text: str) -> Requirement:
     cut = next((i for i, line in enumerate(lines) if line.rstrip() == "---"), len(lines))
     sentence = " ".join(" ".join(lines[:cut]).split())
     if len(sentence) > MAX_SENTENCE or "\0" in sentence:
-        raise UsageError("This is not a requirement file.", "It does not begin with a sentence.", _HINT)
+        raise UsageError("This is not a requirement file.", "It does not begin with a sentence.", FILE_HINT)
     values = load_yaml("\n".join(lines[cut + 1 :]))
     _known("below the ---: ", values, [f.name for f in fields(Requirement) if f.name != "sentence"])
     return Requirement(
@@ -181,16 +78,16 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
             f"There is no file {path}.", hint="Write one with modelgpt describe DATA -o req.txt."
         ) from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a folder.", "A requirement file is needed.", _HINT) from None
+        raise UsageError(f"{path} is a folder.", "A requirement file is needed.", FILE_HINT) from None
     except OSError as error:
-        raise ModelGPTError(f"Can't read {path}.", error.strerror or "", _HINT) from error
+        raise ModelGPTError(f"Can't read {path}.", error.strerror or "", FILE_HINT) from error
     name = "stdin" if stdin else str(path)
     try:
         if len(raw) > MAX_BYTES:
-            raise UsageError("This is not a requirement file.", f"It has more than {MAX_BYTES:,} bytes.", _HINT)
+            raise UsageError("This is not a requirement file.", f"It has more than {MAX_BYTES:,} bytes.", FILE_HINT)
         requirement = parse_requirement(raw.decode("utf-8"))
     except UnicodeDecodeError:
-        raise UsageError(f"{name}: This is not a requirement file.", "It is not UTF-8 text.", _HINT) from None
+        raise UsageError(f"{name}: This is not a requirement file.", "It is not UTF-8 text.", FILE_HINT) from None
     except UsageError as error:
         raise UsageError(f"{name}: {error.problem}", error.cause, error.hint) from None
     if requirement.data is None:
@@ -202,7 +99,7 @@ def read_requirement(path: str | os.PathLike[str]) -> Requirement:
 
 def format_requirement(requirement: Requirement) -> str:
     """Write a requirement as its file's text, leaving defaults out; `parse_requirement` reads it back."""
-    is_said = requirement.domain == "tabular" and (requirement.columns or requirement.data)
+    is_said = requirement.domain == default_domain() and (requirement.columns or requirement.data)
     values: dict[str, Any] = {
         "domain": None if is_said else requirement.domain,
         "task": requirement.task,
@@ -298,13 +195,15 @@ def _column(item: Mapping[str, Any]) -> Column:
     where = f"columns: {name}: "
     _known(where, item, _COLUMN_KEYS)
     kind = _text(where + "type", item.get("type"))
-    if kind not in COLUMN_TYPES:
-        raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(COLUMN_TYPES)}.")
+    if kind not in column_types():
+        raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(column_types())}.")
     levels = _texts(where + "levels", item.get("levels"))
     words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "format", "role")}
-    words["role"] = words["role"] or ("image" if kind == "image" else "")
-    if words["role"] not in ("", *ROLES):
-        raise UsageError(f"{where}role can't be {words['role']!r}.", f"It is one of {', '.join(ROLES)}.")
+    roles = {role: of for domain in all_domains() for role, of in domain.roles.items()}
+    if kind not in (*USED_TYPES, FREE_TEXT, *DROPPED_TYPES):  # a domain's own type, which says the role
+        words["role"] = words["role"] or next(role for role, of in roles.items() if of == kind)
+    if words["role"] not in ("", *roles):
+        raise UsageError(f"{where}role can't be {words['role']!r}.", f"It is one of {', '.join(roles)}.")
     numbers = {
         key: _number(where + key, item[key], low, high)
         for key, low, high in (
@@ -320,7 +219,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         raise UsageError(f"{where}n_levels can't be {item['n_levels']!r}.", "It is a whole number.")
     return Column(
         name=name,
-        type=kind,  # type: ignore[arg-type]  # one of COLUMN_TYPES
+        type=kind,
         levels=levels,
         n_levels=int(n_levels),
         **words,  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+"""The requirement: what is wanted, and of what data. It goes from the requirement generator to the model generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.domain import Domain, domain_names, find_domain, role_domain
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.schema import TASK_TYPES, Column, TaskType
+
+BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
+"""What a requirement promises of a model, each under its name."""
+FILE_HINT = "A requirement file is one sentence, then optionally a line --- and YAML; modelgpt describe writes one."
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What is wanted, in words, and what is known of the data it is wanted for.
+
+    Raises
+    ------
+    UsageError
+        If the parts contradict each other; names the key.
+    """
+
+    sentence: str
+    task: TaskType | None = None
+    """Follows from `classes` where only these are given."""
+    target: str | None = None
+    classes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    data: str | None = None
+    """Path of the data. In the file, relative to it; `read_requirement` makes it absolute."""
+    fingerprint: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    quality: Quality = field(default_factory=Quality)
+    deploy: Deploy = field(default_factory=Deploy)
+    author: str | None = None
+    """The LLM that wrote the sentence, or "offline"."""
+    domain: str | None = None
+    """The name of a `Domain`; where it is not given, the columns and the data say it."""
+    target_mean: float | None = None
+    """Regression: mean of the target, so that a model made without data can speak in its units."""
+    target_std: float | None = None
+    """Regression: standard deviation of the target."""
+
+    def __post_init__(self) -> None:
+        if not self.sentence.strip():
+            raise UsageError("The requirement has no sentence.", hint=FILE_HINT)
+        if self.classes and self.task is None:
+            object.__setattr__(self, "task", "classification")
+        if self.task is not None and self.task not in TASK_TYPES:
+            raise UsageError(f"task can't be {self.task!r}.", f"It is one of {', '.join(TASK_TYPES)}.")
+        if self.classes and self.task == "regression":
+            raise UsageError("classes: a regression has none.", hint="Leave classes out, or set task: classification.")
+        if len(self.classes) == 1:
+            raise UsageError(f"classes: one class, {self.classes[0]!r}, leaves nothing to tell apart.")
+        names = [column.name for column in self.columns]
+        for key, values in (("classes", list(self.classes)), ("columns", names)):
+            if len(set(values)) < len(values):
+                repeated = next(value for i, value in enumerate(values) if value in values[:i])
+                raise UsageError(f"{key}: {repeated!r} is there twice.", hint="Keep one of the two.")
+        if self.target is not None and self.target in names:
+            raise UsageError(f"columns: {self.target!r} is the target, so it can't be an input too.")
+        self.quality.check_task(self.task)
+        if self.domain is not None and self.domain not in domain_names():
+            raise UsageError(f"domain can't be {self.domain!r}.", f"It is one of {', '.join(domain_names())}.")
+        domain = self._check_roles() or (find_domain(self.domain) if self.domain is not None else None)
+        if domain is not None:
+            domain.part("requirement").check(self)
+        self._check_scale()
+
+    def _check_roles(self) -> Domain | None:
+        """Make sure that the columns' roles are those of one domain, and return it; None where there are no roles."""
+        found: Domain | None = None
+        for column in self.columns:
+            if not column.role:
+                continue
+            of = role_domain(column.role)
+            if of is None or of.roles[column.role] != column.type:
+                why = "There is no such role." if of is None else f"It is a role of {of.roles[column.role]} columns."
+                raise UsageError(f"columns: {column.name}: a {column.type} column has no role {column.role}.", why)
+            if self.domain not in (None, of.name):
+                raise UsageError(
+                    f"columns: the role {column.role} is for the {of.name} domain, and domain is {self.domain}.",
+                    hint="Drop one of them.",
+                )
+            if found is not None and of.name != found.name:
+                raise UsageError(
+                    f"columns: the role {column.role} is for the {of.name} domain, and others are for the "
+                    f"{found.name} domain.",
+                    hint="Keep those of one domain.",
+                )
+            found = of
+        return found
+
+    def _check_scale(self) -> None:
+        if (self.target_mean is None) != (self.target_std is None):
+            raise UsageError("target_mean and target_std go together.", hint="Give both, or leave both out.")
+        if self.target_std is not None and (self.task == "classification" or self.target_std <= 0):
+            why = "A classification has no such number." if self.task == "classification" else "It is more than 0."
+            raise UsageError(f"target_std can't be {self.target_std:g}.", why)

@@ -1,0 +1,111 @@
+"""Texts: a folder of .txt files, or a table with nothing but texts to learn from. Behind `load_dataset`."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import Column, Schema
+from modelgpt_cli.data.dataset import Dataset, make_dataset
+from modelgpt_cli.data.infer import Shape, shape_of
+from modelgpt_cli.data.readers import Table, readme
+from modelgpt_cli.data.source import Scanned, Source, check_two_columns
+from modelgpt_cli.data.synthetic import SYNTHETIC
+from modelgpt_cli.data.target import check_lacking, check_repeats
+from modelgpt_cli.domains.text import DOMAIN
+from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder
+from modelgpt_cli.domains.text.roles import (
+    as_texts,
+    asked_texts,
+    check_texts,
+    infer_roles,
+    wanted_roles,
+    with_others,
+)
+
+FILES = ".txt files"
+OPTIONS = {"text": True, "text_pair": True}
+
+
+def open_path(path: Path) -> Table | None:
+    """Open a folder of .txt files, or of sub-folders of them; None where it holds none."""
+    found = find_text_folder(path) if path.is_dir() else None
+    if found is None:
+        return None
+    folder, test = found
+    name = os.path.basename(os.path.abspath(folder))
+    return Table(TextFolder(folder, name), name, folder, folder, readme(path), test, path)
+
+
+def single_item(name: str, start: bytes) -> ModelGPTError | None:
+    """Return None: a text is no binary file."""
+    return None
+
+
+def detect(source: Source) -> bool:
+    """Whether texts were asked for, or the columns are one or two of free text and the target."""
+    return bool(_roles(source))
+
+
+def read(source: Source) -> Dataset:
+    """Read texts.
+
+    Raises
+    ------
+    ModelGPTError, UsageError
+        As `Reader.read`.
+    """
+    roles = _roles(source)
+    asked = asked_texts(source)
+    scanned = source.scanned(asked)
+    target = scanned.target
+    columns = as_texts(scanned.columns, roles)
+    if asked:
+        columns = with_others(columns, source.table, target.name)
+        columns = tuple(c for c in columns if not (scanned.marked and c.name == SYNTHETIC))
+    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name)
+    check_repeats(target, source.classes, by_name=True)
+    lacking = check_lacking(target, by_name=True)
+    return make_dataset(source, scanned, schema, [*lacking, *check_texts(schema, scanned.scan, source.table)])
+
+
+def _roles(source: Source) -> dict[str, str]:
+    """Which columns are texts, and what each is; none in a table."""
+    if DOMAIN.name not in source.found:
+        _check_folder(source.table)
+        check_two_columns(source.table)
+        asked = asked_texts(source)
+        roles = {name: column.role for name, column in asked.items()}
+        source.found[DOMAIN.name] = roles or _find_roles(source, source.scanned())
+    roles = source.found[DOMAIN.name]
+    return roles
+
+
+def _find_roles(source: Source, scanned: Scanned) -> dict[str, str]:
+    """Which columns are texts, where nobody has named them.
+
+    A column with components is one that a model of tables has: what it is tuned on is a table too.
+    """
+    fixed: dict[str, Column] = scanned.fixed
+    if any(column.components for column in fixed.values()):
+        return {}
+
+    @cache
+    def shape(name: str) -> Shape:
+        return shape_of(scanned.raw[name])
+
+    if source.domain == DOMAIN.name:
+        return wanted_roles(scanned.columns, shape, fixed, source.table)
+    return infer_roles(scanned.columns, shape, fixed)
+
+
+def _check_folder(table: Table) -> None:
+    """A folder of texts needs classes."""
+    if isinstance(table.cells, TextFolder) and len(table.columns) < 2:
+        raise ModelGPTError(
+            f"The folder {table.name} holds texts, but no classes.",
+            "Each class needs a sub-folder of its name, with the .txt files of that class in it.",
+            "Sort the files into sub-folders, or give a table with a column of texts and a column of labels.",
+        )
