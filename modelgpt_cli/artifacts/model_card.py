@@ -8,8 +8,8 @@ from typing import Any
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import ROLES, Column
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS
-from modelgpt_cli.runtime.session import IMAGE
 
 FORMAT = 1
 OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")

@@ -16,12 +16,12 @@ from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.artifacts.model_card import BACKBONE, HEAD_INPUTS, OUTPUTS, model_card
 from modelgpt_cli.artifacts.onnx_state import entries
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.image.model import HEAD_BIAS, HEAD_WEIGHT, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS, normalised, seen_pixels
 from modelgpt_cli.domains.image.onnx_trunk import trunk_features
 from modelgpt_cli.domains.tabular.onnx import check_options
 from modelgpt_cli.domains.tabular.onnx_network import answer_outputs, probabilities
-from modelgpt_cli.runtime.session import IMAGE
 
 
 def image_to_onnx(

@@ -23,10 +23,10 @@ from modelgpt_cli.artifacts.verify import (
     relative_gap,
     with_inner_values,
 )
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS
 from modelgpt_cli.domains.image.preprocess import LONGEST, normalise, pixels
-from modelgpt_cli.runtime.session import IMAGE
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (1.0, 0.5)}
 """Of quantised models: how far, at most and in the mean of the images, features may be from the original's, in shares
