@@ -25,11 +25,11 @@ from benchmark_common import provenance, table, write_section
 from benchmark_generate_llm import Noise, Simulator
 from benchmark_text_data import default_data
 
+from modelgpt_cli.core.metrics import class_scores
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.domains.shared.build import BuildOptions
-from modelgpt_cli.domains.shared.scores import class_scores
 from modelgpt_cli.domains.tabular.build import TabularBuild
 from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.requirement_generator.domain import domain_of

@@ -28,7 +28,7 @@ import yaml
 from benchmark_common import provenance, table, write_section
 from benchmark_tables import Table, draw_rows, find_cards, read_table, side, split
 
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.onnx import to_onnx

@@ -8,9 +8,7 @@ import torch
 
 from modelgpt_cli.domains.shared.baselines import LINEAR, MAJORITY, baseline_scores
 from modelgpt_cli.domains.shared.head import HeadFit
-from modelgpt_cli.domains.shared.scores import class_scores
 from modelgpt_cli.domains.text.fit import word_model
-from modelgpt_cli.runtime.metrics import classification_metrics
 
 EMPTY = torch.zeros(0)
 TEXTS = ["good thing", "bad thing"] * 4
@@ -55,16 +53,3 @@ def test_without_folds_nothing_is_learned() -> None:
         raise AssertionError("there is nothing to learn it for")
 
     assert baseline_scores(HeadFit(EMPTY, EMPTY), one_hot([0, 1]), False, (0.0, 1.0), never) == {}
-
-
-def test_the_scores_of_a_build_are_those_of_evaluate() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.choice(4, 200, p=[0.6, 0.2, 0.15, 0.05])
-    probabilities = rng.dirichlet(np.ones(5), 200)  # the fifth class has no rows, but is predicted
-    probabilities[np.arange(200), y] += 0.5
-    probabilities /= probabilities.sum(1, keepdims=True)
-    found = class_scores(probabilities, y)
-    expected, _ = classification_metrics(y, probabilities.argmax(1), probabilities)
-    assert {key: found[key] for key in ("accuracy", "balanced_accuracy", "f1")} == pytest.approx(
-        {key: expected[key] for key in ("accuracy", "balanced_accuracy", "f1")}
-    )

@@ -15,11 +15,12 @@ from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.image.architectures import CARDS
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.onnx import to_onnx
 from modelgpt_cli.domains.image.verify import verify
 from modelgpt_cli.model_generator.measure import measure_latency
-from modelgpt_cli.runtime.session import IMAGE, Model
+from modelgpt_cli.runtime.session import Model
 
 IMAGES = [
     image(64, 64),

@@ -21,7 +21,6 @@ from modelgpt_cli.runtime import doctor
 from modelgpt_cli.runtime.evaluate import evaluate
 from modelgpt_cli.runtime.inspect import inspect
 from modelgpt_cli.runtime.labels import LabelReader
-from modelgpt_cli.runtime.metrics import calibration_error, classification_metrics
 from modelgpt_cli.runtime.predict import predict
 
 
@@ -58,12 +57,6 @@ def test_metrics_agree_with_scikit_learn(three: Path, frame: pd.DataFrame) -> No
     json.dumps(done.to_dict())
 
 
-def test_calibration_error_by_hand() -> None:
-    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5, 1.0])
-    correct = np.array([1, 1, 1, 0, 0, 1, 1])
-    assert calibration_error(correct, confidence) == pytest.approx((4 * 0.15 + 0 + 0) / 7)
-
-
 def test_unknown_labels_count_as_errors(three: Path, frame: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:
     base = evaluate(three, frame)
     frame.loc[:99, "target"] = "w"
@@ -80,14 +73,6 @@ def test_unknown_labels_count_as_errors(three: Path, frame: pd.DataFrame, caplog
 def test_one_true_class_has_no_roc_auc(three: Path, frame: pd.DataFrame) -> None:
     frame["target"] = "x"
     assert evaluate(three, frame)["roc_auc"] is None
-
-
-def test_binary_roc_auc_takes_the_second_label_as_positive() -> None:
-    values, kind = classification_metrics(
-        np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]])
-    )
-    assert kind == "binary"
-    assert values["roc_auc"] == pytest.approx(0.75)
 
 
 def test_labels_are_read_as_the_training_side_did() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +204,11 @@ def test_importing_the_runtime_does_not_import_torch() -> None:
 
 
 def test_throughput_has_a_floor(tmp_path: Path) -> None:
-    """Fourteen columns, eight of them strings, as in Adult; a coarse floor, far under what a free core does."""
+    """Fourteen columns, eight of them strings, as in Adult; a coarse floor, in the process's own time."""
     names = {f"n{k}": "numeric" for k in range(6)} | {f"c{k}": "categorical" for k in range(8)}
     wide = tiny_model(tmp_path / "wide.onnx", names, labels=["a", "b"], weight={"n0": [0, 1]})
     row = ",".join(["39"] * 6 + ["some-level"] * 8)
     data = write(tmp_path / "d.csv", ",".join(names) + "\n" + f"{row}\n" * 100_000)
-    done = predict(wide, data, output=tmp_path / "p.csv", proba=True)
-    assert done.rows == 100_000
-    assert done.rows / done.seconds > 25_000
+    start = time.process_time()
+    assert predict(wide, data, output=tmp_path / "p.csv", proba=True).rows == 100_000
+    assert time.process_time() - start < 4

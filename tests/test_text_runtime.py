@@ -21,6 +21,7 @@ from tokenizers import normalizers, pre_tokenizers, processors
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.metrics import regression_metrics
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.onnx import to_onnx
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
@@ -28,7 +29,6 @@ from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.domains.text.wordpiece_plan import plan_wordpiece
 from modelgpt_cli.runtime.evaluate import evaluate
 from modelgpt_cli.runtime.inspect import inspect
-from modelgpt_cli.runtime.metrics import regression_metrics
 from modelgpt_cli.runtime.predict import predict
 from modelgpt_cli.runtime.session import Model
 

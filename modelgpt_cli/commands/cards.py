@@ -7,45 +7,30 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.commands.output import metrics_table, number, paint, size, table
+from modelgpt_cli.core.domain import domain_names, find_domain
+from modelgpt_cli.core.metrics import METRICS
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.doctor import Check
     from modelgpt_cli.runtime.evaluate import Evaluation
+    from modelgpt_cli.runtime.feed import Feeds
 
 _MAX_CONFUSION = 12
-_NAMES = {
-    "accuracy": "accuracy",
-    "top_3_accuracy": "top-3 accuracy",
-    "top_5_accuracy": "top-5 accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1": "F1 (macro)",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "calibration_error": "calibration error",
-    "rmse": "RMSE",
-    "mae": "MAE",
-    "r2": "R2",
-    "pearson": "Pearson correlation",
-    "spearman": "Spearman correlation",
-    "interval_coverage": "interval coverage",
-    "interval_width": "interval width (mean)",
-}
 
 
 def evaluation_text(done: Evaluation) -> str:
     """Lay out the metrics and, for few classes, the confusion matrix."""
-    rows = [[_NAMES.get(name, name), value] for name, value in done.metrics.items()]
+    rows = [[METRICS[name].title, value] for name, value in done.metrics.items()]
     for row in rows:
         if row[0] == "ROC AUC" and done.roc_auc_kind != "binary":
             row[0] += f" ({done.roc_auc_kind})"
         if row[0] == "interval coverage" and done.coverage is not None:
             row[0] += f" (made for {done.coverage:.4g})"
-    kind = "images" if done.classes else "rows"
-    lines = [f"{done.rows:,} {kind}, target '{done.target}'", "", table(["", "value"], rows)]
+    lines = [f"{done.rows:,} {done.unit}, target '{done.target}'", "", table(["", "value"], rows)]
     if done.classes:
         names = ["recall", "precision", "f1", "rows"]
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
-        lines += ["", table(["class", "recall", "precision", "F1", "images"], cells)]
+        lines += ["", table(["class", "recall", "precision", "F1", done.unit], cells)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
@@ -64,7 +49,8 @@ def card_text(card: Mapping[str, Any]) -> str:
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
     if card.get("backbone"):
         facts.append(["backbone", _flat(card["backbone"])])
-        facts.append(["reads", _reads(card)])
+    if reads := _reads(card):
+        facts.append(["reads", reads])
     facts += [[name, _flat(card[name])] for name in ("limits", "quality", "deploy", "provenance") if card.get(name)]
     if card.get("interval"):
         facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
@@ -96,12 +82,11 @@ def checks_text(checks: Sequence[Check]) -> str:
 
 
 def _reads(card: Mapping[str, Any]) -> str:
-    """What a model with a backbone takes, and how much of it."""
-    if card.get("image"):
-        side, resize = card["image"]["size"], card["image"]["resize"]
-        return f"images of any size: the short side resized to {resize} pixels, of that the middle {side} x {side}"
-    raw = "raw texts" if card.get("tokenizer") == "graph" else "token ids"
-    return f"{raw}, at most {card['max_tokens']} tokens a row"
+    """What a model takes, where the list of its inputs doesn't say all."""
+    if card["domain"] not in domain_names():
+        return ""
+    feeds: Feeds = find_domain(card["domain"]).part("feed")
+    return feeds.reads(card)
 
 
 def _input_note(i: Mapping[str, Any]) -> str:

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from modelgpt_cli.core.block import Block
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.core.units import measure, share
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss")
 REGRESSION = ("r2", "mae", "rmse")
-ERRORS = ("log_loss", "mae", "rmse")
-"""Metrics of which less is better: the value asked for is the most that they may be."""
+"""Those of `core.metrics.BUILT`, in the order in which requirement files have them."""
 
 
 def _share(key: str) -> Callable[[object], float]:
@@ -26,7 +26,7 @@ def _error(key: str) -> Callable[[object], float]:
 
 @dataclass(frozen=True)
 class Quality(Block):
-    """What the model must reach on rows that it has not seen: at least, but of the errors (`ERRORS`) at most.
+    """What the model must reach on rows that it has not seen: at least, or of an error (`core.metrics.ERRORS`) at most.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Quality(Block):
     f1: float | None = None
     """Mean of the classes' F1 (macro)."""
     roc_auc: float | None = None
-    """Area under the ROC curve, one-vs-one where there are more than two classes."""
+    """Area under the ROC curve, one-vs-one where there are more than two classes, one-vs-rest above 30."""
     log_loss: float | None = None
     """Mean negative natural logarithm of the true class's probability."""
     r2: float | None = None

@@ -17,8 +17,9 @@ import numpy as np
 from modelgpt_cli.artifacts.metadata import with_entries
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.errors import VerificationError
+from modelgpt_cli.core.metrics import LOSS
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.model_generator.cards import LOSS, ModelCard
+from modelgpt_cli.model_generator.cards import ModelCard
 from modelgpt_cli.model_generator.costs import STORED, Costs
 from modelgpt_cli.model_generator.measure import Rows
 from modelgpt_cli.model_generator.measured_limits import asked_for, embeds_text, find_missed, measure_limits

@@ -21,8 +21,6 @@ from modelgpt_cli.model_generator.costs import Costs, Sizes, image_costs, table_
 
 MEMBERS = (8, 4, 2, 1)
 _TABLE = re.compile(r"tabular-([1-9]\d{0,2})")
-LOSS = {"classification": "log_loss", "regression": "r2"}
-"""The metric in which what a card or a storage loses is counted; of both, a loss is a positive number."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class ModelCard:
     quality : mapping of str to float
         On record: of tables means over meta-validation tables, else the generator's scores on tasks it has not seen.
     lost : mapping of str to float
-        On record: what it loses against the domain's first card, by metric of `LOSS`; empty where nothing is.
+        On record: what it loses against the domain's first card, by metric of `core.metrics.LOSS`; empty if nothing.
     """
 
     name: str

@@ -16,9 +16,10 @@ import pandas as pd
 from onnx import helper
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
 from modelgpt_cli.runtime.peak_memory import save_rows
-from modelgpt_cli.runtime.session import IMAGE, Model
+from modelgpt_cli.runtime.session import Model
 
 Rows: TypeAlias = "pd.DataFrame | Sequence[np.ndarray] | None"
 """Typed rows of the real data; of the image domain images, uint8 (H, W, 3) each."""
@@ -108,9 +109,9 @@ def _terms(node: onnx.NodeProto, shape: np.ndarray) -> int:
 
 def batch(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
     """So many rows as `Model.run` takes them."""
-    if session.reads_images:
+    if session.domain.name == "image":
         return _images(batch_size, rows)
-    return _texts(session, batch_size, rows) if session.reads_texts else _neutral(session, batch_size)
+    return _texts(session, batch_size, rows) if session.domain.name == "text" else _neutral(session, batch_size)
 
 
 def _images(batch_size: int, rows: Rows) -> dict[str, Any]:

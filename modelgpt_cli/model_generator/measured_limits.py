@@ -9,7 +9,8 @@ from typing import Any
 
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.limits import Limits
-from modelgpt_cli.core.quality import ERRORS, Quality
+from modelgpt_cli.core.metrics import ERRORS
+from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.model_generator.measure import Rows, measure_flops, measure_latency, measure_memory
 from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS as ENCODER_PARAMETERS
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.core.quality import ERRORS
-from modelgpt_cli.model_generator.cards import LOSS
+from modelgpt_cli.core.metrics import ERRORS, LOSS
 from modelgpt_cli.model_generator.measured_limits import LIMITED
 
 if TYPE_CHECKING:

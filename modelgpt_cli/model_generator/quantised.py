@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.artifacts.target_model import TargetModel
-from modelgpt_cli.core.quality import ERRORS
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
+from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, regression_scores, worse_by
+from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.shared.tasks import class_indices
-from modelgpt_cli.model_generator.cards import LOSS
 from modelgpt_cli.model_generator.measure import Rows
-from modelgpt_cli.runtime.session import IMAGE, Model
+from modelgpt_cli.runtime.session import Model
 
 COMPARED = {"tabular": 2000, "text": 200, "image": 64}
 """Domain → rows that are compared at most, drawn evenly: each costs a pass of the model, twice."""
@@ -48,7 +47,7 @@ class Comparison:
             self._before = self._scores(self._model.predict(self._rows))
         answers = Model(path).run(self._columns())
         after = self._scores(answers["probabilities" if "probabilities" in answers else "prediction"])
-        return {key: (after[key] - old) * (1 if key in ERRORS else -1) for key, old in self._before.items()}
+        return {key: worse_by(key, old, after[key]) for key, old in self._before.items()}
 
     def _columns(self) -> Mapping[str, Any]:
         if self._model.blueprint.domain == "image":

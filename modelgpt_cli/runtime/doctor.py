@@ -7,9 +7,10 @@ import platform
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,21 +23,27 @@ from modelgpt_cli.parameter_generator.default_encoder import check_default, defa
 
 Status = Literal["ok", "warning", "broken"]
 
-_PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "tokenizers",
-    "safetensors",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "openai",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scikit-learn",
-)
+_ALWAYS = {
+    "tokenizers": "tokenizers",
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "pyarrow": "pyarrow",
+}
+"""Package → module, of what every command needs (requirements-runtime.txt)."""
+_TO_BUILD = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "peft": "peft",
+    "safetensors": "safetensors",
+    "onnx": "onnx",
+    "onnxscript": "onnxscript",
+    "openai": "openai",
+    "scikit-learn": "sklearn",
+}
+"""Package → module, of what predict, evaluate and inspect do without."""
+_ONLY_BUILT = ("torch", "transformers", "peft")
+"""An environment without any of these is not broken, but meant to run models only."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
@@ -67,16 +74,13 @@ def check(*, base_url: str | None = None, provider: str | None = None, timeout: 
         Seconds to wait for it.
     """
     python = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return [
-        Check("modelgpt", "ok", f"{__version__}, {python}"),
-        *_packages(),
-        _runtime(),
-        _extensions(),
-        _device(),
-        *_weights(),
-        _encoder(),
-        _llm(base_url, timeout, provider),
-    ]
+    found = [Check("modelgpt", "ok", f"{__version__}, {python}"), *_packages(_ALWAYS)]
+    only_runs = not any(map(_is_installed, _ONLY_BUILT))
+    found += [_runs_only()] if only_runs else _packages(_TO_BUILD)
+    found += [_runtime(), _extensions()]
+    if not only_runs:
+        found += [_device(), *_weights(), _encoder()]
+    return [*found, _llm(base_url, timeout, provider)]
 
 
 def _version(package: str) -> str | None:
@@ -86,14 +90,31 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _packages() -> Iterator[Check]:
-    for package in _PACKAGES:
+def _is_installed(module: str) -> bool:
+    """Whether a module is there; nothing is imported for it."""
+    return find_spec(module) is not None
+
+
+def _packages(packages: Mapping[str, str]) -> Iterator[Check]:
+    """Packages that must be there, as package → module."""
+    for package, module in packages.items():
         version = _version(package)
         # onnxruntime-gpu brings the same module; the check of the runtime below tells.
-        if version is not None:
+        if version is not None and _is_installed(module):
             yield Check(package, "ok", version)
         elif package != "onnxruntime":
             yield Check(package, "broken", "not installed", f"pip install {package}")
+
+
+def _runs_only() -> Check:
+    """What an environment is for that lacks what builds a model."""
+    missing = [package for package, module in _TO_BUILD.items() if not _is_installed(module)]
+    return Check(
+        "use",
+        "ok",
+        f"runs models: predict, evaluate, inspect. The other commands also need {', '.join(missing)}.",
+        "To build models: pip install modelgpt-cli",
+    )
 
 
 def _runtime() -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core import metrics as m
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import check_destination
-from modelgpt_cli.runtime import metrics as m
+from modelgpt_cli.runtime.feed import Source, open_source
 from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.session import Model, damaged
-from modelgpt_cli.runtime.table import Rows, logger
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LABEL_NAMES = ("label", "class", "target")
-"""Images: what a table's column of true classes may be called where it has none of the model's target's name."""
+logger = logging.getLogger("modelgpt")
 
 
 @dataclass
@@ -44,7 +44,9 @@ class Evaluation:
     confusion: list[list[int]] = field(default_factory=list)
     plot: Path | None = None
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Images: recall, precision, F1 and number of images of each class."""
+    """Where each row is a file: recall, precision, F1 and number of rows of each class."""
+    unit: str = "rows"
+    """What the rows are called: "images"."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -84,12 +86,12 @@ def evaluate(
     threads: int | None = None,
     force: bool = False,
 ) -> Evaluation:
-    """Measure a ``model.onnx`` on a labelled table, texts, or images.
+    """Measure a ``model.onnx`` on labelled rows, or files.
 
     Parameters
     ----------
     model, data, chunk_rows, threads
-        As for `predict`; of a folder, its test file or folder is measured where there is one. Images have as label
+        As for `predict`; of a folder, its test file or folder is measured where there is one. Files have as label
         the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
         The column of true values; the model's own target by default.
@@ -97,6 +99,17 @@ def evaluate(
         Draw the confusion matrix and the calibration, or predicted against true values, into this file.
     force : bool
         Replace `plot` if it exists.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ModelGPTError
+        The model or the data can't be read, don't fit each other, or no row has a true value.
+    UsageError
+        There is no such data, or no such column of true values.
     """
     if plot is not None:
         from modelgpt_cli.runtime.plot import need_matplotlib
@@ -104,80 +117,41 @@ def evaluate(
         check_destination(plot, force)
         need_matplotlib()
     loaded = Model(model, threads=threads)
-    if loaded.reads_images:
-        return _images(loaded, data, target, None if plot is None else Path(plot), force)
-    rows = Rows(loaded, data, prefer_test=True)
-    column = target or loaded.target
-    rows.need(column, "Name the column of true values with --target.")
-    if column in {i.column for i in loaded.inputs}:
-        raise UsageError(f"'{column}' is one of the model's inputs.", "Its true values are in another column.")
+    source = open_source(loaded, data, labelled=True, target=target)
     measure = _regression if loaded.task == "regression" else _classification
-    return measure(loaded, rows, column, chunk_rows, None if plot is None else Path(plot), force)
+    return measure(loaded, source, chunk_rows, None if plot is None else Path(plot), force)
 
 
-def _images(model: Model, data: Any, target: str | None, plot: Path | None, force: bool) -> Evaluation:
-    """Measure on images; those that can't be read are left out."""
-    from modelgpt_cli.domains.image.files import Truth
-    from modelgpt_cli.domains.image.predict import Images
-
-    truth = Truth(tuple(model.labels), (target,) if target else (model.target, *_LABEL_NAMES))
-    images = Images(model, data if isinstance(data, (list, tuple)) else [data], truth)
-
-    def scored() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        for files, good, outputs in images.scored():
-            yield np.array([f.label for f, kept in zip(files, good, strict=True) if kept], dtype=object), outputs
-        images.report("are left out")
-
-    done = _measured(model, scored(), target or model.target, str(data), plot, force)
-    done.classes = m.class_metrics(np.array(done.confusion), model.labels)
-    return done
-
-
-def _classification(
-    model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool
-) -> Evaluation:
-    return _measured(model, _scored(model, rows, column, chunk_rows), column, rows.name, plot, force)
-
-
-def _measured(
-    model: Model,
-    scored: Iterator[tuple[np.ndarray, dict[str, np.ndarray]]],
-    column: str,
-    name: str,
-    plot: Path | None,
-    force: bool,
-) -> Evaluation:
-    """Compare true labels with a classifier's outputs, portion by portion."""
+def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+    """Compare true labels with a classifier's outputs, chunk by chunk."""
     reader = LabelReader(model.labels)
     index = {label: k for k, label in enumerate(model.labels)}
     true_parts, predicted_parts, probability_parts = [], [], []
     skipped = 0
-    for cells, outputs in scored:
+    for cells, outputs in _scored(model, source, chunk_rows):
         codes = reader.codes(cells)
         kept = codes >= 0
         skipped += int((~kept).sum())
         true_parts.append(codes[kept])
-        predicted = _codes(model, index, outputs["label"])
-        predicted_parts.append(predicted[kept])
+        predicted_parts.append(_codes(model, index, outputs["label"])[kept])
         probability_parts.append(outputs["probabilities"][kept])
-    true = _joined(true_parts, name, column, skipped)
+    true = _joined(true_parts, source, skipped)
     predicted, probabilities = np.concatenate(predicted_parts), np.concatenate(probability_parts)
     reader.report()
-    values, kind = m.classification_metrics(true, predicted, probabilities)
-    if model.reads_images:
-        values = {"accuracy": values.pop("accuracy")} | m.top_metrics(true, probabilities) | values
     matrix = m.confusion(true, predicted, len(reader.labels), len(model.labels))
     done = Evaluation(
         task=model.task,
-        target=column,
+        target=source.target,
         rows=len(true),
         skipped=skipped,
-        metrics=values,
-        roc_auc_kind=kind,
+        metrics=m.classification_metrics(true, predicted, probabilities, tops=model.feeds.FILES),
+        roc_auc_kind=m.roc_auc_kind(true[true < len(model.labels)], len(model.labels)),
         true_labels=reader.labels,
         predicted_labels=model.labels,
         confusion=matrix.tolist(),
         plot=plot,
+        classes=m.class_metrics(matrix, model.labels) if model.feeds.FILES else {},
+        unit=model.domain.rows,
     )
     if plot is not None:
         from modelgpt_cli.runtime.plot import plot_classification
@@ -194,21 +168,29 @@ def _codes(model: Model, index: dict[str, int], labels: np.ndarray) -> np.ndarra
         raise damaged(model.path, f"It answers {error}, a label that its card lacks.") from error
 
 
-def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+def _regression(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+    """Compare true numbers with a regressor's outputs, chunk by chunk."""
     names = ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
     true_parts, answers = [], []
     skipped = 0
-    for cells, outputs in _scored(model, rows, column, chunk_rows):
+    for cells, outputs in _scored(model, source, chunk_rows):
         kept = np.isfinite(cells)
         skipped += int((~kept).sum())
         true_parts.append(cells[kept])
         answers.append(np.stack([outputs[name].reshape(-1)[kept].astype(np.float64) for name in names]))
-    true = _joined(true_parts, rows.name, column, skipped)
+    true = _joined(true_parts, source, skipped)
     predicted, *bounds = np.concatenate(answers, axis=1)
-    values = m.regression_metrics(true, predicted)
-    if bounds:
-        values |= m.interval_metrics(true, *bounds)
-    done = Evaluation(model.task, column, len(true), skipped, values, coverage=model.coverage, plot=plot)
+    values = m.regression_metrics(true, predicted, bounds)
+    done = Evaluation(
+        model.task,
+        source.target,
+        len(true),
+        skipped,
+        values,
+        coverage=model.coverage,
+        plot=plot,
+        unit=model.domain.rows,
+    )
     if plot is not None:
         from modelgpt_cli.runtime.plot import plot_regression
 
@@ -216,28 +198,23 @@ def _regression(model: Model, rows: Rows, column: str, chunk_rows: int, plot: Pa
     return done
 
 
-def _scored(
-    model: Model, rows: Rows, column: str, chunk_rows: int
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+def _scored(model: Model, source: Source, chunk_rows: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Yield the true values and the model's outputs of each chunk."""
-    from modelgpt_cli.core.schema import Column
-
-    extra = Column(column, "numeric" if model.task == "regression" else "categorical")
-    for n, columns in rows.chunks(chunk_rows, extra=[extra]):
-        if n:
-            yield columns[column], model.run(columns)
-    rows.report()
+    for chunk in source.chunks(chunk_rows):
+        assert chunk.truth is not None, "the true values were asked for"
+        yield chunk.truth, model.run(chunk.columns)
+    source.report()
     model.report()
 
 
-def _joined(parts: list[np.ndarray], name: str, column: str, skipped: int) -> np.ndarray:
+def _joined(parts: list[np.ndarray], source: Source, skipped: int) -> np.ndarray:
     """Join the true values; say how many rows had none."""
     total = sum(len(part) for part in parts)
     if not total:
         cause = f"All {skipped:,} rows have an empty cell there." if skipped else "There are no rows."
-        raise ModelGPTError(f"{name} has no true value in column '{column}'.", cause)
+        raise ModelGPTError(f"{source.name} has no true value in column '{source.target}'.", cause)
     if skipped:
         logger.warning(
-            "%s of %s rows have no usable '%s' and are left out.", f"{skipped:,}", f"{total + skipped:,}", column
+            "%s of %s rows have no usable '%s' and are left out.", f"{skipped:,}", f"{total + skipped:,}", source.target
         )
     return np.concatenate(parts)

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.runtime.session import IMAGE, Model
+from modelgpt_cli.runtime.session import Model
 
 _NAMES = "names"
 
 
 def save_rows(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns as `Model.run` takes them, numbers, strings or images, without pickling."""
+    """Write columns as `Model.run` takes them, of numbers, strings or arrays, without pickling."""
     arrays: dict[str, np.ndarray] = {_NAMES: np.array(json.dumps(list(columns)))}
-    for i, (name, cells) in enumerate(columns.items()):
-        if name == IMAGE and isinstance(cells, list):
-            arrays |= {f"{i} {k}": image for k, image in enumerate(cells)}
+    for i, cells in enumerate(columns.values()):
+        if isinstance(cells, list) and cells and isinstance(cells[0], np.ndarray):
+            arrays |= {f"{i} {k}": cell for k, cell in enumerate(cells)}
         else:
             cells = np.asarray(cells)
             arrays[str(i)] = cells.astype(str) if cells.dtype == object else cells
@@ -38,8 +38,8 @@ def load_rows(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as arrays:
         columns: dict[str, Any] = {}
         for i, name in enumerate(json.loads(str(arrays[_NAMES]))):
-            images = sum(key.startswith(f"{i} ") for key in arrays.files)
-            columns[name] = [arrays[f"{i} {k}"] for k in range(images)] if images else arrays[str(i)]
+            cells = sum(key.startswith(f"{i} ") for key in arrays.files)
+            columns[name] = [arrays[f"{i} {k}"] for k in range(cells)] if cells else arrays[str(i)]
     return columns
 
 

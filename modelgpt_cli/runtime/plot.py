@@ -10,7 +10,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write
-from modelgpt_cli.runtime.metrics import calibration_bins
+from modelgpt_cli.core.metrics import calibration_bins
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.evaluate import Evaluation

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.runtime.feed import Chunk, Source, file_titles, open_source
 from modelgpt_cli.runtime.session import Model
-from modelgpt_cli.runtime.table import Rows, logger
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger("modelgpt")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Prediction:
     coverage: float | None = None
     """The share of true values that the interval was made to hold."""
     files: tuple[str, ...] = ()
-    """Of images, the N files. One that can't be read has the label "" and probabilities that are NaN."""
+    """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
 
 
 def predict(
@@ -57,98 +59,108 @@ def predict(
     threads: int | None = None,
     force: bool = False,
 ) -> Prediction:
-    """Score a table, texts or images with a ``model.onnx``.
+    """Score rows, or files, with a ``model.onnx``.
 
     Parameters
     ----------
     model : str or Path
         The ``model.onnx``.
     data : str, Path or DataFrame
-        Any table that `describe` can read, ``-`` for stdin, or a data frame. Of images, a file, folder, glob, zip or
-        table of paths, or a sequence of such.
+        Any table that `describe` can read, ``-`` for stdin, or a data frame. Where each row is a file, as with images:
+        a file, folder, glob, zip or table of paths, or a sequence of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
     proba : bool
         Write a column ``probability_<label>`` for each class too.
     topk : int, optional
-        Images: write the so many likeliest classes of each image; the likeliest by default.
+        Where each row is a file: write its so many likeliest classes; the likeliest by default.
     chunk_rows : int
         Rows held in memory at a time.
     threads : int, optional
         CPU threads; all cores by default.
     force : bool
         Replace `output` if it exists.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ModelGPTError
+        The model or the data can't be read, or don't fit each other.
+    UsageError
+        An option makes no sense for this model, or there is no such data.
     """
     path = None if output is None or str(output) == "-" else Path(output)
     if path is not None:
         check_destination(path, force)
     loaded = Model(model, threads=threads)
-    if loaded.reads_images:
-        return _predict_images(loaded, data, output, path, proba=proba, topk=topk, force=force)
-    if topk is not None:
-        raise UsageError("--topk is for models of images.", "This is none.", "Use --proba.")
-    rows = Rows(loaded, _only(data))
+    _check_topk(loaded, topk)
+    source = open_source(loaded, data)
     start = time.perf_counter()
     if output is None:
-        collected = _collect(loaded, rows, chunk_rows, start)
-        rows.report()
-        loaded.report()
-        return collected
-    with _sink(path, force) as stream:
-        n_rows = _write(loaded, rows, stream, proba=proba, chunk_rows=chunk_rows)
-    rows.report()
-    loaded.report()
+        done = _collect(loaded, source, chunk_rows)
+        _report(loaded, source)
+    else:
+        with _sink(path, force) as stream:
+            n_rows = _write(loaded, source, stream, proba=proba, topk=topk or 1, chunk_rows=chunk_rows)
+            _report(loaded, source)
+        done = Prediction(n_rows, 0.0, loaded.labels, path)
     seconds = time.perf_counter() - start
-    logger.debug("%d rows in %.2f s, %.0f rows/s", n_rows, seconds, n_rows / max(seconds, 1e-9))
-    return Prediction(n_rows, seconds, loaded.labels, path)
+    rate = done.rows / max(seconds, 1e-9)
+    logger.debug("%d %s in %.2f s, %.0f %s/s", done.rows, loaded.domain.rows, seconds, rate, loaded.domain.rows)
+    return replace(done, seconds=seconds)
 
 
-def _only(data: Any) -> Any:
-    """The one table."""
-    if not isinstance(data, (list, tuple)):
-        return data
-    if len(data) != 1:
-        raise UsageError("Several files are for models of images.", "This is none.", "Score one table at a time.")
-    return data[0]
+def _check_topk(model: Model, topk: int | None) -> None:
+    """Make sure that the model's predictions are ranked, and that it can name so many classes."""
+    if topk is None:
+        return
+    if not model.feeds.FILES:
+        raise UsageError(f"--topk is for models of {file_titles()}.", "This is none.", "Use --proba.")
+    if not 1 <= topk <= len(model.labels):
+        raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
 
 
-def _predict_images(
-    model: Model, data: Any, output: str | Path | None, path: Path | None, *, proba: bool, topk: int | None, force: bool
-) -> Prediction:
-    from modelgpt_cli.domains.image.predict import Images, check_topk, collect_images, write_images
-
-    check_topk(1 if topk is None else topk, model)
-    images = Images(model, data if isinstance(data, (list, tuple)) else [data])
-    start = time.perf_counter()
-    label = probabilities = None
-    with contextlib.ExitStack() as stack:
-        if output is None:
-            label, probabilities = collect_images(images)
-        else:
-            write_images(images, stack.enter_context(_sink(path, force)), topk=topk or 1, proba=proba)
-        images.report("have empty cells")
-    seconds = time.perf_counter() - start
-    names = tuple(file.name for file in images.files) if output is None else ()
-    logger.debug("%d images in %.2f s, %.0f images/s", len(images.files), seconds, len(images.files) / seconds)
-    return Prediction(
-        len(images.files), seconds, model.labels, path, label=label, probabilities=probabilities, files=names
-    )
+def _report(model: Model, source: Source) -> None:
+    source.report()
+    model.report()
 
 
-def _collect(model: Model, rows: Rows, chunk_rows: int, start: float) -> Prediction:
+def _collect(model: Model, source: Source, chunk_rows: int) -> Prediction:
     """Keep all predictions in memory."""
-    parts = [model.run(columns) for n, columns in rows.chunks(chunk_rows) if n]
+    parts: list[dict[str, np.ndarray]] = []
+    names: list[str] = []
+    n_rows = 0
+    for chunk in source.chunks(chunk_rows):
+        parts.append(_spread(model.run(chunk.columns), chunk))
+        names += chunk.names
+        n_rows += chunk.rows
     joined = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
-    n_rows = sum(len(part[next(iter(part))]) for part in parts)
-    seconds = time.perf_counter() - start
+    files = tuple(names)
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
         prediction, *bounds = (joined.get(name, none)[:, 0] for name in _numbers(model))
         lower, upper = bounds or (None, None)
-        return Prediction(n_rows, seconds, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage)
+        return Prediction(
+            n_rows, 0.0, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage, files=files
+        )
     label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
-    return Prediction(n_rows, seconds, model.labels, label=label, probabilities=probabilities)
+    return Prediction(n_rows, 0.0, model.labels, label=label, probabilities=probabilities, files=files)
+
+
+def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarray]:
+    """Outputs of the rows that could be read as outputs of all: "" and NaN for the others."""
+    if chunk.readable is None or chunk.readable.all():
+        return outputs
+    found = {}
+    for name, cells in outputs.items():
+        empty = np.nan if cells.dtype.kind == "f" else ""
+        found[name] = np.full((chunk.rows, *cells.shape[1:]), empty, dtype=cells.dtype)
+        found[name][chunk.readable] = cells
+    return found
 
 
 def _numbers(model: Model) -> list[str]:
@@ -168,36 +180,80 @@ def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _write(model: Model, rows: Rows, stream: BinaryIO, *, proba: bool, chunk_rows: int) -> int:
-    """Write the CSV: the header, then each chunk as it is scored."""
-    names = _numbers(model) if model.task == "regression" else ["label"]
-    if proba and model.task == "regression":
-        logger.warning("--proba has no meaning for a regression; no column is added.")
-    elif proba:
-        names += [f"probability_{label}" for label in model.labels]
-    stream.write((",".join(quoted(name) for name in names) + "\n").encode())
-    cells = {label: quoted(label) for label in model.labels}
-    total = 0
-    for n, columns in rows.chunks(chunk_rows):
-        if not n:
-            continue
-        total += n
-        stream.write("\n".join([*_lines(model.run(columns), names, cells, proba), ""]).encode())
-    return total
+def _write(model: Model, source: Source, stream: BinaryIO, *, proba: bool, topk: int, chunk_rows: int) -> int:
+    """Write the CSV, the header, then each chunk as it is scored; return the number of rows."""
+    layout = _Layout(model, proba, topk)
+    head = ["file"] if model.feeds.FILES else []
+    stream.write((",".join(quoted(name) for name in [*head, *layout.names]) + "\n").encode())
+    n_rows = 0
+    for chunk in source.chunks(chunk_rows):
+        n_rows += chunk.rows
+        lines = layout.lines(model.run(chunk.columns))
+        if chunk.names:
+            lines = _named(lines, chunk, "," * (len(layout.names) - 1))
+        stream.write("\n".join([*lines, ""]).encode(errors="surrogateescape"))
+    return n_rows
 
 
-def _lines(outputs: dict[str, np.ndarray], names: list[str], cells: dict[str, str], proba: bool) -> list[str]:
-    """Format one chunk. Labels are quoted once, not once a row; numbers have float32's digits."""
-    if "prediction" in outputs:
-        # As str, a float32 takes the fewest digits that give it back exactly.
-        columns = [outputs[name].reshape(-1).astype(str).tolist() for name in names]
-        return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
-    labels = [cells.get(str(label), str(label)) for label in outputs["label"].tolist()]
-    if not proba:
-        return labels
-    probabilities = outputs["probabilities"]
-    row = ",%.7g" * probabilities.shape[1]
-    return [label + row % tuple(p) for label, p in zip(labels, probabilities.tolist(), strict=True)]
+def _named(lines: Iterable[str], chunk: Chunk, empty: str) -> list[str]:
+    """Put each row's file before it; the cells of one that can't be read are empty."""
+    readable = [True] * chunk.rows if chunk.readable is None else chunk.readable.tolist()
+    given = iter(lines)
+    return [
+        f"{quoted(name)},{next(given) if there else empty}" for name, there in zip(chunk.names, readable, strict=True)
+    ]
+
+
+class _Layout:
+    """The columns of the CSV, and how they are filled.
+
+    Attributes
+    ----------
+    names : list of str
+        For regression prediction and bounds; else the label, with its probability and the next best ones where each
+        row is a file, and where `proba` the probability of each class.
+    """
+
+    def __init__(self, model: Model, proba: bool, topk: int) -> None:
+        # Labels are quoted once, not once a row.
+        self._cells = {label: quoted(label) for label in model.labels}
+        self._proba = proba and model.task != "regression"
+        self._topk = topk if model.feeds.FILES else 0
+        if model.task == "regression":
+            self.names = _numbers(model)
+            if proba:
+                logger.warning("--proba has no meaning for a regression; no column is added.")
+            return
+        self.names = ["label", "probability"] if self._topk else ["label"]
+        for k in range(2, self._topk + 1):
+            self.names += [f"label_{k}", f"probability_{k}"]
+        if proba:
+            self.names += [f"probability_{label}" for label in model.labels]
+
+    def lines(self, outputs: dict[str, np.ndarray]) -> list[str]:
+        """Format one chunk; numbers have float32's digits."""
+        if "prediction" in outputs:
+            # As str, a float32 takes the fewest digits that give it back exactly.
+            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self.names]
+            return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
+        probabilities = outputs["probabilities"]
+        if self._topk:
+            lines = self._ranked(probabilities)
+        else:
+            lines = [self._cells.get(str(label), str(label)) for label in outputs["label"].tolist()]
+        if not self._proba:
+            return lines
+        row = ",%.7g" * probabilities.shape[1]
+        return [line + row % tuple(p) for line, p in zip(lines, probabilities.tolist(), strict=True)]
+
+    def _ranked(self, probabilities: np.ndarray) -> list[str]:
+        """The likeliest classes of each row with their probabilities."""
+        cells = list(self._cells.values())
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._topk]
+        return [
+            ",".join(f"{cells[k]},{p[k]:.7g}" for k in ranked)
+            for ranked, p in zip(best.tolist(), probabilities.tolist(), strict=True)
+        ]
 
 
 def quoted(cell: str) -> str:

@@ -1,11 +1,11 @@
-"""The rows to be scored, chunk by chunk, as the model's columns: what `predict` and `evaluate` share."""
+"""The rows of a table, chunk by chunk, as the model's columns: the source of all domains that read tables."""
 
 from __future__ import annotations
 
 import difflib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.runtime.feed import Chunk
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from modelgpt_cli.core.schema import Column
+    from modelgpt_cli.runtime.session import Model
 
 logger = logging.getLogger("modelgpt")
 _SHOWN = 10
 
 
 class Rows:
-    """A table as a model sees it, for one pass after another at constant memory.
+    """A table, or a folder that reads like one, as a model sees it: one pass after another at constant memory.
+
+    Follows `runtime.feed.Source`.
 
     Parameters
     ----------
@@ -33,13 +36,22 @@ class Rows:
         Names the columns that are wanted.
     data : str, Path or DataFrame
         Anything that `open_table` reads, or a frame of raw cells.
-    prefer_test : bool
-        Of a folder, take its test file where it has one.
+    labelled : bool
+        Whether the true values are wanted; of a folder, its test file is taken then, where it has one.
+    target : str, optional
+        The column of true values; the model's own by default.
+
+    Raises
+    ------
+    ModelGPTError
+        The table can't be read, or lacks most of the model's columns.
+    UsageError
+        It lacks the column of true values, or that is one of the model's inputs.
     """
 
-    def __init__(self, model: Model, data: str | Path | pd.DataFrame, *, prefer_test: bool = False) -> None:
-        from modelgpt_cli.core.schema import Column
-
+    def __init__(
+        self, model: Model, data: str | Path | pd.DataFrame, *, labelled: bool = False, target: str | None = None
+    ) -> None:
         self._frame: pd.DataFrame | None = None
         self._odd: Counter[str] = Counter()
         self._table: Any = None
@@ -47,31 +59,42 @@ class Rows:
             from modelgpt_cli.data.readers import open_table
 
             self._table = open_table(data)
-            if prefer_test and self._table.test_path is not None:
+            if labelled and self._table.test_path is not None:
                 logger.info("Measured on %s.", self._table.test_path)
                 self._table = open_table(self._table.test_path)
             self.name: str = self._table.name
             self.columns: list[str] = list(self._table.columns)
-        else:
+        elif hasattr(data, "columns"):
             self._frame, self.name, self.columns = data, "the table", [str(name) for name in data.columns]
-        self._inputs: list[Column] = [
+        else:
+            raise UsageError(
+                f"Rows can't be read from a {type(data).__name__}.", hint="Give a path, or a pandas DataFrame."
+            )
+        self.target = target or model.target
+        self._inputs = [
             Column(i.column, i.type, format=i.format)  # type: ignore[arg-type]
             for i in model.inputs
             if i.column in set(self.columns)
         ]
         self._check_inputs(model)
+        self._truth: Column | None = None
+        if labelled:
+            self._check_target(model)
+            self._truth = Column(self.target, "numeric" if model.task == "regression" else "categorical")
 
-    def chunks(self, rows: int, extra: Sequence[Column] = ()) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """Yield the number of rows and the typed columns of each chunk; `extra` columns come too.
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Yield the typed rows, at most so many at a time.
 
         The next chunk is read in a second thread while the caller works on this one.
         """
-        frames = self._frames(rows, [*self._inputs, *extra])
+        frames = self._frames(rows, [*self._inputs, *([self._truth] if self._truth else [])])
         with ThreadPoolExecutor(max_workers=1) as pool:
             upcoming = pool.submit(next, frames, None)
-            while (chunk := upcoming.result()) is not None:
+            while (found := upcoming.result()) is not None:
                 upcoming = pool.submit(next, frames, None)
-                yield chunk
+                n_rows, columns = found
+                if n_rows:
+                    yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None)
 
     def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         from modelgpt_cli.data.typing import typed
@@ -117,13 +140,14 @@ class Rows:
             )
         logger.warning("%s lacks the column%s %s: read as empty cells.", self.name, "s"[len(missing) == 1 :], names)
 
-    def need(self, column: str, hint: str) -> None:
-        """Make sure that `column` is there."""
-        if column in self.columns:
+    def _check_target(self, model: Model) -> None:
+        if self.target in {i.column for i in model.inputs}:
+            raise UsageError(f"'{self.target}' is one of the model's inputs.", "Its true values are in another column.")
+        if self.target in self.columns:
             return
-        near = difflib.get_close_matches(column, self.columns, n=1)
+        near = difflib.get_close_matches(self.target, self.columns, n=1)
         raise UsageError(
-            f"{self.name} has no column '{column}'.",
+            f"{self.name} has no column '{self.target}'.",
             f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
-            (f"Did you mean '{near[0]}'? " if near else "") + hint,
+            (f"Did you mean '{near[0]}'? " if near else "") + "Name the column of true values with --target.",
         )

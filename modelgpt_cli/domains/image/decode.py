@@ -13,11 +13,15 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-# Named, as Pillow would load these two of its readers only together with all the others, which takes longer.
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from modelgpt_cli.core.errors import ModelGPTError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MOST_BYTES = 512 << 20
 """A larger file is no image that could be used, and may be an archive's way to fill the memory."""
@@ -26,17 +30,8 @@ MOST_PIXELS = 100_000_000
 SHARP = 2
 """An image that is to be resized may be decoded smaller, but with so many times the pixels a side: sharp all the same.
 The same for what is learned from and what is predicted, as it shows in the answers."""
-_FORMATS = ("JPEG", "PNG", WebPImagePlugin.WebPImageFile.format, "BMP", "GIF", TiffImagePlugin.TiffImageFile.format)
-_BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError),
-    *(NotImplementedError, struct.error, zlib.error),
-)
-"""Pillow's readers let through whatever a broken file makes them stumble over."""
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _16_BITS = 65_535
-
-# What is odd about a file Pillow says to stderr, for every file anew; what matters of it becomes a reason here.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 class ImageError(Exception):
@@ -92,6 +87,8 @@ def decode_image(content: bytes, *, most_pixels: int = MOST_PIXELS, least: int =
     ImageError
         The bytes are no image, too large a one, or a damaged one.
     """
+    from PIL import ImageOps
+
     with _opened(content, most_pixels) as image:
         if least:
             image.draft(None, (least, least))
@@ -99,11 +96,35 @@ def decode_image(content: bytes, *, most_pixels: int = MOST_PIXELS, least: int =
         return _rgb(ImageOps.exif_transpose(image))
 
 
+@lru_cache
+def need_pillow() -> None:
+    """Load Pillow, which this module alone needs to decode images, and keep it from talking.
+
+    Raises
+    ------
+    ModelGPTError
+        It is not installed.
+    """
+    try:
+        # Named, as Pillow would load these two of its readers only together with all the others, which takes longer.
+        from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
+    except ImportError as error:
+        raise ModelGPTError(
+            "To read images, the library Pillow is needed.", "It is not installed.", "Install it: pip install pillow"
+        ) from error
+    # What is odd about a file Pillow says to stderr, for every file anew; what matters of it becomes a reason here.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
-    """The image with its header read; every error on the way, here and in the block, is a `ImageError`."""
+    """The image with its header read; every error on the way, here and in the block, is an `ImageError`."""
     if not content:
         raise ImageError("empty file")
+    need_pillow()
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             width, height = image.size
@@ -138,6 +159,8 @@ def _too_large(width: int, height: int, most_pixels: int) -> str:
 
 def _rgb(image: Image.Image) -> np.ndarray:
     """Pixels of any mode as RGB: uint8 [H, W, 3]."""
+    from PIL import Image
+
     if image.mode.startswith("I") or image.mode == "F":
         grey = _grey(np.asarray(image))  # [H, W]
         return np.repeat(grey[:, :, None], 3, axis=2)  # [H, W, 3]

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.held_out import held_out_rows
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.parameter_generator.adapter import (
     PRECISION,
     AdapterGenerator,

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
 from modelgpt_cli.domains.shared.held_out import fold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.shared.tasks import R
 from modelgpt_cli.parameter_generator.adapter import Words
 from modelgpt_cli.training.tune import Tuned, TuneSettings

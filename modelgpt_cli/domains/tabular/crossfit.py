@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
     Fitted,

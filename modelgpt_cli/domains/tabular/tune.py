@@ -14,9 +14,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
-from modelgpt_cli.domains.shared.scores import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile

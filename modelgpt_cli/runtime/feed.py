@@ -1,0 +1,139 @@
+"""What each domain provides so that its models can be run: files to rows, and rows to the inputs of a graph.
+
+`session`, `predict` and `evaluate` know these protocols alone; a domain's module ``feed`` follows `Feeds`. Nothing here
+or there imports torch.
+Shapes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from modelgpt_cli.core.domain import all_domains
+from modelgpt_cli.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from modelgpt_cli.runtime.session import Model
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows that are to be scored.
+
+    Attributes
+    ----------
+    rows : int
+        N.
+    columns : mapping of str to array-like
+        The rows that could be read, as `Model.run` takes them.
+    truth : ndarray, optional
+        The true value of each row that could be read, where it was asked for: numbers, or labels as `str`, None where
+        there is none.
+    names : sequence of str
+        The files that the rows are, N; empty in a table.
+    readable : bool ndarray (N,), optional
+        Which rows could be read; None where all could.
+    """
+
+    rows: int
+    columns: Mapping[str, Any]
+    truth: np.ndarray | None = None
+    names: Sequence[str] = ()
+    readable: np.ndarray | None = None
+
+
+class Source(Protocol):
+    """The rows of some data, in their order, at constant memory."""
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+
+    @property
+    def target(self) -> str:
+        """What the true values are called."""
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Yield all rows, at most so many at a time; no chunk is empty."""
+
+    def report(self) -> None:
+        """Warn of what could not be read, once all chunks are through; an error where nothing could be."""
+
+
+class Feed(Protocol):
+    """Turns columns into the inputs of one model's graph."""
+
+    @property
+    def graph_inputs(self) -> Mapping[str, str]:
+        """The inputs that the graph must have, with their types as onnxruntime writes them; empty for an odd card."""
+
+    def batches(self, columns: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yield row numbers and the graph's inputs, batch by batch, in the order that costs least.
+
+        Raises
+        ------
+        UsageError
+            The columns differ in length, none of the model's columns is there, or a number is none.
+        """
+
+    def report(self) -> None:
+        """Warn of what was cut or changed on the way, once all rows are through."""
+
+
+class Feeds(Protocol):
+    """The module ``feed`` of a domain.
+
+    Attributes
+    ----------
+    FILES : bool
+        Whether each row is a file. Then predict takes several files and folders, names each file with its likeliest
+        classes (``--topk``), and evaluate reports top-k accuracy and the scores of each class.
+    """
+
+    FILES: bool
+
+    def make_feed(self, model: Model) -> Feed:
+        """Make the feed of a model whose card is read; raises `ModelGPTError` if the file lacks something."""
+
+    def open_source(self, model: Model, data: Sequence[Any], *, labelled: bool, target: str | None) -> Source:
+        """Open data for a model.
+
+        Parameters
+        ----------
+        data : sequence
+            What the user named; one thing unless `FILES`.
+        labelled : bool
+            Whether the true values are wanted. Of a folder with a part to test on only that part is taken then.
+        target : str, optional
+            The column of true values; the model's own by default.
+        """
+
+    def reads(self, card: Mapping[str, Any]) -> str:
+        """Say in a line what a model takes, from its card; "" where the list of its inputs says all."""
+
+
+def open_source(model: Model, data: Any, *, labelled: bool = False, target: str | None = None) -> Source:
+    """Open what a user named, one thing or a sequence, for a model.
+
+    Raises
+    ------
+    UsageError
+        It is a sequence of several, and the model is for tables or the like.
+    """
+    given = list(data) if isinstance(data, (list, tuple)) else [data]
+    if len(given) != 1 and not model.feeds.FILES:
+        raise UsageError(
+            f"Several files are for models of {file_titles()}.",
+            "This is none.",
+            f"Give one source of {model.domain.rows} at a time.",
+        )
+    return model.feeds.open_source(model, given, labelled=labelled, target=target)
+
+
+def file_titles() -> str:
+    """Return what the domains are called whose rows are files: "images"."""
+    return " and ".join(domain.title for domain in all_domains() if domain.part("feed").FILES)
