@@ -80,7 +80,7 @@ def _build(task: Task) -> dict[str, Any]:
         merge = options.get("merge_labels", False)
         wanted = describe(options["data"], offline=True, merge_labels=merge, **about).requirement
     path = Path(task.folder) / task.request.file
-    values = build(wanted, output=path, force=True, **options).to_dict()
+    values = build(wanted, output=path, force=True, lenient=task.request.lenient, **options).to_dict()
     said: dict[str, Any] = plain({name: values[name] for name in REPORTED if values[name] not in ({}, [])})
     return {"sha256": sha256(path)} | said
 

@@ -1,8 +1,9 @@
-"""A table's build: dataset and requirement in, a target model out. Called by `pipeline.build`."""
+"""A table's build: dataset and requirement in, a target model out. Called by `model_generator.builders`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,20 @@ import pandas as pd
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
+from modelgpt_cli.data.dataset import Dataset, check_width
+from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import make_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
 from modelgpt_cli.domains.tabular.requirement_only import (
     encoder_from_statistics,
@@ -31,7 +35,9 @@ from modelgpt_cli.domains.tabular.requirement_only import (
 )
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import shared_encoder, shared_generator
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
@@ -42,6 +48,50 @@ FLOAT32_SPREADS = 1e6
 """Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
 UNCHECKED = "Built in one pass, without cross-validation"
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
+
+
+def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TabularBuild]:
+    """Return what gives the build of a card: the same for all, so that the rows are read once."""
+    build = TabularBuild(requirement, options)
+
+    def of_card(card: ArchitectureCard) -> TabularBuild:
+        build.members = card.settings[SETTING]
+        return build
+
+    return of_card
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Make sure that one pass is asked for nothing that takes rows which the model has not seen.
+
+    Raises
+    ------
+    UsageError
+        It is.
+    """
+    asked = next(iter(requirement.quality.to_mapping()), None)
+    if options.one_pass and (asked is not None or options.coverage):
+        what = f"quality: {asked}" if asked is not None else "--coverage"
+        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
+
+
+def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+    """Return the dataset with the columns of free text that the limits allow, and of such a table some rows alone.
+
+    Raises
+    ------
+    ModelGPTError
+        There are too many columns, or none that may be used.
+    """
+    reason = text_columns_allowed(requirement.limits, options.text_columns)
+    dataset = prepare_text(dataset, reason, requirement.limits, options.seed)
+    check_width(dataset)
+    return dataset
+
+
+def export_options(options: BuildOptions) -> Mapping[str, Any]:
+    """Return nothing: a table's model has one form."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -74,7 +124,7 @@ class TabularBuild:
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.requirement, self.options = requirement, options
-        self.seed, self.device = options.seed, options.device
+        self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
         path = Path(options.generator) if options.generator else asset("weights", "tabular", "generator.safetensors")
         self.generator, self.header = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
@@ -113,7 +163,7 @@ class TabularBuild:
             encoder = fit_encoder(read.table.x, read.table.codes, read.table.levels)
             outputs = max(read.table.n_classes, 1)
         flat = encoder.n_features - encoder.n_full
-        return Sizes(outputs, encoder.n_full, flat, texts=bool(read.codec.textual))
+        return Sizes(outputs, numbers=encoder.n_full, levels=flat, texts=len(read.codec.textual))
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
