@@ -27,10 +27,11 @@ from benchmark_text_data import default_data
 
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
-from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.shared.scores import class_scores
 from modelgpt_cli.domains.tabular.build import TabularBuild
+from modelgpt_cli.domains.tabular.options import BuildOptions as TableOptions
 from modelgpt_cli.domains.text.build import TextBuild
+from modelgpt_cli.domains.text.options import BuildOptions as TextOptions
 from modelgpt_cli.requirement_generator.requirement import Requirement
 from modelgpt_cli.sources.generator.generate import generate
 
@@ -131,7 +132,11 @@ def score(task: Task, rows: pd.DataFrame, seed: int, folder: Path) -> dict[str, 
         classes=wanted.classes,
         domain=wanted.domain,
     )
-    builder = (TextBuild if wanted.is_text else TabularBuild)(wanted, BuildOptions(seed=seed))
+    builder: Any
+    if wanted.is_text:
+        builder = TextBuild(wanted, TextOptions(seed=seed, device="cpu"))
+    else:
+        builder = TabularBuild(wanted, TableOptions(seed=seed, device="cpu"))
     model: Any = builder.from_data(dataset, check_fingerprint=False)[0]
     found = np.full((len(task.test), len(task.requirement.classes)), 1e-6)
     places = [task.requirement.classes.index(label) for label in model.blueprint.labels]

@@ -59,7 +59,7 @@ def test_the_command_takes_a_folder(bench: Bench, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert (bench.folder / "m.req.txt").is_file()
     assert "The requirement is in m.req.txt." in done.err
-    assert " with loading: " in done.err
+    assert " with loading), " in done.err
     done = bench.run("build", folder, "-o", "n.safetensors", "--no-req")
     assert done.code == 0, done.err
     assert not (bench.folder / "n.req.txt").exists()

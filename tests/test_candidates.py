@@ -19,8 +19,8 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
-from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.core.options import BuildOptions, make_options
+from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.domains.tabular.architectures import table_card
 from modelgpt_cli.model_generator.candidates import Body, Search
 from modelgpt_cli.model_generator.cards import ArchitectureCard, find_cards

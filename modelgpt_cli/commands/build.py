@@ -219,8 +219,8 @@ def build(
         say(f"Interval: 'lower' to 'upper', on average {width} wide, for {coverage:.4g} of the true values.")
     if report.requirement is not None:
         say(f"The requirement is in {report.requirement}.")
-    took = f"{duration(report.seconds)}, {duration(report.total_seconds)} with loading"
-    say(f"Built in {took}: {size(report.size_bytes)}.")
+    took = f"{duration(report.seconds)} ({duration(report.total_seconds)} with loading)"
+    say(f"Built in {took}, {size(report.size_bytes)}.")
     result(report.path)
 
 

@@ -29,7 +29,7 @@ from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
 from modelgpt_cli.model_generator.source import Start, begin
 from modelgpt_cli.requirement_generator.describe import read_description
-from modelgpt_cli.requirement_generator.domain import claims_of, domain_of
+from modelgpt_cli.requirement_generator.domain import Claims, domain_of
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
 from modelgpt_cli.requirement_generator.parse import parse_request, with_words
 from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement
@@ -265,7 +265,8 @@ def _read(
         domain = domain_of(wanted)
         options = _options(domain, wanted, values, lenient, output)
         if add is None:
-            claims_of(domain).require(wanted)
+            claims: Claims = domain.part("requirement")
+            claims.require(wanted)
             return _Ready(wanted, domain, None, options)
         source, add = add(None), None
         if not wanted.columns:  # else the columns' types and roles say what the rows are

@@ -94,6 +94,7 @@ def _named(name: str, domain: Domain, options: BuildOptions, data: bool) -> Arch
         raise UsageError(f"--card {name} and {flag} contradict each other.", hint="Leave out one of the two.")
     if not data and not card.generator:
         raise UsageError(
-            f"Without data, the card {name!r} needs a generator, and none was trained for it.", hint="Give --data PATH."
+            f"Without data, the card {name!r} needs a generator, and none was trained for it.",
+            hint=f"Give --data PATH, or train one: modelgpt meta-train --domain {domain.name} --backbone {name}",
         )
     return card

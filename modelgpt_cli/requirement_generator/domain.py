@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from modelgpt_cli.core.domain import Domain, all_domains, find_domain
+from modelgpt_cli.core.domain import Domain, all_domains
 from modelgpt_cli.requirement_generator.requirement import Requirement
 
 
@@ -12,7 +12,7 @@ class Claims(Protocol):
     """A domain's part ``requirement``."""
 
     def claims(self, requirement: Requirement) -> bool:
-        """Whether a requirement that names no domain is about this one."""
+        """Whether a requirement is about this domain. Where there is data, the data decide."""
 
     def require(self, requirement: Requirement) -> Any:
         """Return what a build without data needs of a requirement.
@@ -25,13 +25,10 @@ class Claims(Protocol):
 
 
 def domain_of(requirement: Requirement) -> Domain:
-    """Return the domain that a requirement names, or else the first that claims it."""
-    if requirement.domain is not None:
-        return find_domain(requirement.domain)
-    return next(domain for domain in all_domains() if claims_of(domain).claims(requirement))
+    """Return the domain of a requirement that there is no data for: the first whose part claims it."""
+    return next(domain for domain in all_domains() if _claims(domain, requirement))
 
 
-def claims_of(domain: Domain) -> Claims:
-    """Return a domain's part ``requirement``."""
-    found: Claims = domain.part("requirement")
-    return found
+def _claims(domain: Domain, requirement: Requirement) -> bool:
+    claims: Claims = domain.part("requirement")
+    return claims.claims(requirement)

@@ -132,7 +132,7 @@ class BackboneBuild(ABC):
         if self.generator is None:
             raise UsageError(
                 f"Without data, the backbone {self.card_name!r} needs a generator trained for it.",
-                hint="Give --data PATH, or --generator DIR, or leave out --backbone.",
+                hint="Give --data PATH, or --generator DIR (modelgpt meta-train makes one), or leave out --backbone.",
             )
 
     def head_rows(self, dataset: Dataset, notes: list[str], things: str = "rows") -> pd.DataFrame:
