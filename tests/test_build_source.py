@@ -32,8 +32,8 @@ def test_data_are_described_and_the_requirement_is_kept(iris_csv: Path, tmp_path
 def test_nothing_is_kept_where_that_is_not_wanted_or_the_build_fails(iris_csv: Path, tmp_path: Path) -> None:
     report = build(str(iris_csv), output=tmp_path / "m.onnx", one_pass=True, keep_requirement=False)
     assert report.requirement is None
-    with pytest.raises(UsageError, match="no column 'specie'"):
-        build(iris_csv, target="specie", output=tmp_path / "n.onnx")
+    with pytest.raises(UsageError, match="no card 'tabular-0'"):
+        build(iris_csv, card="tabular-0", output=tmp_path / "n.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"iris.csv", "m.onnx"}
 
 

@@ -212,7 +212,9 @@ def _with_words(wanted: Requirement, *, data: bool, ignore: bool) -> Requirement
         said = parse_request(wanted.sentence).requirement
         if said.classes:
             log.info("Read from the words: classes %s.", ", ".join(said.classes))
-            wanted = replace(wanted, classes=said.classes, task=said.task, domain=wanted.domain or said.domain)
+            # Columns say what is read; only where there are none, the words do.
+            domain = wanted.domain or (None if wanted.columns else said.domain)
+            wanted = replace(wanted, classes=said.classes, task=said.task, domain=domain)
     if ignore:
         return wanted
     read = with_words(wanted)
