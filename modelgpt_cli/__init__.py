@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.core import clock as _clock  # noqa: F401  # it starts with the import
+
 __version__ = "0.1.0"
 __all__ = [
     "ModelGPTError",

@@ -29,9 +29,10 @@ from modelgpt_cli.core.metrics import class_scores
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.synthetic import SYNTHETIC
-from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.tabular.build import TabularBuild
+from modelgpt_cli.domains.tabular.options import BuildOptions as TableOptions
 from modelgpt_cli.domains.text.build import TextBuild
+from modelgpt_cli.domains.text.options import BuildOptions as TextOptions
 from modelgpt_cli.requirement_generator.domain import domain_of
 from modelgpt_cli.sources.generator.generate import generate
 
@@ -132,7 +133,11 @@ def score(task: Task, rows: pd.DataFrame, seed: int, folder: Path) -> dict[str, 
         classes=wanted.classes,
         domain=wanted.domain,
     )
-    builder = (TextBuild if domain_of(wanted).name == "text" else TabularBuild)(wanted, BuildOptions(seed=seed))
+    builder: Any
+    if domain_of(wanted).name == "text":
+        builder = TextBuild(wanted, TextOptions(seed=seed, device="cpu"))
+    else:
+        builder = TabularBuild(wanted, TableOptions(seed=seed, device="cpu"))
     model: Any = builder.from_data(dataset, check_fingerprint=False)[0]
     found = np.full((len(task.test), len(task.requirement.classes)), 1e-6)
     places = [task.requirement.classes.index(label) for label in model.blueprint.labels]

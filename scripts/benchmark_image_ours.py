@@ -24,9 +24,9 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.build import ImageBuild
 from modelgpt_cli.domains.image.fit import Adapted
 from modelgpt_cli.domains.image.model import ImageModel
+from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.rows import Images, LabelledImages
 from modelgpt_cli.domains.image.tasks import ImageSet, set_of
-from modelgpt_cli.domains.shared.build import BuildOptions
 
 IMAGE, LABEL = "image", "label"
 
@@ -132,7 +132,11 @@ def build(
 ) -> Built:
     """Build a model of some of a task's training images; None for one of the requirement alone."""
     options = BuildOptions(
-        seed=seed, generator=generators.file(task.name), backbone=weights.card.name, backbone_weights=weights.path
+        seed=seed,
+        device="cpu",
+        generator=generators.file(task.name),
+        backbone=weights.card.name,
+        backbone_weights=weights.path,
     )
     work = _Build(task, options, memory)
     dataset = None if index is None else _dataset(task, index)

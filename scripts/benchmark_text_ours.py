@@ -20,9 +20,9 @@ from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import BuildOptions
 from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.tune import TextTuning
 
 GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
@@ -110,7 +110,7 @@ def ours(
             target_mean=0.0 if not classes else None,
             target_std=1.0 if not classes else None,
         )
-        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows)
+        options = BuildOptions(seed=seed, device="cpu", generator=str(generator_file()), all_rows=all_rows, rows=rows)
         build = TextBuild(wanted, options)
         if support and len(texts):
             model = build.from_data(_dataset(texts, pairs, labels, schema), check_fingerprint=False)[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from modelgpt_cli.domains.shared.baselines import LINEAR, MAJORITY, baseline_scores
+from modelgpt_cli.domains.shared.baselines import LINEAR, MAJORITY, MEAN, baseline_scores
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.text.fit import word_model
 
@@ -44,7 +44,7 @@ def test_where_nothing_can_be_learned_the_linear_model_is_the_majority() -> None
 def test_numbers() -> None:
     target = torch.tensor([1.0, -1.0] * 4)[:, None]
     found = scores(TEXTS, target, regression=True, scale=(10.0, 2.0))
-    assert found[MAJORITY]["rmse"] == pytest.approx(2.0)
+    assert found[MEAN]["rmse"] == pytest.approx(2.0)
     assert found[LINEAR]["rmse"] < 1
 
 

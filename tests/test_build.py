@@ -62,8 +62,9 @@ def test_held_out_rows_are_predicted_well(name: str, metric: str, floor: float, 
     assert measured is not None
     assert measured >= floor
     assert report.metrics["model"][metric] == pytest.approx(measured, abs=0.12)  # cross-validation is honest
-    assert report.metrics["model"][metric] > report.metrics["majority"][metric] + 0.2
-    assert report.metrics["linear"][metric] > report.metrics["majority"][metric]
+    floor = report.metrics["mean" if metric == "r2" else "majority"]
+    assert report.metrics["model"][metric] > floor[metric] + 0.2
+    assert report.metrics["linear"][metric] > floor[metric]
 
 
 # How repeatable ------------------------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_json_report(cli: Cli, iris_model: Path, tmp_path: Path) -> None:
     assert report["size_bytes"] == (tmp_path / "m.onnx").stat().st_size
     assert report["n_rows"] == 150
     assert report["data_used"] is True
-    assert 0 < report["seconds"] < 120
+    assert 0 < report["seconds"] < report["total_seconds"]
     assert set(report["metrics"]) == {"model", "linear", "majority"}
     assert report["metrics"]["majority"]["accuracy"] < 0.4 < 0.85 < report["metrics"]["model"]["accuracy"]
 

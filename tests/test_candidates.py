@@ -16,14 +16,16 @@ from conftest import Cli
 
 from modelgpt_cli import build, inspect
 from modelgpt_cli.core.deploy import Deploy
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.core.options import BuildOptions, make_options
 from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.domains.tabular.architectures import table_card
 from modelgpt_cli.model_generator.candidates import Body, Search
-from modelgpt_cli.model_generator.cards import ModelCard, find_cards, table_card
-from modelgpt_cli.model_generator.choice import plan_candidates
+from modelgpt_cli.model_generator.cards import ArchitectureCard, find_cards
+from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.measured_limits import find_missed
 from modelgpt_cli.model_generator.quantised import held_back
 
@@ -138,34 +140,51 @@ def test_without_limits_the_default_is_built_and_nothing_is_said(cli: Cli, iris_
 # What may be tried ---------------------------------------------------------------------------------------------------
 
 
-def plan(options: BuildOptions | None = None, card: str | None = None, **blocks: Any) -> list[str]:
+def plan_of(wanted: Requirement, name: str, *, data: bool = True, **options: Any) -> Plan:
+    """The plan of a domain's build of a model.onnx."""
+    domain = find_domain(name)
+    return plan_candidates(wanted, domain, make_options(BuildOptions, domain, options), data=data, onnx=True)
+
+
+def plan(options: dict[str, Any] | None = None, **blocks: Any) -> list[str]:
     """The candidates' names and storages of a table's build."""
-    found = plan_candidates(
-        Requirement(SENTENCE, **blocks), "tabular", options or BuildOptions(), card, data=True, onnx=True
-    )
+    found = plan_of(Requirement(SENTENCE, **blocks), "tabular", **(options or {}))
     return [f"{one.name}/{storage}" for one in found.cards for storage in found.storages]
 
 
 def test_what_the_user_has_chosen_stays() -> None:
     small = {"limits": Limits(size="1 MB")}
     assert len(plan(**small)) == 12
-    assert plan(BuildOptions(members=3), **small) == ["tabular-3/none", "tabular-3/fp16", "tabular-3/int8"]
+    assert plan({"members": 3}, **small) == ["tabular-3/none", "tabular-3/fp16", "tabular-3/int8"]
     assert plan(**small, deploy=Deploy(quantize="fp16")) == [f"tabular-{m}/fp16" for m in (8, 4, 2, 1)]
-    assert plan(**small, card="tabular-5/int8") == ["tabular-5/int8"]
+    assert plan({"card": "tabular-5/int8"}, **small) == ["tabular-5/int8"]
+    assert plan({"one_pass": True}) == ["tabular-1/none"]
+    assert plan({"one_pass": True, "members": 2}) == ["tabular-2/none"]
     assert plan() == ["tabular-8/none"]
     assert plan(quality=Quality(accuracy="90%")) == [f"tabular-{m}/none" for m in (8, 4, 2, 1)]
+
+
+def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
+    for options, flag in (({"members": 4}, "--members"), ({"one_pass": True}, "--one-pass")):
+        with pytest.raises(UsageError, match=f"tabular-2 and {flag} contradict"):
+            plan({"card": "tabular-2", **options})
+    assert plan({"card": "tabular-1", "one_pass": True}) == ["tabular-1/none"]
+    with pytest.raises(UsageError, match="--backbone contradict"):
+        plan_of(Requirement(SENTENCE), "image", card="small", backbone="resnet18")
+    kept = plan_of(Requirement(SENTENCE), "image", card="resnet18", backbone_weights="mine.safetensors")
+    assert [card.name for card in kept.cards] == ["resnet18"]
 
 
 def test_only_what_is_at_hand_is_tried_by_itself() -> None:
     wanted = Requirement(SENTENCE, limits=Limits(size="1 MB"))
     at_hand = {card.name for card in find_cards() if card.at_hand}
     for domain, first in (("text", "minilm-l6"), ("image", "small")):
-        found = plan_candidates(wanted, domain, BuildOptions(), None, data=True, onnx=True)
+        found = plan_of(wanted, domain)
         assert found.cards[0].name == first
         assert {card.name for card in found.cards} <= at_hand
-    words = plan_candidates(wanted, "image", BuildOptions(), None, data=False, onnx=True)
+    words = plan_of(wanted, "image", data=False)
     assert "int8" not in words.storages  # ranges are measured on images
-    chosen = plan_candidates(wanted, "image", BuildOptions(backbone="resnet50"), None, data=True, onnx=True)
+    chosen = plan_of(wanted, "image", backbone="resnet50")
     assert [card.name for card in chosen.cards] == ["resnet50"]
 
 
@@ -198,7 +217,7 @@ class Shop:
             wanted, "classification", cards, storages, self.make, lambda card: None, self.write, folder
         )
 
-    def make(self, card: ModelCard) -> Body:
+    def make(self, card: ArchitectureCard) -> Body:
         self.made.append(card.name)
         body = Body(self.model, {"model": {"accuracy": 0.9, "log_loss": 0.3}}, 200, None, None)
         body.card = card.name  # type: ignore[attr-defined]

@@ -12,9 +12,10 @@ from bad_input import Bench
 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.domains.tabular.architectures import MEMBERS, table_costs
 from modelgpt_cli.domains.tabular.features import CHANNELS
-from modelgpt_cli.model_generator.cards import MEMBERS, find_cards
-from modelgpt_cli.model_generator.costs import Sizes, table_costs
+from modelgpt_cli.model_generator.cards import find_cards
+from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +28,7 @@ def test_what_a_table_costs_is_computed_exactly(members: int, labels: tuple[str,
     model = random_model(columns, frame, labels=labels, members=members, hidden=128)
     d, inputs = model.weight("head.linear").shape[0], model.weight("layers.0.weight").shape[1]
     full = (inputs - d) // (CHANNELS - 1)
-    costs = table_costs(members, Sizes(outputs=max(len(labels), 1), full=full, flat=d - full))
+    costs = table_costs(members, Sizes(outputs=max(len(labels), 1), numbers=full, levels=d - full))
     assert costs.parameters == sum(p.numel() for p in model.parameters())
     for storage, n_bytes in costs.n_bytes.items():
         path = tmp_path / f"{storage}.onnx"
@@ -37,7 +38,7 @@ def test_what_a_table_costs_is_computed_exactly(members: int, labels: tuple[str,
 
 
 def test_a_floor_leaves_out_only_what_cannot_be() -> None:
-    costs = table_costs(8, Sizes(outputs=2, full=10))
+    costs = table_costs(8, Sizes(outputs=2, numbers=10))
     over = Limits(size=costs.n_bytes["fp16"], parameters=costs.parameters - 1, flops=costs.flops)
     assert set(costs.exceeding(over, "none")) == {"size", "parameters"}
     assert set(costs.exceeding(over, "fp16")) == {"parameters"}

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -54,12 +54,16 @@ class Request:
     folder : str
         From where data are found that the words of `requirement` name.
     format : {"onnx", "safetensors"}
+    lenient : sequence of str
+        Names of options that the whole batch is given, and not this request alone: a domain that doesn't understand
+        one passes it over.
     """
 
     id: str
     options: Mapping[str, Any]
     folder: str
     format: str = "onnx"
+    lenient: Sequence[str] = ()
 
     @property
     def file(self) -> str:
@@ -188,7 +192,8 @@ def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) ->
     }
     if not {"requirement", "req", "data"} & set(options):
         raise UsageError("There are neither words nor data.", "A request has a requirement, a req or data.", _HINT)
-    return Request(str(named), options, str(folder), form)
+    lenient = [key for key in options if own.get(key) is None]
+    return Request(str(named), options, str(folder), form, lenient)
 
 
 def _checked(values: Mapping[str, Any], known: Mapping[str, Any] | list[str]) -> dict[str, Any]:

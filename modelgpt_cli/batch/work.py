@@ -70,17 +70,19 @@ def make(task: Task) -> Entry:
 
 def _build(task: Task) -> dict[str, Any]:
     from modelgpt_cli.artifacts.model_card import plain
+    from modelgpt_cli.core.options import BuildOptions, known_options
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
 
     options = {k: v for k, v in task.request.options.items() if k not in ("requirement", "req")}
     wanted = task.request.wanted()
     if wanted is None:
-        about = {name: options[name] for name in ("target", "text", "text_pair", "types") if name in options}
+        reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
+        about = {name: options[name] for name in ("target", "types", *reading) if name in options}
         merge = options.get("merge_labels", False)
         wanted = describe(options["data"], offline=True, merge_labels=merge, **about).requirement
     path = Path(task.folder) / task.request.file
-    values = build(wanted, output=path, force=True, **options).to_dict()
+    values = build(wanted, output=path, force=True, lenient=task.request.lenient, **options).to_dict()
     said: dict[str, Any] = plain({name: values[name] for name in REPORTED if values[name] not in ({}, [])})
     return {"sha256": sha256(path)} | said
 

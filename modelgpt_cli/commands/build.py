@@ -1,4 +1,4 @@
-"""``modelgpt build``: a requirement in, a model out."""
+"""``modelgpt build``: a requirement, data or words in, a model out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from modelgpt_cli.commands import options as o
 @o.command(
     "build",
     """
+modelgpt build train.csv -t churned -o model.onnx
+modelgpt build "tell roses from tulips" -o model.onnx
 modelgpt build --req req.txt -o model.onnx
 modelgpt build --req req.txt --data train.csv --members 8 --json -o model.safetensors
 modelgpt build --req req.txt --data reviews.csv --text review --target stars -o model.onnx
@@ -20,7 +22,9 @@ modelgpt build --req req.txt --generate 200 --provider ollama -o model.onnx
 modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx
 modelgpt build --batch requests.jsonl --members 1 -o models/""",
 )
+@click.argument("source", required=False, metavar="[DATA|REQUIREMENT|WORDS]")
 @o.option("-r", "--req", metavar="FILE", help="The requirement file; '-' for stdin.", show_default="none")
+@o.option("--no-req", is_flag=True, show_default=False, help="Don't keep the requirement that is written for the data.")
 @o.option("--data", metavar="PATH", help="The labelled table or texts.", show_default="the one the requirement names")
 @o.option("-d", "--description", metavar="TEXT|@FILE", help="More words about the data.")
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors; --batch: a folder.")
@@ -77,7 +81,9 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.force_option
 @o.json_option
 def build(
+    source: str | None,
     req: str | None,
+    no_req: bool,
     data: str | None,
     description: str | None,
     output: str,
@@ -123,8 +129,9 @@ def build(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn a requirement, and data if there is any, into a model.
+    """Turn data, a requirement or words into a model.
 
+    Data (a file or folder) are described first, as by modelgpt describe, and the requirement is kept beside the model.
     Prints the model's path; the cross-validated metrics, the time and the size go to stderr, or all to stdout with
     --json.
     """
@@ -132,8 +139,9 @@ def build(
     from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
     from modelgpt_cli.core.errors import UsageError
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
+    from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
-    options = {
+    options: dict[str, Any] = {
         "data": data,
         "description": description,
         "members": members,
@@ -160,16 +168,26 @@ def build(
         "seed": seed,
     }
     if batch is not None:
-        if generate is not None or data_from is not None:
-            raise UsageError("--generate and --data-from are for one model.", hint="Leave them out, or --batch.")
+        if generate is not None or data_from is not None or source is not None:
+            what = "--generate and --data-from are" if source is None else f"{source!r} is"
+            raise UsageError(f"{what} for one model.", hint="Leave it out, or --batch.")
         _build_batch(batch, output, jobs, engine, force, as_json, {"req": req, **options})
         return
     if jobs is not None or engine is not None:
         raise UsageError("--jobs and --engine are for many models.", hint="Leave them out, or give --batch FILE.")
-    if req is None:
-        raise UsageError("There is no requirement.", hint="Give --req FILE, or --batch FILE for many models.")
+    begin_with: Any = source
+    if req is not None:
+        begin_with = read_requirement(req)
+        if source is not None and data is not None:
+            raise UsageError(f"{source!r} and --data both name data.", hint="Leave one of them out.")
+        options["data"] = data or source
+    if begin_with is None:
+        raise UsageError(
+            "There is nothing to build from.",
+            hint="Give data, a sentence, or a requirement, which modelgpt describe DATA -o req.txt writes: --req FILE.",
+        )
     if data_from is not None:
-        options["data"] = _data_of(data_from, catalog, data, yes)
+        options["data"] = _data_of(data_from, catalog, options["data"], yes)
     wish = asked = None
     if generate is not None:
         from modelgpt_cli.llm.client import LLM
@@ -181,7 +199,16 @@ def build(
         asked = LLM.from_settings(llm, base_url, None, timeout, retries, provider)
     if words and encoder is None:
         begin_check()  # while torch is loaded
-    report = api.build(req, output=output, force=force, generate=wish, llm=asked, cache=not no_cache, **options)  # type: ignore[arg-type]
+    report = api.build(
+        begin_with,
+        output=output,
+        force=force,
+        keep_requirement=not no_req,
+        generate=wish,
+        llm=asked,
+        cache=not no_cache,
+        **options,  # type: ignore[arg-type]
+    )
     if as_json:
         result_json(report.to_dict())
         return
@@ -190,7 +217,10 @@ def build(
     if report.interval:
         width, coverage = number(report.interval["mean_width"]), report.interval["coverage"]
         say(f"Interval: 'lower' to 'upper', on average {width} wide, for {coverage:.4g} of the true values.")
-    say(f"Built in {duration(report.seconds)}, {size(report.size_bytes)}.")
+    if report.requirement is not None:
+        say(f"The requirement is in {report.requirement}.")
+    took = f"{duration(report.seconds)} ({duration(report.total_seconds)} with loading)"
+    say(f"Built in {took}, {size(report.size_bytes)}.")
     result(report.path)
 
 

@@ -97,10 +97,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Lay out ``{"model": {"accuracy": ...}, "majority": {...}}``: one row per method, one column per metric."""
+    """Lay out ``{"model": {"accuracy": ...}, "linear": {...}}``: one row per method, one column per metric.
+
+    All numbers of a column have the same decimals: four, or fewer where there are large ones.
+    """
     names = list(dict.fromkeys(name for values in metrics.values() for name in values))
-    rows = [[method, *(values.get(name) for name in names)] for method, values in metrics.items()]
+    columns = [_decimals([values.get(name) for values in metrics.values()]) for name in names]
+    rows = [list(row) for row in zip(metrics, *columns, strict=True)]
     return table(["", *(name.replace("_", " ") for name in names)], rows)
+
+
+def _decimals(values: Sequence[Any]) -> list[Any]:
+    """Numbers as text, with as many decimals as give the largest five digits, four at most; the rest as it is."""
+    numbers = [value for value in values if isinstance(value, float) and math.isfinite(value)]
+    digits = len(f"{max(map(abs, numbers), default=0.0):.0f}")
+    places = min(4, max(0, 5 - digits))
+    # Adding zero makes a plain zero of a negative one.
+    return [f"{round(value, places) + 0.0:.{places}f}" if value in numbers else value for value in values]
 
 
 def size(n_bytes: int) -> str:

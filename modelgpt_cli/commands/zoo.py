@@ -81,7 +81,9 @@ def _table_text(cards: Sequence[Mapping[str, Any]]) -> str:
 def _card_text(card: Mapping[str, Any]) -> str:
     from modelgpt_cli.commands.output import number, table
 
-    facts = [[key, card[key]] for key in ("name", "domain", "architecture", "members", "generator", "weights")]
+    facts = [[key, card[key]] for key in ("name", "domain", "architecture")]
+    facts += [list(setting) for setting in card["settings"].items()]
+    facts += [[key, card[key]] for key in ("generator", "weights")]
     facts.append(["at hand", "yes" if card["at_hand"] else "no"])
     facts += [[f"most {name}", number(value)] for name, value in card["limits"].items()]
     facts.append(["parameters", number(card["parameters"])])

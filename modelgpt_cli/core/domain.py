@@ -25,7 +25,7 @@ PARTS = {
     "model": "artifacts.target_model.Models: a target model from what its file holds",
     "onnx": "artifacts.onnx_file.OnnxWriter: a target model as a graph, and back; its entries in the model card",
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
-    "measure": "model_generator.measure.Measured: rows to measure a graph on",
+    "measure": "model_generator.measure.Measured: rows to measure a graph on, and a model to measure",
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
     "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
     "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",

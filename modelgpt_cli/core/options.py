@@ -47,6 +47,8 @@ class About:
         What the help says is the default, where that is not the field's own.
     shared : bool
         Whether ``MODELGPT_<OPTION>`` sets it for every command, beside ``MODELGPT_<COMMAND>_<OPTION>``.
+    reading : bool
+        Whether it says how the data are read, which is before their domain is known.
     path : {"", "path", "place"}
         "path": a file or folder. "place": a name, or a file or folder. A batch file's are found from where it is.
     """
@@ -62,6 +64,7 @@ class About:
     below: bool = False
     shown: str = ""
     shared: bool = False
+    reading: bool = False
     path: Literal["", "path", "place"] = ""
 
 

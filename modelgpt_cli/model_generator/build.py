@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import check_model_destination
-from modelgpt_cli.core.devices import pick_device
+from modelgpt_cli.core.clock import seconds_since_start
+from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.core.options import BuildOptions, domain_options, known_options, make_options, options_of
 from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import BuildOptions
-from modelgpt_cli.domains.tabular.intervals import check_coverage
-from modelgpt_cli.domains.tabular.read import check_width
-from modelgpt_cli.domains.tabular.text_rows import check_text_mode, prepare_text, text_columns_allowed
-from modelgpt_cli.model_generator.builders import CardModels
+from modelgpt_cli.model_generator.builders import CardModels, builders
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
+from modelgpt_cli.model_generator.source import Start, begin
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
-from modelgpt_cli.requirement_generator.parse import with_words
-from modelgpt_cli.requirement_generator.requirement_file import read_requirement
+from modelgpt_cli.requirement_generator.parse import parse_request, with_words
 
 if TYPE_CHECKING:
     from modelgpt_cli.llm.client import LLM
@@ -47,6 +46,7 @@ class BuildReport:
     path: Path
     size_bytes: int
     seconds: float
+    """Of the build itself."""
     metrics: dict[str, dict[str, float]]
     n_rows: int
     data_used: bool
@@ -60,166 +60,100 @@ class BuildReport:
     """How its weights are stored: fp32, fp16 or int8."""
     missed: list[str] = field(default_factory=list)
     """With `best_effort`: limits and metrics that the model does not meet."""
+    total_seconds: float = 0.0
+    """Since this process first imported modelgpt: with the loading of libraries, and whatever it did before."""
+    requirement: Path | None = None
+    """The requirement that was written and kept, where the build began with data."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
-        return asdict(self) | {"path": str(self.path)}
+        kept = None if self.requirement is None else str(self.requirement)
+        return asdict(self) | {"path": str(self.path), "requirement": kept}
 
 
 def build(
     requirement: str | Path | Requirement,
-    *,
     data: str | Path | None = None,
-    description: str | None = None,
+    *,
     output: str | Path,
-    members: int | None = None,
-    one_pass: bool = False,
-    device: str = "auto",
-    seed: int = 0,
-    generator: str | None = None,
-    encoder: str | None = None,
-    types: str | Path | None = None,
-    merge_labels: bool = False,
-    coverage: float | None = None,
-    text_columns: str = "embed",
-    all_rows: bool = False,
-    words: bool = False,
-    target: str | None = None,
-    text: str | None = None,
-    text_pair: str | None = None,
-    backbone: str | None = None,
-    max_tokens: int | None = None,
-    rows: int | None = None,
-    backbone_weights: str | None = None,
-    tokenizer_in_graph: bool = False,
-    card: str | None = None,
-    best_effort: bool = False,
+    options: BuildOptions | None = None,
     force: bool = False,
+    keep_requirement: bool = True,
     generate: Wish | None = None,
     llm: LLM | None = None,
     cache: bool = True,
+    lenient: Collection[str] = (),
+    **more: Any,
 ) -> BuildReport:
     """Turn a requirement, and data if there is any, into a model.
 
     Parameters
     ----------
     requirement : str, Path or Requirement
-        A requirement file (``-`` for stdin), or one already read.
+        A requirement file (``-`` for stdin), or one already read; or data, which are described first; or, as a str, a
+        sentence.
     data : str or Path, optional
-        The labelled table or texts; by default what the requirement names. Without either, the weights come from the
-        words.
-    description : str, optional
-        More words about the data, or ``@FILE``.
+        The labelled data; by default what the requirement names. Without either, the weights come from the words.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
-    members : int, optional
-        Networks merged into the model; `DEFAULT_MEMBERS` where not given, or fewer where limits ask for it.
-    one_pass : bool
-        Tables: one member unless `members` says otherwise, and no cross-validation: several times faster, and nothing
-        is known of how good the model is.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where the generator runs.
-    seed : int
-        Written into the artifact; same seed, same model.
-    generator, encoder : str, optional
-        A generator checkpoint (file or run directory) and a text encoder; the shipped ones by default.
-    types, merge_labels, force
-        As for `describe`.
-    coverage : float, optional
-        Regression: the share of true values that shall lie between ``lower`` and ``upper``; 0.9 where not given, 0 for
-        no interval.
-    text_columns : {"embed", "drop"}
-        What to do with columns of free text: give the model the text encoder (some 24 MB), unless the requirement's
-        limits forbid it, or leave them out.
-    all_rows : bool
-        Solve the head on every row of a table of more than `HEAD_ROWS`, instead of on so many drawn evenly.
-    words : bool
-        Show the generator the requirement's sentence and names beside the data. By default it reads them only where
-        there is no data: on tables that it has never seen they cost accuracy (docs/requirement-only.md). Where texts
-        are classified it always reads them.
-    target, text, text_pair : str, optional
-        The columns with the answer, the text, and the second text of a pair, where the requirement names none.
-    backbone : str, optional
-        Texts: an architecture card, a local folder or a hub name; the installed encoder by default. Images: an
-        architecture card.
-    max_tokens : int, optional
-        Texts: the window; what is longer is cut off. By default the card's.
-    rows : int, optional
-        Texts and images: the head is solved on so many rows at most; 4,096 where not given.
-    backbone_weights : str, optional
-        Images: a file of weights for the card, under torchvision's names.
-    tokenizer_in_graph : bool
-        Texts: put the tokenizer into ``model.onnx`` (needs onnxruntime-extensions): strings in.
+    options : BuildOptions, optional
+        How to build; see `core.options.BuildOptions`, and the part ``options`` of each domain.
+    force : bool
+        Whether existing files may be replaced.
+    keep_requirement : bool
+        Whether the requirement that is written for data is kept beside the model, as ``<output stem>.req.txt``.
     generate : Wish, optional
         Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
-        kept beside the model, in ``model.generated.csv``.
+        kept beside the model, in ``<output stem>.generated.csv``.
     llm : LLM, optional
         Who writes them; from the environment where not given.
     cache : bool
-        Whether an answer that the LLM gave before serves again.
-    card : str, optional
-        The card, ``NAME`` or ``NAME/STORAGE`` (``tabular-2/int8``; see `find_cards`), which alone is tried. By default
-        the best that keeps to the requirement's limits.
-    best_effort : bool
-        Where no card keeps to the limits, write the model that comes nearest, which says in its metadata what it
-        misses.
+        Whether an answer that an LLM gave before serves again.
+    lenient : collection of str
+        Names of options that are passed over where they are not for the data's domain, as those of a whole batch.
+    **more
+        Options by name, before those of `options`: ``members=4``.
+
+    Returns
+    -------
+    BuildReport
 
     Raises
     ------
     VerificationError
         No card's model meets the requirement's limits, or it differs from its exported self; nothing is written.
+    UsageError
+        An option is unknown, off, or for another domain.
     ModelGPTError
         The requirement or the data can't be used.
     """
     start = time.monotonic()
     output = Path(output)
-    check_coverage(coverage or 0.0)
-    check_text_mode(text_columns)
     check_model_destination(output, force)
-    if tokenizer_in_graph and output.suffix.lower() != ".onnx":
-        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
-    wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
-    more = read_description(description)
-    wanted = _heeded(wanted)
-    if more:
-        wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
-    if target is not None:
-        wanted = replace(wanted, target=target)
+    values = _values(options, {**more, "data": data})
+    beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
+    begun = begin(requirement, values, beside=beside, force=force, cache=cache)
+    wanted = _wanted(begun, values)
     _check_format(wanted, output)
-    if one_pass:
-        members = members or 1
-        _check_one_pass(wanted, coverage)
-    source = data if data is not None else wanted.data
-    add = _generation(wanted, generate, llm, output, more, cache, force) if generate is not None else None
-    alone = add is not None and source is None
-    if add is not None and source is None:
-        source, add = add(None), None
-        wanted = replace(wanted, domain=domain_of(wanted).name)
-    dataset = None
-    if source is not None:
-        dataset = _read_data(wanted, source, types, merge_labels, text_columns, seed, text, text_pair, add)
-        wanted.quality.check_task(dataset.schema.task)
-    else:
-        claims: Claims = domain_of(wanted).part("requirement")
-        claims.require(wanted)
+    source = values.get("data", wanted.data)
+    add = None
+    if generate is not None:
+        add = _generation(wanted, generate, llm, output, read_description(values.get("description")), cache, force)
+    ready = _read(wanted, source, values, lenient, output, add)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
-    options = BuildOptions(
-        pick_device(device), seed, generator, encoder, members, one_pass, coverage, all_rows, words, backbone,
-        max_tokens, rows, backbone_weights,
-    )  # fmt: skip
-    domain = _domain(wanted, dataset)
-    _check_options(domain, options)
     onnx = output.suffix.lower() == ".onnx"
-    plan = plan_candidates(wanted, domain, options, card, data=dataset is not None, onnx=onnx)
-    models = CardModels(domain, wanted, dataset, options, check_fingerprint=data is None and not alone)
+    plan = plan_candidates(ready.wanted, ready.domain, ready.options, data=ready.dataset is not None, onnx=onnx)
+    known = "data" not in values and source is not None
+    models = CardModels(ready.domain, ready.wanted, ready.dataset, ready.options, check_fingerprint=known)
     with tempfile.TemporaryDirectory() as folder:
-        search = _search(plan, models, tokenizer_in_graph, Path(folder) if onnx else None)
-        taken = search.run(best_effort)
+        search = _search(plan, models, Path(folder) if onnx else None)
+        taken = search.run(ready.options.best_effort)
         if search.asked:
-            log.info(taken_words(taken, [*search.left_out, *search.attempts], search.asked))
+            log.info(taken_words(taken, search.tried, search.asked))
         if taken.missed:
             log.warning("Written with --best-effort, it misses %s.", missed_words(taken, search.asked))
         size = _place(taken, output, bool(search.asked), force)
+    begun.keep(force)
     body = taken.body
     assert body is not None
     return BuildReport(
@@ -228,24 +162,65 @@ def build(
         seconds=time.monotonic() - start,
         metrics=body.metrics,
         n_rows=body.n_rows,
-        data_used=source is not None,
+        data_used=ready.dataset is not None,
         notes=body.model.blueprint.notes,
         interval=body.model.blueprint.interval,
         limits=taken.measured,
         card=taken.card.name,
         storage=STORED[taken.storage],
         missed=sorted(taken.missed),
+        total_seconds=seconds_since_start(),
+        requirement=begun.beside,
     )
 
 
-def _heeded(wanted: Requirement) -> Requirement:
-    """The requirement with the limits that its sentence states, where its file has none; says so."""
+def _values(options: BuildOptions | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """All options that are given, by name, each of its type and range.
+
+    Raises
+    ------
+    UsageError
+        One is unknown, or off.
+    """
+    known = known_options(BuildOptions)
+    given = (options.given() if options is not None else {}) | {n: v for n, v in more.items() if v is not None}
+    for name in given:
+        if name not in known:
+            raise UsageError(f"There is no option {name!r}.", f"There are {', '.join(known)}.")
+    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
+    return {name: known[name].check(value) for name, value in plain.items()}
+
+
+def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
+    """The requirement with what its sentence says, more words, and the target that is given."""
+    wanted = begun.requirement
+    data = "data" in values or wanted.data is not None
+    wanted = _with_words(wanted, data=data, ignore=values.get("ignore_words", False))
+    if not begun.described and (more := read_description(values.get("description"))):
+        wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
+    return wanted if "target" not in values else replace(wanted, target=values["target"])
+
+
+def _with_words(wanted: Requirement, *, data: bool, ignore: bool) -> Requirement:
+    """The requirement with the limits that its sentence states, where its file has none; says so.
+
+    Without data, the sentence's classes are read too.
+    """
+    if not data and wanted.author is None and not wanted.classes and wanted.task is None:
+        said = parse_request(wanted.sentence).requirement
+        if said.classes:
+            log.info("Read from the words: classes %s.", ", ".join(said.classes))
+            # Columns say what is read; only where there are none, the words do.
+            domain = wanted.domain or (None if wanted.columns else said.domain)
+            wanted = replace(wanted, classes=said.classes, task=said.task, domain=domain)
+    if ignore:
+        return wanted
     read = with_words(wanted)
     found = {
         f"{block.name}: {key}": value
         for block in BLOCKS
-        if (said := getattr(read.requirement, block.name)) != getattr(wanted, block.name)
-        for key, value in said.to_mapping().items()
+        if (said_block := getattr(read.requirement, block.name)) != getattr(wanted, block.name)
+        for key, value in said_block.to_mapping().items()
     }
     if found:
         listed = "; ".join(f"{key} {value}" for key, value in found.items())
@@ -264,36 +239,66 @@ def _check_format(wanted: Requirement, output: Path) -> None:
         raise UsageError(f"deploy: format is {asked}, and {output} is none.", hint=f"End the name in .{asked}.")
 
 
-def _read_data(
+@dataclass(frozen=True)
+class _Ready:
+    """All that a model is made of; `dataset` is None where there are only words."""
+
+    wanted: Requirement
+    domain: Domain
+    dataset: Dataset | None
+    options: BuildOptions
+
+
+def _read(
     wanted: Requirement,
-    source: str | Path,
-    types: str | Path | None,
-    merge_labels: bool,
-    text_columns: str,
-    seed: int,
-    text: str | None,
-    text_pair: str | None,
-    add: Callable[[Dataset], Any] | None,
-) -> Dataset:
-    """The data, with the columns and classes that the requirement fixes, and the rows that `add` adds."""
-    texts, reason = text_columns_allowed(wanted.limits, text_columns)
+    source: str | Path | None,
+    values: Mapping[str, Any],
+    lenient: Collection[str],
+    output: Path,
+    add: Callable[[Dataset | None], Any] | None,
+) -> _Ready:
+    """Read the data, with the rows that `add` adds, or make sure that the requirement does without.
+
+    With them the domain is known, and with it which options there are; both are checked before rows are written.
+    """
+    if source is None:
+        domain = domain_of(wanted)
+        options = _options(domain, wanted, values, lenient, output)
+        if add is None:
+            claims: Claims = domain.part("requirement")
+            claims.require(wanted)
+            return _Ready(wanted, domain, None, options)
+        source, add = add(None), None
+        if not wanted.columns:  # else the columns' types and roles say what the rows are
+            wanted = replace(wanted, domain=domain.name)
+    assert source is not None
+    known = known_options(BuildOptions)
     dataset = load_wanted(
         wanted,
         source,
-        types=types,
-        merge_labels=merge_labels,
-        text_columns=texts,
+        types=values.get("types"),
+        merge_labels=values.get("merge_labels", False),
+        all_columns=True,
         sample_rows=SAMPLE_ROWS,
-        seed=seed,
-        text=text,
-        text_pair=text_pair,
+        seed=values.get("seed", 0),
+        **{name: value for name, value in values.items() if known[name].about.reading},
     )
-    if add is not None:
-        dataset = add(dataset)
-    if dataset.schema.domain != "tabular":
-        return dataset
-    check_width(dataset)
-    return prepare_text(dataset, reason, wanted.limits, seed)
+    wanted.quality.check_task(dataset.schema.task)
+    domain = find_domain(dataset.schema.domain)
+    options = _options(domain, wanted, values, lenient, output)
+    dataset = builders(domain).prepare(dataset, wanted, options)
+    return _Ready(wanted, domain, dataset if add is None else add(dataset), options)
+
+
+def _options(
+    domain: Domain, wanted: Requirement, values: Mapping[str, Any], lenient: Collection[str], output: Path
+) -> BuildOptions:
+    """The domain's options; those that are for others are refused, or passed over where they are `lenient`."""
+    own = options_of(domain_options(BuildOptions, domain))
+    given = {name: value for name, value in values.items() if name in own or name not in lenient}
+    options = make_options(BuildOptions, domain, given)
+    builders(domain).check(wanted, options, output)
+    return options
 
 
 def _generation(
@@ -311,47 +316,12 @@ def _generation(
     )
 
 
-def _domain(wanted: Requirement, dataset: Dataset | None) -> str:
-    """Of the data where there are any, else of the words."""
-    if dataset is not None:
-        return dataset.schema.domain
-    return domain_of(wanted).name
-
-
-def _check_one_pass(wanted: Requirement, coverage: float | None) -> None:
-    """Make sure that nothing is asked for that takes rows which the model has not seen."""
-    asked = next(iter(wanted.quality.to_mapping()), None)
-    if asked is not None or coverage:
-        what = f"quality: {asked}" if asked is not None else "--coverage"
-        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
-
-
-def _check_options(domain: str, options: BuildOptions) -> None:
-    """Make sure that a build is given nothing that is for another domain."""
-    given = (options.backbone, options.backbone_weights, options.max_tokens, options.rows)
-    if options.one_pass and domain != "tabular":
-        raise UsageError("--one-pass is for tables.", f"This is of the domain {domain}.", "Leave it out.")
-    if domain == "tabular" and any(value is not None for value in given):
-        raise UsageError(
-            "--backbone, --backbone-weights, --max-tokens and --rows are for texts and images.",
-            "This is a table.",
-            "Leave them out.",
-        )
-
-
-def _search(plan: Plan, models: CardModels, tokenizer_in_graph: bool, folder: Path | None) -> Search:
+def _search(plan: Plan, models: CardModels, folder: Path | None) -> Search:
     """The search for the best candidate; without a `folder` no files are written."""
-    wanted = models.wanted
+    wanted, extra = models.wanted, builders(models.domain).export_options(models.options)
 
     def write(body: Body, storage: str, path: Path) -> None:
-        write_model(
-            body.model,
-            path,
-            opset=wanted.deploy.opset,
-            quantize=storage,
-            rows=body.rows,
-            tokenizer_in_graph=tokenizer_in_graph,
-        )
+        write_model(body.model, path, opset=wanted.deploy.opset, quantize=storage, rows=body.rows, **extra)
 
     if folder is None:
         left = [key for key in ON_FILE if getattr(wanted.limits, key) is not None]

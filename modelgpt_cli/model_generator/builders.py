@@ -1,15 +1,84 @@
-"""The models of a build's cards, each made by its domain's builder. Between `pipeline` and the candidates."""
+"""The models of a build's cards, each made by its domain's builder. Between `build` and the candidates."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
+from modelgpt_cli.artifacts.target_model import TargetModel
+from modelgpt_cli.core.domain import Domain
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import Builder, BuildOptions
 from modelgpt_cli.model_generator.candidates import Body
-from modelgpt_cli.model_generator.cards import ModelCard
-from modelgpt_cli.model_generator.costs import Costs
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import Costs, Sizes
+from modelgpt_cli.model_generator.measure import Rows
+
+Made: TypeAlias = tuple[TargetModel, dict[str, dict[str, float]], int]
+"""A model, its metrics by the name of model or baseline, and the number of rows that they were found on."""
+
+
+class Builder(Protocol):
+    """What builds the models of a card, or of several.
+
+    Attributes
+    ----------
+    shown : DataFrame or list of uint8 (H, W, 3), optional
+        Rows of the user's, or images, that the exported graph is verified, timed and calibrated on: known once
+        `from_data` is through.
+    truth : ndarray (N,), optional
+        What the target is of those rows or images, as the dataset has it.
+    """
+
+    shown: Rows
+    truth: np.ndarray | None
+
+    def from_words(self) -> Made:
+        """Build from the requirement alone."""
+
+    def from_data(self, dataset: Dataset, *, check_fingerprint: bool) -> Made:
+        """Build from labelled rows."""
+
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """Return what the task decides of a model's shapes."""
+
+
+class Builders(Protocol):
+    """A domain's part ``build``."""
+
+    def make_builders(self, requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], Builder]:
+        """Return what gives the builder of a card; cards may share what is read once, or the builder itself."""
+
+    def check(self, requirement: Requirement, options: BuildOptions, output: Path) -> None:
+        """Make sure that the options suit the requirement and the output, before anything costly is done.
+
+        Raises
+        ------
+        UsageError
+            They don't.
+        """
+
+    def prepare(self, dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+        """Return the dataset as a model can be made of it; what is left out is noted in its warnings.
+
+        Raises
+        ------
+        ModelGPTError
+            No model can be made of it.
+        """
+
+    def export_options(self, options: BuildOptions) -> Mapping[str, Any]:
+        """Return the options that `write_model` takes for models of this domain."""
+
+
+def builders(domain: Domain) -> Builders:
+    """Return a domain's part ``build``."""
+    found: Builders = domain.part("build")
+    return found
 
 
 class CardModels:
@@ -17,7 +86,7 @@ class CardModels:
 
     def __init__(
         self,
-        domain: str,
+        domain: Domain,
         wanted: Requirement,
         dataset: Dataset | None,
         options: BuildOptions,
@@ -26,15 +95,15 @@ class CardModels:
     ) -> None:
         self.domain, self.wanted, self.dataset, self.options = domain, wanted, dataset, options
         self._check_fingerprint = check_fingerprint
-        self._builders: dict[str, Builder] = {}
+        self._builder = builders(domain).make_builders(wanted, options)
 
     @property
     def task(self) -> str:
         """Classification or regression."""
         return self.dataset.schema.task if self.dataset is not None else self.wanted.task or "classification"
 
-    def make(self, card: ModelCard) -> Body:
-        """A card's model."""
+    def make(self, card: ArchitectureCard) -> Body:
+        """Make a card's model."""
         builder = self._builder(card)
         if self.dataset is None:
             made = builder.from_words()
@@ -42,32 +111,6 @@ class CardModels:
             made = builder.from_data(self.dataset, check_fingerprint=self._check_fingerprint)
         return Body(*made, rows=builder.shown, truth=builder.truth)
 
-    def costs(self, card: ModelCard) -> Costs | None:
-        """What a card's model costs; see `ModelCard.costs`."""
+    def costs(self, card: ArchitectureCard) -> Costs | None:
+        """Compute what a card's model costs; see `ArchitectureCard.costs`."""
         return card.costs(self._builder(card).sizes(self.dataset, check_fingerprint=self._check_fingerprint))
-
-    def _builder(self, card: ModelCard) -> Builder:
-        """What builds a card; one does for all of tables."""
-        is_table = self.domain == "tabular"
-        options = self.options if is_table else replace(self.options, backbone=self.options.backbone or card.name)
-        key = "" if is_table else card.name
-        if key not in self._builders:
-            self._builders[key] = self._new(options)
-        builder = self._builders[key]
-        if is_table:
-            builder.members = card.members  # type: ignore[attr-defined]
-        return builder
-
-    def _new(self, options: BuildOptions) -> Builder:
-        """What builds for the domain; only that domain's libraries are imported."""
-        if self.domain == "text":
-            from modelgpt_cli.domains.text.build import TextBuild
-
-            return TextBuild(self.wanted, options)
-        if self.domain == "image":
-            from modelgpt_cli.domains.image.build import ImageBuild
-
-            return ImageBuild(self.wanted, options)
-        from modelgpt_cli.domains.tabular.build import TabularBuild
-
-        return TabularBuild(self.wanted, options)

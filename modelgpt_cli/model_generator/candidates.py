@@ -1,7 +1,7 @@
 """The choice under the contract: candidates are made, written and measured, in the order of what they lose.
 
 A candidate is a card in a storage. Those that can't meet a limit by computation are left out before anything is made;
-of the others the first that meets all is taken, unless a later one could lose less. Between `export` and the pipeline.
+of the others the first that meets all is taken, unless a later one could lose less. Between `measure` and `build`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.errors import VerificationError
 from modelgpt_cli.core.metrics import LOSS
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.model_generator.cards import ModelCard
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORED, Costs
-from modelgpt_cli.model_generator.measure import Rows
-from modelgpt_cli.model_generator.measured_limits import asked_for, embeds_text, find_missed, measure_limits
+from modelgpt_cli.model_generator.measure import Rows, measured
+from modelgpt_cli.model_generator.measured_limits import asked_for, find_missed, measure_limits
 from modelgpt_cli.model_generator.messages import limits_table, missed_words
 from modelgpt_cli.model_generator.quantised import Comparison, held_back, loss_of
 
@@ -77,7 +77,7 @@ class Attempt:
         Why its file could not be made.
     """
 
-    card: ModelCard
+    card: ArchitectureCard
     storage: str
     measured: dict[str, Any] = field(default_factory=dict)
     missed: dict[str, float] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Search:
 
     Attributes
     ----------
-    cards : sequence of ModelCard
+    cards : sequence of ArchitectureCard
         In the order of what they lose.
     storages : sequence of str
         In which each may be written, likewise.
@@ -128,10 +128,10 @@ class Search:
 
     wanted: Requirement
     task: str
-    cards: Sequence[ModelCard]
+    cards: Sequence[ArchitectureCard]
     storages: Sequence[str]
-    make: Callable[[ModelCard], Body]
-    costs: Callable[[ModelCard], Costs | None]
+    make: Callable[[ArchitectureCard], Body]
+    costs: Callable[[ArchitectureCard], Costs | None]
     write: Callable[[Body, str, Path], None] | None
     folder: Path
     attempts: list[Attempt] = field(default_factory=list)
@@ -174,6 +174,12 @@ class Search:
             return min(made, key=lambda attempt: (attempt.distance, attempt.total))
         raise self._refusal()
 
+    @property
+    def tried(self) -> list[Attempt]:
+        """All candidates but those that there was no need to try, in the order of the cards."""
+        names = [card.name for card in self.cards]
+        return sorted([*self.left_out, *self.attempts], key=lambda attempt: names.index(attempt.card.name))
+
     def _settled(self, attempt: Attempt) -> bool:
         """Whether a card's other storages need not be tried: they could not lose less, or not mend what is missed."""
         if attempt.kept:
@@ -186,7 +192,7 @@ class Search:
         made = [body.metrics.get("model", {}) for body in self._bodies.values()]
         return any(find_missed(self.asked, {key: metrics.get(key) for key in asked}) for metrics in made)
 
-    def _left_out(self, card: ModelCard) -> list[Attempt]:
+    def _left_out(self, card: ArchitectureCard) -> list[Attempt]:
         """The candidates of a card that can't meet a limit, whatever is measured."""
         limits = self.wanted.limits
         if limits.size is None and limits.parameters is None and limits.flops is None:
@@ -199,13 +205,13 @@ class Search:
                 found.append(Attempt(card, storage, dict(floors), find_missed(self.asked, floors)))
         return found
 
-    def _recorded(self, card: ModelCard) -> float:
+    def _recorded(self, card: ArchitectureCard) -> float:
         """What a card loses, on record; infinite without one, but for the first."""
         if card is self.cards[0]:
             return 0.0
         return max(0.0, card.lost.get(LOSS[self.task], math.inf))
 
-    def _try(self, card: ModelCard, storage: str) -> Attempt:
+    def _try(self, card: ArchitectureCard, storage: str) -> Attempt:
         """Make, write and measure a candidate."""
         if card.name not in self._bodies:
             self._bodies[card.name] = self.make(card)
@@ -271,5 +277,7 @@ def entries(attempt: Attempt) -> dict[str, Any]:
 
 
 def _advice(nearest: Attempt) -> str:
-    dropped = "--text-columns drop, " if nearest.body is not None and embeds_text(nearest.body.model) else ""
-    return f"Loosen a limit, try {dropped}another --card, or --best-effort to get the nearest all the same."
+    model = None if nearest.body is None else nearest.body.model
+    smaller = "" if model is None else measured(model.blueprint.domain).smaller(model)
+    option = f"{smaller}, " if smaller else ""
+    return f"Loosen a limit, try {option}another --card, or --best-effort to get the nearest all the same."

@@ -6,40 +6,87 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import onnx
 import pandas as pd
 from onnx import helper
 
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.domains.image.feed import IMAGE
-from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.runtime.peak_memory import save_rows
 from modelgpt_cli.runtime.session import Model
 
+if TYPE_CHECKING:
+    from modelgpt_cli.artifacts.target_model import TargetModel
+
 Rows: TypeAlias = "pd.DataFrame | Sequence[np.ndarray] | None"
-"""Typed rows of the real data; of the image domain images, uint8 (H, W, 3) each."""
+"""Typed rows of the real data; or images, uint8 (H, W, 3) each."""
 RUNS = 50
 _WARM_UP = 5
 _ENOUGH_SECONDS = 10.0
-TYPICAL_TEXT = "The parcel came a week late, but the people at the counter were kind and gave me the money back."
-TYPICAL_SIDE = 256
-"""What a text and an image model's latency are measured on where there are no rows of the user's."""
 _PRODUCTS = {"MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0, "Gemm": 0}
 _CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Operators that are counted, and which of their inputs says how many products each output is the sum of."""
 _SHAPE = "modelgpt flops "
 
 
+class Measured(Protocol):
+    """A domain's part ``measure``.
+
+    Attributes
+    ----------
+    COMPARED : int
+        Rows of the user's that a smaller file is compared on at most: each costs a pass of the model, twice.
+    """
+
+    COMPARED: int
+
+    def batch(self, session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
+        """Return so many rows as `Model.run` takes them: of the given ones where what they hold decides the cost."""
+
+    def columns(self, model: Any, rows: Any) -> Mapping[str, Any]:
+        """Return all rows as `Model.run` takes them."""
+
+    def parameters(self, model: Any) -> int:
+        """Return how many parameters a model has, all that its file carries."""
+
+    def smaller(self, model: Any) -> str:
+        """Return the option that would make a smaller model of the same card; "" where there is none."""
+
+    def bench_rows(self) -> Rows:
+        """Return rows like those of real data, to write and measure a dummy model with."""
+
+    def dummy_model(self, card: ArchitectureCard, n_columns: int, classes: int) -> TargetModel:
+        """Return a classifier of a card that is like any other in size and speed; its answers mean nothing.
+
+        Parameters
+        ----------
+        n_columns : int
+            Columns of numbers, where rows have columns.
+        classes : int
+
+        Raises
+        ------
+        UnreachableError
+            Its weights are not at hand.
+        """
+
+
+def measured(domain: str) -> Measured:
+    """Return a domain's part ``measure``."""
+    found: Measured = find_domain(domain).part("measure")
+    return found
+
+
 def measure_latency(path: Path, batch_size: int, threads: int, rows: Rows = None) -> tuple[float, float]:
     """Milliseconds of one batch, after a warm-up: the median, and what 95 % of the runs keep below.
 
-    A table's rows are neutral ones, with texts of `TEXT_WORDS` words; texts and images are `rows`, or `TYPICAL_TEXT`
-    and images of `TYPICAL_SIDE` pixels.
+    The domain says which of `rows` the batch is made of, or what of where there are none.
     """
     session = Model(path, threads=threads)
     columns = batch(session, batch_size, rows)
@@ -108,37 +155,5 @@ def _terms(node: onnx.NodeProto, shape: np.ndarray) -> int:
 
 
 def batch(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
-    """So many rows as `Model.run` takes them."""
-    if session.domain.name == "image":
-        return _images(batch_size, rows)
-    return _texts(session, batch_size, rows) if session.domain.name == "text" else _neutral(session, batch_size)
-
-
-def _images(batch_size: int, rows: Rows) -> dict[str, Any]:
-    """A batch of the given images, over and over if they are few."""
-    given: Sequence[np.ndarray] = () if rows is None or isinstance(rows, pd.DataFrame) else rows
-    found = given[:batch_size] if len(given) else [np.full((TYPICAL_SIDE, TYPICAL_SIDE, 3), 127, dtype=np.uint8)]
-    return {IMAGE: [found[i % len(found)] for i in range(batch_size)]}
-
-
-def _texts(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
-    """A batch of the given texts, over and over if they are few."""
-    columns = {}
-    for i in session.inputs:
-        given = (
-            []
-            if not isinstance(rows, pd.DataFrame) or i.column not in rows
-            else rows[i.column].iloc[:batch_size].tolist()
-        )
-        columns[i.column] = np.resize(np.array(given or [TYPICAL_TEXT], dtype=object), batch_size)
-    return columns
-
-
-def _neutral(session: Model, batch_size: int) -> dict[str, Any]:
-    cells: dict[str, Any] = {"categorical": "", "boolean": "", "text": "word " * TEXT_WORDS}
-    return {
-        entry["name"]: np.full(batch_size, cells[entry["type"]], dtype=object)
-        if entry["type"] in cells
-        else np.full(batch_size, np.nan, dtype=np.float32)
-        for entry in session.metadata["inputs"]
-    }
+    """Return so many rows as `Model.run` takes them."""
+    return measured(session.metadata["domain"]).batch(session, batch_size, rows)

@@ -11,8 +11,7 @@ from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.core.quality import Quality
-from modelgpt_cli.model_generator.measure import Rows, measure_flops, measure_latency, measure_memory
-from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS as ENCODER_PARAMETERS
+from modelgpt_cli.model_generator.measure import Rows, measure_flops, measure_latency, measure_memory, measured
 
 LIMITED = ("parameters", "size", "flops", "latency_ms", "memory")
 """Limits, each of which a model may reach at most; metrics of quality that are no errors it has to reach at least."""
@@ -39,8 +38,8 @@ def measure_limits(
     metrics : dict
         What the model reaches on rows that it has not seen.
     rows : DataFrame or sequence of uint8 (H, W, 3), optional
-        Typed rows of the real data, or images: a text or image model's latency is measured on the first of them, as
-        how long a text, or large an image, is makes much of it.
+        Typed rows of the real data, or images: latency is measured on the first of them where what they hold makes
+        much of it.
 
     Returns
     -------
@@ -71,25 +70,18 @@ def find_missed(asked: Mapping[str, float], measured: Mapping[str, Any]) -> dict
 
 def _measure(limits: Limits, model: TargetModel, path: Path | None, rows: Rows) -> dict[str, Any]:
     """What is limited → what it is. The order is that of `LIMITED`."""
-    measured: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if limits.parameters is not None:
-        measured["parameters"] = sum(p.numel() for p in model.parameters())
-        measured["parameters"] += ENCODER_PARAMETERS if embeds_text(model) else 0
+        found["parameters"] = measured(model.blueprint.domain).parameters(model)
     if path is None:
-        return measured
+        return found
     if limits.size is not None:
-        measured["size"] = path.stat().st_size
+        found["size"] = path.stat().st_size
     if limits.flops is not None:
-        measured["flops"] = measure_flops(path, rows)
+        found["flops"] = measure_flops(path, rows)
     if limits.latency_ms is not None:
         median, high = measure_latency(path, limits.batch_size, limits.threads, rows)
-        measured |= {"latency_ms": median, LATENCY_P95: high}
+        found |= {"latency_ms": median, LATENCY_P95: high}
     if limits.memory is not None:
-        measured["memory"] = measure_memory(path, limits.batch_size, limits.threads, rows)
-    return measured
-
-
-def embeds_text(model: TargetModel) -> bool:
-    """Whether a table's model holds the text encoder."""
-    codec = getattr(model, "codec", None)
-    return codec is not None and bool(codec.textual)
+        found["memory"] = measure_memory(path, limits.batch_size, limits.threads, rows)
+    return found

@@ -64,7 +64,6 @@ def missed_words(attempt: Attempt, asked: Mapping[str, float]) -> str:
 def taken_words(taken: Attempt, tried: Sequence[Attempt], asked: Mapping[str, float]) -> str:
     """Which candidate was taken and why, in one line."""
     text = f"Card: {taken.name}"
-    tried = sorted(tried, key=lambda attempt: -attempt.card.members)
     if taken.missed:
         return f"{text}, which comes nearest to the limits."
     before = [attempt for attempt in tried if attempt is not taken and not attempt.kept]

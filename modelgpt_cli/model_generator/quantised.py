@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, regression_scores, worse_by
-from modelgpt_cli.domains.image.feed import IMAGE
-from modelgpt_cli.domains.shared.tasks import class_indices
-from modelgpt_cli.model_generator.measure import Rows
+from modelgpt_cli.model_generator.measure import Rows, measured
 from modelgpt_cli.runtime.session import Model
-
-COMPARED = {"tabular": 2000, "text": 200, "image": 64}
-"""Domain → rows that are compared at most, drawn evenly: each costs a pass of the model, twice."""
 
 
 class Comparison:
@@ -35,8 +29,8 @@ class Comparison:
     """
 
     def __init__(self, model: TargetModel, rows: Rows, truth: np.ndarray | None) -> None:
-        self._model = model
-        self._rows, self._truth = _drawn(rows, truth, COMPARED[model.blueprint.domain])
+        self._model, self._measured = model, measured(model.blueprint.domain)
+        self._rows, self._truth = _drawn(rows, truth, self._measured.COMPARED)
         self._before: dict[str, float] | None = None
 
     def lost(self, path: Path) -> dict[str, float]:
@@ -44,23 +38,18 @@ class Comparison:
         if self._truth is None or self._rows is None or not len(self._truth):
             return {}
         if self._before is None:
-            self._before = self._scores(self._model.predict(self._rows))
-        answers = Model(path).run(self._columns())
+            self._before = self._scores(self._model.predict(self._rows))  # type: ignore[arg-type]  # its domain's rows
+        answers = Model(path).run(self._measured.columns(self._model, self._rows))
         after = self._scores(answers["probabilities" if "probabilities" in answers else "prediction"])
         return {key: worse_by(key, old, after[key]) for key, old in self._before.items()}
-
-    def _columns(self) -> Mapping[str, Any]:
-        if self._model.blueprint.domain == "image":
-            return {IMAGE: self._rows}
-        assert isinstance(self._rows, pd.DataFrame)
-        return {column.name: self._rows[column.name].to_numpy() for column in self._model.blueprint.used}
 
     def _scores(self, answers: np.ndarray) -> dict[str, float]:
         blueprint = self._model.blueprint
         assert self._truth is not None
         if blueprint.task == "regression":
             return regression_scores(answers[:, 0].astype(np.float64), self._truth.astype(np.float64))
-        return class_scores(answers, class_indices(map(str, self._truth), blueprint.labels))
+        place = {label: k for k, label in enumerate(blueprint.labels)}
+        return class_scores(answers, np.array([place[str(label)] for label in self._truth]))
 
 
 def loss_of(task: str, lost: Mapping[str, float]) -> float:

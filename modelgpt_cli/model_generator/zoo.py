@@ -11,22 +11,18 @@ import logging
 import os
 import platform
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.paths import cache_folder, keep
-from modelgpt_cli.model_generator.cards import ModelCard, find_card, find_cards
+from modelgpt_cli.model_generator.cards import ArchitectureCard, find_card, find_cards
 from modelgpt_cli.model_generator.costs import STORAGES, Sizes
 
 log = logging.getLogger("modelgpt")
-_IMAGES, _SIDE = 8, 256
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Setting:
     Attributes
     ----------
     columns : int
-        Tables: columns of numbers.
+        Columns of numbers, for cards whose rows have columns.
     classes : int
     batch_size, threads : int
         Of latency and memory.
@@ -52,10 +48,10 @@ class Setting:
             if value < (2 if name == "classes" else 1):
                 raise UsageError(f"--{name.replace('_', '-')} can't be {value}.")
 
-    def key(self, card: ModelCard) -> str:
+    def key(self, card: ArchitectureCard) -> str:
         """What of it matters to a card's speed."""
         parts = [f"batch {self.batch_size}", f"threads {self.threads}", f"classes {self.classes}"]
-        return ", ".join(parts + ([f"columns {self.columns}"] if card.domain == "tabular" else []))
+        return ", ".join(parts + ([f"columns {self.columns}"] if "columns" in card.limits else []))
 
 
 def zoo(name: str | None = None, setting: Setting | None = None) -> list[dict[str, Any]]:
@@ -105,13 +101,13 @@ def bench(name: str | None = None, setting: Setting | None = None) -> list[dict[
     return [_figures(card, setting) for card in cards]
 
 
-def _figures(card: ModelCard, setting: Setting) -> dict[str, Any]:
-    costs = card.costs(Sizes(setting.classes, full=setting.columns))
+def _figures(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
+    costs = card.costs(Sizes(setting.classes, numbers=setting.columns))
     return {
         "name": card.name,
         "domain": card.domain,
         "architecture": card.architecture,
-        "members": card.members if card.domain == "tabular" else None,
+        "settings": dict(card.settings),
         "generator": card.generator or None,
         "weights": card.weights or None,
         "at_hand": card.at_hand,
@@ -127,14 +123,13 @@ def _figures(card: ModelCard, setting: Setting) -> dict[str, Any]:
     }
 
 
-def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
-    """A specimen's figures, by storage."""
+def _measure(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
+    """A dummy model's figures, by storage."""
     from modelgpt_cli.artifacts.export import write_model
-    from modelgpt_cli.model_generator.dummy_model import make_specimen
-    from modelgpt_cli.model_generator.measure import measure_latency, measure_memory
+    from modelgpt_cli.model_generator.measure import measure_latency, measure_memory, measured
 
-    model = make_specimen(card, setting.columns, setting.classes)
-    rows = _images() if card.domain == "image" else None
+    part = measured(card.domain)
+    model, rows = part.dummy_model(card, setting.columns, setting.classes), part.bench_rows()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, storage in STORAGES.items():
@@ -149,19 +144,6 @@ def _measure(card: ModelCard, setting: Setting) -> dict[str, Any]:
                 "memory": memory,
             }
     return found | {"date": date.today().isoformat()} | _here()
-
-
-def _images() -> Sequence[np.ndarray]:
-    """Images with large and small structures, as photographs have them."""
-    draw = np.random.default_rng(0)
-    found = []
-    for _ in range(_IMAGES):
-        parts = [
-            draw.uniform(0, 255, (side, side, 3)).repeat(_SIDE // side, 0).repeat(_SIDE // side, 1)
-            for side in (4, 16, 64)
-        ]
-        found.append(np.mean(parts, 0).astype(np.uint8))
-    return found
 
 
 def _here() -> dict[str, str]:
@@ -191,7 +173,7 @@ def _known() -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _keep(card: ModelCard, setting: Setting, measured: dict[str, Any]) -> None:
+def _keep(card: ArchitectureCard, setting: Setting, measured: dict[str, Any]) -> None:
     known = _known()
     known.setdefault(card.name, {})[setting.key(card)] = measured
     keep(_path(), (json.dumps(known, indent=1) + "\n").encode())

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.quality import ERRORS
+from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.requirement_generator.requirement_file import MAX_SENTENCE
 from modelgpt_cli.requirement_generator.words.clauses import Clauses, with_plain_must, without_refused

@@ -5,11 +5,19 @@ Adding a network means adding a card here, and to `trunks` the module that it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.domains.image import options as own_options
+from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
+from modelgpt_cli.domains.shared.records import validation
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, network_costs
 
 DEFAULT_CARD = "small"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -107,3 +115,82 @@ def find_card(name: str | None) -> ImageCard:
             "For weights of your own, give --backbone-weights FILE beside the architecture's name.",
         )
     return CARDS[name]
+
+
+# The shelf ------------------------------------------------------------------------------------------------------------
+
+
+def cards() -> Iterator[ArchitectureCard]:
+    """Yield the cards, the default one first."""
+    return (_architecture_card(card) for card in CARDS.values())
+
+
+def find(name: str) -> ArchitectureCard | None:
+    """Return the card of a name; only then is it looked up whether its weights are at hand."""
+    return _architecture_card(CARDS[name]) if name in CARDS else None
+
+
+def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
+    """Compute what a card's model costs; resizing is left out, which depends on the image."""
+    return _costs(card.architecture, sizes.outputs)
+
+
+def fixed(options: BuildOptions) -> ArchitectureCard | None:
+    """Return the backbone's card; the default one for weights or a generator that are given."""
+    assert isinstance(options, own_options.BuildOptions)
+    backbone = asked_backbone(options)
+    if backbone is None and options.backbone_weights is None and options.generator is None:
+        return None
+    return _architecture_card(find_card(backbone))
+
+
+def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
+    """Return ``--backbone`` where it names another card."""
+    return backbone_conflict(card.name, options)
+
+
+def storages(*, data: bool) -> tuple[str, ...]:
+    """Return the storages: 8 bits take images to measure the ranges of a network's numbers on."""
+    return tuple(storage for storage in STORAGES.values() if data or storage != "int8")
+
+
+def _architecture_card(card: ImageCard) -> ArchitectureCard:
+    own = card.name == DEFAULT_CARD
+    places = {"shipped": f"weights/image/{card.name}.safetensors", "file": "a file of yours"}
+    return ArchitectureCard(
+        name=card.name,
+        domain="image",
+        architecture=card.name,
+        generator="weights/image" if own else "",
+        weights=places.get(card.source, "torchvision"),
+        at_hand=own or (card.source == "torchvision" and _downloaded(card.network)),
+        limits={"pixels": card.size},
+        quality=validation("image") if own else {},
+    )
+
+
+def _downloaded(network: str) -> bool:
+    """Whether torch's cache holds torchvision's weights of a network."""
+    import torch
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(network).DEFAULT.url  # type: ignore[attr-defined]
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
+
+
+@lru_cache
+def _costs(name: str, outputs: int) -> Costs | None:
+    """Of a trunk and its head."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from modelgpt_cli.domains.image.trunks import make_trunk
+
+    card = CARDS.get(name)
+    if card is None:
+        return None
+    with torch.device("meta"):
+        trunk = make_trunk(card.network)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        trunk(torch.zeros(1, 3, card.size, card.size, device="meta"))
+    return network_costs(trunk, card.features, outputs, int(counter.get_total_flops()))

@@ -1,8 +1,9 @@
-"""A build from images: requirement and labelled images in, a target model out. Called by `pipeline.build`."""
+"""A build from images: requirement and labelled images in, a target model out. Called by `model_generator.builders`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,41 @@ from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
+from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement import require
 from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.target import shared_image_generator
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
-from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, backbone_builders, one_hot
 from modelgpt_cli.domains.shared.baselines import baseline_scores
-from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import fit_head
 from modelgpt_cli.domains.shared.scaling import Scaling
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
 log = logging.getLogger("modelgpt")
+
+
+def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], ImageBuild]:
+    """Return what gives the build of a card."""
+    return backbone_builders(ImageBuild, requirement, options)
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """All options suit all images."""
+
+
+def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+    """Return the dataset as it is: images are read where the head is solved."""
+    return dataset
+
+
+def export_options(options: BuildOptions) -> Mapping[str, Any]:
+    """Return nothing: an image model has one form."""
+    return {}
 
 
 class ImageBuild(BackboneBuild):
@@ -43,7 +65,8 @@ class ImageBuild(BackboneBuild):
         self.card = find_card(options.backbone)
         self.backbone = shared_backbone(self.card, options.backbone_weights)
         self.view = View.of(self.card.encoder_config())
-        super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
+        own = options.backbone_weights is not None
+        super().__init__(requirement, options, self.card.name, lora_spec(self.backbone), own_weights=own)
         if self.header is not None and self.header.get("trunk") != self.backbone.weights:
             raise UsageError(
                 f"The generator was trained for other weights of {self.card.name!r}.",
@@ -80,7 +103,7 @@ class ImageBuild(BackboneBuild):
     ) -> tuple[ImageModel, dict[str, dict[str, float]], int]:
         """The usual way: generate, see the images once, cross-validate, and solve the head on them all."""
         schema = dataset.schema
-        notes = self.first_notes(dataset, check_fingerprint, "images")
+        notes = first_notes(self.requirement, dataset, check_fingerprint)
         read = self._read(dataset, self.head_rows(dataset, notes, "images"))
         notes += read.notes
         rows, self.shown, self.truth = read.rows, read.shown, read.shown_cells
@@ -100,7 +123,7 @@ class ImageBuild(BackboneBuild):
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
-        return adapt(self.backbone, self.generator, self.words(classes), device=self.options.device)
+        return adapt(self.backbone, self.generator, self.words(classes), device=self.device)
 
     def _model(self, blueprint: Blueprint, adapted: Adapted, weight: Tensor, bias: Tensor) -> ImageModel:
         assert adapted.scaling is not None

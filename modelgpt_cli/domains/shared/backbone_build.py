@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,17 @@ from torch import Tensor
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
+from modelgpt_cli.domains.shared.build import contract, provenance
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.shared import shared_encoder
@@ -32,6 +36,10 @@ log = logging.getLogger("modelgpt")
 NO_DATA = "No data was used (zero-shot): the weights come from the sentence and the class names alone."
 HEAD_ROWS = 4096
 """Rows that the head is solved on, drawn evenly, unless all are asked for: each costs a pass of the backbone."""
+CLASS_FLOOR = 8
+"""Rows of each class that an even draw takes first, so that each of the five folds holds out one of a rare class."""
+B = TypeVar("B", bound="BackboneBuild")
+O = TypeVar("O", bound=BackboneBuildOptions)  # noqa: E741
 
 
 class BackboneBuild(ABC):
@@ -52,10 +60,17 @@ class BackboneBuild(ABC):
     """The card that a generator is shipped for."""
 
     def __init__(
-        self, requirement: Requirement, options: BuildOptions, card: str, spec: Sequence[ParameterSpec]
+        self,
+        requirement: Requirement,
+        options: BackboneBuildOptions,
+        card: str,
+        spec: Sequence[ParameterSpec],
+        *,
+        own_weights: bool = False,
     ) -> None:
         self.requirement, self.options, self.card_name = requirement, options, card
-        self.generator, self.header = self._load_generator(spec)
+        self.device = pick_device(options.device)
+        self.generator, self.header = self._load_generator(spec, own_weights)
         self.encoder_name: str | None = None
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
         self.truth: np.ndarray | None = None
@@ -64,7 +79,7 @@ class BackboneBuild(ABC):
         """What the task decides of a model's shapes; nothing is read for it."""
         classes = dataset.schema.classes if dataset is not None else self.requirement.classes
         used = dataset.schema.used if dataset is not None else [c for c in self.requirement.columns if c.used]
-        return Sizes(max(len(classes), 1), pair=self.domain == "text" and len(used) == 2)
+        return Sizes(max(len(classes), 1), texts=sum(column.is_text for column in used))
 
     @staticmethod
     @abstractmethod
@@ -75,8 +90,15 @@ class BackboneBuild(ABC):
     def architecture(self) -> Architecture:
         """What a blueprint says of the backbone."""
 
-    def _load_generator(self, spec: Sequence[ParameterSpec]) -> tuple[AdapterGenerator | None, dict[str, Any] | None]:
+    def _load_generator(
+        self, spec: Sequence[ParameterSpec], own_weights: bool
+    ) -> tuple[AdapterGenerator | None, dict[str, Any] | None]:
         """The generator for the backbone: the given one, or the shipped one of the default card; else none.
+
+        Parameters
+        ----------
+        own_weights : bool
+            Whether the backbone's weights are the user's: the shipped generator is not for them.
 
         Raises
         ------
@@ -84,12 +106,11 @@ class BackboneBuild(ABC):
             The given one was trained for another backbone.
         """
         given = self.options.generator
-        own = self.options.backbone_weights is not None
-        if given is None and (own or self.card_name != self.generator_card):
+        if given is None and (own_weights or self.card_name != self.generator_card):
             log.warning(
                 "No generator was trained for %s: the network stays as it is, and only the head is solved. "
                 "Train one: modelgpt meta-train --domain %s --backbone %s",
-                f"these weights of {self.card_name!r}" if own else repr(self.card_name),
+                f"these weights of {self.card_name!r}" if own_weights else repr(self.card_name),
                 self.domain,
                 self.options.backbone or self.card_name,
             )
@@ -116,17 +137,8 @@ class BackboneBuild(ABC):
         if self.generator is None:
             raise UsageError(
                 f"Without data, the backbone {self.card_name!r} needs a generator trained for it.",
-                hint="Give --data PATH, or --generator DIR, or leave out --backbone.",
+                hint="Give --data PATH, or --generator DIR (modelgpt meta-train makes one), or leave out --backbone.",
             )
-
-    def first_notes(self, dataset: Dataset, check_fingerprint: bool, things: str) -> list[str]:
-        """What is to be known before the build: of the data, and of options that are for tables."""
-        notes = first_notes(self.requirement, dataset, check_fingerprint)
-        for flag, given in (("--members", self.options.members), ("--coverage", self.options.coverage)):
-            if given:
-                notes.append(f"{flag} is for tables; this is a model of {things}.")
-                log.warning(notes[-1])
-        return notes
 
     def head_rows(self, dataset: Dataset, notes: list[str], things: str = "rows") -> pd.DataFrame:
         """The rows that the head is solved on: all, or an even draw, which is noted."""
@@ -212,5 +224,24 @@ def _even_draw(frame: pd.DataFrame, rows: int, target: str, task: str, seed: int
     if task == "classification":
         labels = frame[target].iloc[order]
         turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
-        order = order[np.argsort(turn >= 8, kind="stable")]  # eight rows of each class come first
+        order = order[np.argsort(turn >= CLASS_FLOOR, kind="stable")]
     return frame.iloc[np.sort(order[:rows])].reset_index(drop=True)
+
+
+def backbone_builders(
+    kind: Callable[[Requirement, O], B], requirement: Requirement, options: O
+) -> Callable[[ArchitectureCard], B]:
+    """Return what gives the build of a card, made when it is first asked for.
+
+    Parameters
+    ----------
+    kind : type of BackboneBuild
+    """
+    made: dict[str, B] = {}
+
+    def of_card(card: ArchitectureCard) -> B:
+        if card.name not in made:
+            made[card.name] = kind(requirement, replace(options, backbone=options.backbone or card.name))
+        return made[card.name]
+
+    return of_card

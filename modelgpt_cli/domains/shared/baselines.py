@@ -13,7 +13,8 @@ from torch import Tensor
 
 from modelgpt_cli.domains.shared.head import HeadFit, head_scores
 
-LINEAR, MAJORITY = "linear", "majority"
+LINEAR, MAJORITY, MEAN = "linear", "majority", "mean"
+"""Names of baselines; that of the majority class is the mean for a regression."""
 
 
 def baseline_scores(
@@ -41,19 +42,19 @@ def baseline_scores(
     model, cells = make()
     truth = target.numpy()
     y = truth[:, 0] if regression else truth.argmax(1)
-    linear, majority = np.zeros_like(truth), np.zeros_like(truth)
+    linear, constant = np.zeros_like(truth), np.zeros_like(truth)
     for fold in range(fit.folds.max() + 1):
         out = fit.folds == fold
-        majority[out] = truth[~out].mean(0)
+        constant[out] = truth[~out].mean(0)
         try:
             model.fit(cells[~out], y[~out])
         except ValueError:  # nothing to learn from: one class only, or texts without a word
-            linear[out] = majority[out]
+            linear[out] = constant[out]
             continue
         if regression:
             linear[out] = model.predict(cells[out])[:, None]
         else:
             linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
-    found = {LINEAR: linear, MAJORITY: majority}
+    found = {LINEAR: linear, MEAN if regression else MAJORITY: constant}
     rows = fit.scored
     return {name: head_scores(answers[rows], target[rows], regression, scale) for name, answers in found.items()}

@@ -1,79 +1,16 @@
-"""What the builds of all domains share: how they are asked, and what they tell of where a model comes from."""
+"""What the builds of all domains tell of where a model comes from."""
 
 from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Protocol
-
-import numpy as np
-import pandas as pd
+from typing import Any
 
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.model_generator.costs import Sizes
 
 log = logging.getLogger("modelgpt")
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """How a model is to be built; see `pipeline.build` for each.
-
-    Attributes
-    ----------
-    device : str
-        A torch device, resolved.
-    members : int, optional
-        Tables only, as `one_pass`, `coverage`, `all_rows` and `words`.
-    backbone, rows
-        Texts and images.
-    max_tokens
-        Texts only.
-    backbone_weights
-        Images only.
-    """
-
-    device: str = "cpu"
-    seed: int = 0
-    generator: str | None = None
-    encoder: str | None = None
-    members: int | None = None
-    one_pass: bool = False
-    coverage: float | None = None
-    all_rows: bool = False
-    words: bool = False
-    backbone: str | None = None
-    max_tokens: int | None = None
-    rows: int | None = None
-    backbone_weights: str | None = None
-
-
-class Builder(Protocol):
-    """What builds for one domain.
-
-    Attributes
-    ----------
-    shown : DataFrame or list of uint8 (H, W, 3), optional
-        Rows of the user's, or images, that the exported graph is verified, timed and calibrated on: known once
-        `from_data` is through.
-    truth : ndarray (N,), optional
-        What the target is of those rows or images, as the dataset has it.
-    """
-
-    shown: pd.DataFrame | list[np.ndarray] | None
-    truth: np.ndarray | None
-
-    def from_words(self) -> tuple[Any, dict[str, dict[str, float]], int]:
-        """The model, its metrics and the number of rows that they were found on, from the requirement alone."""
-
-    def from_data(self, dataset: Dataset, *, check_fingerprint: bool) -> tuple[Any, dict[str, dict[str, float]], int]:
-        """The same from labelled rows."""
-
-    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
-        """What the task decides of a model's shapes."""
 
 
 def first_notes(requirement: Requirement, dataset: Dataset, check_fingerprint: bool) -> list[str]:

@@ -1,9 +1,10 @@
-"""A table's build: dataset and requirement in, a target model out. Called by `pipeline.build`."""
+"""A table's build: dataset and requirement in, a target model out. Called by `model_generator.builders`."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,30 @@ import pandas as pd
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.shared.build import BuildOptions, contract, first_notes, provenance
+from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.held_out import synthetic_note
-from modelgpt_cli.domains.tabular.crossfit import CrossValidation, cross_fit, one_pass
+from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
-from modelgpt_cli.domains.tabular.estimator import make_model
+from modelgpt_cli.domains.tabular.estimator import fit_model
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
-from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
+from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
@@ -40,6 +46,50 @@ FLOAT32_SPREADS = 1e6
 """Beyond this many standard deviations from zero, a float32 cell holds little of how a column varies."""
 UNCHECKED = "Built in one pass, without cross-validation"
 NO_DATA = "No data was used: the weights come from the sentence, the column and the class names alone."
+
+
+def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TabularBuild]:
+    """Return what gives the build of a card: the same for all, so that the rows are read once."""
+    build = TabularBuild(requirement, options)
+
+    def of_card(card: ArchitectureCard) -> TabularBuild:
+        build.members = card.settings[SETTING]
+        return build
+
+    return of_card
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Make sure that one pass is asked for nothing that takes rows which the model has not seen.
+
+    Raises
+    ------
+    UsageError
+        It is.
+    """
+    asked = next(iter(requirement.quality.to_mapping()), None)
+    if options.one_pass and (asked is not None or options.coverage):
+        what = f"quality: {asked}" if asked is not None else "--coverage"
+        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
+
+
+def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+    """Return the dataset with the columns of free text that the limits allow, and of such a table some rows alone.
+
+    Raises
+    ------
+    ModelGPTError
+        There are too many columns, or none that may be used.
+    """
+    reason = text_columns_allowed(requirement.limits, options.text_columns)
+    dataset = prepare_text(dataset, reason, requirement.limits, options.seed)
+    check_width(dataset)
+    return dataset
+
+
+def export_options(options: BuildOptions) -> Mapping[str, Any]:
+    """Return nothing: a table's model has one form."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -72,7 +122,7 @@ class TabularBuild:
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.requirement, self.options = requirement, options
-        self.seed, self.device = options.seed, options.device
+        self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
         path = Path(options.generator) if options.generator else asset("weights", "tabular", "generator.safetensors")
         self.generator, self.header = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
@@ -111,7 +161,7 @@ class TabularBuild:
             encoder = fit_encoder(read.table.x, read.table.codes, read.table.levels)
             outputs = max(read.table.n_classes, 1)
         flat = encoder.n_features - encoder.n_full
-        return Sizes(outputs, encoder.n_full, flat, texts=bool(read.codec.textual))
+        return Sizes(outputs, numbers=encoder.n_full, levels=flat, texts=len(read.codec.textual))
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
@@ -120,19 +170,6 @@ class TabularBuild:
         schema, read = dataset.schema, self._rows(dataset, check_fingerprint)
         notes, table = list(read.notes), read.table
         assert table is not None
-        fit = one_pass if self.options.one_pass else cross_fit
-        cross = fit(self.generator, table, members=self.members, seed=self.seed, texts=read.texts, device=self.device)
-        if isinstance(table.stream, RowStream) and (note := table.stream.note()):
-            notes.append(note)
-            log.info(note)
-        checked = cross.checked
-        if checked is None:
-            why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
-            notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
-            log.warning(notes[-1])
-        if dataset.n_synthetic:
-            notes.append(synthetic_note(dataset.n_rows, dataset.n_synthetic, checked is not None))
-            log.warning(notes[-1])
         blueprint = Blueprint(
             task=schema.task,
             target=schema.target,
@@ -141,14 +178,38 @@ class TabularBuild:
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
-            metrics=checked.metrics if checked else {},
             notes=notes,
             provenance=self._provenance(dataset),
         )
-        blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
-        model = make_model(blueprint, read.codec, cross, table)
-        self._add_interval(model, table, checked)
-        return model, blueprint.metrics, checked.rows if checked else 0
+        fitted = fit_model(
+            self.generator,
+            table,
+            read.codec,
+            blueprint,
+            seed=self.seed,
+            device=self.device,
+            texts=read.texts,
+            validate=not self.options.one_pass,
+            coverage=DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage,
+        )
+        checked = fitted.cross.checked
+        if isinstance(table.stream, RowStream) and (note := table.stream.note()):
+            notes.append(note)
+            log.info(note)
+        if checked is None:
+            why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
+            notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
+            log.warning(notes[-1])
+        if dataset.n_synthetic:
+            notes.append(synthetic_note(dataset.n_rows, dataset.n_synthetic, checked is not None))
+            log.warning(notes[-1])
+        note = fitted.note
+        if schema.task == "classification" and self.options.coverage:
+            note = "--coverage is for regression: this model gives probabilities."
+        if note:
+            notes.append(note)
+            log.warning(note)
+        return fitted.model, blueprint.metrics, checked.rows if checked else 0
 
     def _rows(self, dataset: Dataset, check_fingerprint: bool) -> _Read:
         """The labelled rows as arrays, and what is to be known before the build."""
@@ -169,17 +230,6 @@ class TabularBuild:
         texts = self.embed(codec, schema.classes) if self.words else None
         self._read = _Read(columns, codec, table, texts, notes)
         return self._read
-
-    def _add_interval(self, model: TabularModel, table: TableArrays, checked: CrossValidation | None) -> None:
-        """Bounds beside the prediction of a regression; what is amiss goes into the model's notes."""
-        if model.blueprint.task == "regression":
-            wanted = DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage
-            note = add_interval(model, table, checked, 0.0 if self.options.one_pass else wanted)
-        else:
-            note = "--coverage is for regression: this model gives probabilities." if self.options.coverage else ""
-        if note:
-            model.blueprint.notes.append(note)
-            log.warning(note)
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting."""

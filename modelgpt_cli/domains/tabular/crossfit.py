@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.domains.shared.baselines import MAJORITY, MEAN
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
@@ -39,7 +40,6 @@ LOGISTIC = (
     *(HeadChoice(s, refined=True) for s in (10.0, 1.0, 0.1, 0.01, 0.001)),
 )
 """Candidates for classification."""
-NAMES = ("model", "linear", "majority")
 FOLDS = 4
 MAX_ROWS = 6000
 MIN_ROWS = 10
@@ -56,9 +56,9 @@ class CrossValidation:
     Attributes
     ----------
     metrics : dict
-        "model", "linear", "majority" → metric → value over all held-out rows. The mix of heads was made on the same
-        folds, which flatters the model by a little; each prediction is by the few members that left its row out,
-        which does the opposite.
+        "model", "linear", and "majority" (regression: "mean") → metric → value over all held-out rows. The mix of
+        heads was made on the same folds, which flatters the model by a little; each prediction is by the few members
+        that left its row out, which does the opposite.
     folds, rows : int
     residuals : ndarray (N,), optional
         Held-out target minus prediction, in the target's units (regression).
@@ -173,22 +173,22 @@ def _check(
     candidates = LOGISTIC if table.n_classes else RIDGE
     left_out = torch.from_numpy(fold) == torch.arange(fitted.members.prior.shape[0])[:, None] % FOLDS  # (M, N)
     held_out, starts = _held_out(fitted, table, first, linear, candidates, left_out)  # (J, N, C)
-    floor, majority = _baselines(fitted, table, linear, torch.from_numpy(fold))
+    floor, constant = _baselines(fitted, table, linear, torch.from_numpy(fold))
     scored = np.flatnonzero(fold >= 0)
-    held_out, floor, majority, y = held_out[:, scored], floor[scored], majority[scored], table.y[scored]
+    held_out, floor, constant, y = held_out[:, scored], floor[scored], constant[scored], table.y[scored]
     if table.n_classes:
         weights = stack_logits(held_out, torch.from_numpy(y))
-        outputs = {"model": torch.einsum("j,jnc->nc", weights, held_out), "linear": floor, "majority": majority}
-        metrics = {name: class_scores(outputs[name].softmax(1).numpy(), y) for name in NAMES}
-        if "roc_auc" in metrics["majority"]:
-            metrics["majority"]["roc_auc"] = 0.5  # by definition; pooling folds of unlike class shares blurs it
+        outputs = {"model": torch.einsum("j,jnc->nc", weights, held_out), "linear": floor, MAJORITY: constant}
+        metrics = {name: class_scores(found.softmax(1).numpy(), y) for name, found in outputs.items()}
+        if "roc_auc" in metrics[MAJORITY]:
+            metrics[MAJORITY]["roc_auc"] = 0.5  # by definition; pooling folds of unlike class shares blurs it
         residuals = None
     else:
         y = y.astype(np.float64)
         numbers = held_out[..., 0].double() * fitted.target_std + fitted.target_mean
         weights = stack_numbers(numbers, torch.from_numpy(y))
-        outputs = {"model": weights @ numbers, "linear": floor[:, 0], "majority": majority[:, 0]}
-        metrics = {name: regression_scores(outputs[name].double().numpy(), y) for name in NAMES}
+        outputs = {"model": weights @ numbers, "linear": floor[:, 0], MEAN: constant[:, 0]}
+        metrics = {name: regression_scores(found.double().numpy(), y) for name, found in outputs.items()}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
     return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts

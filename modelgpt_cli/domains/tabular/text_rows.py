@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.tabular.members import draw_support
@@ -18,34 +18,21 @@ from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.parameter_generator.shipped_encoder import BYTES, PARAMETERS, shipped_encoder
 
 log = logging.getLogger("modelgpt")
-MODES = ("embed", "drop")
 TEXT_WORDS = 30
 """Of a text cell while a latency is measured."""
 ROOM = 1.05
 """A limit must leave some room for the network itself."""
 
 
-def check_text_mode(mode: str) -> None:
-    """Make sure that it is one of `MODES`.
-
-    Raises
-    ------
-    UsageError
-        It is not.
-    """
-    if mode not in MODES:
-        raise UsageError(f"--text-columns can't be {mode!r}.", f"It is one of {', '.join(MODES)}.")
-
-
-def text_columns_allowed(limits: Limits, mode: str) -> tuple[int, str]:
-    """How many columns of free text may be used, and the reason where it is none."""
+def text_columns_allowed(limits: Limits, mode: str) -> str:
+    """Return why no column of free text may be used; "" where some may."""
     if mode == "drop":
-        return 0, "as asked for"
+        return "as asked for"
     if limits.size is not None and limits.size < ROOM * BYTES:
-        return 0, f"the text encoder takes {BYTES / 1e6:.0f} MB, the limit is {limits.size / 1e6:.3g} MB"
+        return f"the text encoder takes {BYTES / 1e6:.0f} MB, the limit is {limits.size / 1e6:.3g} MB"
     if limits.parameters is not None and limits.parameters < ROOM * PARAMETERS:
-        return 0, f"the text encoder has {PARAMETERS / 1e6:.1f}M parameters, the limit is {limits.parameters:,}"
-    return MAX_TEXT_COLUMNS, ""
+        return f"the text encoder has {PARAMETERS / 1e6:.1f}M parameters, the limit is {limits.parameters:,}"
+    return ""
 
 
 def prepare_text(dataset: Dataset, reason: str, limits: Limits, seed: int) -> Dataset:
@@ -60,13 +47,15 @@ def prepare_text(dataset: Dataset, reason: str, limits: Limits, seed: int) -> Da
     seed : int
         For the rows.
     """
-    columns = dataset.schema.columns
-    if any(c.is_text and c.used for c in columns) and limits.latency_ms is not None:
-        needed = _encoder_ms(limits.batch_size) * sum(c.is_text and c.used for c in columns)
+    texts = sum(c.is_text and c.used for c in dataset.schema.columns)
+    if texts and not reason and limits.latency_ms is not None:
+        needed = _encoder_ms(limits.batch_size) * texts
         if needed > limits.latency_ms:
             reason = f"the text encoder takes {needed:.0f} ms, the limit is {limits.latency_ms:g} ms"
-            columns = tuple(replace(c, components=0, note="free text") if c.is_text else c for c in columns)
-            dataset = replace(dataset, schema=replace(dataset.schema, columns=columns))
+    columns = dataset.schema.columns
+    if texts and reason:
+        columns = tuple(replace(c, components=0, note="free text") if c.is_text else c for c in columns)
+        dataset = replace(dataset, schema=replace(dataset.schema, columns=columns))
     if not dataset.schema.used:
         raise ModelGPTError(
             f"{dataset.name} has nothing but free text to predict {dataset.schema.target!r} from.",

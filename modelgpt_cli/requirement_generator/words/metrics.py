@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from modelgpt_cli.core.quality import ERRORS
+from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.requirement_generator.words.figures import Figure
 
 _METRICS: dict[str, str] = {

@@ -1,0 +1,30 @@
+"""What is on record of generators, beside their weights. What the domains' cards are filled from."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.errors import ModelGPTError
+
+
+@lru_cache
+def record(domain: str, name: str) -> dict[str, Any]:
+    """Return a YAML file beside a domain's weights; {} where there is none."""
+    try:
+        path = asset("weights", domain, name)
+    except ModelGPTError:  # nothing is on record
+        return {}
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}
+
+
+def validation(domain: str) -> dict[str, float]:
+    """Return what a generator's card says of unseen tasks: the mean score, by labelled rows a class."""
+    found = record(domain, "card.yaml").get("validation", {})
+    rows = [key.removeprefix("unseen_") for key in found if key.startswith("unseen_")]
+    scores = list(found.get("scores", {}).values())
+    return {f"score, {n} a class": sum(own[i] for own in scores) / len(scores) for i, n in enumerate(rows) if scores}

@@ -1,0 +1,105 @@
+"""Architecture cards of the table domain: one network, and a card for each number of them that are merged into a model.
+
+Shapes: M members, f full and b flat features, d = f + b, K channels, H hidden units, C outputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.domains.shared.records import record
+from modelgpt_cli.domains.tabular import options as own
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, matrix_costs
+
+MEMBERS = (8, 4, 2, 1)
+"""Of the cards that a build tries by itself; `weights/tabular/members.yaml` has what each loses."""
+SETTING = "members"
+_NAME = re.compile(r"tabular-([1-9]\d{0,2})")
+
+
+def cards() -> Iterator[ArchitectureCard]:
+    """Yield the cards, from the most members to one."""
+    return (table_card(members) for members in MEMBERS)
+
+
+def find(name: str) -> ArchitectureCard | None:
+    """Return the card of a name: ``tabular-N`` for any number of members up to 999."""
+    found = _NAME.fullmatch(name)
+    return table_card(int(found.group(1))) if found else None
+
+
+def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
+    """Compute what a card's model costs; see `table_costs`."""
+    return table_costs(card.settings[SETTING], sizes)
+
+
+def fixed(options: BuildOptions) -> ArchitectureCard | None:
+    """Return the card of so many members as the options ask for."""
+    members = _asked_members(options)
+    return None if members is None else table_card(members)
+
+
+def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
+    """Return ``--members`` or ``--one-pass`` where it asks for another number of members."""
+    if _asked_members(options) in (None, card.settings[SETTING]):
+        return ""
+    assert isinstance(options, own.BuildOptions)
+    return "--one-pass" if options.members is None else "--members"
+
+
+def storages(*, data: bool) -> tuple[str, ...]:
+    """Return all storages; none takes rows."""
+    return tuple(STORAGES.values())
+
+
+def _asked_members(options: BuildOptions) -> int | None:
+    """Members that the options ask for; one pass has one by default."""
+    assert isinstance(options, own.BuildOptions)
+    return options.members or (1 if options.one_pass else None)
+
+
+def table_card(members: int) -> ArchitectureCard:
+    """Return the card of so many members."""
+    from modelgpt_cli.domains.tabular.read import MAX_COLUMNS
+
+    recorded: Mapping[str, Any] = next(
+        (one for one in record("tabular", "members.yaml").get("members", ()) if one["members"] == members), {}
+    )
+    return ArchitectureCard(
+        name=f"tabular-{members}",
+        domain="tabular",
+        architecture="tabular-mlp-128",
+        settings={SETTING: members},
+        generator="weights/tabular",
+        limits={"columns": MAX_COLUMNS},
+        quality=recorded.get("quality", {}),
+        lost=recorded.get("lost", {}),
+    )
+
+
+def table_costs(members: int, sizes: Sizes) -> Costs:
+    """Compute the cost of M networks, merged: exact but for the text encoder's operations, which are left out.
+
+    Parameters
+    ----------
+    members : int
+        M.
+    sizes : Sizes
+        `numbers` is f, `levels` b; with any `texts` the model carries the text encoder.
+    """
+    from modelgpt_cli.domains.tabular.features import CHANNELS
+    from modelgpt_cli.domains.tabular.target import HIDDEN
+    from modelgpt_cli.parameter_generator.shipped_encoder import BYTES, PARAMETERS
+
+    d, c = sizes.numbers + sizes.levels, sizes.outputs
+    member = [(sizes.numbers * CHANNELS + sizes.levels, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, c), (HIDDEN, c)]
+    matrices = [shape for shape in member for _ in range(members)] + [(d, c)]
+    found = matrix_costs(matrices, members * 2 * HIDDEN + c, sum(columns for _, columns in matrices))
+    if not sizes.texts:
+        return found
+    n_bytes = {storage: n + BYTES for storage, n in found.n_bytes.items()}
+    return Costs(found.parameters + PARAMETERS, found.flops, n_bytes)

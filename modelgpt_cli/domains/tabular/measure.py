@@ -1,0 +1,83 @@
+"""What a table's model is measured on, and a model with random numbers that costs as much as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modelgpt_cli.core.blueprint import Architecture
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.domains.shared.dummy import dummy_blueprint
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.measure import Rows
+from modelgpt_cli.runtime.session import Model
+
+COMPARED = 2000
+"""A row costs next to nothing."""
+
+
+def batch(session: Model, batch_size: int, rows: Rows) -> dict[str, Any]:
+    """Return neutral rows, whatever is given: missing numbers, unknown categories, texts of `TEXT_WORDS` words."""
+    cells: dict[str, Any] = {"categorical": "", "boolean": "", "text": "word " * TEXT_WORDS}
+    return {
+        entry["name"]: np.full(batch_size, cells[entry["type"]], dtype=object)
+        if entry["type"] in cells
+        else np.full(batch_size, np.nan, dtype=np.float32)
+        for entry in session.metadata["inputs"]
+    }
+
+
+def columns(model: TabularModel, rows: pd.DataFrame) -> Mapping[str, Any]:
+    """Return a typed frame's columns."""
+    return {column.name: rows[column.name].to_numpy() for column in model.blueprint.used}
+
+
+def parameters(model: TabularModel) -> int:
+    """Return the network's parameters, and the text encoder's where it carries that."""
+    from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS
+
+    return sum(p.numel() for p in model.parameters()) + (PARAMETERS if model.codec.textual else 0)
+
+
+def smaller(model: TabularModel) -> str:
+    """Return how to do without the text encoder, where the model carries it."""
+    return "--text-columns drop" if model.codec.textual else ""
+
+
+def bench_rows() -> None:
+    """Return none: neutral rows will do."""
+
+
+def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> TabularModel:
+    """Return a model of random numbers for so many columns of numbers."""
+    import torch
+
+    from modelgpt_cli.domains.tabular.architectures import SETTING
+    from modelgpt_cli.domains.tabular.features import CHANNELS
+    from modelgpt_cli.domains.tabular.model import CONSTANTS
+    from modelgpt_cli.domains.tabular.preprocessing import make_codec
+    from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
+    from modelgpt_cli.domains.tabular.target import HIDDEN as H
+
+    numbers = tuple(Column(f"x{i}", "numeric", mean=0.0, std=1.0) for i in range(n_columns))
+    encoder = encoder_from_statistics(make_codec(numbers))
+    M, C, d, f = card.settings[SETTING], classes, encoder.n_features, encoder.n_full
+    shapes = {
+        "layers.0.weight": (M, f * CHANNELS + d - f, H),
+        "layers.0.bias": (M, 1, H),
+        "layers.1.weight": (M, H, H),
+        "layers.1.bias": (M, 1, H),
+        "head.hidden1": (M, H, C),
+        "head.hidden2": (M, H, C),
+        "head.linear": (d, C),
+        "head.bias": (C,),
+    }
+    draw = torch.Generator().manual_seed(0)
+    state = {CONSTANTS + name: value for name, value in encoder.state().items()}
+    state |= {name: torch.randn(shape, generator=draw) / 100 for name, shape in shapes.items()}
+    return TabularModel(dummy_blueprint(card, numbers, classes, Architecture(members=M)), state)

@@ -1,0 +1,124 @@
+"""What a build is given first, as a requirement: a requirement file, data that are described here, or words.
+
+Before `build`, which goes on with the requirement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.core.options import BuildOptions, known_options
+from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
+from modelgpt_cli.requirement_generator.requirement_file import (
+    Requirement,
+    format_requirement,
+    parse_requirement,
+    read_requirement,
+)
+
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".zip")
+"""How names of files end that hold data; a file of any other name is a requirement."""
+_SUFFIXES = (*DATA_SUFFIXES, ".gz", ".txt", ".md", ".req", ".yaml")
+"""How names of files end that may be missing: words don't end so."""
+_DESCRIBED = ("target", "description", "types", "merge_labels", "seed")
+"""Options of a build that `describe` takes too, beside those that say how data are read."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a build begins with.
+
+    Attributes
+    ----------
+    requirement : Requirement
+    beside : Path, optional
+        Where a requirement that was written here is to be kept.
+    described : bool
+        Whether it was written here, from data.
+    """
+
+    requirement: Requirement
+    beside: Path | None = None
+    described: bool = False
+
+    def keep(self, force: bool) -> None:
+        """Write the requirement to `beside`, if it is to be kept."""
+        if self.beside is None:
+            return
+        data = self.requirement.data
+        kept = self.requirement if data is None else replace(self.requirement, data=_relative(data, self.beside))
+        with atomic_write(self.beside, force=force) as temporary:
+            temporary.write_text(format_requirement(kept), encoding="utf-8", newline="\n")
+
+
+def begin(
+    source: str | os.PathLike[str] | Requirement,
+    values: Mapping[str, Any],
+    *,
+    beside: Path | None,
+    force: bool,
+    cache: bool,
+) -> Start:
+    """Return the requirement that a build is given, or one made of what it is given.
+
+    Parameters
+    ----------
+    source : str, path-like or Requirement
+        A requirement file (``-`` for stdin), data, or a sentence.
+    values : mapping
+        The build's options by name.
+    beside : Path, optional
+        Where a requirement that is written here would be kept.
+    force : bool
+        Whether an existing file may be replaced there.
+    cache : bool
+        See `describe`.
+
+    Raises
+    ------
+    UsageError
+        It is none of these, or data are named twice.
+    """
+    if isinstance(source, Requirement):
+        return Start(source)
+    if isinstance(source, str) and _is_sentence(source):
+        return Start(parse_requirement(source))
+    path = os.fspath(source)
+    if not is_data(path):
+        return Start(read_requirement(path))
+    if values.get("data") is not None:
+        raise UsageError(
+            f"{path} and {values['data']} both are data.",
+            hint="Leave one of them out; a requirement is written by: modelgpt describe DATA -o req.txt",
+        )
+    if beside is not None:
+        check_destination(beside, force)
+    from modelgpt_cli.requirement_generator.describe import describe
+
+    reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
+    about = {name: values[name] for name in (*_DESCRIBED, *reading) if name in values}
+    return Start(describe(path, cache=cache, **about).requirement, beside, described=True)
+
+
+def is_data(path: str) -> bool:
+    """Whether a path is a folder, or a file whose name says that it holds data."""
+    return os.path.isdir(path) or path.lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text is words, and not the name of a file."""
+    return len(text.split()) > 1 and not os.path.exists(text) and not text.lower().endswith(_SUFFIXES)
+
+
+def _relative(data: str, file: Path) -> str:
+    """The place of the data, seen from the folder of a file; in full if they are on another drive."""
+    try:
+        return Path(os.path.relpath(data, file.resolve().parent)).as_posix()
+    except ValueError:
+        return data
