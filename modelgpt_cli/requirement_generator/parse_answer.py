@@ -23,11 +23,12 @@ from modelgpt_cli.requirement_generator.parse import (
     compose,
     is_least,
     merge,
+    readings,
 )
+from modelgpt_cli.requirement_generator.quotes import Quoted, has_number
 from modelgpt_cli.requirement_generator.requirement import BLOCKS
+from modelgpt_cli.requirement_generator.rules.bounds import Fact
 from modelgpt_cli.requirement_generator.units import MILLISECONDS, measure, share
-from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
-from modelgpt_cli.requirement_generator.words.readings import Fact
 
 _MAX_SAID = 300
 """Characters of what an LLM says in its own words that are shown."""
@@ -113,7 +114,7 @@ def read_reading(answer: str, shown: str, sentence: str) -> ParsedRequest | Cont
     named, hidden = _named(values, quoted)
     facts = [fact for block in BLOCKS for fact in _facts(block, values.get(block.name), quoted)]
     try:
-        found = merge(quoted.text, facts, [])
+        found = merge(quoted.text, facts)
     except ContradictionError as error:
         return error
     try:
@@ -122,7 +123,9 @@ def read_reading(answer: str, shown: str, sentence: str) -> ParsedRequest | Cont
         raise BadAnswerError(
             f"{error.problem} {error.cause} If the words themselves say so, tell it under contradiction."
         ) from None
-    return ParsedRequest(requirement, (*_remarks(values.get("unclear")), *hidden))
+    # The user sees an LLM's reading first: all of it is proposed.
+    proposed = readings(quoted.text, facts)
+    return ParsedRequest(requirement, proposed=proposed, unclear=(*_remarks(values.get("unclear")), *hidden))
 
 
 def _named(values: Mapping[str, Any], quoted: Quoted) -> tuple[dict[str, Any], list[Remark]]:

@@ -1,4 +1,4 @@
-"""Numbers in running text, in digits and in words: the first step from free words to a requirement."""
+"""Numbers in running text, in digits and in words. Before `bounds` and `quotes`."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ class Number:
     start: int
     end: int
     value: float
-    part: bool = False
-    """Whether it is said as a part of something: "a tenth of"."""
 
 
 def find_numbers(text: str) -> list[Number]:
@@ -66,7 +64,7 @@ def find_numbers(text: str) -> list[Number]:
         if more:
             value += {"half": 0.5, "quarter": 0.25, "quarters": 0.75}[more[0].split()[-1].lower()]
             end = more.end()
-        found.append(Number(match.start(), end, value, match["part"] is not None and " of" in match[0]))
+        found.append(Number(match.start(), end, value))
     return found
 
 

@@ -1,0 +1,99 @@
+"""Class lists of a few plain forms, the kind of data, and the task, for requirements that come without data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from modelgpt_cli.requirement_generator.rules.numbers import ONES
+
+_IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
+_TEXTS = (
+    r"(?:e-?mails?|mails?|texts|reviews?|messages?|tweets?|comments?|sentences?|headlines?|articles|tickets?|questions"
+    r"|posts|letters|abstracts|complaints)"
+)
+_DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
+_TABLE = (
+    r"\b(?:rows|columns|tables?|csv|spreadsheets?|excel|features|measures?|measurements|counts|numbers|frequencies|values"
+    r"|scores|statistics|findings|pixels|segments|regions)\b"
+)
+_COLUMNS = r"\bfrom (?!(?:an?|the) )[\w' -]+(?:, [\w' -]+)+,? and [\w' -]+"
+"""A list of columns: "from age, income and balance"."""
+_STOP = (
+    r"(?:in|by|from|with|within|using|on|for|at|under|over|that|which|who|based|given|when|because|so|but|if|of|to|into|as"
+    r"|is|are|was|be|it|its|the|an?|one|this|and|or|vs|versus|less|more|most|least|than|please|not|such|like|e\.g|etc"
+    r"|other than|whether|each|every|per|between|about|after|before|while|where|without)"
+)
+_NOT = rf"(?!{_STOP}\b)"
+_WORD = rf"{_NOT}[^\W\d_][\w&+'’-]*"
+_ITEM = rf"(?:(?:an?|the) )?((?:not |no |very )?{_WORD}(?: {_WORD})?)"
+_END = r"(?=\s*(?:$|[.,;:!?)\]]|\b(?:in|by|from|with|within|using|on|for|at|under|based|given|so that)\b))"
+_AND = rf"{_ITEM}(?:, {_ITEM})*?,? (?:and|or) {_ITEM}{_END}"
+_OR = rf"{_ITEM}(?:, {_ITEM})*?,? or {_ITEM}{_END}"
+_FORMS = [
+    rf"\b(?:classes|labels|categories)(?::| are| =) (?P<list>{_ITEM}(?:, {_ITEM})*(?:,? (?:and|or) {_ITEM})?){_END}",
+    rf"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{{0,60}}? into (?:either )?(?P<list>{_AND})",
+    rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?(?P<list>{_AND})",
+    rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? (?P<list>{_ITEM} from {_ITEM}){_END}",
+    rf"\b(?:tell|keep)(?:s|ing)? (?P<list>{_AND[: -len(_END)]}) apart\b",
+    rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between (?P<list>{_AND})",
+    rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?(?P<list>{_OR})",
+    rf"^(?:is (?:this|it|that|the \w+(?: \w+)?) )?(?P<list>{_OR[: -len(_END)]})(?=\?| {_DATA}\b)",
+    rf"(?:^|[\s:,])(?P<list>{_ITEM} (?:vs\.?|versus) {_ITEM}){_END}",
+    r"(?<![\w/])(?P<list>[^\W\d_]{3,}(?: ?/ ?[^\W\d_]{2,}(?: [^\W\d_]+)?)+)(?![\w/])",
+]
+"""Lists of classes, the plainest form first."""
+_SPLIT = re.compile(r",? (?:and|or|from|vs\.?|versus) |, | ?/ ?")
+_OPEN = re.compile(r",? (?:etc|and so on|and others|and more|\.\.\.)|…|\.\.\.")
+_NEVER = frozenset("yes no and or his her him input output read write true false client server on off am pm".split())
+_COUNTS = {word: value for word, value in ONES.items() if 2 <= value <= 12}
+
+
+def read_classes(text: str) -> tuple[tuple[str, ...], int, int] | None:
+    """Find the list of classes, in the original spelling, and where it stands; None where none is plain or closed."""
+    for form in _FORMS:
+        for match in re.finditer(form, text, re.IGNORECASE):
+            start, end = match.span("list")
+            before = text[max(0, start - 12) : start].lower()
+            if _OPEN.match(text, end) or re.search(r"(?:such as|like|e\.g\.?|example,?) $", before):
+                continue
+            labels = _labels(_SPLIT.split(match["list"]))
+            if labels:
+                return labels, start, end
+    return None
+
+
+def _labels(items: Sequence[str]) -> tuple[str, ...] | None:
+    """The items without articles and without the noun of data that goes for all; None if they can't be classes."""
+    found = [re.sub(r"^(?:an?|the|either) ", "", item.strip(), flags=re.IGNORECASE) for item in items]
+    found = [re.sub(rf"(?<=\w) {_DATA}$", "", item, flags=re.IGNORECASE) for item in found]
+    low = {item.lower() for item in found}
+    if len(low) < max(2, len(found)) or low & _NEVER or any(re.fullmatch(_DATA, item) for item in low):
+        return None
+    return tuple(found)
+
+
+def announced_classes(text: str) -> tuple[int, str] | None:
+    """How many classes are announced right before a list ("4 classes: red, green"), and the word that says so."""
+    match = re.search(rf"\b(\d+|{'|'.join(_COUNTS)}) (?:classes|labels|categories):", text, re.IGNORECASE)
+    return (int(match[1]) if match[1].isdigit() else _COUNTS[match[1].lower()], match[1]) if match else None
+
+
+def read_domain(text: str) -> str | None:
+    """Give the kind of data, if it is plain: nouns of one kind, and no word of another."""
+    low = text.lower()
+    table = re.search(_TABLE, low) or re.search(_COLUMNS, low)
+    said = [name for name, noun in (("image", _IMAGES), ("text", _TEXTS)) if re.search(rf"\b{noun}\b", low)]
+    if table:
+        return None if said or re.search(r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b", low) else "tabular"
+    return said[0] if len(said) == 1 else None
+
+
+def read_task(text: str) -> str | None:
+    """Give the task, if its name is there, or the verb of one."""
+    found = {
+        name
+        for name, words in (("classification", r"classif\w+"), ("regression", r"regression"))
+        if re.search(rf"\b{words}\b", text, re.IGNORECASE)
+    }
+    return found.pop() if len(found) == 1 else None
