@@ -29,10 +29,10 @@ from modelgpt_cli.errors import UsageError
 from modelgpt_cli.files import atomic_write, check_destination
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.costs import STORED
+from modelgpt_cli.requirement_generator.build_words import add_words
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
-from modelgpt_cli.requirement_generator.parse import with_words
-from modelgpt_cli.requirement_generator.requirement import BLOCKS, Requirement, read_requirement
+from modelgpt_cli.requirement_generator.requirement import Requirement, read_requirement
 
 if TYPE_CHECKING:
     from modelgpt_cli.data_generator.run import Wish
@@ -85,6 +85,7 @@ def build(
     text_columns: str = "embed",
     all_rows: bool = False,
     words: bool = False,
+    ignore_words: bool = False,
     target: str | None = None,
     text: str | None = None,
     text_pair: str | None = None,
@@ -138,6 +139,8 @@ def build(
         Show the generator the requirement's sentence and names beside the data. By default it reads them only where
         there is no data: on tables that it has never seen they cost accuracy (docs/requirement-only.md). Where texts
         are classified it always reads them.
+    ignore_words : bool
+        Take no limits, quality and deployment from the requirement's sentence, but from below its ``---`` alone.
     target, text, text_pair : str, optional
         The columns with the answer, the text, and the second text of a pair, where the requirement names none.
     backbone : str, optional
@@ -181,7 +184,7 @@ def build(
         raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     more = read_description(description)
-    wanted = _heeded(wanted)
+    wanted = add_words(wanted, data=data is not None or wanted.data is not None, ignore=ignore_words)
     if more:
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
     if target is not None:
@@ -240,25 +243,6 @@ def build(
         storage=STORED[taken.storage],
         missed=sorted(taken.missed),
     )
-
-
-def _heeded(wanted: Requirement) -> Requirement:
-    """The requirement with the limits that its sentence states, where its file has none; says so."""
-    read = with_words(wanted)
-    found = {
-        f"{block.name}: {key}": value
-        for block in BLOCKS
-        if (said := getattr(read.requirement, block.name)) != getattr(wanted, block.name)
-        for key, value in said.to_mapping().items()
-    }
-    if found:
-        listed = "; ".join(f"{key} {value}" for key, value in found.items())
-        log.info("Read from the words, and kept to: %s. What is written below a line --- goes before.", listed)
-    for remark in read.unclear:
-        log.warning(
-            "The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason
-        )
-    return read.requirement
 
 
 def _check_format(wanted: Requirement, output: Path) -> None:

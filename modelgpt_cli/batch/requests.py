@@ -24,7 +24,7 @@ PLACES = ("generator", "encoder", "backbone")
 OPTIONS: dict[str, type] = {
     "requirement": str, "req": str, "data": str, "description": str, "target": str, "text": str, "text_pair": str,
     "members": int, "one_pass": bool, "coverage": float, "text_columns": str, "all_rows": bool, "words": bool,
-    "generator": str, "encoder": str, "backbone": str, "backbone_weights": str, "max_tokens": int, "rows": int,
+    "ignore_words": bool, "generator": str, "encoder": str, "backbone": str, "backbone_weights": str, "max_tokens": int, "rows": int,
     "tokenizer_in_graph": bool, "card": str, "best_effort": bool, "types": str, "merge_labels": bool, "device": str,
     "seed": int,
 }  # fmt: skip

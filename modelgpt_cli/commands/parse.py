@@ -70,6 +70,8 @@ def parse(
     if as_json:
         result_json(done.to_dict())
         return
+    for reading in done.proposed:
+        say(f"Proposed: {reading}; build applies it once it stands below a line ---.")
     for remark in done.unclear:
         say(f"Left out: {remark.words!r}: {remark.reason}.")
     result(done.text.rstrip("\n") if done.path is None else done.path)

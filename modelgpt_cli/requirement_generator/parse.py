@@ -6,6 +6,7 @@ What a sentence says plainly of the model itself is *applied*: `build` keeps to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -161,7 +162,7 @@ def with_applied_words(requirement: Requirement, data: bool) -> ParsedRequest:
     facts = [fact for fact in facts if fact.key.partition(".")[0] in lacking or fact.key in _CONVERTED]
     values = merge(text, [fact for fact in facts if fact.applied])
     try:
-        added: dict[str, Any] = {name: block for name, block in _blocks(values).items() if name in lacking}
+        added = {name: block for name, block in _blocks(values).items() if name in lacking}
         if not data and not requirement.columns:
             said = _read_task_and_classes(text)
             for key in ("domain", *(() if requirement.task == "regression" else ("classes",))):
@@ -251,9 +252,17 @@ def readings(text: str, facts: Sequence[Fact]) -> tuple[Reading, ...]:
     for fact in sorted(_rates_as_latency(facts), key=lambda fact: fact.start):
         block, _, key = fact.key.partition(".")
         if fact.least == is_least(fact.key):
-            value = _blocks({fact.key: fact.value})[block].to_mapping().get(key, fact.value)
-            found.append(Reading(f"{block}: {key}", value, _quote(text, fact)))
+            found.append(Reading(f"{block}: {key}", _in_file(fact), _quote(text, fact)))
     return tuple(found)
+
+
+def _in_file(fact: Fact) -> object:
+    """A fact's value as the requirement file has it."""
+    block, _, key = fact.key.partition(".")
+    try:
+        return _blocks({fact.key: fact.value})[block].to_mapping().get(key, fact.value)
+    except UsageError:  # such as opset 9, which matters only where it is applied
+        return fact.value
 
 
 def _read_task_and_classes(text: str) -> dict[str, Any]:
@@ -271,26 +280,32 @@ def _read_task_and_classes(text: str) -> dict[str, Any]:
     announced = announced_classes(text)
     if announced and announced[0] != len(listed[0]):
         raise ContradictionError(
-            f"The words contradict each other: {announced[1]!r} classes are announced, and {len(listed[0])} are listed.",
+            f"The words contradict each other: {announced[1]!r} classes are announced, and {len(listed[0])} are "
+            "listed.",
             f"The list is {text[listed[1] : listed[2]]!r}.",
             HINT,
         )
     return values | {"classes": listed[0], "task": values["task"] or "classification"}
 
 
-def _parsed(
-    requirement: Requirement, text: str, facts: Sequence[Fact], unclear: Sequence[Unclear]
-) -> ParsedRequest:
+def _parsed(requirement: Requirement, text: str, facts: Sequence[Fact], unclear: Sequence[Unclear]) -> ParsedRequest:
     return ParsedRequest(
         requirement,
         readings(text, [fact for fact in facts if fact.applied]),
         readings(text, [fact for fact in facts if not fact.applied]),
-        tuple(Remark(_quote(text, one), one.reason) for one in unclear),
+        (
+            *(Remark(_quote(text, one), one.reason) for one in unclear),
+            *(
+                Remark(_quote(text, fact), f"{fact.key.replace('.', ': ')} has no such bound")
+                for fact in facts
+                if fact.least != is_least(fact.key)
+            ),
+        ),
     )
 
 
 def _quote(text: str, place: Fact | Unclear) -> str:
-    return text[place.start : place.end].strip(" ,;:.-([")
+    return re.sub(r"^(?:and|but|with|so) ", "", text[place.start : place.end].strip(" ,;:.-(["))
 
 
 def _lacking_blocks(requirement: Requirement) -> list[str]:

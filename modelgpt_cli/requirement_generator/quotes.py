@@ -7,7 +7,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from modelgpt_cli.requirement_generator.rules.numbers import find_numbers
+from modelgpt_cli.requirement_generator.numbers import find_numbers
 
 _GAP = "[.,'’ \u00a0\u202f]"
 _DIGITS = re.compile(

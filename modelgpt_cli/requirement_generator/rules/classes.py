@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from modelgpt_cli.requirement_generator.rules.numbers import ONES
+from modelgpt_cli.requirement_generator.numbers import ONES
 
 _IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
 _TEXTS = (
     r"(?:e-?mails?|mails?|texts|reviews?|messages?|tweets?|comments?|sentences?|headlines?|articles|tickets?|questions"
-    r"|posts|letters|abstracts|complaints)"
+    r"|posts|abstracts|complaints)"
 )
 _DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
 _TABLE = (
@@ -22,7 +22,7 @@ _COLUMNS = r"\bfrom (?!(?:an?|the) )[\w' -]+(?:, [\w' -]+)+,? and [\w' -]+"
 _STOP = (
     r"(?:in|by|from|with|within|using|on|for|at|under|over|that|which|who|based|given|when|because|so|but|if|of|to|into|as"
     r"|is|are|was|be|it|its|the|an?|one|this|and|or|vs|versus|less|more|most|least|than|please|not|such|like|e\.g|etc"
-    r"|other than|whether|each|every|per|between|about|after|before|while|where|without)"
+    r"|other than|whether|each|every|per|between|about|after|before|while|where|without|today|now)"
 )
 _NOT = rf"(?!{_STOP}\b)"
 _WORD = rf"{_NOT}[^\W\d_][\w&+'’-]*"
@@ -30,22 +30,30 @@ _ITEM = rf"(?:(?:an?|the) )?((?:not |no |very )?{_WORD}(?: {_WORD})?)"
 _END = r"(?=\s*(?:$|[.,;:!?)\]]|\b(?:in|by|from|with|within|using|on|for|at|under|based|given|so that)\b))"
 _AND = rf"{_ITEM}(?:, {_ITEM})*?,? (?:and|or) {_ITEM}{_END}"
 _OR = rf"{_ITEM}(?:, {_ITEM})*?,? or {_ITEM}{_END}"
+_IS = rf"is (?:it|(?:this|that|the)(?: {_DATA}| \w+(?= (?:an? )?\w+ or))?) "
 _FORMS = [
     rf"\b(?:classes|labels|categories)(?::| are| =) (?P<list>{_ITEM}(?:, {_ITEM})*(?:,? (?:and|or) {_ITEM})?){_END}",
-    rf"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{{0,60}}? into (?:either )?(?P<list>{_AND})",
+    r"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{0,60}? into (?:either )?"
+    rf"(?P<list>{_AND})",
     rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?(?P<list>{_AND})",
     rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? (?P<list>{_ITEM} from {_ITEM}){_END}",
     rf"\b(?:tell|keep)(?:s|ing)? (?P<list>{_AND[: -len(_END)]}) apart\b",
     rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between (?P<list>{_AND})",
     rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?(?P<list>{_OR})",
-    rf"^(?:is (?:this|it|that|the \w+(?: \w+)?) )?(?P<list>{_OR[: -len(_END)]})(?=\?| {_DATA}\b)",
-    rf"(?:^|[\s:,])(?P<list>{_ITEM} (?:vs\.?|versus) {_ITEM}){_END}",
-    r"(?<![\w/])(?P<list>[^\W\d_]{3,}(?: ?/ ?[^\W\d_]{2,}(?: [^\W\d_]+)?)+)(?![\w/])",
+    rf"^(?:{_IS})?(?P<list>{_OR[: -len(_END)]})(?=\?| (?:in )?{_DATA}\b)",
+    rf"(?:^|[\s:,])(?P<list>{_ITEM}(?: (?:vs\.?|versus) {_ITEM})+){_END}",
+    r"(?<![\w/])(?P<list>[^\W\d_]{2,}(?:/(?:not )?[^\W\d_]{3,})+)(?![\w/])",
+    rf"(?:^|[:,] )(?P<list>{_ITEM}(?: / {_ITEM})+){_END}",
 ]
 """Lists of classes, the plainest form first."""
 _SPLIT = re.compile(r",? (?:and|or|from|vs\.?|versus) |, | ?/ ?")
 _OPEN = re.compile(r",? (?:etc|and so on|and others|and more|\.\.\.)|…|\.\.\.")
-_NEVER = frozenset("yes no and or his her him input output read write true false client server on off am pm".split())
+_NEVER_TEXT = """
+yes no and or his her him input output read write true false client server on off am pm png jpg jpeg pdf csv
+linux windows macos android ios cpu gpu train test
+"""
+_NEVER = frozenset(_NEVER_TEXT.split())
+"""Words that are listed, but are no classes."""
 _COUNTS = {word: value for word, value in ONES.items() if 2 <= value <= 12}
 
 
@@ -67,10 +75,17 @@ def _labels(items: Sequence[str]) -> tuple[str, ...] | None:
     """The items without articles and without the noun of data that goes for all; None if they can't be classes."""
     found = [re.sub(r"^(?:an?|the|either) ", "", item.strip(), flags=re.IGNORECASE) for item in items]
     found = [re.sub(rf"(?<=\w) {_DATA}$", "", item, flags=re.IGNORECASE) for item in found]
+    words = found[-1].split()
+    if len(words) == 2 and _is_plural(words[1]) and not any(" " in item or _is_plural(item) for item in found[:-1]):
+        found[-1] = words[0]  # "ripe or unripe tomatoes"
     low = {item.lower() for item in found}
     if len(low) < max(2, len(found)) or low & _NEVER or any(re.fullmatch(_DATA, item) for item in low):
         return None
     return tuple(found)
+
+
+def _is_plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith("ss")
 
 
 def announced_classes(text: str) -> tuple[int, str] | None:
@@ -85,15 +100,21 @@ def read_domain(text: str) -> str | None:
     table = re.search(_TABLE, low) or re.search(_COLUMNS, low)
     said = [name for name, noun in (("image", _IMAGES), ("text", _TEXTS)) if re.search(rf"\b{noun}\b", low)]
     if table:
-        return None if said or re.search(r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b", low) else "tabular"
-    return said[0] if len(said) == 1 else None
+        return (
+            None
+            if said or re.search(r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b", low)
+            else "tabular"
+        )
+    return said[0] if len(said) == 1 and not (said == ["image"] and re.search(r"\btexts?\b", low)) else None
 
 
 def read_task(text: str) -> str | None:
     """Give the task, if its name is there, or the verb of one."""
+    low = text.lower()
     found = {
         name
         for name, words in (("classification", r"classif\w+"), ("regression", r"regression"))
-        if re.search(rf"\b{words}\b", text, re.IGNORECASE)
+        if re.search(rf"\b{words}\b", low)
     }
-    return found.pop() if len(found) == 1 else None
+    refused = re.search(r"(?:n['’]t|\bnot?|\bnever|\bwithout|\bdont)\b[^.;,]{0,20}\b(?:classif|regress)", low)
+    return found.pop() if len(found) == 1 and not refused else None

@@ -1,4 +1,4 @@
-"""Numbers in running text, in digits and in words. Before `bounds` and `quotes`."""
+"""Numbers in running text, in digits and in words. Before `rules` and `quotes`."""
 
 from __future__ import annotations
 
