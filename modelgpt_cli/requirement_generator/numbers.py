@@ -27,7 +27,7 @@ _WORDS = (
     rf"\b(?:an? (?={'|'.join(_SCALES)})"
     rf"|{_SMALL}(?:[\s-]+{_SMALL})?[\s-]*)?(?:(?:{'|'.join(_SCALES)})\b(?:[\s-]+(?:and )?{_SMALL})*[\s-]*)*"
 )
-_PART = rf"(?:an? |one |(?P<times>two|three) )?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
+_PART = rf"(?:\b(?:an? |one |(?P<times>two|three) ))?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
 _AND_PART = r" and (?:a half|a quarter|three quarters)\b"
 _POINT = rf"\b(?P<whole>{'|'.join(ONES)}) point(?P<digits>(?: (?:{'|'.join(ONES)})\b)+)"
 _NUMBER = re.compile(

@@ -252,7 +252,7 @@ def _facts(text: str, clause: _Clause, figures: list[_Figure]) -> Iterator[tuple
     for figure in figures:
         lead, tail = text[first : figure.start], text[figure.end : clause.end].split("§")[0]
         tail = re.split(r"[,\s]+(?:and|but|with|plus|that|which|for|so)\b", tail)[0].rstrip()
-        bound = _bound(lead, tail)
+        bound = _bound(lead, tail, v.MOST if figure.kind in ("share", "number") else v.MOST_COST)
         certain = bool(bound) or (clause.model and clause.begins) or not re.search(r"\w", lead + tail)
         found = _fact(figure, lead, tail, bound, certain)
         if found:
@@ -261,13 +261,13 @@ def _facts(text: str, clause: _Clause, figures: list[_Figure]) -> Iterator[tuple
         first = figure.end + len(tail)
 
 
-def _bound(lead: str, tail: str) -> str:
+def _bound(lead: str, tail: str, most: str) -> str:
     """The bound nearest to a figure: "most", "least", or none."""
     if re.match(v.MOST_AFTER, tail):
         return "most"
     if re.match(v.LEAST_AFTER, tail):
         return "least"
-    bounds = (("most", v.MOST), ("least", v.LEAST))
+    bounds = (("most", most), ("least", v.LEAST))
     found = [(m.end(), -m.start(), bound) for bound, words in bounds for m in re.finditer(words, lead)]
     return max(found)[2] if found else ""
 
@@ -317,7 +317,7 @@ def _without_choices(text: str, facts: list[Fact], unclear: list[Unclear]) -> tu
     for fact in facts:
         if fact.key.startswith("deploy.") and re.search(r"(?:\bor|/) ?(?:in |as )?$", text[: fact.start]):
             continue  # told with the first
-        if fact.key.startswith("deploy.") and (other := re.match(r"\s*(?:or|/)\s+(?:¤\s*|\w+)", text[fact.end :])):
+        if fact.key.startswith("deploy.") and (other := re.match(r"\s*(?:or|/)\s+(?:[¤§]\s*|\w+)", text[fact.end :])):
             unclear.append(Unclear(fact.start, fact.end + other.end(), "which one is left open"))
         else:
             kept.append(fact)

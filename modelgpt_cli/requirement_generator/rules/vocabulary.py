@@ -59,8 +59,10 @@ _LESS = r"(?:less|smaller|fewer|shorter|lower|faster|lighter|quicker|worse)"
 _NEVER = r"(?:no|not|never|cannot|\w+n['’]t)(?: (?:be|take|have|use|go|get|fall|drop|weigh))*"
 MOST = (
     rf"\b{_NEVER} (?:{_MORE} than|over|above|exceed)\b|\b{_LESS} than\b"
-    r"|\b(?:under|below|up to|at (?:the )?most|within|in|into|max(?:imum)?|sub)\b|[<≤]"
+    r"|\b(?:under|below|up to|at (?:the )?most|max(?:imum)?)\b|[<≤]"
 )
+MOST_COST = rf"{MOST}|\b(?:within|in|into|sub)\b"
+"""Also of sizes and times: "in 20 ms" bounds them, and "right in 90 % of all cases" nothing."""
 LEAST = (
     rf"\b{_NEVER} (?:{_LESS} than|under|below)\b|\b{_MORE} than\b"
     r"|\b(?:over|above|at (?:the )?least|min(?:imum)?|exceed)\b|[>≥]"
@@ -79,19 +81,19 @@ _DEVICE = (
     r"(?:pi(?: \d)?|phones?|cpu|core|laptop|tablet|microcontroller|board|server|gateway|device|machine|browser)\b"
 )
 _OF_ALL = (
-    r"\b(?:(?:of|in|out of) (?:(?:all|the|its|these|those) )*(?:time|cases|them|all|rows|records|answers|predictions"
-    r"|images|pictures|photos|texts|e?-?mails|messages|labels|reviews|comments|tickets|tweets)|times)\b"
+    r"\b(?:(?:of|in|out of) (?:(?:all|the|its|these|those) |§\s*)*(?:time|cases|them|all|rows|records|answers"
+    r"|predictions|images|pictures|photos|texts|e?-?mails|messages|labels|reviews|comments|tickets|tweets)|times)\b"
 )
 _LINKS_TEXT = """
-a an the this that which it its we us you i please just only so and but with plus also as is are be being must should
+a an the this that which it its we us you i please just only so and or but with plus also as is are be being must should
 shall may can will would has have having need needs to want get gets reach reaches achieve achieves give gives come
-comes keep keeps stay stays run runs fit fits weigh weighs take takes use uses using make made of on at for by up score limit
-limits limited requirements constraints than peak test overall size file download flash storage disk ram memory
-footprint latency inference prediction predictions response answer answers time export exported stored saved quantised quantized
-format weights parameters each all respond average
+comes keep keeps stay stays run runs fit fits weigh weighs take takes use uses using make made of on at for by up
+score limit limits limited requirements constraints than peak test overall size file download flash storage disk ram
+memory footprint latency inference prediction predictions response answer answers time export exported stored saved
+quantised quantized format weights parameters each all respond average
 """
 KNOWN = re.compile(
-    "|".join([MODEL, _DEVICE, ITEM, _OF_ALL, *METRICS.values(), MOST, LEAST, MOST_AFTER, LEAST_AFTER])
+    "|".join([MODEL, _DEVICE, ITEM, _OF_ALL, *METRICS.values(), MOST_COST, LEAST, MOST_AFTER, LEAST_AFTER])
     + rf"|\b(?:{'|'.join(_LINKS_TEXT.split())})\b|\W"
 )
 """A word of the grammar."""
@@ -122,8 +124,8 @@ TOPICS = {
 """Words of a task that is itself about such figures: there only what is said of the model is a limit."""
 HEDGE = re.compile(
     r"\b(?:ideally|preferabl[ey]|hopefully|(?:if|where|when) possible|(?:about|around|roughly|approximately)(?= ?§)"
-    r"|maybe|perhaps|would be|need(?:s|ed)? not|needn['’]t|n['’]t (?:need|have) to|not (?:needed|necessary)|p\d\d"
-    r"|optional\w*)\b|~(?= ?§)"
+    r"|maybe|perhaps|would be(?: \w+)?|need(?:s|ed)? not|needn['’]t|n['’]t (?:need|have) to|not (?:needed|necessary)"
+    r"|p\d\d|optional\w*)\b|~(?= ?§)"
 )
 TAKEN_BACK = re.compile(
     r"\b(?:no wait|make that|scratch that|correction|i meant?|on second thought)\b|\b(?:sorry|actually),"
