@@ -92,8 +92,6 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
         The latter are wishes, and choices such as "int8 or fp16".
     """
     low = _lower(text).replace("_", " ")
-    if v.TAKEN_BACK.search(low):
-        return [], [Unclear(0, len(text), "something is taken back: say it once")]
     low, on_file = _find_file_words(low)
     figures = list(_find_figures(low))
     for figure in figures:
@@ -106,7 +104,7 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
     for i, clause in enumerate(clauses):
         found = [fact for fact in on_file if clause.start <= fact.start < clause.end]
         inside = [figure for figure in figures if clause.start <= figure.start < clause.end]
-        if clause.vague and (found or inside):
+        if clause.vague and (found or any(_facts(low, clause, inside))):
             unclear.append(Unclear(clause.start, clause.end, "it is vague, or a wish"))
         if not clause.read or (not clause.model and _is_alternative(low, clauses, i)):
             continue
@@ -120,6 +118,8 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
         facts += [replace(fact, applied=clause.plain) for fact in found]
     # A bare "1 MB" is a limit only in a list of limits.
     facts = _without_thresholds([*facts, *(bare if facts else [])])
+    if facts and v.TAKEN_BACK.search(low):
+        return [], [Unclear(0, len(text), "something is taken back: say it once")]
     return _without_choices(low, facts, unclear)
 
 

@@ -42,7 +42,7 @@ _FORMS = [
     rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?(?P<list>{_OR})",
     rf"^(?:{_IS})?(?P<list>{_OR[: -len(_END)]})(?=\?| (?:in )?{_DATA}\b)",
     rf"(?:^|[\s:,])(?P<list>{_ITEM}(?: (?:vs\.?|versus) {_ITEM})+){_END}",
-    r"(?<![\w/])(?P<list>[^\W\d_]{2,}(?:/(?:not )?[^\W\d_]{3,})+)(?![\w/])",
+    r"(?<![\w/])(?P<list>[^\W\d_]{2,}(?:/(?:not )?[^\W\d_]{3,})+)(?![\w/]|\.\w)",
     rf"(?:^|[:,] )(?P<list>{_ITEM}(?: / {_ITEM})+){_END}",
 ]
 """Lists of classes, the plainest form first."""
