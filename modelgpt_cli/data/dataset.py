@@ -371,7 +371,9 @@ def _inputs(
     names = [name for name in table.columns if name != target and (not fixed or name in fixed)]
     extra = len(table.columns) - 1 - len(names)
     if extra and not roles:
-        log.info("Left out %d columns of %s that the requirement does not name.", extra, table.name)
+        # The requirement may name them, as constant or as identifiers.
+        columns_of = "column" if extra == 1 else "columns"
+        log.info("Left out %d %s of %s that the requirement does not use.", extra, columns_of, table.name)
     for name, kind in overrides.items():
         if name in names:
             description = fixed[name].description if name in fixed else ""

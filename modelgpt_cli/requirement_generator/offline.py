@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 
 from modelgpt_cli.data.picture_profile import PictureProfile
 from modelgpt_cli.data.profile import Profile
@@ -57,7 +57,7 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
         wanted = "the target" if target.lower() in _PLAIN_TARGETS else target
         text = f"Predict the numeric value of {wanted} for each {rows}, a regression"
         if profile.target_range:
-            low, middle, high = (f"{number:.4g}" for number in profile.target_range)
+            low, middle, high = map(_number, profile.target_range)
             text += f" between {low} and {high} with a median of {middle}"
     if profile.pictures is not None:
         text += _domains(profile.pictures, n_names)
@@ -65,6 +65,12 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
         text += f", from {_columns(profile, n_names)}"
     background = _background(profile, n_background)
     return text + (f"; background: {background}" if background else "") + "."
+
+
+def _number(value: float) -> str:
+    """Four digits, never with an exponent; thousands are parted from 10,000 on, so that years stay years."""
+    rounded = Decimal(f"{value:.4g}")
+    return f"{rounded:,f}" if abs(rounded) >= 10_000 else f"{rounded:f}"
 
 
 def _rows(profile: Profile) -> str:
@@ -130,13 +136,24 @@ def _labels(labels: Sequence[str], n: int) -> str:
 
 
 def _columns(profile: Profile, n: int) -> str:
-    used = [column for column in profile.columns if column.used]
-    kinds = Counter(_TYPES.get(column.type, column.type) for column in used)
-    counts = [_count(number, f"{kind} column") for kind, number in kinds.most_common()]
-    names = [_plain(column.name) for column in used[:n]]
-    if not names:
-        return _list(counts, "and")
-    return f"{_list(counts, 'and')}{': ' if len(names) == len(used) else ' such as '}{_list(names, 'and')}"
+    """The columns by kind, with the names of `n` of them, each beside its own kind."""
+    names: dict[str, list[str]] = {}
+    for column in profile.columns:
+        if column.used:
+            names.setdefault(_TYPES.get(column.type, column.type), []).append(_plain(column.name))
+    kinds = sorted(names, key=lambda kind: -len(names[kind]))
+    shown = {kind: names[kind][: n // len(kinds) + (i < n % len(kinds))] for i, kind in enumerate(kinds)}
+    said = []
+    for kind in kinds:
+        text = _count(len(names[kind]), f"{kind} column")
+        listed = _list(shown[kind], "and")
+        some = "" if len(shown[kind]) == len(names[kind]) else "such as "
+        if listed and len(kinds) > 1:
+            text += f" ({some}{listed})"
+        elif listed:
+            text += f" {some}{listed}" if some else f": {listed}"
+        said.append(text)
+    return _list(said, "and")
 
 
 def _background(profile: Profile, n: int) -> str:
