@@ -9,7 +9,7 @@ from modelgpt_cli.requirement_generator.numbers import ONES
 
 _IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
 _TEXTS = (
-    r"(?:e-?mails?|mails?|texts|reviews?|messages?|tweets?|comments?|sentences?|headlines?|articles|tickets?|questions"
+    r"(?:e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?|headlines?|articles|tickets?|questions"
     r"|posts|abstracts|complaints)"
 )
 _DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
