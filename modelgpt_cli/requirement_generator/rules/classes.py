@@ -9,14 +9,15 @@ from modelgpt_cli.requirement_generator.numbers import ONES
 
 _IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
 _TEXTS = (
-    r"(?:e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?|headlines?|articles|tickets?|questions"
-    r"|posts|abstracts|complaints)"
+    r"(?:e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?"
+    r"|headlines?|articles|tickets?|questions|posts|abstracts|complaints)"
 )
 _DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
 _TABLE = (
     r"\b(?:rows|columns|tables?|csv|spreadsheets?|excel|features|measures?|measurements|counts|numbers|frequencies|values"
     r"|scores|statistics|findings|pixels|segments|regions)\b"
 )
+_OTHER = r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b"
 _COLUMNS = r"\bfrom (?!(?:an?|the) )[\w' -]+(?:, [\w' -]+)+,? and [\w' -]+"
 """A list of columns: "from age, income and balance"."""
 _STOP = (
@@ -24,23 +25,23 @@ _STOP = (
     r"|is|are|was|be|it|its|the|an?|one|this|and|or|vs|versus|less|more|most|least|than|please|not|such|like|e\.g|etc"
     r"|other than|whether|each|every|per|between|about|after|before|while|where|without|today|now)"
 )
-_NOT = rf"(?!{_STOP}\b)"
-_WORD = rf"{_NOT}[^\W\d_][\w&+'’-]*"
-_ITEM = rf"(?:(?:an?|the) )?((?:not |no |very )?{_WORD}(?: {_WORD})?)"
+_WORD = rf"(?!{_STOP}\b)[^\W\d_][\w&+'’-]*"
+_ITEM = rf"(?:(?:an?|the) )?(?:not |no |very )?{_WORD}(?: {_WORD})?"
 _END = r"(?=\s*(?:$|[.,;:!?)\]]|\b(?:in|by|from|with|within|using|on|for|at|under|based|given|so that)\b))"
-_AND = rf"{_ITEM}(?:, {_ITEM})*?,? (?:and|or) {_ITEM}{_END}"
-_OR = rf"{_ITEM}(?:, {_ITEM})*?,? or {_ITEM}{_END}"
+_ITEMS = rf"{_ITEM}(?:, {_ITEM})*?,?"
+_AND = rf"(?P<list>{_ITEMS} (?:and|or) {_ITEM})"
+_OR = rf"(?P<list>{_ITEMS} or {_ITEM})"
 _IS = rf"is (?:it|(?:this|that|the)(?: {_DATA}| \w+(?= (?:an? )?\w+ or))?) "
 _FORMS = [
     rf"\b(?:classes|labels|categories)(?::| are| =) (?P<list>{_ITEM}(?:, {_ITEM})*(?:,? (?:and|or) {_ITEM})?){_END}",
     r"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{0,60}? into (?:either )?"
-    rf"(?P<list>{_AND})",
-    rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?(?P<list>{_AND})",
+    rf"{_AND}{_END}",
+    rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?{_AND}{_END}",
     rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? (?P<list>{_ITEM} from {_ITEM}){_END}",
-    rf"\b(?:tell|keep)(?:s|ing)? (?P<list>{_AND[: -len(_END)]}) apart\b",
-    rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between (?P<list>{_AND})",
-    rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?(?P<list>{_OR})",
-    rf"^(?:{_IS})?(?P<list>{_OR[: -len(_END)]})(?=\?| (?:in )?{_DATA}\b)",
+    rf"\b(?:tell|keep)(?:s|ing)? {_AND} apart\b",
+    rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between {_AND}{_END}",
+    rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?{_OR}{_END}",
+    rf"^(?:{_IS})?{_OR}(?=\?| (?:in )?{_DATA}\b)",
     rf"(?:^|[\s:,])(?P<list>{_ITEM}(?: (?:vs\.?|versus) {_ITEM})+){_END}",
     r"(?<![\w/])(?P<list>[^\W\d_]{2,}(?:/(?:not )?[^\W\d_]{3,})+)(?![\w/]|\.\w)",
     rf"(?:^|[:,] )(?P<list>{_ITEM}(?: / {_ITEM})+){_END}",
@@ -97,15 +98,13 @@ def announced_classes(text: str) -> tuple[int, str] | None:
 def read_domain(text: str) -> str | None:
     """Give the kind of data, if it is plain: nouns of one kind, and no word of another."""
     low = text.lower()
-    table = re.search(_TABLE, low) or re.search(_COLUMNS, low)
-    said = [name for name, noun in (("image", _IMAGES), ("text", _TEXTS)) if re.search(rf"\b{noun}\b", low)]
-    if table:
-        return (
-            None
-            if said or re.search(r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b", low)
-            else "tabular"
-        )
-    return said[0] if len(said) == 1 and not (said == ["image"] and re.search(r"\btexts?\b", low)) else None
+    images, texts = (re.search(rf"\b{nouns}\b", low) for nouns in (_IMAGES, _TEXTS))
+    if re.search(_TABLE, low) or re.search(_COLUMNS, low):
+        # "56 image measurements" may be of a table, and "a table of photos" of photos.
+        return None if images or texts or re.search(_OTHER, low) else "tabular"
+    if images:
+        return None if texts or re.search(r"\btexts?\b", low) else "image"
+    return "text" if texts else None
 
 
 def read_task(text: str) -> str | None:
