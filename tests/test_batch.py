@@ -33,11 +33,11 @@ GOOD = [
     {"id": "words-name-data", "requirement": WORDS + "data: b.csv\n", "format": "safetensors"},
     {"id": "file", "req": "req.txt", "description": "Of our second store."},
     {"id": "text", "requirement": "Sort mails.\n---\nclasses: [complaint, praise]\n"},
-    {"id": "text-2", "requirement": "What is it about?\n---\nclasses: [sport, politics]\n"},
+    {"id": "text-2", "requirement": "What is it about?\n---\ndomain: text\nclasses: [sport, politics]\n"},
     {"id": "images", "data": "images"},
 ]
 BAD = [
-    {"id": "limit", "requirement": "Tell who buys, in less than 5 kB.", "data": "a.csv", "target": "buys"},
+    {"id": "limit", "requirement": "Tell who buys. A model of less than 5 kB.", "data": "a.csv", "target": "buys"},
     {"id": "no-file", "data": "nothing.csv", "target": "buys"},
     {"id": "no-column", "data": "a.csv", "target": "sells"},
 ]

@@ -129,6 +129,17 @@ def test_regression_names_its_task_and_range(diabetes_csv: Path) -> None:
     assert parse_requirement(done.text).classes == ()
 
 
+def test_the_offline_sentence_has_plain_numbers_and_examples_under_their_kind() -> None:
+    columns = (Column("area", "numeric"), Column("zone", "categorical"), Column("rooms", "numeric"))
+    sentence = write_offline(Profile("homes", 9, "regression", "price", columns, {}, (25_000.0, 67_890.0, 187_600.0)))
+    assert "between 25,000 and 187,600 with a median of 67,890" in sentence
+    assert "2 numeric columns (area and rooms) and 1 categorical column (zone)" in sentence
+    many = (*(Column(f"n{i}", "numeric") for i in range(9)), Column("zone", "categorical"))
+    sentence = write_offline(Profile("homes", 9, "regression", "year", many, {}, (1985.0, 2001.0, 0.00001234)))
+    assert "between 1985 and 0.00001234 with a median of 2001" in sentence
+    assert "9 numeric columns (such as n0, n1 and n2) and 1 categorical column (zone)" in sentence
+
+
 def test_the_offline_sentence_keeps_the_rules_set_for_an_llm(shared_data: Path) -> None:
     cards = sorted((shared_data / "tabular").glob("*/*.yaml"))
     assert cards

@@ -18,9 +18,9 @@ from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.requirement_generator.parse import ContradictionError, ParsedRequest
 from modelgpt_cli.requirement_generator.parse_answer import KEYS, read_reading
 from modelgpt_cli.requirement_generator.parse_llm import load_parse_prompt
+from modelgpt_cli.requirement_generator.quotes import Quoted, has_number
 from modelgpt_cli.requirement_generator.request_file import Understanding, parse
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
-from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
 
 GERMAN = "Ein Modell unter 2 MB, das Mails in Spam und Ham sortiert, in höchstens 1,5 Sekunden, gern in int8."
 Figure = tuple[str, str, str]

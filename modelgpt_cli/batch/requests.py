@@ -25,9 +25,9 @@ PLACES = ("generator", "encoder", "backbone")
 OPTIONS: dict[str, type] = {
     "requirement": str, "req": str, "data": str, "description": str, "target": str, "text": str, "text_pair": str,
     "members": int, "one_pass": bool, "coverage": float, "text_columns": str, "all_rows": bool, "words": bool,
-    "generator": str, "encoder": str, "backbone": str, "backbone_weights": str, "max_tokens": int, "rows": int,
-    "tokenizer_in_graph": bool, "card": str, "best_effort": bool, "types": str, "merge_labels": bool, "device": str,
-    "seed": int,
+    "ignore_words": bool, "generator": str, "encoder": str, "backbone": str, "backbone_weights": str,
+    "max_tokens": int, "rows": int, "tokenizer_in_graph": bool, "card": str, "best_effort": bool, "types": str,
+    "merge_labels": bool, "device": str, "seed": int,
 }  # fmt: skip
 """What a request may say, by the type of its value: `build`'s options, for this model alone."""
 DEFAULTS = {"text_columns": "embed", "device": "auto", "seed": 0} | {k: False for k, v in OPTIONS.items() if v is bool}

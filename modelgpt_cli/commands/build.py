@@ -47,6 +47,7 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
     help="Free text: give the model the text encoder (24 MB) where the limits allow, or leave such columns out.",
 )
 @o.option("--words", is_flag=True, help="Tables: show the generator the requirement's words even where there is data.")
+@o.option("--ignore-words", is_flag=True, help="Take no limits from the requirement's sentence.")
 @o.option("-t", "--target", metavar="COLUMN", help="The column to predict.", show_default="the requirement's")
 @o.option("--text", metavar="COLUMN", help="The column with the text.", show_default="the requirement's")
 @o.option("--text-pair", metavar="COLUMN", help="The column with the second text of a pair.", show_default="none")
@@ -95,6 +96,7 @@ def build(
     text_columns: str,
     all_rows: bool,
     words: bool,
+    ignore_words: bool,
     target: str | None,
     text: str | None,
     text_pair: str | None,
@@ -152,6 +154,7 @@ def build(
         "all_rows": all_rows,
         "text_columns": text_columns,
         "words": words,
+        "ignore_words": ignore_words,
         "target": target,
         "text": text,
         "text_pair": text_pair,

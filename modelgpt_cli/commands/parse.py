@@ -10,7 +10,7 @@ from modelgpt_cli.commands import options as o
 @o.command(
     "parse",
     """
-modelgpt parse "sort mails into spam and ham, under 2 MB, at least 90 % right, int8" -o req.txt
+modelgpt parse "a model under 2 MB that sorts mails into spam and ham, at least 90 % right, int8" -o req.txt
 modelgpt parse "ein Modell unter 2 MB, das Spam von Ham unterscheidet" --provider ollama
 modelgpt parse words.txt --llm gpt-4o-mini --dry-run
 modelgpt parse req.txt --json""",
@@ -40,9 +40,10 @@ def parse(
 ) -> None:
     """Show what is understood of a request: task, classes, limits, quality, deployment.
 
-    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and written anew. What looks
-    like a limit and is left out is told on stderr. Plain English is read by rules, and nothing leaves your machine;
-    with --llm, --provider or --base-url an LLM reads words of any language, and has to quote them for each figure.
+    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and written anew. stderr tells
+    what 'build' applies of the words alone, what it applies only once it is written below the '---', and what is left
+    out. Plain English is read by a few rules, and nothing leaves your machine; with --llm, --provider or --base-url an
+    LLM reads words of any language, and has to quote them for each figure.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
@@ -70,6 +71,10 @@ def parse(
     if as_json:
         result_json(done.to_dict())
         return
+    for reading in done.applied:
+        say(f"Applied: {reading}.")
+    for reading in done.proposed:
+        say(f"Proposed: {reading}; build applies it once it stands below a line ---.")
     for remark in done.unclear:
         say(f"Left out: {remark.words!r}: {remark.reason}.")
     result(done.text.rstrip("\n") if done.path is None else done.path)

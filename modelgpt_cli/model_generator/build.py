@@ -18,7 +18,7 @@ from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.options import BuildOptions, domain_options, known_options, make_options, options_of
-from modelgpt_cli.core.requirement import BLOCKS, Requirement
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.model_generator.builders import CardModels, builders
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
@@ -27,10 +27,10 @@ from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
 from modelgpt_cli.model_generator.source import Start, begin
+from modelgpt_cli.requirement_generator.build_words import add_words
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
 from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS, load_wanted
-from modelgpt_cli.requirement_generator.parse import parse_request, with_words
 
 if TYPE_CHECKING:
     from modelgpt_cli.llm.client import LLM
@@ -195,41 +195,10 @@ def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
     """The requirement with what its sentence says, more words, and the target that is given."""
     wanted = begun.requirement
     data = "data" in values or wanted.data is not None
-    wanted = _with_words(wanted, data=data, ignore=values.get("ignore_words", False))
+    wanted = add_words(wanted, data=data, ignore=values.get("ignore_words", False))
     if not begun.described and (more := read_description(values.get("description"))):
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
     return wanted if "target" not in values else replace(wanted, target=values["target"])
-
-
-def _with_words(wanted: Requirement, *, data: bool, ignore: bool) -> Requirement:
-    """The requirement with the limits that its sentence states, where its file has none; says so.
-
-    Without data, the sentence's classes are read too.
-    """
-    if not data and wanted.author is None and not wanted.classes and wanted.task is None:
-        said = parse_request(wanted.sentence).requirement
-        if said.classes:
-            log.info("Read from the words: classes %s.", ", ".join(said.classes))
-            # Columns say what is read; only where there are none, the words do.
-            domain = wanted.domain or (None if wanted.columns else said.domain)
-            wanted = replace(wanted, classes=said.classes, task=said.task, domain=domain)
-    if ignore:
-        return wanted
-    read = with_words(wanted)
-    found = {
-        f"{block.name}: {key}": value
-        for block in BLOCKS
-        if (said_block := getattr(read.requirement, block.name)) != getattr(wanted, block.name)
-        for key, value in said_block.to_mapping().items()
-    }
-    if found:
-        listed = "; ".join(f"{key} {value}" for key, value in found.items())
-        log.info("Read from the words, and kept to: %s. What is written below a line --- goes before.", listed)
-    for remark in read.unclear:
-        log.warning(
-            "The words %r set no limit: %s. modelgpt parse shows what is understood.", remark.words, remark.reason
-        )
-    return read.requirement
 
 
 def _check_format(wanted: Requirement, output: Path) -> None:

@@ -26,9 +26,10 @@ from modelgpt_cli.requirement_generator.parse import (
     compose,
     is_least,
     merge,
+    readings,
 )
-from modelgpt_cli.requirement_generator.words.quotes import Quoted, has_number
-from modelgpt_cli.requirement_generator.words.readings import Fact
+from modelgpt_cli.requirement_generator.quotes import Quoted, has_number
+from modelgpt_cli.requirement_generator.rules.bounds import Fact
 
 _MAX_SAID = 300
 """Characters of what an LLM says in its own words that are shown."""
@@ -114,7 +115,7 @@ def read_reading(answer: str, shown: str, sentence: str) -> ParsedRequest | Cont
     named, hidden = _named(values, quoted)
     facts = [fact for block in BLOCKS for fact in _facts(block, values.get(block.name), quoted)]
     try:
-        found = merge(quoted.text, facts, [])
+        found = merge(quoted.text, facts)
     except ContradictionError as error:
         return error
     try:
@@ -123,7 +124,9 @@ def read_reading(answer: str, shown: str, sentence: str) -> ParsedRequest | Cont
         raise BadAnswerError(
             f"{error.problem} {error.cause} If the words themselves say so, tell it under contradiction."
         ) from None
-    return ParsedRequest(requirement, (*_remarks(values.get("unclear")), *hidden))
+    # The user sees an LLM's reading first: all of it is proposed.
+    proposed = readings(quoted.text, facts)
+    return ParsedRequest(requirement, proposed=proposed, unclear=(*_remarks(values.get("unclear")), *hidden))
 
 
 def _named(values: Mapping[str, Any], quoted: Quoted) -> tuple[dict[str, Any], list[Remark]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.requirement_generator.parse import ParsedRequest, Remark, parse_request, with_words
+from modelgpt_cli.requirement_generator.parse import ParsedRequest, Reading, Remark, parse_request, with_words
 from modelgpt_cli.requirement_generator.requirement_file import format_requirement, parse_requirement, read_requirement
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ class Understanding:
     requirement: Requirement
     text: str
     """The requirement file's text."""
+    applied: tuple[Reading, ...]
+    """Limits, quality and deployment that `build` takes from the words too."""
+    proposed: tuple[Reading, ...]
+    """Those that count for `build` only once they are written in the file."""
     unclear: tuple[Remark, ...]
     path: Path | None = None
     """The file written, if any."""
@@ -45,7 +49,11 @@ class Understanding:
         for block in (r.limits, r.quality, r.deploy):
             values[block.name] = {key: getattr(block, key) for key in block.to_mapping()}
         set_values = {key: value for key, value in values.items() if value not in (None, [], {})}
-        return set_values | {"unclear": [{"words": u.words, "reason": u.reason} for u in self.unclear]}
+        return set_values | {
+            "applied": [asdict(reading) for reading in self.applied],
+            "proposed": [asdict(reading) for reading in self.proposed],
+            "unclear": [asdict(remark) for remark in self.unclear],
+        }
 
 
 def parse(
@@ -112,7 +120,8 @@ def parse(
     if destination and not dry_run:
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
-    return Understanding(requirement, content, found.unclear, None if dry_run else destination, prompt)
+    path = None if dry_run else destination
+    return Understanding(requirement, content, found.applied, found.proposed, found.unclear, path, prompt)
 
 
 def _read(request: str | Path, reader: LLMReader | None, dry_run: bool) -> tuple[ParsedRequest, str | None]:

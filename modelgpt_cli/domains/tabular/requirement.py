@@ -30,7 +30,10 @@ def require(requirement: Requirement) -> tuple[tuple[Column, ...], tuple[str, ..
     UsageError
         If it names no usable columns or no classes, or asks for regression.
     """
-    hint = "Give --data PATH, or name them in the requirement file (modelgpt describe writes them)."
+    hint = (
+        "Give --data PATH, or name them below a line ---, such as columns: {age: numeric, income: numeric} and "
+        "classes: [stays, leaves]; modelgpt describe writes them."
+    )
     if requirement.task == "regression":
         raise UsageError(
             "A regression can't be built without data.", "Words don't tell the target's scale.", "Give --data PATH."

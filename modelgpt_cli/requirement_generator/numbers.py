@@ -1,4 +1,4 @@
-"""Numbers in running text, in digits and in words: the first step from free words to a requirement."""
+"""Numbers in running text, in digits and in words. Before `rules` and `quotes`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNS = {"½": 0.5, "¼": 0.25, "¾": 0.75}
 
 _GAP = "[,'’ \u00a0\u202f]"
 _DIGITS = (
-    rf"(?<![\w.,])(?:\d{{1,3}}(?:{_GAP}\d{{3}})+(?![\d,])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}|\d+(?:[.,]\d+)?|\.\d+)"
+    rf"(?<![\w.,])(?:[1-9]\d{{0,2}}(?:{_GAP}\d{{3}})+(?![\d,])(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}}){{2,}}|\d+(?:[.,]\d+)?|\.\d+)"
     r"(?:[eE][+]?\d+)?(?![.,]?\d)(?! ?[x×] ?\d|st\b|nd\b|rd\b|th\b)"
 )
 _SMALL = rf"(?:{'|'.join((*ONES, *_TENS))})\b"
@@ -27,7 +27,7 @@ _WORDS = (
     rf"\b(?:an? (?={'|'.join(_SCALES)})"
     rf"|{_SMALL}(?:[\s-]+{_SMALL})?[\s-]*)?(?:(?:{'|'.join(_SCALES)})\b(?:[\s-]+(?:and )?{_SMALL})*[\s-]*)*"
 )
-_PART = rf"(?:an? |one |(?P<times>two|three) )?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
+_PART = rf"(?:\b(?:an? |one |(?P<times>two|three) ))?\b(?P<part>{'|'.join(_PARTS)})s?\b(?: of)?(?: an?\b| one\b)?"
 _AND_PART = r" and (?:a half|a quarter|three quarters)\b"
 _POINT = rf"\b(?P<whole>{'|'.join(ONES)}) point(?P<digits>(?: (?:{'|'.join(ONES)})\b)+)"
 _NUMBER = re.compile(
@@ -46,8 +46,6 @@ class Number:
     start: int
     end: int
     value: float
-    part: bool = False
-    """Whether it is said as a part of something: "a tenth of"."""
 
 
 def find_numbers(text: str) -> list[Number]:
@@ -66,7 +64,7 @@ def find_numbers(text: str) -> list[Number]:
         if more:
             value += {"half": 0.5, "quarter": 0.25, "quarters": 0.75}[more[0].split()[-1].lower()]
             end = more.end()
-        found.append(Number(match.start(), end, value, match["part"] is not None and " of" in match[0]))
+        found.append(Number(match.start(), end, value))
     return found
 
 

@@ -1,7 +1,4 @@
-"""What an LLM claims that a text says, held against the text: where a quote stands, and whether a number is in it.
-
-Beside the rules of this folder; for any language.
-"""
+"""Check what an LLM claims that a text says: where a quote stands, and whether a number is in it. For any language."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from modelgpt_cli.requirement_generator.words.numerals import find_numbers
+from modelgpt_cli.requirement_generator.numbers import find_numbers
 
 _GAP = "[.,'’ \u00a0\u202f]"
 _DIGITS = re.compile(

@@ -1,0 +1,119 @@
+"""Class lists of a few plain forms, the kind of data, and the task, for requirements that come without data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from modelgpt_cli.requirement_generator.numbers import ONES
+
+_IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
+_TEXTS = (
+    r"(?:e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?"
+    r"|headlines?|articles|tickets?|questions|posts|abstracts|complaints)"
+)
+_DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
+_TABLE = (
+    r"\b(?:rows|columns|tables?|csv|spreadsheets?|excel|features|measures?|measurements|counts|numbers|frequencies|values"
+    r"|scores|statistics|findings|pixels|segments|regions)\b"
+)
+_OTHER = r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b"
+_COLUMNS = r"\bfrom (?!(?:an?|the) )[\w' -]+(?:, [\w' -]+)+,? and [\w' -]+"
+"""A list of columns: "from age, income and balance"."""
+_STOP = (
+    r"(?:in|by|from|with|within|using|on|for|at|under|over|that|which|who|based|given|when|because|so|but|if|of|to|into|as"
+    r"|is|are|was|be|it|its|the|an?|one|this|and|or|vs|versus|less|more|most|least|than|please|not|such|like|e\.g|etc"
+    r"|other than|whether|each|every|per|between|about|after|before|while|where|without|today|now)"
+)
+_WORD = rf"(?!{_STOP}\b)[^\W\d_][\w&+'’-]*"
+_ITEM = rf"(?:(?:an?|the) )?(?:not |no |very )?{_WORD}(?: {_WORD})?"
+_END = r"(?=\s*(?:$|[.,;:!?)\]]|\b(?:in|by|from|with|within|using|on|for|at|under|based|given|so that)\b))"
+_ITEMS = rf"{_ITEM}(?:, {_ITEM})*?,?"
+_AND = rf"(?P<list>{_ITEMS} (?:and|or) {_ITEM})"
+_OR = rf"(?P<list>{_ITEMS} or {_ITEM})"
+_IS = rf"is (?:it|(?:this|that|the)(?: {_DATA}| \w+(?= (?:an? )?\w+ or))?) "
+_FORMS = [
+    rf"\b(?:classes|labels|categories)(?::| are| =) (?P<list>{_ITEM}(?:, {_ITEM})*(?:,? (?:and|or) {_ITEM})?){_END}",
+    r"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{0,60}? into (?:either )?"
+    rf"{_AND}{_END}",
+    rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?{_AND}{_END}",
+    rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? (?P<list>{_ITEM} from {_ITEM}){_END}",
+    rf"\b(?:tell|keep)(?:s|ing)? {_AND} apart\b",
+    rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between {_AND}{_END}",
+    rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?{_OR}{_END}",
+    rf"^(?:{_IS})?{_OR}(?=\?| (?:in )?{_DATA}\b)",
+    rf"(?:^|[\s:,])(?P<list>{_ITEM}(?: (?:vs\.?|versus) {_ITEM})+){_END}",
+    r"(?<![\w/])(?P<list>[^\W\d_]{2,}(?:/(?:not )?[^\W\d_]{3,})+)(?![\w/]|\.\w)",
+    rf"(?:^|[:,] )(?P<list>{_ITEM}(?: / {_ITEM})+){_END}",
+]
+"""Lists of classes, the plainest form first."""
+_SPLIT = re.compile(r",? (?:and|or|from|vs\.?|versus) |, | ?/ ?")
+_OPEN = re.compile(r",? (?:etc|and so on|and others|and more|\.\.\.)|…|\.\.\.")
+_NEVER_TEXT = """
+yes no and or his her him input output read write true false client server on off am pm png jpg jpeg pdf csv
+linux windows macos android ios cpu gpu train test
+"""
+_NEVER = frozenset(_NEVER_TEXT.split())
+"""Words that are listed, but are no classes."""
+_COUNTS = {word: value for word, value in ONES.items() if 2 <= value <= 12}
+
+
+def read_classes(text: str) -> tuple[tuple[str, ...], int, int] | None:
+    """Find the list of classes, in the original spelling, and where it stands; None where none is plain or closed."""
+    for form in _FORMS:
+        for match in re.finditer(form, text, re.IGNORECASE):
+            start, end = match.span("list")
+            before = text[max(0, start - 12) : start].lower()
+            if _OPEN.match(text, end) or re.search(r"(?:such as|like|e\.g\.?|example,?) $", before):
+                continue
+            labels = _labels(_SPLIT.split(match["list"]))
+            if labels:
+                return labels, start, end
+    return None
+
+
+def _labels(items: Sequence[str]) -> tuple[str, ...] | None:
+    """The items without articles and without the noun of data that goes for all; None if they can't be classes."""
+    found = [re.sub(r"^(?:an?|the|either) ", "", item.strip(), flags=re.IGNORECASE) for item in items]
+    found = [re.sub(rf"(?<=\w) {_DATA}$", "", item, flags=re.IGNORECASE) for item in found]
+    words = found[-1].split()
+    if len(words) == 2 and _is_plural(words[1]) and not any(" " in item or _is_plural(item) for item in found[:-1]):
+        found[-1] = words[0]  # "ripe or unripe tomatoes"
+    low = {item.lower() for item in found}
+    if len(low) < max(2, len(found)) or low & _NEVER or any(re.fullmatch(_DATA, item) for item in low):
+        return None
+    return tuple(found)
+
+
+def _is_plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith("ss")
+
+
+def announced_classes(text: str) -> tuple[int, str] | None:
+    """How many classes are announced right before a list ("4 classes: red, green"), and the word that says so."""
+    match = re.search(rf"\b(\d+|{'|'.join(_COUNTS)}) (?:classes|labels|categories):", text, re.IGNORECASE)
+    return (int(match[1]) if match[1].isdigit() else _COUNTS[match[1].lower()], match[1]) if match else None
+
+
+def read_domain(text: str) -> str | None:
+    """Give the kind of data, if it is plain: nouns of one kind, and no word of another."""
+    low = text.lower()
+    images, texts = (re.search(rf"\b{nouns}\b", low) for nouns in (_IMAGES, _TEXTS))
+    if re.search(_TABLE, low) or re.search(_COLUMNS, low):
+        # "56 image measurements" may be of a table, and "a table of photos" of photos.
+        return None if images or texts or re.search(_OTHER, low) else "tabular"
+    if images:
+        return None if texts or re.search(r"\btexts?\b", low) else "image"
+    return "text" if texts else None
+
+
+def read_task(text: str) -> str | None:
+    """Give the task, if its name is there, or the verb of one."""
+    low = text.lower()
+    found = {
+        name
+        for name, words in (("classification", r"classif\w+"), ("regression", r"regression"))
+        if re.search(rf"\b{words}\b", low)
+    }
+    refused = re.search(r"(?:n['’]t|\bnot?|\bnever|\bwithout|\bdont)\b[^.;,]{0,20}\b(?:classif|regress)", low)
+    return found.pop() if len(found) == 1 and not refused else None
