@@ -327,6 +327,29 @@ def test_sentences_of_describe_say_no_limits() -> None:
     assert with_applied_words(written, data=True).requirement == written
 
 
+def test_of_a_file_the_words_are_read_where_it_lacks_something() -> None:
+    file = parse_requirement("Sort mails into spam and ham, int8.\n---\nlimits: {size: 5MB}\n")
+    found = with_words(file).requirement
+    assert (found.domain, found.classes, found.deploy.quantize) == ("text", ("spam", "ham"), "int8")
+    assert with_words(parse_requirement("A regression, red/green.\n---\nclasses: [a, b]\n")).requirement.classes == (
+        "a",
+        "b",
+    )
+    whole = parse_requirement("Tell cats from dogs.\n---\ncolumns: {age: numeric}\nclasses: [a, b]\n")
+    assert with_words(whole).requirement == whole
+
+
+def test_what_is_ignored_can_not_contradict() -> None:
+    file = parse_requirement("A model under 2 MB. A model under 3 MB.\n---\ntask: regression\n")
+    with pytest.raises(ContradictionError):
+        with_applied_words(file, data=True)
+    assert with_applied_words(file, data=True, ignore=True).requirement == file
+    numbers = parse_requirement("A model with 90 % accuracy.\n---\ntask: regression\n")
+    with pytest.raises(ContradictionError, match="can't be measured on a regression") as caught:
+        with_applied_words(numbers, data=True)
+    assert "--ignore-words" in caught.value.hint
+
+
 @pytest.mark.parametrize("text", ["sort mails into spam and ham", "Tell roses from tulips in photos, under 2 MB."])
 def test_without_data_a_build_understands_what_parse_does(text: str) -> None:
     bare = parse_requirement(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
@@ -29,22 +28,19 @@ def add_words(requirement: Requirement, *, data: bool, ignore: bool = False) -> 
     UsageError
         If there are no data, and it isn't said whether they are images, texts or a table.
     """
-    found = with_applied_words(requirement, data)
-    if found.applied and not ignore:
+    found = with_applied_words(requirement, data=data, ignore=ignore)
+    if found.applied:
         log.info(
             "Found in the words, and applied: %s. --ignore-words leaves it out; what is written below a line --- goes "
             "before.",
             "; ".join(map(str, found.applied)),
         )
-    if found.proposed and not ignore:
+    if found.proposed:
         log.info(
             "Found in the words, not applied: %s. To apply it, write it below a line ---, as modelgpt parse does.",
             "; ".join(map(str, found.proposed)),
         )
     added = found.requirement
-    if ignore:
-        kept = {name: getattr(requirement, name) for name in ("limits", "quality", "deploy")}
-        added = replace(added, **kept)
     if data:
         return added
     if (added.domain, added.classes) != (requirement.domain, requirement.classes):

@@ -117,69 +117,72 @@ def parse_request(text: str) -> ParsedRequest:
 def with_words(requirement: Requirement, read: Callable[[str], ParsedRequest] | None = None) -> ParsedRequest:
     """Add what the sentence says of limits, quality and deployment, for each of these blocks that the file lacks.
 
-    A sentence that was written by an LLM or from a profile (`author`) is about the data, and says none.
+    Where the file has neither data nor columns, the sentence's classes and kind of data are added too. A sentence that
+    was written by an LLM or from a profile (`author`) is about the data, and says none.
 
     Parameters
     ----------
     read : callable, optional
-        Reads the sentence, where that is not for the rules; not called if nothing is lacking.
+        Reads the sentence, where that is not for the rules; not called if no block is lacking, and for these alone.
 
     Raises
     ------
     ContradictionError
         As `parse_request`.
     """
+    if read is None:
+        return _with_rules(requirement, data=requirement.data is not None)
     lacking = _lacking_blocks(requirement)
     if requirement.author is not None or not lacking:
         return ParsedRequest(requirement)
-    found = (read or parse_request)(requirement.sentence)
+    found = read(requirement.sentence)
     added = {name: getattr(found.requirement, name) for name in lacking}
-    return ParsedRequest(
-        replace(requirement, **added),
-        _of_blocks(found.applied, lacking),
-        _of_blocks(found.proposed, lacking),
-        found.unclear if len(lacking) == len(BLOCKS) else (),
+    applied, proposed = (
+        tuple(reading for reading in some if reading.key.partition(":")[0] in lacking)
+        for some in (found.applied, found.proposed)
     )
+    unclear = found.unclear if len(lacking) == len(BLOCKS) else ()
+    return ParsedRequest(replace(requirement, **added), applied, proposed, unclear)
 
 
-def with_applied_words(requirement: Requirement, data: bool) -> ParsedRequest:
-    """Add what a build keeps to: of `with_words`, what is applied alone.
+def with_applied_words(requirement: Requirement, *, data: bool, ignore: bool = False) -> ParsedRequest:
+    """Add what a build keeps to: what `with_words` adds by rules, but of the three blocks what is applied alone.
 
     Parameters
     ----------
     data : bool
-        Whether there are data: they decide on domain, task and classes. Without, the sentence's are added where the
-        file has none.
+        Whether there are data, which decide on domain and classes.
+    ignore : bool
+        Add nothing of the three blocks.
 
     Raises
     ------
     ContradictionError
         If what is applied contradicts itself or the file.
     """
-    lacking = _lacking_blocks(requirement)
+    return _with_rules(requirement, data=data, proposed=False, ignore=ignore)
+
+
+def _with_rules(requirement: Requirement, *, data: bool, proposed: bool = True, ignore: bool = False) -> ParsedRequest:
+    lacking = [] if ignore else _lacking_blocks(requirement)
     if requirement.author is not None:
         return ParsedRequest(requirement)
     text = " ".join(requirement.sentence.split())
     facts, unclear = read_bounds(text) if lacking else ([], [])
-    facts = [fact for fact in facts if fact.key.partition(".")[0] in lacking or fact.key in _CONVERTED]
-    values = merge(text, [fact for fact in facts if fact.applied])
+    facts = [fact for fact in facts if fact.key.partition(".")[0] in lacking]
+    values = merge(text, [fact for fact in facts if proposed or fact.applied])
+    added: dict[str, Any] = {}
+    if not data and not requirement.columns:
+        said = _read_task_and_classes(text)
+        keys = ("domain",) if requirement.task == "regression" else ("domain", "classes")
+        added = {key: said[key] for key in keys if said.get(key) and not getattr(requirement, key)}
     try:
-        added = {name: block for name, block in _blocks(values).items() if name in lacking}
-        if not data and not requirement.columns:
-            said = _read_task_and_classes(text)
-            for key in ("domain", *(() if requirement.task == "regression" else ("classes",))):
-                if said.get(key) and not getattr(requirement, key):
-                    added[key] = said[key]
-        found = replace(requirement, **added)
-    except ContradictionError:
-        raise
+        blocks = _blocks(values)
+        found = replace(requirement, **added, **{name: blocks[name] for name in lacking})
     except UsageError as error:
-        raise ContradictionError(f"The words don't fit: {error.problem}", error.cause, HINT) from None
+        hint = "Write below a line --- what is meant, or leave the words' limits out with --ignore-words."
+        raise ContradictionError(f"The words don't fit: {error.problem}", error.cause, hint) from None
     return _parsed(found, text, facts, unclear)
-
-
-_CONVERTED = ("rate", "row_ms")
-"""Facts that make a ``limits.latency_ms``."""
 
 
 def compose(sentence: str, values: Mapping[str, Any]) -> Requirement:
@@ -312,10 +315,6 @@ def _quote(text: str, place: Fact | Unclear) -> str:
 
 def _lacking_blocks(requirement: Requirement) -> list[str]:
     return [block.name for block in BLOCKS if not getattr(requirement, block.name).to_mapping()]
-
-
-def _of_blocks(found: tuple[Reading, ...], names: Sequence[str]) -> tuple[Reading, ...]:
-    return tuple(reading for reading in found if reading.key.partition(":")[0] in names)
 
 
 def _exclude(other: Fact, kept: Fact, least: bool) -> bool:
