@@ -363,12 +363,12 @@ def test_without_data_a_build_understands_what_parse_does(text: str) -> None:
 
 def test_without_data_the_kind_of_data_is_asked_for_where_no_word_says_it(bench: Bench) -> None:
     req = bench.write("req.txt", "Tell roses from tulips.")
-    told = bench.refuse(2, "images, texts or a table", "build", "--req", req, "-o", "m.onnx")
+    told = bench.refuse(2, "images, texts or tables", "build", "--req", req, "-o", "m.onnx")
     assert "domain: image" in told.err
     written = bench.run("parse", req)
     assert "roses" in written.out
     again = bench.write("again.txt", written.out)
-    bench.refuse(2, "images, texts or a table", "build", "--req", again, "-o", "m.onnx")
+    bench.refuse(2, "images, texts or tables", "build", "--req", again, "-o", "m.onnx")
     table = bench.write("table.txt", "Predict churn from age, income and balance.")
     bench.refuse(2, "names no columns", "build", "--req", table, "-o", "m.onnx")
 

@@ -58,6 +58,9 @@ class Domain:
     roles : mapping
         What a column can be to its models → the type of such a column, in the order in which they are read. Empty where
         any columns are inputs.
+    nouns, signs, doubts : str
+        Regular expressions for requirements without data, in lower case: what sentences call the things that are
+        predicted for; other words that speak of such data; words that say it may be something else. "" for none.
     """
 
     name: str
@@ -65,6 +68,9 @@ class Domain:
     rows: str
     package: str
     roles: Mapping[str, str] = field(default_factory=dict)
+    nouns: str = ""
+    signs: str = ""
+    doubts: str = ""
 
     def part(self, name: str) -> Any:
         """Load one of `PARTS`.

@@ -1,9 +1,11 @@
-"""What a build takes from the requirement's sentence, and says of it. Before `pipeline.build` looks at the data."""
+"""What a build takes from the requirement's sentence, and says of it. Before `model_generator.build` looks at the data."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
+from modelgpt_cli.core.domain import all_domains, domain_names
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.parse import with_applied_words
@@ -50,8 +52,14 @@ def add_words(requirement: Requirement, *, data: bool, ignore: bool = False) -> 
     said = added.columns or added.domain is not None
     if not said and (added.classes or added.task == "regression"):
         raise UsageError(
-            "Is this about images, texts or a table?",
+            f"Is this about {one_of(domain.title for domain in all_domains())}?",
             "There is no data, and neither the words nor the requirement's domain say it.",
-            "Write below a line ---: domain: image (or text, or tabular); or give --data PATH.",
+            f"Write below a line ---: domain: {one_of(domain_names())}; or give --data PATH.",
         )
     return added
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return names as a choice: "a, b or c"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

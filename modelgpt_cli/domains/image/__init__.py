@@ -2,4 +2,12 @@
 
 from modelgpt_cli.core.domain import Domain
 
-DOMAIN = Domain(name="image", title="images", rows="images", package=__name__, roles={"image": "image"})
+DOMAIN = Domain(
+    name="image",
+    title="images",
+    rows="images",
+    package=__name__,
+    roles={"image": "image"},
+    nouns=r"photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings",
+    doubts=r"\btexts?\b",
+)

@@ -2,4 +2,14 @@
 
 from modelgpt_cli.core.domain import Domain
 
-DOMAIN = Domain(name="text", title="texts", rows="texts", package=__name__, roles={"text": "text", "pair": "text"})
+DOMAIN = Domain(
+    name="text",
+    title="texts",
+    rows="texts",
+    package=__name__,
+    roles={"text": "text", "pair": "text"},
+    nouns=(
+        r"e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?"
+        r"|headlines?|articles|tickets?|questions|posts|abstracts|complaints"
+    ),
+)

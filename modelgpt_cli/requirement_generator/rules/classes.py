@@ -5,21 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from modelgpt_cli.core.domain import Domain, all_domains
 from modelgpt_cli.requirement_generator.numbers import ONES
 
-_IMAGES = r"(?:photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings)"
-_TEXTS = (
-    r"(?:e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?"
-    r"|headlines?|articles|tickets?|questions|posts|abstracts|complaints)"
-)
-_DATA = rf"(?:{_IMAGES}|{_TEXTS}|rows|records|ones?)"
-_TABLE = (
-    r"\b(?:rows|columns|tables?|csv|spreadsheets?|excel|features|measures?|measurements|counts|numbers|frequencies|values"
-    r"|scores|statistics|findings|pixels|segments|regions)\b"
-)
-_OTHER = r"\b(?:image|picture|photograph\w*|x-ray|scann\w+|page|text)\b"
-_COLUMNS = r"\bfrom (?!(?:an?|the) )[\w' -]+(?:, [\w' -]+)+,? and [\w' -]+"
-"""A list of columns: "from age, income and balance"."""
+_DATA = rf"(?:{'|'.join(domain.nouns for domain in all_domains() if domain.nouns)}|records|ones?)"
+"""What rows of data are called."""
 _STOP = (
     r"(?:in|by|from|with|within|using|on|for|at|under|over|that|which|who|based|given|when|because|so|but|if|of|to|into|as"
     r"|is|are|was|be|it|its|the|an?|one|this|and|or|vs|versus|less|more|most|least|than|please|not|such|like|e\.g|etc"
@@ -96,15 +86,17 @@ def announced_classes(text: str) -> tuple[int, str] | None:
 
 
 def read_domain(text: str) -> str | None:
-    """Give the kind of data, if it is plain: nouns of one kind, and no word of another."""
+    """Give the kind of data, if it is plain: words of one domain, and none that cast doubt on it."""
     low = text.lower()
-    images, texts = (re.search(rf"\b{nouns}\b", low) for nouns in (_IMAGES, _TEXTS))
-    if re.search(_TABLE, low) or re.search(_COLUMNS, low):
-        # "56 image measurements" may be of a table, and "a table of photos" of photos.
-        return None if images or texts or re.search(_OTHER, low) else "tabular"
-    if images:
-        return None if texts or re.search(r"\btexts?\b", low) else "image"
-    return "text" if texts else None
+    found = [domain for domain in all_domains() if _speaks_of(domain, low)]
+    if len(found) != 1 or (found[0].doubts and re.search(found[0].doubts, low)):
+        return None
+    return found[0].name
+
+
+def _speaks_of(domain: Domain, low: str) -> bool:
+    nouns = domain.nouns and re.search(rf"\b(?:{domain.nouns})\b", low)
+    return bool(nouns or (domain.signs and re.search(domain.signs, low)))
 
 
 def read_task(text: str) -> str | None:
