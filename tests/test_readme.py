@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 DOCUMENTS = [p for p in (README, *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()]
 MOST_BYTES = 15_360
 
-# A share may move by one row of the smallest example (1 of 24), a probability or a loss by as much; a file's size by 5 %.
+# A share may move by one row of the smallest example (1 of 24), a probability or a loss by as much, a size by 5 %.
 ABSOLUTE, RELATIVE = 0.05, 0.05
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 SECONDS = re.compile(r"\d[\d.,]* (?:ms|s|min)\b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
         return code if label in (path, target) or label.startswith("`") else f"{label} ({code})"
 
     return LINK.sub(resolved, markdown)
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Refuse a page that would load something from elsewhere: the site works offline."""
+    foreign = re.search(r"""(?:<script[^>]*\bsrc|<img[^>]*\bsrc|<link[^>]*\bhref)=["']?(https?:[^"'\s>]+)""", output)
+    if foreign:
+        raise PluginError(f"{page.file.src_uri} loads {foreign.group(1)}")
+    return output
 
 
 def command_reference() -> str:
@@ -86,20 +95,22 @@ def option_table(command: click.Command, context: click.Context, shared: set[str
     """Write the options of a command as a table, but those that all commands share."""
     rows = []
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is None or parameter.name in (shared or ()) or "--help" in parameter.opts:
             continue
         names, words = record
         default = ""
         found = re.search(r"\s*\[([^\[\]]*)\]$", words)
         if found:
-            words, default = words[: found.start()], found.group(1).replace("default: ", "").strip("()")
-        rows.append(f"| `{names.replace('|', chr(92) + '|')}` | {cell(words)} | {cell(default)} |")
+            words = words[: found.start()]
+            default = re.sub(r"default: (?:\(([^()]*)\))?", r"\1", found.group(1)).removeprefix("none")
+        code = escape(names, quote=False).replace("|", "&#124;")
+        rows.append(f"| <code>{code}</code> | {cell(words)} | {cell(default)} |")
     if not rows:
         return ""
     return "\n".join(["| option | effect | default, range |", "| --- | --- | --- |", *rows])
 
 
 def cell(text: str) -> str:
-    """Escape what Markdown would read as markup in words that are meant literally."""
-    return re.sub(r"([|<>*_\[\]])", r"\\\1", text)
+    """Escape what Markdown and HTML would read as markup in words that are meant literally."""
+    return re.sub(r"([*_`\[\]])", r"\\\1", escape(text, quote=False)).replace("|", "&#124;")
