@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -131,12 +132,13 @@ def run(step: Step, folder: Path) -> list[str]:
     if name == "cat":
         printed = (folder / arguments[0]).read_text(encoding="utf-8")
     else:
-        executable = Path(sys.executable).with_name(name)
+        beside = Path(sys.executable).parent
+        executable = shutil.which(name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}") or name
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MODELGPT_"))}
         done = subprocess.run(
-            [str(executable), *arguments],
+            [executable, *arguments],
             cwd=folder,
-            env={**environment, "MODELGPT_CACHE": str(folder / ".cache"), "NO_COLOR": "1"},
+            env={**environment, "MODELGPT_CACHE": str(folder / ".cache"), "NO_COLOR": "1", "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
