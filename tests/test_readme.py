@@ -19,7 +19,7 @@ MOST_BYTES = 15_360
 # A share may move by one row of the smallest example (1 of 24), a probability or a loss by as much, a size by 5 %.
 ABSOLUTE, RELATIVE = 0.05, 0.05
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
-SECONDS = re.compile(r"\d[\d.,]* (?:ms|s|min)\b")
+SECONDS = re.compile(r"\d[\d.,]* (?:ms|s|min|h)\b(?: \d+ (?:s|min)\b)?")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def is_like(shown: str, printed: str) -> bool:
     return all(abs(a - b) <= ABSOLUTE + RELATIVE * abs(a) for a, b in numbers)
 
 
+@pytest.mark.timeout(900)  # three builds or more; a machine that is busy takes its time
 @pytest.mark.parametrize("name", ["tables", "texts", "images"])
 def test_examples_print_what_is_shown(name: str, examples: ModuleType) -> None:
     shown = examples.section(README.read_text(encoding="utf-8"), name)
@@ -56,6 +57,7 @@ def test_examples_print_what_is_shown(name: str, examples: ModuleType) -> None:
 
 def test_the_comparison_tells_numbers_and_words() -> None:
     assert is_like("Built in 0.6 s, 704 kB.", "Built in 12 s, 710 kB.")
+    assert is_like("Built in 19.6 s, 90.8 MB.", "Built in 1 min 46 s, 90.8 MB.")
     assert is_like("model   0.9400  0.1039", "model  0.9333    0.1045")
     assert not is_like("model   0.9400", "model   0.7333")
     assert not is_like("Built in 0.6 s, 704 kB.", "Built in 0.6 s, 904 kB.")
