@@ -1,5 +1,5 @@
 # The daily commands. `make` lists them.
-.PHONY: help demo test check lint format types benchmark benchmark-text benchmark-image benchmark-pipeline clean
+.PHONY: help demo test check lint format types docs docs-serve benchmark benchmark-text benchmark-image benchmark-pipeline clean
 
 DATA ?= ../shared/data/tabular/paper10
 TRAIN ?= ../shared/data/tabular/train
@@ -27,6 +27,12 @@ format:  ## ruff: mend what can be mended, format
 types:  ## mypy
 	.venv/bin/mypy
 	.venv/bin/mypy scripts
+
+docs:  ## Build the documentation into out/site; a broken link is an error (needs .[docs])
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict -f docs/site/mkdocs.yml
+
+docs-serve:  ## Show the documentation on http://127.0.0.1:8000 while it is written
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve -f docs/site/mkdocs.yml
 
 benchmark:  ## Quality on tables, ours and others' (hours; goes on where it stopped; needs .[benchmark])
 	.venv/bin/python scripts/benchmark_tabular.py $(TRAIN) --split meta-validation --out docs/results/tabular-metavalidation.csv

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core import clock as _clock  # noqa: F401  # it starts with the import
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ModelGPTError",
     "build",

@@ -6,6 +6,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/environment.sh
 . "$ROOT/scripts/environment.sh"
 
-install_modelgpt "[test,dev,plot]"
+install_modelgpt "[test,dev,docs,plot]"
 cd "$ROOT"
 exec "$VENV/bin/python" -m pytest "$@"

@@ -16,6 +16,9 @@ from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.tabular.generator import load_generator
 
+# The paper's setting reproduced, and what generators were trained on: setup.cfg keeps them out of the wheel.
+CHECKOUT_ONLY = {"__pycache__", "tabular-paper10", "tabular-training"}
+
 OUTPUTS = """
 import json, setuptools
 wheel = setuptools.Distribution()
@@ -72,10 +75,21 @@ def test_package_goes_before_checkout(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_wheel_holds_prompts_and_weights_where_they_are_looked_for(wheel_files: set[str]) -> None:
     for folder in ("prompts", "weights"):
-        shipped = [p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+        shipped = [p for p in (ROOT / folder).rglob("*") if p.is_file() and not CHECKOUT_ONLY & set(p.parts)]
         assert shipped
         missing = [p for p in shipped if f"modelgpt_cli/{p.relative_to(ROOT)}" not in wheel_files]
         assert not missing, f"not in the wheel: {missing}"
+
+
+def test_wheel_leaves_reproductions_in_the_checkout(wheel_files: set[str]) -> None:
+    """They are megabytes that no command reads unless a user names them."""
+    assert (ROOT / "weights" / "tabular-paper10" / "generator.safetensors").exists()
+    travelled = [name for name in wheel_files if CHECKOUT_ONLY & set(Path(name).parts)]
+    assert not travelled, f"in the wheel: {travelled}"
+
+
+def test_wheel_is_typed(wheel_files: set[str]) -> None:
+    assert "modelgpt_cli/py.typed" in wheel_files
 
 
 def test_wheel_holds_the_providers(wheel_files: set[str]) -> None:

@@ -1,103 +1,117 @@
-"""The README keeps its word: its tree lists every file of the repository, its links lead somewhere."""
+"""The README keeps its word: its examples print what it shows, its links lead somewhere, and it stays short."""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import re
-import subprocess
-from fnmatch import fnmatchcase
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from conftest import Cli
+from conftest import ROOT, Cli
 
-ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = [p for p in (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()]
+DOCUMENTS = [p for p in (README, *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()]
+MOST_BYTES = 15_360
 
-
-def read_tree(text: str) -> dict[str, str]:
-    """Paths (or patterns with ``*``) of the block below the marker, with their descriptions.
-
-    Two spaces of indentation are one folder deeper; a line that ends its name with ``/`` opens a folder.
-    """
-    block = re.search(r"<!-- tree -->\s*```\w*\n(.*?)```", text, re.DOTALL)
-    assert block, "README.md has no <!-- tree --> block"
-    entries: dict[str, str] = {}
-    folders: list[str] = []
-    for line in block.group(1).splitlines():
-        depth = (len(line) - len(line.lstrip())) // 2
-        name, _, description = line.strip().partition("  ")
-        assert depth <= len(folders), f"indented too far: {line!r}"
-        folders[depth:] = []
-        path = "".join(folders) + name
-        assert path not in entries, f"listed twice: {path}"
-        entries[path] = description.strip()
-        if name.endswith("/"):
-            folders.append(name)
-    return entries
+# A share may move by one row of the smallest example (1 of 24), a probability or a loss by as much, a size by 5 %.
+ABSOLUTE, RELATIVE = 0.05, 0.05
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
+SECONDS = re.compile(r"\d[\d.,]* (?:ms|s|min|h)\b(?: \d+ (?:s|min)\b)?")
 
 
 @pytest.fixture(scope="module")
-def files() -> list[str]:
-    """Every tracked file, and every new one that git does not ignore."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    return sorted({f for f in listed if f and (ROOT / f).exists()})
+def examples() -> ModuleType:
+    """The script that writes the README's examples."""
+    spec = importlib.util.spec_from_file_location("record_examples", ROOT / "scripts" / "record_examples.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
 
 
-@pytest.fixture(scope="module")
-def tree() -> dict[str, str]:
-    return read_tree(README.read_text(encoding="utf-8"))
+def is_like(shown: str, printed: str) -> bool:
+    """Whether two lines have the same words, and numbers that differ no more than another machine's would."""
+    shown, printed = SECONDS.sub("TIME", shown), SECONDS.sub("TIME", printed)
+    if NUMBER.sub("#", shown).split() != NUMBER.sub("#", printed).split():
+        return False
+    pairs = zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True)
+    numbers = [(float(a.replace(",", "")), float(b.replace(",", ""))) for a, b in pairs]
+    return all(abs(a - b) <= ABSOLUTE + RELATIVE * abs(a) for a, b in numbers)
 
 
-def test_every_file_is_in_the_tree(tree: dict[str, str], files: list[str]) -> None:
-    patterns = [p for p in tree if not p.endswith("/")]
-    missing = [f for f in files if not any(fnmatchcase(f, p) for p in patterns)]
-    assert not missing, "add a line to the README's tree for: " + ", ".join(missing)
+@pytest.mark.timeout(900)  # three builds or more; a machine that is busy takes its time
+@pytest.mark.parametrize("name", ["tables", "texts", "images"])
+def test_examples_print_what_is_shown(name: str, examples: ModuleType) -> None:
+    shown = examples.section(README.read_text(encoding="utf-8"), name)
+    session = examples.record(name)
+    printed = examples.console(session).splitlines()
+    differing = [f"- {a}\n+ {b}" for a, b in zip(shown.splitlines(), printed, strict=False) if not is_like(a, b)]
+    assert not differing, "run scripts/record_examples.py, if this is meant:\n" + "\n".join(differing)
+    assert len(shown.splitlines()) == len(printed)
 
 
-def test_every_line_of_the_tree_is_a_file(tree: dict[str, str], files: list[str]) -> None:
-    gone = [p for p in tree if not any(f.startswith(p) if p.endswith("/") else fnmatchcase(f, p) for f in files)]
-    assert not gone, "the README's tree lists what is not there: " + ", ".join(gone)
+def test_the_comparison_tells_numbers_and_words() -> None:
+    assert is_like("Built in 0.6 s, 704 kB.", "Built in 12 s, 710 kB.")
+    assert is_like("Built in 19.6 s, 90.8 MB.", "Built in 1 min 46 s, 90.8 MB.")
+    assert is_like("model   0.9400  0.1039", "model  0.9333    0.1045")
+    assert not is_like("model   0.9400", "model   0.7333")
+    assert not is_like("Built in 0.6 s, 704 kB.", "Built in 0.6 s, 904 kB.")
+    assert not is_like("model   0.9400", "linear  0.9400")
 
 
-def test_every_line_of_the_tree_says_what_it_is(tree: dict[str, str]) -> None:
-    bare = [p for p, words in tree.items() if len(words) < 10]
-    assert not bare, "no description in the README's tree for: " + ", ".join(bare)
+def test_the_picture_shows_the_example_of_tables(examples: ModuleType) -> None:
+    drawn = examples.SESSION.read_text(encoding="utf-8")
+    for step in examples.EXAMPLES["tables"].steps:
+        assert examples.escape(step.command) in drawn
 
 
-def test_the_tree_reader_sees_folders_and_patterns() -> None:
-    text = (
-        "<!-- tree -->\n```text\na/  a folder of things\n  b.py  the first\n  c/  deeper\n    *.md  pages\nd  last\n```"
-    )
-    expected = {"a/": "a folder of things", "a/b.py": "the first", "a/c/": "deeper", "a/c/*.md": "pages", "d": "last"}
-    assert read_tree(text) == expected
+def test_readme_is_short() -> None:
+    size = README.stat().st_size
+    assert size <= MOST_BYTES, f"README.md has {size:,} bytes; long texts belong into docs/"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    local = [t for t in targets if "://" not in t]
+    local = [t for t in targets if "://" not in t and not t.startswith("mailto:")]
     broken = [t for t in local if not (document.parent / t).exists()]
     assert not broken, f"{document.name} links to what is not there: {', '.join(broken)}"
 
 
-def test_its_commands_exist() -> None:
+def test_anchors_lead_to_headings() -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]+\.md)#([^)\s]+)\)", README.read_text(encoding="utf-8")):
+        headings = re.findall(r"^#+ (.*)$", (ROOT / target).read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+        assert anchor in slugs, f"{target} has no heading for #{anchor}"
+
+
+def test_its_scripts_exist() -> None:
     text = README.read_text(encoding="utf-8")
     for script in set(re.findall(r"(?<![\w/])(scripts/[\w.]+)", text)):
         assert (ROOT / script).exists(), f"README.md names {script}, which is not there"
 
 
-def test_every_command_is_explained(cli: Cli) -> None:
-    """Each command that `modelgpt --help` lists has its line in the README, and each that the README lists exists."""
-    text = README.read_text(encoding="utf-8")
-    commands_table = re.search(r"## Commands\n(.*?)\n## ", text, re.DOTALL)
-    assert commands_table
-    explained = set(re.findall(r"^\| `modelgpt ([\w-]+)", commands_table.group(1), re.MULTILINE))
-    shown = cli("--help")
-    assert shown.returncode == 0, shown.stderr
-    listed = set(re.findall(r"^  ([a-z][\w-]*)  ", shown.stdout.partition("Commands:")[2], re.MULTILINE))
-    assert listed, shown.stdout
-    assert explained == listed
+def test_its_python_runs(examples: ModuleType, cli: Cli, tmp_path: Path) -> None:
+    """The Python snippet parses, and gives a label, on the model of the example."""
+    snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert snippets
+    examples.write_iris(tmp_path)
+    describe, build = examples.EXAMPLES["tables"].steps[:2]
+    for step in (describe, build):
+        done = cli(*step.command.split()[1:])
+        assert done.returncode == 0, done.stderr
+    for snippet in snippets:
+        code = snippet.replace('"model.onnx"', repr(str(tmp_path / "model.onnx")))
+        found: dict[str, object] = {}
+        exec(compile(ast.parse(code), "README.md", "exec"), found)
+        assert list(found["label"]) == ["setosa"]  # type: ignore[call-overload]
+
+
+def test_every_command_has_its_page_in_the_reference() -> None:
+    """The reference is made from the CLI: the page holds the marker that the site's hook fills in."""
+    assert "<!-- commands -->" in (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

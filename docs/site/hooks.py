@@ -1,0 +1,116 @@
+"""What MkDocs does with the pages on the way: the command reference is made, and links out of docs/ are resolved."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # the commands are those of this checkout, whatever else is installed
+
+from mkdocs.exceptions import PluginError  # noqa: E402
+
+from modelgpt_cli.commands.group import cli  # noqa: E402
+
+COMMANDS_MARKER = "<!-- commands -->"
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./|results\b)[^)#\s]*)(?:#[^)\s]*)?\)")
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
+    """Fill in the command reference, and turn links that leave docs/ into links to the repository, or into text."""
+    if COMMANDS_MARKER in markdown:
+        markdown = markdown.replace(COMMANDS_MARKER, command_reference())
+
+    def resolved(link: re.Match[str]) -> str:
+        label, target = link.groups()
+        path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page.file.src_uri), target))
+        if not (ROOT / path).exists():
+            raise PluginError(f"{page.file.src_uri} links to {target}, which is not there")
+        if config.repo_url:
+            return f"[{label}]({config.repo_url.rstrip('/')}/blob/main/{path})"
+        code = label if label.startswith("`") else f"`{path}`"
+        return code if label in (path, target) or label.startswith("`") else f"{label} ({code})"
+
+    return LINK.sub(resolved, markdown)
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Refuse a page that would load something from elsewhere: the site works offline."""
+    foreign = re.search(r"""(?:<script[^>]*\bsrc|<img[^>]*\bsrc|<link[^>]*\bhref)=["']?(https?:[^"'\s>]+)""", output)
+    if foreign:
+        raise PluginError(f"{page.file.src_uri} loads {foreign.group(1)}")
+    return output
+
+
+def command_reference() -> str:
+    """Write the reference of every command as the CLI has it: its help, its examples, its options."""
+    root = click.Context(cli, info_name="modelgpt", **cli.context_settings)
+    parts = ["## modelgpt", "Options that every command takes, before or after its name:", option_table(cli, root)]
+    for name in cli.list_commands(root):
+        command = cli.get_command(root, name)
+        if command is None:
+            raise PluginError(f"modelgpt lists {name!r}, which is not there")
+        parts += command_section(command, root, name, shared={p.name for p in cli.params})
+    return "\n\n".join(parts)
+
+
+def command_section(command: click.Command, parent: click.Context, name: str, shared: set[str | None]) -> list[str]:
+    """Write the section of a command, and of the commands below it."""
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    parts = [f"## {context.command_path}", paragraphs(command.help or ""), f"```text\n{usage}\n```"]
+    if command.epilog:
+        parts.append("```bash\n" + examples(command.epilog) + "\n```")
+    table = option_table(command, context, shared)
+    if table:
+        parts.append(table)
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None:
+                section = command_section(found, context, child, shared)
+                parts += [section[0].replace("## ", "### ", 1), *section[1:]]
+    return parts
+
+
+def paragraphs(text: str) -> str:
+    """Give the help of a command as Markdown: click's control characters and line breaks go."""
+    blocks = re.split(r"\n\s*\n", text.replace("\f", "").strip())
+    return "\n\n".join(cell(" ".join(block.replace("\b", "").split())) for block in blocks)
+
+
+def examples(epilog: str) -> str:
+    """Give the examples below a command's help, without their heading and indentation."""
+    lines = [line.strip() for line in epilog.replace("\b", "").splitlines()]
+    return "\n".join(line for line in lines if line and not re.fullmatch(r"Examples?:", line))
+
+
+def option_table(command: click.Command, context: click.Context, shared: set[str | None] | None = None) -> str:
+    """Write the options of a command as a table, but those that all commands share."""
+    rows = []
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
+        if record is None or parameter.name in (shared or ()) or "--help" in parameter.opts:
+            continue
+        names, words = record
+        default = ""
+        found = re.search(r"\s*\[([^\[\]]*)\]$", words)
+        if found:
+            words = words[: found.start()]
+            default = re.sub(r"default: (?:\(([^()]*)\))?", r"\1", found.group(1)).removeprefix("none")
+        code = escape(names, quote=False).replace("|", "&#124;")
+        rows.append(f"| <code>{code}</code> | {cell(words)} | {cell(default)} |")
+    if not rows:
+        return ""
+    return "\n".join(["| option | effect | default, range |", "| --- | --- | --- |", *rows])
+
+
+def cell(text: str) -> str:
+    """Escape what Markdown and HTML would read as markup in words that are meant literally."""
+    return re.sub(r"([*_`\[\]])", r"\\\1", escape(text, quote=False)).replace("|", "&#124;")
