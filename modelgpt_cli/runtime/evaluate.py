@@ -46,7 +46,7 @@ class Evaluation:
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Where each row is a file: recall, precision, F1 and number of rows of each class."""
     unit: str = "rows"
-    """What the rows are called: "images"."""
+    """What the rows are called, in the plural."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
