@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: str | Path | pd.DataFrame,
+    data: str | Path | pd.DataFrame | Sequence[str | Path],
     *,
     target: str | None = None,
     plot: str | Path | None = None,
