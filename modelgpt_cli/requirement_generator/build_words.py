@@ -1,4 +1,4 @@
-"""What a build takes from the requirement's sentence, and says of it. Before `model_generator.build` looks at the data."""
+"""What a build takes from the requirement's sentence, and says of it. Before a build looks at the data."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class Evaluation:
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """Where each row is a file: recall, precision, F1 and number of rows of each class."""
     unit: str = "rows"
-    """What the rows are called: "images"."""
+    """What the rows are called, in the plural."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -78,7 +78,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: str | Path | pd.DataFrame,
+    data: str | Path | pd.DataFrame | Sequence[str | Path],
     *,
     target: str | None = None,
     plot: str | Path | None = None,

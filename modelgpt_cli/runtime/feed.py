@@ -135,5 +135,5 @@ def open_source(model: Model, data: Any, *, labelled: bool = False, target: str 
 
 
 def file_titles() -> str:
-    """Return what the domains are called whose rows are files: "images"."""
+    """Return what the domains are called whose rows are files."""
     return " and ".join(domain.title for domain in all_domains() if domain.part("feed").FILES)

@@ -66,7 +66,7 @@ def predict(
     model : str or Path
         The ``model.onnx``.
     data : str, Path or DataFrame
-        Any table that `describe` can read, ``-`` for stdin, or a data frame. Where each row is a file, as with images:
+        Any table that `describe` can read, ``-`` for stdin, or a data frame. Where each row is a file:
         a file, folder, glob, zip or table of paths, or a sequence of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
