@@ -14,8 +14,11 @@ import pytest
 
 from modelgpt_cli import api
 from modelgpt_cli.cli import main
+from modelgpt_cli.commands.output import metrics_table
+from modelgpt_cli.requirement_generator.requirement import Requirement
 
-REPORT = {"path": "m.onnx", "size_bytes": 123_456, "seconds": 1.84, "n_rows": 150, "data_used": True}
+REPORT: dict[str, Any] = {"path": "m.onnx", "size_bytes": 123_456, "seconds": 1.84, "n_rows": 150, "data_used": True}
+REPORT |= {"total_seconds": 4.0, "requirement": None}
 METRICS = {"model": {"accuracy": 0.95, "log_loss": 0.12345}, "majority": {"accuracy": 1 / 3, "log_loss": None}}
 
 
@@ -32,12 +35,15 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Stand in for `build`: keep what it was called with."""
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Stand in for `build`: keep what it was called with. There are two requirement files, which say their names."""
     calls: list[dict[str, Any]] = []
+    monkeypatch.chdir(tmp_path)
+    for name in ("r.txt", "from-file.txt"):
+        (tmp_path / name).write_text(name)
 
-    def build(requirement: str, **options: Any) -> SimpleNamespace:
-        calls.append({"req": requirement, **options})
+    def build(requirement: Requirement, **options: Any) -> SimpleNamespace:
+        calls.append({"req": requirement.sentence, **options})
         logging.getLogger("modelgpt").warning("mind the gap")
         logging.getLogger("modelgpt").info("a word")
         logging.getLogger("modelgpt").debug("a detail")
@@ -152,7 +158,14 @@ def test_stdout_has_the_result_alone(built: list[dict[str, Any]], capsys: pytest
     assert main(BUILD) == 0
     out, err = capsys.readouterr()
     assert out == "m.onnx\n"
-    for words in ("Warning: mind the gap", "\na word\n", "150 rows", "majority", "0.1235", "1.8 s", "123 kB"):
+    for words in (
+        "Warning: mind the gap",
+        "\na word\n",
+        "150 rows",
+        "majority",
+        "0.1235",
+        "1.8 s (4.0 s with loading), 123 kB",
+    ):
         assert words in err
     assert "a detail" not in err
     assert main([*BUILD, "--json"]) == 0
@@ -202,3 +215,10 @@ def test_json_is_valid_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]
     result_json({"a": np.float32(0.5), "b": float("nan"), "c": [np.inf, Path("x")], "d": {1: np.arange(2)}})
     text = capsys.readouterr().out
     assert json.loads(text, parse_constant=pytest.fail) == {"a": 0.5, "b": None, "c": [None, "x"], "d": {"1": [0, 1]}}
+
+
+def test_the_numbers_of_a_metric_have_the_same_decimals() -> None:
+    metrics = {"model": {"r2": 0.81234, "rmse": 57.1}, "mean": {"r2": -0.0001115, "rmse": 1234.5, "coverage": None}}
+    lines = [line.split() for line in metrics_table(metrics).splitlines()]
+    assert lines[1:] == [["model", "0.8123", "57.1", "-"], ["mean", "-0.0001", "1234.5", "-"]]
+    assert metrics_table({"mean": {"r2": -0.00001}}).split() == ["r2", "mean", "0.0000"]  # no minus before a zero

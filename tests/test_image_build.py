@@ -92,7 +92,7 @@ def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> No
     told = bench.run(*line)
     assert told.code == 2
     assert "needs a generator trained for it" in told.err
-    (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\n")
+    (bench.folder / "req.txt").write_text("Which animal is it?\n---\ndomain: image\n")
     assert "names no classes" in bench.run(*line).err
 
 

@@ -95,7 +95,7 @@ def test_words_that_are_not_enough(bench: Bench, world: Path, case: str) -> None
 # Backbones and generators -------------------------------------------------------------------------------------------
 
 OPTIONS = {
-    "window of nothing": ({"max_tokens": "4"}, 2, "--max-tokens must be 8 or more"),
+    "window of nothing": ({"max_tokens": "4"}, 2, "--max-tokens can't be 4"),
     "window too wide": ({"max_tokens": "300"}, 2, "reads 160 tokens at most; 300 were asked for"),
     "no such folder": ({"backbone": "/no/such/folder"}, 2, "There is no folder /no/such/folder"),
     "no such folder here": ({"backbone": "./nowhere"}, 2, "There is no folder ./nowhere"),
@@ -118,8 +118,11 @@ def test_a_generator_of_tables_is_refused(bench: Bench, world: Path) -> None:
 
 
 def test_options_for_texts_are_not_for_tables(bench: Bench, iris_model: Path) -> None:
-    for option, value in (("--backbone", "distilbert"), ("--max-tokens", "64")):
-        bench.refuse(2, "are for texts", "build", "--req", iris_model / "req.txt", option, value, "-o", "m.safetensors")
+    for option, value, words in (
+        ("--backbone", "distilbert", "--backbone is for images and texts"),
+        ("--max-tokens", "64", "--max-tokens is for texts"),
+    ):
+        bench.refuse(2, words, "build", "--req", iris_model / "req.txt", option, value, "-o", "m.safetensors")
 
 
 def no_tokenizer(folder: Path) -> None:
