@@ -400,11 +400,11 @@ def test_a_file_called_train_is_named_after_a_folder_that_says_more(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "anna"))
     (tmp_path / folder).mkdir(parents=True)
-    assert load_dataset(write(tmp_path / folder / "train.csv", x=range(N), y=Y)).name == name
+    assert load_dataset(write(tmp_path / folder / "train.csv", x=np.arange(N) / 7, y=Y)).name == name
 
 
 def test_columns_that_are_no_inputs_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = write(tmp_path / "t.csv", x=np.arange(N) / 7, same=["k"] * N, odd=range(N), y=Y)
+    path = write(tmp_path / "t.csv", x=np.arange(N) / 7, same=["k"] * N, odd=np.arange(N) % 7, y=Y)
     with caplog.at_level("INFO", "modelgpt"):
         load_dataset(path, columns=[Column("x", "numeric")])
     assert "Left out of t.csv, as they are no inputs: same, odd." in caplog.messages
