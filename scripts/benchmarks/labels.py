@@ -1,0 +1,66 @@
+"""The methods in words, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+TABLES = {
+    "majority": "majority / mean",
+    "knn": "k nearest neighbours",
+    "logistic": "logistic regression / ridge",
+    "mlp": "MLP (scikit-learn)",
+    "forest": "random forest",
+    "boosting": "HistGradientBoosting",
+    "xgboost": "XGBoost",
+    "catboost": "CatBoost",
+    "lora": "LoRA",
+    "finetune": "Finetune",
+    "one_pass": "ModelGPT, one pass",
+    "ensemble": "ModelGPT, default ensemble",
+    "ensemble8": "ModelGPT, 8 members",
+    "tuned_ours": "ModelGPT-F, ensemble + one epoch",
+}
+"""Classification / regression, where they differ."""
+CELLS = {
+    "label_similarity": "label-name similarity",
+    "probe_source": "linear probe, other domains' pictures",
+    "ncm": "nearest class mean",
+    "probe": "linear probe",
+    "setfit": "SetFit",
+    "lora": "LoRA",
+    "finetune": "finetuning",
+    "ours_words": "ModelGPT, requirement only",
+    "ours_512": "ModelGPT, head on 512 rows",
+    "ours": "ModelGPT",
+    "ours_all_rows": "ModelGPT, head on all rows",
+    "ours_tuned": "ModelGPT, one epoch of tuning",
+    "pretrained": "pretrained weights",
+    "generated": "weights generated from words",
+    "built": "weights built from the pictures",
+}
+"""Of texts and images."""
+OURS = ("one_pass", "ensemble", "ensemble8", "tuned_ours")
+"""Of tables."""
+
+
+def label(name: str, task: str) -> str:
+    """Return a method of tables in words; ``forest_tuned60`` is a random forest tuned for 60 seconds."""
+    base, tuned, seconds = name.partition("_tuned")
+    searched = bool(tuned) and seconds.isdigit()
+    words = TABLES.get(base if searched else name, base if searched else name)
+    for_classes, _, for_numbers = words.partition(" / ")
+    words = for_numbers or for_classes if task == "regression" else for_classes
+    return f"{words}, tuned {seconds} s" if searched else words
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort methods of tables as they are shown, a tuned one after its defaults."""
+    order = list(TABLES)
+    found = {name: name if name in TABLES else name.partition("_tuned")[0] for name in names}
+    return sorted(found, key=lambda n: (order.index(found[n]) if found[n] in order else len(order), n))
+
+
+def cells_in_order(names: Iterable[str]) -> list[str]:
+    """Sort methods of texts and images as they are shown; unknown ones come last."""
+    order = list(CELLS)
+    return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
