@@ -320,8 +320,8 @@ def test_sentences_of_describe_say_no_limits() -> None:
 
 
 def run_benchmark(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    script = ROOT / "scripts" / "benchmark_requests.py"
-    return subprocess.run([sys.executable, script, *args], capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.benchmarks", "requests", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("name", ["dev", "dev-2", "dev-3"])

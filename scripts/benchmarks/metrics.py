@@ -51,9 +51,9 @@ def fair_metrics(codes: np.ndarray, p: np.ndarray, tops: Sequence[int] = ()) -> 
 
 
 def roc_auc(codes: np.ndarray, p: np.ndarray) -> float:
-    """Compute the area under the ROC curve: binary, or the mean over all pairs of classes that are present (one-vs-one, macro).
+    """Compute the area under the ROC curve: binary, or the mean over all pairs of classes (one-vs-one, macro).
 
-    The same as scikit-learn's where every class is present, which it insists on.
+    Only classes that are present count; scikit-learn, which gives the same, insists on all of them.
 
     References
     ----------

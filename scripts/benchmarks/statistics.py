@@ -93,7 +93,7 @@ def friedman(mean_ranks: np.ndarray, n_tables: int) -> tuple[float, float, float
 
 
 def critical_difference(n_methods: int, n_tables: int, alpha: float = 0.05) -> float:
-    """Return the difference of mean ranks from which on two methods differ by Nemenyi's test (Demšar 2006, section 3.2.2)."""
+    """Return the least significant difference of mean ranks by Nemenyi's test (Demšar 2006, section 3.2.2)."""
     return nemenyi_q(n_methods, alpha) * float(np.sqrt(n_methods * (n_methods + 1) / (6 * n_tables)))
 
 
@@ -103,7 +103,7 @@ def nemenyi_q(n_methods: int, alpha: float = 0.05) -> float:
 
 
 def groups(mean_ranks: np.ndarray, difference: float) -> list[tuple[int, int]]:
-    """Return the largest runs of methods, sorted by rank, whose ends don't differ: (first, last) positions in `mean_ranks`.
+    """Return the largest runs of methods whose ends don't differ: (first, last) positions in `mean_ranks`.
 
     Parameters
     ----------

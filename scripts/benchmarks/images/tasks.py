@@ -38,7 +38,7 @@ OFFICE31_CARD: dict[str, Any] = {
 
 
 def read_office31(folder: Path, view: View) -> list[PictureSet]:
-    """Read Office-31 as it is published: ``<domain>/images/<class>/frame_0001.jpg``, also without the folders ``images``.
+    """Read Office-31 as published: ``<domain>/images/<class>/frame_0001.jpg``, also without the folders ``images``.
 
     Raises
     ------
