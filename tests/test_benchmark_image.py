@@ -212,7 +212,7 @@ def test_only_adapters_or_all_but_batch_norm_is_trained(data: Path, weights: Wei
     before = weights.trunk()
     for plan in (LORA, FINETUNE):
         fitted = trained(settings, plan)(problem, 0)
-        trunk = fitted.network.trunk  # type: ignore[attr-defined]
+        trunk = fitted.model.trunk
         moved = {name for name, p in trunk.named_parameters() if p.requires_grad}
         assert moved
         assert all((".lora_" in name) == plan.lora for name in moved)

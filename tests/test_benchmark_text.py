@@ -26,13 +26,10 @@ from benchmarks.texts.methods import FEW_SHOT_METHODS, Fit, Settings  # noqa: E4
 from benchmarks.texts.networks import (  # noqa: E402
     Backbone,
     Embedder,
-    Encoded,
     answer,
     bucketed,
     embed,
-    features,
     make_network,
-    pad,
     train,
 )
 from benchmarks.texts.tasks import GLUE, HOLDOUT, correlations, draw_support, glue_metric, held_out, read_task  # noqa: E402
@@ -134,16 +131,16 @@ def test_draws_hold_so_many_of_each_class_and_come_again(data: Path) -> None:
 
 def test_a_pair_is_encoded_together_and_compared(backbone: Backbone) -> None:
     rows = backbone.encode(["a good film", "the very cold old book"], ["a bad book", "warm"])
-    batch = pad(rows)
+    batch = rows.padded([0, 1])
     states = backbone.model(
-        input_ids=batch.ids, attention_mask=batch.mask, token_type_ids=batch.types
+        input_ids=batch.ids, attention_mask=batch.mask, token_type_ids=batch.segments
     ).last_hidden_state
-    found = features(states, batch, paired=True)
+    found = embed(backbone.model, batch, paired=True)
     assert found.shape == (2, backbone.head_inputs(True)) == (2, 4 * 16 + 1)
     u, v = (x / x.norm() for x in (states[0, :5].mean(0), states[0, 5:9].mean(0)))  # [CLS] a b c [SEP], a b c [SEP]
     expected = torch.cat([u, v, (u - v).abs(), 8 * u * v, 3 * (u @ v)[None]])
     torch.testing.assert_close(found[0], expected)
-    alone = embed(backbone.model, pad(rows.take([1])), paired=True)
+    alone = embed(backbone.model, rows.padded([1]), paired=True)
     torch.testing.assert_close(found[1:], alone)  # whatever stands beside it in the batch
 
 
@@ -158,7 +155,7 @@ def test_answers_come_in_the_order_of_the_rows(backbone: Backbone) -> None:
 def test_long_pairs_are_cut_at_the_longer_text(backbone: Backbone) -> None:
     rows = backbone.encode(["good " * 300], ["bad film"])
     assert len(rows.ids[0]) == 128
-    assert sum(rows.types[0]) == 3  # the short text and its [SEP]
+    assert 128 - rows.second[0] == 3  # the short text and its [SEP]
 
 
 def test_what_remembered_embeddings_save_is_counted(backbone: Backbone) -> None:
@@ -170,10 +167,10 @@ def test_what_remembered_embeddings_save_is_counted(backbone: Backbone) -> None:
 
 
 def test_batches_hold_every_row_once() -> None:
-    rows = Encoded([[1] * (1 + k % 40) for k in range(2001)], [[0]] * 2001, False)
-    batches = list(bucketed(rows, 16, np.random.default_rng(0)))
+    lengths = 1 + np.arange(2001) % 40
+    batches = list(bucketed(lengths, 16, np.random.default_rng(0)))
     assert sorted(np.concatenate(batches).tolist()) == list(range(2001))
-    spans = [np.ptp([len(rows.ids[i]) for i in batch]) for batch in batches]
+    spans = [np.ptp(lengths[batch]) for batch in batches]
     assert np.mean(spans) < 5
 
 
@@ -206,8 +203,8 @@ def test_adapters_leave_the_backbone_as_it_was(backbone: Backbone) -> None:
     assert moved
     assert all("lora_" in name and ("query" in name or "value" in name) for name in moved)
     with network.encoder.disable_adapter():  # type: ignore[operator,union-attr]
-        states = embed(network.encoder, pad(rows), False)
-    torch.testing.assert_close(states, embed(backbone.model, pad(rows), False))
+        states = embed(network.encoder, rows.padded(range(16)), False)
+    torch.testing.assert_close(states, embed(backbone.model, rows.padded(range(16)), False))
     assert not np.allclose(before, answer(network, rows))
 
 

@@ -13,16 +13,17 @@ import sys
 import time
 import traceback
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .common import make_parser, names, numbers
-from .results import Cell, Store
+from .common import command, machine, make_parser, names, numbers, versions
+from .results import Cell, Store, part_store
 
 ERROR_LENGTH = 300
 T = TypeVar("T")
@@ -66,54 +67,57 @@ class Method:
     generated: bool = False
 
 
-class Fitted(Protocol):
-    """What a method made of its examples."""
+@dataclass
+class Fitted:
+    """What a method made of its examples.
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Recorded beside the figures: epochs, precision, whatever else is worth knowing."""
-        ...
+    Attributes
+    ----------
+    predict_proba : callable
+        From rows to probabilities (n, C) in the order of the task's classes; for regression, to numbers (n,).
+    facts : dict
+        Recorded beside the figures: epochs, precision, whatever else is worth knowing.
+    model : object
+        What was fitted, if anybody asks.
+    """
 
-    def predict_proba(self, rows: Any) -> np.ndarray:
-        """Return probabilities (n, C) in the order of the task's classes; for regression, numbers (n,)."""
-        ...
+    predict_proba: Callable[[Any], np.ndarray]
+    facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
+    model: Any = None
 
 
-class Bench(Protocol):
+class Bench(ABC):
     """A domain's benchmark."""
 
+    @abstractmethod
     def store(self, method: str) -> Store:
         """Return where a method's cells are."""
-        ...
 
+    @abstractmethod
     def tasks(self, method: str) -> Iterable[Task]:
         """Yield what a method is measured on, in order."""
-        ...
 
+    @abstractmethod
     def start(self, method: str, task: Task) -> None:
         """Record the protocol and warm up; called before the first new cell of each of a method's kinds of task."""
-        ...
 
+    @abstractmethod
     def describe(self, method: str, task: Task) -> Mapping[str, Any]:
         """Return facts of a cell that hold whether it works or not."""
-        ...
 
+    @abstractmethod
     def measure(self, method: str, task: Task) -> Mapping[str, Any]:
         """Let a method learn a task; return the cell's facts."""
-        ...
 
 
-@dataclass
-class Outcome:
-    """Cells that a run measured, and how many of them failed."""
+def run(bench: Bench, methods: Sequence[str], *, replace: bool = False) -> tuple[int, int]:
+    """Measure every cell that is not in the results yet; with `replace`, failed ones again.
 
-    measured: int = 0
-    failed: int = 0
-
-
-def run(bench: Bench, methods: Sequence[str], *, replace: bool = False) -> Outcome:
-    """Measure every cell that is not in the results yet; with `replace`, failed ones again."""
-    outcome = Outcome()
+    Returns
+    -------
+    measured, failed : int
+    """
+    measured = failed = 0
     for method in methods:
         store = bench.store(method)
         if replace:
@@ -128,9 +132,9 @@ def run(bench: Bench, methods: Sequence[str], *, replace: bool = False) -> Outco
                 bench.start(method, task)
             cell = _cell(bench, method, task)
             store.append(cell)
-            outcome.measured += 1
-            outcome.failed += cell.failed
-    return outcome
+            measured += 1
+            failed += cell.failed
+    return measured, failed
 
 
 def _cell(bench: Bench, method: str, task: Task) -> Cell:
@@ -220,13 +224,61 @@ def draws(tasks: Sequence[str], sizes: Sequence[int | None], repeats: Sequence[i
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a domain's benchmark: its methods, its repeats, and what else its options are by default."""
+    """A part of a domain's benchmark."""
 
     methods: Mapping[str, Method]
     repeats: int
     test_rows: int = 0
-    sizes: tuple[int | None, ...] = field(default=(None,))
+    """At most; 0 for all."""
+    sizes: tuple[int | None, ...] = (None,)
     """Examples per class."""
+
+
+class PartBench(Bench):
+    """A part of the benchmark of texts or images: draws of its tasks, a JSONL file for each method.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Their names.
+    args : Namespace
+        As `make_parts_parser` and `read_part` give it; ``folder`` is the results'.
+    """
+
+    def __init__(self, tasks: Sequence[str], args: argparse.Namespace, methods: Mapping[str, Method]) -> None:
+        self.names, self.args, self.methods = tasks, args, methods
+
+    @abstractmethod
+    def protocol(self, method: Method) -> dict[str, Any]:
+        """Return what the cells of a file have in common."""
+
+    @abstractmethod
+    def warm_up(self, method: Method, task: Task) -> None:
+        """Do what a cell does, on a few rows."""
+
+    @abstractmethod
+    def learn(self, method: Method, task: Task) -> dict[str, Any]:
+        """Let a method learn a task; return the cell's facts."""
+
+    def store(self, method: str) -> Store:
+        return part_store(self.args.folder, self.args.part, method)
+
+    def tasks(self, method: str) -> Iterator[Task]:
+        return draws(self.names, self.args.sizes, self.args.repeats, self.methods[method])
+
+    def start(self, method: str, task: Task) -> None:
+        chosen, most = self.methods[method], {"max_epochs": self.args.max_epochs}
+        if self.args.max_steps:
+            most["max_steps"] = self.args.max_steps
+        origin = {"command": command(), "machine": machine(), "versions": versions(*chosen.packages)}
+        self.store(method).record(self.protocol(chosen) | most, origin)
+        warm_up(lambda: self.warm_up(chosen, task))
+
+    def describe(self, method: str, task: Task) -> dict[str, Any]:
+        return {"threads": self.args.threads}
+
+    def measure(self, method: str, task: Task) -> dict[str, Any]:
+        return self.learn(self.methods[method], task)
 
 
 def make_parts_parser(command: str, doc: str | None, parts: Mapping[str, Part], out: Path) -> argparse.ArgumentParser:
@@ -264,6 +316,6 @@ def measure_all(bench: Bench, methods: Sequence[str], args: argparse.Namespace, 
     os.environ["RAYON_NUM_THREADS"] = str(args.threads)  # the tokenizer's
     warnings.simplefilter("ignore")
     with threadpool_limits(limits=args.threads):
-        outcome = run(bench, methods, replace=args.replace)
-    print(f"{outcome.measured} cells measured, {outcome.failed} failed, in {where}", file=sys.stderr)
-    return 1 if outcome.failed else 0
+        measured, failed = run(bench, methods, replace=args.replace)
+    print(f"{measured} cells measured, {failed} failed, in {where}", file=sys.stderr)
+    return 1 if failed else 0

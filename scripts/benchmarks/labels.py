@@ -44,23 +44,17 @@ OURS = ("one_pass", "ensemble", "ensemble8", "tuned_ours")
 
 
 def label(name: str, task: str) -> str:
-    """Return a method of tables in words; ``forest_tuned60`` is a random forest tuned for 60 seconds."""
-    base, tuned, seconds = name.partition("_tuned")
-    searched = bool(tuned) and seconds.isdigit()
-    words = TABLES.get(base if searched else name, base if searched else name)
-    for_classes, _, for_numbers = words.partition(" / ")
-    words = for_numbers or for_classes if task == "regression" else for_classes
-    return f"{words}, tuned {seconds} s" if searched else words
+    """Return a method of tables in words."""
+    for_classes, _, for_numbers = TABLES.get(name, name).partition(" / ")
+    return for_numbers or for_classes if task == "regression" else for_classes
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Sort methods of tables as they are shown, a tuned one after its defaults."""
-    order = list(TABLES)
-    found = {name: name if name in TABLES else name.partition("_tuned")[0] for name in names}
-    return sorted(found, key=lambda n: (order.index(found[n]) if found[n] in order else len(order), n))
+def in_order(names: Iterable[str], labels: Iterable[str] = TABLES) -> list[str]:
+    """Sort methods as they are shown; unknown ones come last."""
+    order = list(labels)
+    return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
 
 
 def cells_in_order(names: Iterable[str]) -> list[str]:
-    """Sort methods of texts and images as they are shown; unknown ones come last."""
-    order = list(CELLS)
-    return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
+    """Sort methods of texts and images as they are shown."""
+    return in_order(names, CELLS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
@@ -101,3 +102,10 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities (n, C) of scores (n, C)."""
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
     return p / p.sum(axis=1, keepdims=True)
+
+
+def spread(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return a scikit-learn model's probabilities (n, C) of all classes; those that it has not seen get 0."""
+    p = np.zeros((len(x), n_classes))
+    p[:, model.classes_] = model.predict_proba(x)
+    return p

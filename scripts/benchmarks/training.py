@@ -7,9 +7,9 @@ Shapes: n rows, m of them, C outputs.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -55,30 +55,27 @@ Judge = Callable[[np.ndarray, np.ndarray], float]
 """(rows' numbers (m,), the network's outputs for them (m, C)) -> score, the higher the better."""
 
 
-class Learner(Protocol):
+class Learner(ABC):
     """A network with its rows, as `train` needs it."""
 
-    @property
-    def network(self) -> nn.Module:
-        """What is trained."""
-        ...
+    network: nn.Module
 
     @property
+    @abstractmethod
     def groups(self) -> tuple[Iterable[nn.Parameter], Iterable[nn.Parameter]]:
         """Parameters of the body and of the head; those without gradient are left out."""
-        ...
 
+    @abstractmethod
     def batches(self, rows: np.ndarray, size: int, rng: np.random.Generator) -> Iterable[np.ndarray]:
         """Yield all of some rows' numbers once, in random batches."""
-        ...
 
+    @abstractmethod
     def output(self, rows: np.ndarray) -> Tensor:
         """Return the network's outputs [m, C] in training."""
-        ...
 
+    @abstractmethod
     def answer(self, rows: np.ndarray) -> np.ndarray:
         """Return the network's outputs (m, C), to be judged."""
-        ...
 
 
 def train(

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,9 @@ from modelgpt_cli.domains.image.cards import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.tasks import PictureSet
 from modelgpt_cli.errors import ModelGPTError
 
-from ..common import RESULTS, command, data_folder, digest, machine, versions
-from ..harness import Method, Task, draw_rows, draws, fit_and_score, make_parts_parser, measure_all, read_part, warm_up
+from ..common import RESULTS, data_folder, digest
+from ..harness import Method, PartBench, Task, draw_rows, fit_and_score, make_parts_parser, measure_all, read_part
 from ..metrics import fair_metrics
-from ..results import Store, part_store
 from .methods import PARTS, Problem, Settings
 from .networks import Memory, Weights
 from .ours import Generators
@@ -58,50 +57,33 @@ def measure(problem: Problem, method: Method, settings: Settings, seed: int) -> 
     return facts | {"n_train": len(problem.index)}
 
 
-class ImageBench:
+class ImageBench(PartBench):
     """The benchmark of a part."""
 
     def __init__(self, sets: Sets, tasks: Sequence[str], args: argparse.Namespace) -> None:
-        self.sets, self.names, self.args, self.methods = sets, tasks, args, PARTS[args.part].methods
+        super().__init__(tasks, args, PARTS[args.part].methods)
+        self.sets = sets
         self.settings = Settings(
             args.weights, Memory(), args.generators, args.weights.trunk(), multiplies_bf16(args.dtype, "cpu"),
             args.max_epochs, args.max_steps,
         )  # fmt: skip
 
-    def store(self, method: str) -> Store:
-        """Return the method's JSONL file."""
-        return part_store(self.args.folder, self.args.part, method)
-
-    def tasks(self, method: str) -> Iterator[Task]:
-        """Yield the draws."""
-        return draws(self.names, self.args.sizes, self.args.repeats, self.methods[method])
-
-    def start(self, method: str, task: Task) -> None:
-        """Record the protocol; measure a few images."""
-        weights, chosen = self.args.weights, self.methods[method]
+    def protocol(self, method: Method) -> dict[str, Any]:
+        weights = self.args.weights
         sha256 = f"{weights.card.source} with the card" if weights.path is None else digest(Path(weights.path), 12)
         protocol = {"backbone": weights.card.name, "weights": sha256, "pixels": weights.card.size}
-        protocol |= {"split": "60/40 by class, seeded by the set's name", "max_epochs": self.args.max_epochs}
-        if self.args.max_steps:
-            protocol["max_steps"] = self.args.max_steps
-        if chosen.ours:
-            protocol["generator"] = self.args.generators.pattern or "shipped, if any"
-        packages = versions(*chosen.packages)
-        self.store(method).record(protocol, {"command": command(), "machine": machine(), "versions": packages})
+        protocol |= {"split": "60/40 by class, seeded by the set's name"}
+        return protocol | ({"generator": self.args.generators.pattern or "shipped, if any"} if method.ours else {})
+
+    def warm_up(self, method: Method, task: Task) -> None:
         whole = self._problem(task)
         small = few(whole.task, WARM_UP_IMAGES)
         others = [few(one, WARM_UP_IMAGES) for one in whole.others[:1]]
         problem = Problem(small, np.arange(len(small.parts["train"].y)), others)
-        settings = replace(self.settings, memory=Memory(), max_epochs=1)
-        warm_up(lambda: measure(problem, chosen, settings, seed=0))
+        measure(problem, method, replace(self.settings, memory=Memory(), max_epochs=1), seed=0)
 
-    def describe(self, method: str, task: Task) -> dict[str, Any]:
-        """Return the number of threads."""
-        return {"threads": self.args.threads}
-
-    def measure(self, method: str, task: Task) -> dict[str, Any]:
-        """As the function of this name."""
-        return measure(self._problem(task), self.methods[method], self.settings, task.seed)
+    def learn(self, method: Method, task: Task) -> dict[str, Any]:
+        return measure(self._problem(task), method, self.settings, task.seed)
 
     def _problem(self, task: Task) -> Problem:
         whole = self.sets.task(task.name)

@@ -19,7 +19,7 @@ from modelgpt_cli.domains.image.tasks import PictureSet
 from modelgpt_cli.domains.scaling import Scaling
 
 from ..harness import Fitted, Method, Part, clock
-from ..metrics import softmax
+from ..metrics import softmax, spread
 from ..training import Plan, hold_out, train
 from .networks import ImageLearner, Memory, Network, Weights, make_trainable, outputs
 from .ours import Built, Generators, build
@@ -86,25 +86,19 @@ class Settings:
         return build(task, index, self.weights, self.generators, self.memory, seed)
 
 
-@dataclass
-class Frozen:
-    """A model on the pretrained trunk's standardised features."""
-
-    settings: Settings
-    scaling: Scaling
-    say: Callable[[np.ndarray], np.ndarray]
-    """From standardised features (n, E) to probabilities (n, C)."""
-    facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
-
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
-        """Return probabilities (n, C)."""
-        return self.say(standardised(self.settings.features(task, "test"), self.scaling))
-
-
 def standardised(features: Tensor, scaling: Scaling) -> np.ndarray:
     """Return features with mean 0 and deviation 1, where those of `scaling` have them, (n, E)."""
     found: np.ndarray = ((features - scaling.mean) / scaling.std).numpy()
     return found
+
+
+def frozen(settings: Settings, scaling: Scaling, say: Callable[[np.ndarray], np.ndarray], **facts: float) -> Fitted:
+    """Return a model on the pretrained trunk's features; `say` makes probabilities (n, C) of standardised ones."""
+
+    def predict(task: PictureSet) -> np.ndarray:
+        return say(standardised(settings.features(task, "test"), scaling))
+
+    return Fitted(predict, {"dtype": "fp32", **facts})
 
 
 def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
@@ -119,7 +113,7 @@ def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
     """
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
-    def fit(problem: Problem, seed: int) -> Frozen:
+    def fit(problem: Problem, seed: int) -> Fitted:
         if source:
             features = torch.cat([settings.features(one, "train") for one in problem.others])
             labels = np.concatenate([one.parts["train"].y for one in problem.others])
@@ -131,14 +125,8 @@ def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
         else:
             model = LogisticRegression(C=PROBE_C, max_iter=1000)
         model.fit(standardised(features, scaling), labels)
-
-        def say(x: np.ndarray) -> np.ndarray:
-            p = np.zeros((len(x), classes))
-            p[:, model.classes_] = model.predict_proba(x)
-            return p
-
         chosen = float(np.ravel(model.C_)[0]) if search else PROBE_C
-        return Frozen(settings, scaling, say, {"dtype": "fp32", "C": chosen})
+        return frozen(settings, scaling, lambda x: spread(model, x, classes), C=chosen)
 
     return fit
 
@@ -146,16 +134,12 @@ def probe(settings: Settings, *, search: bool, source: bool = False) -> Fit:
 def nearest_mean(settings: Settings) -> Fit:
     """The class whose mean is nearest by cosine, on features standardised by what is given."""
 
-    def fit(problem: Problem, seed: int) -> Frozen:
+    def fit(problem: Problem, seed: int) -> Fitted:
         features = settings.features(problem.task, "train", problem.index)
         scaling, classes = Scaling.of(features), len(problem.task.classes)
         x = unit(standardised(features, scaling))
         means = unit(np.stack([x[problem.labels == k].mean(axis=0) for k in range(classes)]))  # [C, E]
-
-        def say(other: np.ndarray) -> np.ndarray:
-            return softmax(unit(other) @ means.T)  # the order is what counts
-
-        return Frozen(settings, scaling, say)
+        return frozen(settings, scaling, lambda other: softmax(unit(other) @ means.T))  # the order is what counts
 
     return fit
 
@@ -169,24 +153,11 @@ def unit(x: np.ndarray) -> np.ndarray:
 def ours(settings: Settings, *, words: bool = False) -> Fit:
     """A build from the images, or from the requirement alone."""
 
-    def fit(problem: Problem, seed: int) -> Built:
-        return settings.build(problem.task, None if words else problem.index, seed)
+    def fit(problem: Problem, seed: int) -> Fitted:
+        built = settings.build(problem.task, None if words else problem.index, seed)
+        return Fitted(built.predict_proba, built.facts)
 
     return fit
-
-
-@dataclass
-class Trained:
-    """A network that was trained."""
-
-    network: Network
-    settings: Settings
-    facts: dict[str, Any]
-
-    def predict_proba(self, task: PictureSet) -> np.ndarray:
-        """Return probabilities in float32 arithmetic."""
-        self.network.eval()
-        return outputs(self.network, task.parts["test"].rows, self.settings.weights.view).softmax(1).numpy()
 
 
 def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bool = False) -> Fit:
@@ -204,21 +175,25 @@ def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bo
     epochs = settings.max_epochs
     plan = replace(plan, epochs=epochs, most_steps=settings.max_steps, patience=epochs if curve else plan.patience)
 
-    def fit(problem: Problem, seed: int) -> Trained:
+    def fit(problem: Problem, seed: int) -> Fitted:
         torch.manual_seed(seed)  # augmentation, and the adapters' first weights
         labels = torch.from_numpy(problem.labels)
         training, held_out = hold_out(labels, plan.held_out, seed)
         network, facts = _start(settings, problem, problem.index[training], start, plan.lora, seed)
         rows = problem.task.parts["train"].rows.take(problem.index)
         learner = ImageLearner(network, rows, settings.weights.view, settings.bf16)
-        test = Trained(network, settings, {})
+
+        def predict(task: PictureSet) -> np.ndarray:
+            network.eval()
+            return outputs(network, task.parts["test"].rows, settings.weights.view).softmax(1).numpy()
+
         seen: dict[str, list[float]] = {"curve": [], "test_curve": []}
 
         def judge(index: np.ndarray, logits: np.ndarray) -> float:
             score = float((logits.argmax(1) == problem.labels[index]).mean())
             begun = clock()
             if curve:
-                said = test.predict_proba(problem.task).argmax(1)
+                said = predict(problem.task).argmax(1)
                 seen["curve"].append(round(score, 4))
                 seen["test_curve"].append(round(float((said == problem.task.parts["test"].y).mean()), 4))
                 settings.memory.pause(begun)
@@ -231,7 +206,7 @@ def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bo
         if curve:
             best = int(np.argmax(seen["curve"]))
             facts |= {"best_epoch": best, "best": seen["curve"][best], "best_test": seen["test_curve"][best], **seen}
-        return Trained(network, settings, facts)
+        return Fitted(predict, facts, network)
 
     return fit
 

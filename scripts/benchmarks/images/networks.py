@@ -22,6 +22,7 @@ from modelgpt_cli.domains.image.trunks import freeze_norms
 from modelgpt_cli.domains.scaling import Scaling
 
 from ..harness import clock
+from ..training import Learner
 
 INFERENCE_BATCH = 64
 
@@ -148,7 +149,7 @@ def make_trainable(trunk: nn.Module, lora: bool) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class ImageLearner:
+class ImageLearner(Learner):
     """A network with its images; in training they are mirrored, cropped and lit at random."""
 
     network: Network
@@ -158,22 +159,18 @@ class ImageLearner:
 
     @property
     def groups(self) -> tuple[Iterable[nn.Parameter], Iterable[nn.Parameter]]:
-        """Trunk and head."""
         return self.network.trunk.parameters(), self.network.head.parameters()
 
     def batches(self, rows: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Yield random ones."""
         order = rng.permutation(rows)
         return (order[start : start + size] for start in range(0, len(order), size))
 
     def output(self, rows: np.ndarray) -> Tensor:
-        """Return logits [m, C] of augmented images."""
         values = normalise(changed(self.rows.take(rows).values), self.view)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             features = self.network.trunk(values.contiguous(memory_format=torch.channels_last))
         return self.network.classified(features)
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
-        """Return logits (m, C) of the images as they are."""
         self.network.eval()
         return outputs(self.network, self.rows.take(rows), self.view).numpy()

@@ -26,7 +26,7 @@ import pandas as pd
 from modelgpt_cli.data.schema import Column, TaskType
 
 from ..common import command, machine, make_parser, names, versions
-from ..harness import Method, Task, measure_all, timed, warm_up
+from ..harness import Bench, Method, Task, measure_all, timed, warm_up
 from ..metrics import COVERAGE, class_metrics, number_metrics
 from ..results import Cell, Store
 from .methods import make_methods
@@ -67,7 +67,7 @@ def toy_table(task: TaskType) -> Table:
     return Table("toy", task, frame, y, [Column("a", "numeric"), Column("b", "categorical")])
 
 
-class TableBench:
+class TableBench(Bench):
     """The benchmark of a folder of tables."""
 
     def __init__(self, cards: Sequence[Card], methods: Mapping[str, Method], args: argparse.Namespace) -> None:
@@ -75,23 +75,18 @@ class TableBench:
         self.read = lru_cache(maxsize=1)(lambda name: draw_rows(read_table(self.cards[name]), args.rows, args.seed))
 
     def store(self, method: str) -> Store:
-        """Return the CSV file of all methods."""
         return Store(self.args.out)
 
     def tasks(self, method: str) -> Iterator[Task]:
-        """Yield every table and split."""
         for card in self.cards.values():
             for repeat in range(self.args.repeats):
                 yield Task(card.name, repeat, self.args.seed + repeat, kind=card.task)
 
     def start(self, method: str, task: Task) -> None:
-        """Fit once on a toy table."""
         table = toy_table(self.cards[task.name].task)
 
         def work() -> None:
             model = self.methods[method].make(0, self.args.threads)
-            if hasattr(model, "seconds"):
-                model.seconds = 0.1
             model.fit(table)
             model.package()
             model.predict(table.frame)
@@ -99,7 +94,6 @@ class TableBench:
         warm_up(work)
 
     def describe(self, method: str, task: Task) -> dict[str, Any]:
-        """Return the table's size, and what software is measured."""
         table = self.read(task.name)
         classes = len(np.unique(table.y)) if table.task == "classification" else 0
         facts = {"task": table.task, "n": len(table.y), "d": len(table.columns), "classes": classes}
@@ -108,7 +102,6 @@ class TableBench:
         return facts | {"versions": versions(*chosen.packages) + generator}
 
     def measure(self, method: str, task: Task) -> dict[str, Any]:
-        """As the function of this name."""
         model = self.methods[method].make(task.seed, self.args.threads)  # loads the generator, as imports load code
         return measure(self.read(task.name), model, train_share=self.args.train_share, seed=task.seed)
 
@@ -147,14 +140,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--rows", type=int, default=2000, help="rows drawn of a table, 0 for all (default 2000)")
     parser.add_argument("--train-share", type=float, default=0.5, help="default 0.5")
     parser.add_argument("--seed", type=int, default=0, help="of the rows drawn; repeat r splits with seed + r")
-    parser.add_argument("--tuned", type=int, default=0, metavar="SECONDS", help="add methods tuned by random search")
     parser.add_argument("--generator", type=Path, help="a checkpoint for our methods; default: the shipped one")
     parser.add_argument(
         "--replace", action="store_true", help="measure failed cells, and those of another generator, again"
     )
     args = parser.parse_args(arguments)
-    if args.repeats < 1 or args.threads < 1 or args.rows < 0 or args.tuned < 0:
-        parser.error("--repeats and --threads must be at least 1, --rows and --tuned at least 0")
+    if args.repeats < 1 or args.threads < 1 or args.rows < 0:
+        parser.error("--repeats and --threads must be at least 1, --rows at least 0")
     if not 0 < args.train_share < 1:
         parser.error("--train-share must be between 0 and 1")
     return args
@@ -179,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is missing; 1 when a cell failed."""
     args = parse_arguments(arguments)
     cards = choose_cards(args)
-    available = make_methods(args.tuned, args.generator)
+    available = make_methods(args.generator)
     if unknown := set(args.methods or ()) - set(available):
         sys.exit(f"No such method: {', '.join(sorted(unknown))}. There are: {', '.join(available)}.")
     methods = {name: available[name] for name in args.methods or available}

@@ -56,19 +56,13 @@ def is_categorical(columns: Sequence[Column]) -> np.ndarray:
 
 
 class Competitor:
-    """What all of them share.
-
-    Parameters
-    ----------
-    parameters : dict
-        Of the library's model; none means its defaults.
-    """
+    """What all of them share."""
 
     classes_: np.ndarray
     task: TaskType
 
-    def __init__(self, seed: int, threads: int, **parameters: Any) -> None:
-        self.seed, self.threads, self.parameters = seed, threads, parameters
+    def __init__(self, seed: int, threads: int) -> None:
+        self.seed, self.threads = seed, threads
 
     def interval(self, frame: pd.DataFrame, coverage: float) -> Interval | None:
         """None: these give no intervals."""
@@ -81,11 +75,11 @@ class Pipelined(Competitor):
     Parameters
     ----------
     make : callable
-        ``(columns, task, seed, threads, **parameters)`` -> an unfitted pipeline.
+        ``(columns, task, seed, threads)`` -> an unfitted pipeline.
     """
 
-    def __init__(self, make: Callable[..., Pipeline], seed: int, threads: int, **parameters: Any) -> None:
-        super().__init__(seed, threads, **parameters)
+    def __init__(self, make: Callable[..., Pipeline], seed: int, threads: int) -> None:
+        super().__init__(seed, threads)
         self.make = make
 
     def fit(self, train: Table) -> None:
@@ -93,8 +87,7 @@ class Pipelined(Competitor):
         self.task, target = train.task, train.y
         if train.task == "classification":
             self.classes_, target = np.unique(train.y, return_inverse=True)  # XGBoost takes only integers
-        pipeline = self.make(train.columns, train.task, self.seed, self.threads, **self.parameters)
-        self.pipeline = pipeline.fit(train.frame, target)
+        self.pipeline = self.make(train.columns, train.task, self.seed, self.threads).fit(train.frame, target)
 
     def package(self) -> int:
         """Return the bytes of the compressed pickle of everything that prediction needs."""
@@ -137,11 +130,11 @@ def neighbours(columns: Sequence[Column], task: TaskType, seed: int, threads: in
     return make_pipeline(one_hot(columns), _kind(neighbors, "KNeighbors", task)(n_jobs=threads))
 
 
-def linear(columns: Sequence[Column], task: TaskType, seed: int, threads: int, **parameters: Any) -> Pipeline:
+def linear(columns: Sequence[Column], task: TaskType, seed: int, threads: int) -> Pipeline:
     """Logistic regression, or ridge."""
     if task == "regression":
-        return make_pipeline(one_hot(columns), linear_model.Ridge(**parameters))
-    return make_pipeline(one_hot(columns), linear_model.LogisticRegression(max_iter=1000, **parameters))
+        return make_pipeline(one_hot(columns), linear_model.Ridge())
+    return make_pipeline(one_hot(columns), linear_model.LogisticRegression(max_iter=1000))
 
 
 def network(columns: Sequence[Column], task: TaskType, seed: int, threads: int) -> Pipeline:
@@ -155,32 +148,33 @@ def network(columns: Sequence[Column], task: TaskType, seed: int, threads: int) 
     return make_pipeline(one_hot(columns), model)
 
 
-def forest(columns: Sequence[Column], task: TaskType, seed: int, threads: int, **parameters: Any) -> Pipeline:
+def forest(columns: Sequence[Column], task: TaskType, seed: int, threads: int) -> Pipeline:
     """Random forest of 100 trees."""
     kind = _kind(ensemble, "RandomForest", task)
-    return make_pipeline(one_hot(columns), kind(n_jobs=threads, random_state=seed, **parameters))
+    return make_pipeline(one_hot(columns), kind(n_jobs=threads, random_state=seed))
 
 
-def boosting(columns: Sequence[Column], task: TaskType, seed: int, threads: int, **parameters: Any) -> Pipeline:
+def boosting(columns: Sequence[Column], task: TaskType, seed: int, threads: int) -> Pipeline:
     """HistGradientBoosting with its own treatment of categories and gaps."""
     kind = _kind(ensemble, "HistGradientBoosting", task)
-    model = kind(categorical_features=is_categorical(columns), random_state=seed, **parameters)
+    model = kind(categorical_features=is_categorical(columns), random_state=seed)
     return make_pipeline(ordinal(columns), model)
 
 
-def xgboost(columns: Sequence[Column], task: TaskType, seed: int, threads: int, **parameters: Any) -> Pipeline:
+def xgboost(columns: Sequence[Column], task: TaskType, seed: int, threads: int) -> Pipeline:
     """XGBoost with its own treatment of categories and gaps."""
     import xgboost as library
 
     types = ["c" if categorical else "q" for categorical in is_categorical(columns)]
-    model = _kind(library, "XGB", task)(
-        feature_types=types, enable_categorical=True, n_jobs=threads, random_state=seed, **parameters
-    )
+    model = _kind(library, "XGB", task)(feature_types=types, enable_categorical=True, n_jobs=threads, random_state=seed)
     return make_pipeline(ordinal(columns), model)
 
 
 class CatBoost(Competitor):
     """CatBoost on the raw columns, categories and gaps handled natively."""
+
+    iterations: int | None = None
+    """None: the library's default."""
 
     def fit(self, train: Table) -> None:
         """Fit on the training rows."""
@@ -189,7 +183,7 @@ class CatBoost(Competitor):
         self.columns, self.task = [c for c in train.columns if c.used], train.task
         self.model = _kind(catboost, "CatBoost", train.task)(
             cat_features=[c.name for c in self.columns if not c.is_float], random_seed=self.seed,
-            thread_count=self.threads, verbose=False, allow_writing_files=False, **self.parameters,
+            thread_count=self.threads, verbose=False, allow_writing_files=False, iterations=self.iterations,
         )  # fmt: skip
         self.model.fit(self._cells(train.frame), train.y)
         if train.task == "classification":

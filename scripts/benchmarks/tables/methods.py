@@ -7,7 +7,6 @@ once after fitting; ``predict(frame)``, probabilities (n, C) in the order of ``c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from ..harness import Method
 from .competitors import CatBoost, Majority, Pipelined, boosting, forest, linear, neighbours, network, xgboost
 from .networks import Trained
 from .ours import Generated
-from .tuned import TUNABLE, Tuned
 
 SKLEARN = ("scikit-learn",)
 XGBOOST = ("xgboost-cpu", "xgboost", "scikit-learn")
@@ -42,21 +40,8 @@ OURS: dict[str, dict[str, Any]] = {
 """Our methods, by the arguments of `Generated`."""
 
 
-def make_methods(tuned: int = 0, generator: Path | None = None) -> dict[str, Method]:
-    """Return the methods by name.
-
-    Parameters
-    ----------
-    tuned : int
-        Seconds of random search on each split; adds a tuned twin of each method that can be tuned.
-    generator : Path, optional
-        The checkpoint that our methods use.
-    """
-    methods = dict(COMPETITORS)
-    for name in TUNABLE if tuned else ():
-        make: Callable[..., Any] = partial(Tuned, name, float(tuned))
-        methods[f"{name}_tuned{tuned}"] = Method(make, packages=COMPETITORS[name].packages)
-    for name, arguments in OURS.items():
-        make = partial(Generated, generator=generator, **arguments)
-        methods[name] = Method(make, packages=("modelgpt-cli", "torch", "onnxruntime"), ours=True)
-    return methods
+def make_methods(generator: Path | None = None) -> dict[str, Method]:
+    """Return the methods by name; ours with a checkpoint, the shipped one by default."""
+    packages = ("modelgpt-cli", "torch", "onnxruntime")
+    ours = {name: partial(Generated, generator=generator, **arguments) for name, arguments in OURS.items()}
+    return COMPETITORS | {name: Method(make, packages=packages, ours=True) for name, make in ours.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,9 +24,8 @@ import numpy as np
 
 from modelgpt_cli.devices import multiplies_bf16
 
-from ..common import RESULTS, command, data_folder, machine, versions
-from ..harness import Method, Task, clock, draws, fit_and_score, make_parts_parser, measure_all, read_part, warm_up
-from ..results import Store, part_store
+from ..common import RESULTS, data_folder
+from ..harness import Method, PartBench, Task, clock, fit_and_score, make_parts_parser, measure_all, read_part
 from .methods import PARTS, Settings
 from .networks import MAX_TOKENS, Backbone, Embedder
 from .tasks import Rows, TextTask, draw_support, read_task, task_names
@@ -43,11 +42,11 @@ def measure(task: TextTask, support: Rows, method: Method, settings: Settings, s
     return facts | {"n_train": len(support)}
 
 
-class TextBench:
+class TextBench(PartBench):
     """The benchmark of a part."""
 
     def __init__(self, tasks: Sequence[str], args: argparse.Namespace) -> None:
-        self.names, self.args, self.methods = tasks, args, PARTS[args.part].methods
+        super().__init__(tasks, args, PARTS[args.part].methods)
         backbone = Backbone(args.backbone)
         bf16 = multiplies_bf16(args.dtype, "cpu")
         self.settings = Settings(backbone, Embedder(backbone), bf16, args.max_epochs, args.max_steps)
@@ -55,38 +54,20 @@ class TextBench:
             lambda name: read_task(args.data, args.part, name, train_rows=args.train_rows, test_rows=args.test_rows)
         )
 
-    def store(self, method: str) -> Store:
-        """Return the method's JSONL file."""
-        return part_store(self.args.out, self.args.part, method)
+    def protocol(self, method: Method) -> dict[str, Any]:
+        backbone = self.args.backbone.name if self.args.backbone else "all-MiniLM-L6-v2"
+        rows = {"train_rows": self.args.train_rows, "test_rows": self.args.test_rows}
+        return {"max_tokens": MAX_TOKENS, "backbone": backbone, **rows}
 
-    def tasks(self, method: str) -> Iterator[Task]:
-        """Yield the draws."""
-        return draws(self.names, self.args.sizes, self.args.repeats, self.methods[method])
-
-    def start(self, method: str, task: Task) -> None:
-        """Record the protocol; measure a few rows."""
-        args = self.args
-        protocol = {"max_tokens": MAX_TOKENS, "max_epochs": args.max_epochs}
-        protocol["backbone"] = args.backbone.name if args.backbone else "all-MiniLM-L6-v2"
-        protocol |= {"train_rows": args.train_rows, "test_rows": args.test_rows}
-        if args.max_steps:
-            protocol["max_steps"] = args.max_steps
-        packages = versions(*self.methods[method].packages)
-        self.store(method).record(protocol, {"command": command(), "machine": machine(), "versions": packages})
+    def warm_up(self, method: Method, task: Task) -> None:
         whole = self.read(task.name)
         few = replace(whole, train=_few(whole), tests={name: rows.head(4) for name, rows in whole.tests.items()})
-        settings = replace(self.settings, max_epochs=1)
-        warm_up(lambda: measure(few, few.train, self.methods[method], settings, seed=0))
+        measure(few, few.train, method, replace(self.settings, max_epochs=1), seed=0)
 
-    def describe(self, method: str, task: Task) -> dict[str, Any]:
-        """Return the number of threads."""
-        return {"threads": self.args.threads}
-
-    def measure(self, method: str, task: Task) -> dict[str, Any]:
-        """As the function of this name."""
+    def learn(self, method: Method, task: Task) -> dict[str, Any]:
         whole = self.read(task.name)
         support = whole.train if task.size is None else draw_support(whole, task.size, task.seed)
-        return measure(whole, support, self.methods[method], self.settings, task.seed)
+        return measure(whole, support, method, self.settings, task.seed)
 
 
 def _few(task: TextTask) -> Rows:
@@ -105,6 +86,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--test-rows", type=int, help="rows read of a test file; default: all, few-shot 1000")
     args = parser.parse_args(arguments)
     read_part(parser, args, PARTS[args.part])
+    args.folder = args.out
     args.test_rows = PARTS[args.part].test_rows if args.test_rows is None else args.test_rows
     if args.train_rows < 0 or args.test_rows < 0:
         parser.error("--train-rows and --test-rows must be at least 0")

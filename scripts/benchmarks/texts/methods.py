@@ -7,7 +7,7 @@ To add one, write a function of `Settings` that returns a `Fit`, and give it a l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from ..harness import Fitted, Method, Part
-from ..metrics import softmax
+from ..metrics import softmax, spread
 from ..training import Loss, Plan
-from .networks import Backbone, Embedder, Network, answer, make_network, train
+from .networks import Backbone, Embedder, answer, make_network, train
 from .tasks import Rows, TextTask
 
 SHARPNESS = 20.0
@@ -41,108 +41,74 @@ class Settings:
     """Steps that the epochs must fit in; 0 for no limit."""
 
 
-@dataclass
-class Probe:
-    """A linear model on the frozen backbone's head inputs."""
-
-    embedder: Embedder
-    model: Any
-    classes: int
-    facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
-
-    def predict_proba(self, rows: Rows) -> np.ndarray:
-        """Return those of the classes that the model has seen; the others get 0."""
-        x = self.embedder(rows.texts, rows.pairs)
-        if not self.classes:
-            return self.model.predict(x)
-        p = np.zeros((len(x), self.classes))
-        p[:, self.model.classes_] = self.model.predict_proba(x)
-        return p
-
-
 def probe(settings: Settings, search: bool) -> Fit:
-    """Logistic regression with C = 1, or (`search`) of 5-fold cross-validation; ridge for numbers."""
+    """Logistic regression with C = 1, or (`search`) of 5-fold cross-validation; ridge for numbers.
+
+    A class without an example gets 0.
+    """
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeCV
 
-    def fit(task: TextTask, rows: Rows, seed: int) -> Fitted:
-        x, classes = settings.embedder(rows.texts, rows.pairs), len(task.classes)
-        if not classes:
-            model = RidgeCV(alphas=np.logspace(-3, 3, 13)).fit(x, rows.labels)
-            return Probe(settings.embedder, model, 0, {"dtype": "fp32", "alpha": float(model.alpha_)})
-        y = task.codes(rows.labels)
-        if not search:
-            return Probe(settings.embedder, LogisticRegression(max_iter=1000).fit(x, y), classes)
-        model = LogisticRegressionCV(Cs=np.logspace(-1, 4, 6), cv=5, max_iter=1000).fit(x, y)
-        return Probe(settings.embedder, model, classes, {"dtype": "fp32", "C": float(np.ravel(model.C_)[0])})
+    def inputs(rows: Rows) -> np.ndarray:
+        return settings.embedder(rows.texts, rows.pairs)
+
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
+        x = inputs(given)
+        if not task.classes:
+            ridge = RidgeCV(alphas=np.logspace(-3, 3, 13)).fit(x, given.labels)
+            return Fitted(lambda rows: ridge.predict(inputs(rows)), {"dtype": "fp32", "alpha": float(ridge.alpha_)})
+        if search:
+            model = LogisticRegressionCV(Cs=np.logspace(-1, 4, 6), cv=5, max_iter=1000)
+        else:
+            model = LogisticRegression(max_iter=1000)
+        model.fit(x, task.codes(given.labels))
+        facts = {"C": float(np.ravel(model.C_)[0])} if search else {}
+        return Fitted(lambda rows: spread(model, inputs(rows), len(task.classes)), {"dtype": "fp32", **facts})
 
     return fit
-
-
-@dataclass
-class LabelSimilarity:
-    """The label name whose embedding is nearest to the text's."""
-
-    embedder: Embedder
-    names: np.ndarray
-    """Embedded label names [C, E], of length 1."""
-    facts: dict[str, Any] = field(default_factory=lambda: {"dtype": "fp32"})
-
-    def predict_proba(self, rows: Rows) -> np.ndarray:
-        """Return a softmax over the cosines; of pairs, whose relation no label name resembles, all are equal."""
-        if rows.pairs is not None:
-            return np.full((len(rows), len(self.names)), 1 / len(self.names))
-        return softmax(SHARPNESS * (self.embedder(rows.texts) @ self.names.T))  # [n, C]
 
 
 def label_similarity(settings: Settings) -> Fit:
-    """Zero-shot by the label names alone."""
+    """Zero-shot by the label name whose embedding is nearest; to pairs no label name has a likeness: all are equal."""
 
-    def fit(task: TextTask, rows: Rows, seed: int) -> Fitted:
-        return LabelSimilarity(settings.embedder, settings.embedder([name.replace("_", " ") for name in task.classes]))
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
+        names = settings.embedder([name.replace("_", " ") for name in task.classes])  # [C, E], of length 1
+
+        def predict(rows: Rows) -> np.ndarray:
+            if rows.pairs is not None:
+                return np.full((len(rows), len(names)), 1 / len(names))
+            return softmax(SHARPNESS * (settings.embedder(rows.texts) @ names.T))  # [n, C]
+
+        return Fitted(predict)
 
     return fit
-
-
-@dataclass
-class Trained:
-    """A network that was trained; numbers are scaled back."""
-
-    backbone: Backbone
-    network: Network
-    mean: float
-    std: float
-    classes: int
-    facts: dict[str, Any]
-
-    def predict_proba(self, rows: Rows) -> np.ndarray:
-        """Return answers in float32 arithmetic."""
-        out = answer(self.network, self.backbone.encode(rows.texts, rows.pairs)).astype(np.float64)
-        return softmax(out) if self.classes else out[:, 0] * self.std + self.mean
 
 
 def trained(settings: Settings, plan: Plan) -> Fit:
     """The pretrained encoder with a random head, trained by `plan`."""
     plan = replace(plan, epochs=settings.max_epochs, most_steps=settings.max_steps)
 
-    def fit(task: TextTask, rows: Rows, seed: int) -> Fitted:
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
         torch.manual_seed(seed)  # the head's first weights and dropout
-        encoded = settings.backbone.encode(rows.texts, rows.pairs)
-        network = make_network(settings.backbone, len(task.classes) or 1, encoded.paired, plan.lora)
+        encoded = settings.backbone.encode(given.texts, given.pairs)
+        network = make_network(settings.backbone, len(task.classes) or 1, given.pairs is not None, plan.lora)
         mean, std = 0.0, 1.0
         loss: Loss = nn.functional.cross_entropy
         if task.classes:
-            target = torch.from_numpy(task.codes(rows.labels))  # (n,)
+            target = torch.from_numpy(task.codes(given.labels))  # (n,)
         else:
-            mean, std, loss = float(rows.labels.mean()), float(max(rows.labels.std(), 1e-12)), nn.functional.mse_loss
-            target = torch.from_numpy(((rows.labels - mean) / std).astype(np.float32))[:, None]  # [n, 1]
+            mean, std, loss = float(given.labels.mean()), float(max(given.labels.std(), 1e-12)), nn.functional.mse_loss
+            target = torch.from_numpy(((given.labels - mean) / std).astype(np.float32))[:, None]  # [n, 1]
 
         def judge(index: np.ndarray, outputs: np.ndarray) -> float:
             said = np.asarray(task.classes)[outputs.argmax(axis=1)] if task.classes else outputs[:, 0]
-            return task.metric(rows.labels[index], said)["score"]
+            return task.metric(given.labels[index], said)["score"]
+
+        def predict(rows: Rows) -> np.ndarray:
+            out = answer(network, settings.backbone.encode(rows.texts, rows.pairs)).astype(np.float64)
+            return softmax(out) if task.classes else out[:, 0] * std + mean
 
         course = train(network, encoded, target, loss, judge, plan, seed, settings.bf16)
-        facts = {"dtype": "bf16" if settings.bf16 else "fp32", **asdict(course)}
-        return Trained(settings.backbone, network, mean, std, len(task.classes), facts)
+        return Fitted(predict, {"dtype": "bf16" if settings.bf16 else "fp32", **asdict(course)})
 
     return fit
 

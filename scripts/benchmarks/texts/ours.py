@@ -7,7 +7,6 @@ head, cross-validation and baselines.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.requirement_generator.requirement import Requirement
 from modelgpt_cli.training.tune_texts import TextTuning
 
+from ..harness import Fitted
 from .tasks import Rows, TextTask
 
 GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
@@ -33,35 +33,27 @@ _inputs: dict[tuple[Any, ...], torch.Tensor] = {}
 """Head inputs of test rows by the words that adapted the encoder: it is the same one for all sizes and draws."""
 
 
-@dataclass
-class Built:
-    """A built model.
+def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.ndarray:
+    """Return a built model's probabilities (n, C), or numbers (n,).
 
-    Attributes
+    Parameters
     ----------
     words : tuple, optional
         What the encoder was adapted by; None for one that was tuned since.
     """
-
-    model: TextModel
-    words: tuple[Any, ...] | None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @torch.inference_mode()
-    def predict_proba(self, rows: Rows) -> np.ndarray:
-        """Return probabilities (n, C), or numbers (n,)."""
-        classes = self.model.blueprint.labels
-        if self.words is None:
-            answers = self.model.predict(_frame(rows))
-            return answers if classes else answers[:, 0]
-        key = (*self.words, len(rows), rows.texts[0], rows.texts[-1])
+    classes = model.blueprint.labels
+    if words is None:
+        found = model.predict(_frame(rows))
+        return found if classes else found[:, 0]
+    key = (*words, len(rows), rows.texts[0], rows.texts[-1])
+    with torch.inference_mode():
         if key not in _inputs:
-            _inputs[key] = self.model.inputs(self.model.encode(_frame(rows)))
-        scores = _inputs[key] @ self.model.head_weight + self.model.head_bias
-        if classes:
-            return scores.softmax(1).numpy()
-        mean, std = self.model.constants["target"]
-        return (scores[:, 0] * std + mean).numpy()
+            _inputs[key] = model.inputs(model.encode(_frame(rows)))
+        scores = _inputs[key] @ model.head_weight + model.head_bias
+    if classes:
+        return scores.softmax(1).numpy()
+    mean, std = model.constants["target"]
+    return (scores[:, 0] * std + mean).numpy()
 
 
 def generator_file() -> Path:
@@ -85,7 +77,7 @@ def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: i
         Solve it on so many at most.
     """
 
-    def fit(task: TextTask, given: Rows, seed: int) -> Built:
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
         columns = [Column(TEXT, "text", role="text")]
         columns += [Column(PAIR, "text", role="pair")] if given.pairs is not None else []
         kind = "classification" if task.classes else "regression"
@@ -105,7 +97,8 @@ def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: i
             known = model.blueprint.metrics.get("model")
             texts = model.encode(_frame(given))
             facts |= {"kept": TextTuning(model).run(texts, y, epochs=tune, seed=seed, known=known)[2]}
-        return Built(model, None if tune else (task.requirement, task.classes), facts)
+        words = None if tune else (task.requirement, task.classes)
+        return Fitted(lambda some: answers(model, words, some), facts)
 
     return fit
 

@@ -10,34 +10,17 @@ import logging
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from .networks import INFERENCE_BATCH, MAX_TOKENS
+from ..harness import Fitted
+from .networks import MAX_TOKENS
 from .tasks import Rows, TextTask
 
 ITERATIONS, BATCH, BODY_LR = 20, 16, 2e-5
-
-
-@dataclass
-class SetFit:
-    """A fitted SetFitModel."""
-
-    model: Any
-    classes: int
-    facts: dict[str, Any]
-
-    def predict_proba(self, rows: Rows) -> np.ndarray:
-        """Return probabilities in float32 arithmetic; a class without an example gets 0."""
-        p = np.zeros((len(rows), self.classes))
-        p[:, self.model.model_head.classes_] = self.model.predict_proba(
-            joined(rows), batch_size=INFERENCE_BATCH, as_numpy=True, show_progress_bar=False
-        )
-        return p
+INFERENCE_BATCH = 64
 
 
 class SetFitFit:
@@ -68,7 +51,7 @@ class SetFitFit:
         self.body = SentenceTransformer(str(folder), device="cpu")
         self.body.max_seq_length = MAX_TOKENS
 
-    def __call__(self, task: TextTask, rows: Rows, seed: int) -> SetFit:
+    def __call__(self, task: TextTask, rows: Rows, seed: int) -> Fitted:
         """Fit one model; pairs are joined to one text, as it has no other way to take them."""
         from copy import deepcopy
 
@@ -91,7 +74,15 @@ class SetFitFit:
                 trainer.train_embeddings(inputs, targets)
             trainer.train_classifier(inputs, targets)
             steps = int(trainer.st_trainer.state.global_step)
-        return SetFit(model, len(task.classes), {"dtype": "bf16" if self.bf16 else "fp32", "epochs": 1, "steps": steps})
+
+        def predict(test: Rows) -> np.ndarray:
+            p = np.zeros((len(test), len(task.classes)))  # a class without an example gets 0
+            p[:, model.model_head.classes_] = model.predict_proba(
+                joined(test), batch_size=INFERENCE_BATCH, as_numpy=True, show_progress_bar=False
+            )
+            return p
+
+        return Fitted(predict, {"dtype": "bf16" if self.bf16 else "fp32", "epochs": 1, "steps": steps})
 
 
 def joined(rows: Rows) -> list[str]:
