@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
         command = " ".join(arguments[:words])
         if command in COMMANDS:
             module = import_module(f".{COMMANDS[command][0]}", __package__)
-            # A module of several commands is told which: the last word.
+            # A module of several commands gets the last word first.
             shared = [c for c, (name, _) in COMMANDS.items() if name == COMMANDS[command][0]]
             first = arguments[words - 1 : words] if len(shared) > 1 else []
             return module.main([*first, *arguments[words:]]) or 0

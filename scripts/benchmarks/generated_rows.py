@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace, name: str, seed: int, cells: list[tuple[str, int]], folder: Path) -> None:
     task = read_task(args.data, name, seed)
-    synthetic, told = generated_rows(task, max(SIZES), seed, folder)
+    synthetic, written = generated_rows(task, max(SIZES), seed, folder)
     columns = [*(c.name for c in task.requirement.columns), task.requirement.target]
     real = task.pool[columns].sample(max(SIZES), random_state=seed).assign(**{SYNTHETIC: "false"})
     for arm, n in cells:
@@ -155,7 +155,7 @@ def _measure(args: argparse.Namespace, name: str, seed: int, cells: list[tuple[s
         line |= {key: round(value, 5) for key, value in score(task, rows, seed, folder).items()}
         line |= {"cpu_seconds": round(time.process_time() - start, 2)}
         if arm == "generated":
-            line |= {"requests": told["requests"], "dropped": sum(told["dropped"].values())}
+            line |= {"requests": written["requests"], "dropped": sum(written["dropped"].values())}
         with args.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(line, flush=True)

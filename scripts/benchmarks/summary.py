@@ -3,7 +3,7 @@
     python -m scripts.benchmarks summary tables docs/results/tabular-metavalidation.csv --per-table
 
 Every number is first averaged over the repeats of a table, then over the tables that all methods have in full; tables
-that are left out are named. Classification and regression are told apart.
+that are left out are named. Classification and regression are shown apart.
 """
 
 from __future__ import annotations

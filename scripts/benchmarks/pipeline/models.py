@@ -64,6 +64,8 @@ class Domain:
         Targets: of a build on two cores, and of its model with two threads.
     build_task, speed_task, tasks : str
         What seconds, speeds and accuracies are measured on.
+    from_words : bool
+        Whether a build from the requirement alone is measured, too.
     options : list of str
         Of `modelgpt build`.
     """
@@ -78,14 +80,14 @@ class Domain:
     build_task: str
     speed_task: str
     tasks: Sequence[str]
-    wordless: bool
+    from_words: bool
     options: Sequence[str] = ()
 
-    def build(self, files: Files, output: Path, examples: bool = True) -> tuple[float, float]:
-        """Build once or, where only its seconds are wanted, several times; return wall-clock and CPU seconds."""
+    def build(self, files: Files, output: Path, examples: bool = True, repeats: int = 1) -> tuple[float, float]:
+        """Build, several times where asked for; return the medians of wall-clock and CPU seconds."""
         data = ("--data", files.examples) if examples else ()
         line = ("build", "--req", files.requirement, "--force", "-q", "-o", output, *data, *self.options)
-        return median([modelgpt(*line) for _ in range(REPEATS if output.stem == "seconds" else 1)])
+        return median([modelgpt(*line) for _ in range(repeats)])
 
     def models(self, name: str, folder: Path) -> tuple[Files, dict[str, Path]]:
         """Write a task's files, build, and export in each precision."""
@@ -101,8 +103,8 @@ class Domain:
     def build_seconds(self, folder: Path) -> list[Measurement]:
         """Measure builds from examples and, where it can be, from the requirement alone."""
         files, found = self.write(self.build_task, folder), []
-        for words, examples in ((self.rows, True), *([("requirement only", False)] if self.wordless else [])):
-            seconds, cpu = self.build(files, folder / "seconds.onnx", examples)
+        for words, examples in ((self.rows, True), *([("requirement only", False)] if self.from_words else [])):
+            seconds, cpu = self.build(files, folder / "seconds.onnx", examples, REPEATS)
             found.append(Measurement(f"build, {words}, to verified ONNX", seconds, "s", self.seconds, "under", cpu))
         return found
 

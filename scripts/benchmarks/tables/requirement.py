@@ -153,7 +153,7 @@ def measure_ablation_data(args: argparse.Namespace) -> Iterator[Row]:
         sentence = f"{card.values['title']}: {card.values['description']}"
         words.append(embed_words(encoder, make_codec(data.columns, data.frame), sentence, tuple(np.unique(data.y))))
     for i, data in enumerate(tables):
-        codec = make_codec(data.columns, data.frame)  # levels of all rows, so that the words fit; nothing else is told
+        codec = make_codec(data.columns, data.frame)  # levels of all rows, so that the words fit; nothing else is used
         x, codes = codec.arrays(data.frame)
         classes, y = np.unique(data.y, return_inverse=True)
         levels = tuple(len(names) for names in codec.levels)
