@@ -35,26 +35,26 @@ docs-serve:  ## Show the documentation on http://127.0.0.1:8000 while it is writ
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs serve -f docs/site/mkdocs.yml
 
 benchmark:  ## Quality on tables, ours and others' (hours; goes on where it stopped; needs .[benchmark])
-	.venv/bin/python scripts/benchmark_tabular.py $(TRAIN) --split meta-validation --out docs/results/tabular-metavalidation.csv
-	.venv/bin/python scripts/benchmark_tabular.py $(DATA) --out docs/results/tabular-paper10.csv
-	.venv/bin/python scripts/benchmark_figures.py docs/results/tabular-metavalidation.csv --out docs/figures
-	.venv/bin/python scripts/benchmark_figures.py docs/results/tabular-paper10.csv --out docs/figures
-	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-metavalidation.csv
-	.venv/bin/python scripts/benchmark_summary.py docs/results/tabular-paper10.csv
+	.venv/bin/python -m scripts.benchmarks tables $(TRAIN) --split meta-validation --out docs/results/tabular-metavalidation.csv
+	.venv/bin/python -m scripts.benchmarks tables $(DATA) --out docs/results/tabular-paper10.csv
+	.venv/bin/python -m scripts.benchmarks figures docs/results/tabular-metavalidation.csv --out docs/figures
+	.venv/bin/python -m scripts.benchmarks figures docs/results/tabular-paper10.csv --out docs/figures
+	.venv/bin/python -m scripts.benchmarks summary tables docs/results/tabular-metavalidation.csv
+	.venv/bin/python -m scripts.benchmarks summary tables docs/results/tabular-paper10.csv
 
 benchmark-text:  ## Quality on texts, ours and others' (many hours; goes on where it stopped; needs .[benchmark])
-	.venv/bin/python scripts/benchmark_text.py glue
-	.venv/bin/python scripts/benchmark_text.py few-shot
-	.venv/bin/python scripts/benchmark_text_summary.py --per-task --report docs/benchmarks.md
+	.venv/bin/python -m scripts.benchmarks texts glue
+	.venv/bin/python -m scripts.benchmarks texts few-shot
+	.venv/bin/python -m scripts.benchmarks summary texts --per-task --report docs/benchmarks.md
 
-benchmark-image:  ## Quality on pictures, ours and others' (hours; goes on where it stopped)
-	.venv/bin/python scripts/benchmark_image.py domains
-	.venv/bin/python scripts/benchmark_image.py few-shot
-	.venv/bin/python scripts/benchmark_image.py init
-	.venv/bin/python scripts/benchmark_image_summary.py --per-task --report docs/benchmarks.md
+benchmark-image:  ## Quality on images, ours and others' (hours; goes on where it stopped)
+	.venv/bin/python -m scripts.benchmarks images domains
+	.venv/bin/python -m scripts.benchmarks images few-shot
+	.venv/bin/python -m scripts.benchmarks images init
+	.venv/bin/python -m scripts.benchmarks summary images --per-task --report docs/benchmarks.md
 
 benchmark-pipeline:  ## Wall-clock and memory of the whole way
-	.venv/bin/python scripts/benchmark_pipeline.py --data $(DATA) \
+	.venv/bin/python -m scripts.benchmarks pipeline tables --data $(DATA) \
 		--out docs/results/pipeline.json --report docs/benchmarks.md
 
 clean:  ## Remove caches and build leftovers, not .venv

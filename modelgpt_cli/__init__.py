@@ -7,51 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli import api
 from modelgpt_cli.core import clock as _clock  # noqa: F401  # it starts with the import
 
-__version__ = "0.2.0"
-__all__ = [
-    "ModelGPTError",
-    "build",
-    "build_batch",
-    "describe",
-    "evaluate",
-    "export",
-    "find",
-    "generate",
-    "inspect",
-    "meta_train",
-    "parse",
-    "predict",
-    "tune",
-]
-
 if TYPE_CHECKING:
-    from modelgpt_cli.api import (
-        build,
-        build_batch,
-        describe,
-        evaluate,
-        export,
-        find,
-        generate,
-        inspect,
-        meta_train,
-        parse,
-        predict,
-        tune,
-    )
-    from modelgpt_cli.core.errors import ModelGPTError
+    from modelgpt_cli.api import *  # noqa: F403
+
+__version__ = "0.2.0"
+__all__ = api.__all__  # one list, and every name in it is loaded by __getattr__
 
 
 def __getattr__(name: str) -> Any:
-    """Load a verb on first use (PEP 562), so that ``import modelgpt_cli`` stays light."""
-    if name == "ModelGPTError":
-        from modelgpt_cli.core.errors import ModelGPTError
-
-        return ModelGPTError
+    """Load a public name on first use (PEP 562), so that ``import modelgpt_cli`` stays light."""
     if name in __all__:
-        from modelgpt_cli import api
-
         return getattr(api, name)
     raise AttributeError(f"module 'modelgpt_cli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

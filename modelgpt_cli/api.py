@@ -1,13 +1,17 @@
-"""The verbs, as typed Python functions: what the commands call. Each is loaded when it is first asked for."""
+"""The public names of the package, as typed Python objects. Each is loaded when it is first asked for."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.core.domain import default_domain, find_domain
+
 if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
+    from modelgpt_cli.core.errors import ModelGPTError
+    from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
     from modelgpt_cli.requirement_generator.request_file import parse
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from modelgpt_cli.training.tune import tune
 
 __all__ = [
+    "ModelGPTClassifier",
+    "ModelGPTError",
+    "ModelGPTRegressor",
     "build",
     "build_batch",
     "describe",
@@ -33,8 +40,10 @@ __all__ = [
     "predict",
     "tune",
 ]
+"""All that ``from modelgpt_cli import …`` offers: this list alone says it."""
 
-VERBS = {
+_MODULES = {
+    "ModelGPTError": "modelgpt_cli.core.errors",
     "build": "modelgpt_cli.model_generator.build",
     "build_batch": "modelgpt_cli.batch.run",
     "describe": "modelgpt_cli.requirement_generator.describe",
@@ -48,11 +57,16 @@ VERBS = {
     "predict": "modelgpt_cli.runtime.predict",
     "tune": "modelgpt_cli.training.tune",
 }
-"""Each verb, and the module that holds it."""
+"""Where each is; what is not here is in the part ``estimator`` of the domain that is the default."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a verb's module on first use (PEP 562)."""
-    if name in VERBS:
-        return getattr(import_module(VERBS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a name's module on first use (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_MODULES[name]) if name in _MODULES else find_domain(default_domain()).part("estimator")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -76,7 +76,7 @@ def write_messages(folder: Path) -> None:
 
 def write_digits(folder: Path) -> None:
     """Write 300 handwritten digits of scikit-learn's, a folder per class: half to build from, half held out."""
-    command = [sys.executable, str(ROOT / "scripts/sample_pictures.py"), str(folder)]
+    command = [sys.executable, str(ROOT / "scripts/sample_images.py"), str(folder)]
     subprocess.run(command, check=True)
 
 

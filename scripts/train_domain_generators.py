@@ -1,7 +1,7 @@
 """Train the generators that the benchmark of held-back domains needs: for each domain of a set, one that never saw it.
 
     python scripts/train_domain_generators.py --backbone mobilenet_v2_tf --backbone-weights FILE --base runs/base
-    python scripts/benchmark_image.py domains --backbone mobilenet_v2_tf --backbone-weights FILE \
+    python -m scripts.benchmarks images domains --backbone mobilenet_v2_tf --backbone-weights FILE \
         --generator 'runs/domains/mobilenet_v2_tf/{set}-{domain}/generator.safetensors'
 
 Each starts from one generator (``--base``, the directory of its run) that has seen no set with domains at all, and
@@ -20,8 +20,9 @@ from typing import Any
 
 import torch
 import yaml
-from benchmark_image_data import DOMAIN_SETS, ROOT, Sets, default_data, domain_of
-from benchmark_image_networks import Weights
+from benchmarks.common import ROOT, data_folder
+from benchmarks.images.networks import Weights
+from benchmarks.images.tasks import DOMAIN_SETS, Sets, domain_of
 
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.tasks import set_of
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    args.data = args.data or default_data()
+    args.data = args.data or data_folder("image")
     args.out = args.out or Path("runs") / "domains" / args.backbone
     if not (args.base / "generator.safetensors").is_file():
         parser.error(f"there is no generator.safetensors in {args.base}")

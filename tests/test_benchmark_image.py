@@ -30,15 +30,15 @@ from modelgpt_cli.parameter_generator.checkpoint import save_generator
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import ablate_image  # noqa: E402
-import benchmark_image  # noqa: E402
-import benchmark_image_summary  # noqa: E402
-from benchmark_cells import Cell, append, load  # noqa: E402
-from benchmark_image_data import Sets, read_office31  # noqa: E402
-from benchmark_image_methods import FINETUNE, LORA, Problem, Settings, probe, trained  # noqa: E402
-from benchmark_image_networks import Memory, Network, Weights, outputs  # noqa: E402
-from benchmark_image_ours import Generators  # noqa: E402
-from benchmark_image_pipeline import write_set  # noqa: E402
+from benchmarks import cell_tables  # noqa: E402
+from benchmarks.images import ablation  # noqa: E402
+from benchmarks.images import bench as images_bench  # noqa: E402
+from benchmarks.images.methods import FINETUNE, LORA, Problem, Settings, probe, trained  # noqa: E402
+from benchmarks.images.networks import Memory, Network, Weights, outputs  # noqa: E402
+from benchmarks.images.ours import Generators  # noqa: E402
+from benchmarks.images.tasks import Sets, read_office31  # noqa: E402
+from benchmarks.pipeline.models import write_images  # noqa: E402
+from benchmarks.results import Cell, part_store  # noqa: E402
 
 CARD = replace(cards.CARDS["small"], name="tiny", source="file", resize=32, size=32)
 DOMAINS = ("photo", "sketch")
@@ -80,24 +80,24 @@ def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFac
     seen = Sets(data, weights.view).task("steel_defects").parts["train"].rows
     scaling = Scaling.of(outputs(weights.trunk(), seen, weights.view))
     torch.manual_seed(0)
-    config = AdapterConfig(domain="image", scaled=True, backbone="tiny", size=512, width=16, blocks=1, heads=2)
+    config = AdapterConfig(domain="image", backbone="tiny", size=512, width=16, blocks=1, heads=2)
     backbone = weights.adapted()
     made = make_image_generator(config, backbone, scaling)
     for layers, std in ((made.head_out, 0.3), (made.factors.out, 0.1)):
         for layer in layers.values():
             torch.nn.init.normal_(layer.weight, std=std)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("run") / "generator.safetensors"
-    save_generator(path, made, {"step": 1, "trunk": backbone.weights}, domain="image")
+    save_generator(path, made, {"step": 1, "trunk": backbone.weights})
     return path
 
 
 def bench(part: str, data: Path, weights: Weights, out: Path, *options: str) -> int:
     line = ["--data", str(data), "--out", str(out), "--backbone", "tiny", "--backbone-weights", str(weights.path)]
-    return benchmark_image.main([part, *line, "--dtype", "fp32", *options])
+    return images_bench.main([part, *line, "--dtype", "fp32", *options])
 
 
 def cells(out: Path, part: str, method: str) -> dict[str, Cell]:
-    return {f"{c.task} {c.size} {c.repeat}": c for c in load(out / "tiny" / f"{part}-{method}.jsonl")}
+    return {f"{c.task} {c.size} {c.repeat}": c for c in part_store(out / "tiny", part, method).read()}
 
 
 def settings_of(weights: Weights, **more: int) -> Settings:
@@ -212,7 +212,7 @@ def test_only_adapters_or_all_but_batch_norm_is_trained(data: Path, weights: Wei
     before = weights.trunk()
     for plan in (LORA, FINETUNE):
         fitted = trained(settings, plan)(problem, 0)
-        trunk = fitted.network.trunk  # type: ignore[attr-defined]
+        trunk = fitted.model.trunk
         moved = {name for name, p in trunk.named_parameters() if p.requires_grad}
         assert moved
         assert all((".lora_" in name) == plan.lora for name in moved)
@@ -245,7 +245,7 @@ def test_initialisation_is_compared_epoch_by_epoch(
     assert built["test_curve"][0] > 0.8
     page = tmp_path / "page.md"
     line = ["init", "--results", str(tmp_path), "--backbone", "tiny", "--report", str(page)]
-    assert benchmark_image_summary.main(line) == 0
+    assert cell_tables.main(["images", *line]) == 0
     text = page.read_text(encoding="utf-8")
     assert "<!-- image-init-tiny: start -->" in text
     shown = next(line for line in text.splitlines() if line.startswith("| pretrained weights | 50.0 |"))
@@ -261,8 +261,8 @@ def test_the_summary_tells_domains_and_time_apart(tmp_path: Path) -> None:
     ):
         for task, score in zip(tasks, (0.8, 0.6), strict=False):
             facts = {"score": score, "fit_seconds": seconds, "fit_cpu_seconds": seconds, **common}
-            append(tmp_path / f"domains-{method}.jsonl", Cell(task, method, None, 0, facts))
-    lines = benchmark_image_summary.section(tmp_path, "domains", per_task=False).splitlines()
+            part_store(tmp_path, "domains", method).append(Cell(task, method, 0, None, facts))
+    lines = cell_tables.section("images", tmp_path, "domains", per_task=False).splitlines()
     ours = next(line for line in lines if line.startswith("| **ModelGPT**"))
     assert ours == "| **ModelGPT** | 80.0 | 60.0 | 70.0 | 90.0 | 100.0 | 0.50 | 0.50 | 200.0 |"
     lora = next(line for line in lines if line.startswith("| LoRA"))
@@ -275,8 +275,8 @@ def test_the_summary_counts_epochs_from_before_the_first(tmp_path: Path) -> None
         best = int(np.argmax(curve))
         facts = {"curve": curve, "test_curve": curve, "best_epoch": best, "best": curve[best]}
         facts |= {"best_test": curve[best], **common}
-        append(tmp_path / f"init-{method}.jsonl", Cell("steel_defects", method, None, 0, facts))
-    text = benchmark_image_summary.section(tmp_path, "init", per_task=False)
+        part_store(tmp_path, "init", method).append(Cell("steel_defects", method, 0, None, facts))
+    text = cell_tables.section("images", tmp_path, "init", per_task=False)
     assert "| pretrained weights | 2.0 | 2.0 | 80.0 | 80.0 | 1 |" in text
     assert "| weights built from the images | 2.0 | 1.0 | 90.0 | 90.0 | 1 |" in text
 
@@ -285,7 +285,7 @@ def test_the_ablation_shows_every_change(data: Path, weights: Weights, generator
     page = tmp_path / "page.md"
     line = ["--data", str(data), "--backbone", "tiny", "--backbone-weights", str(weights.path), "--repeats", "1"]
     given = ["--generator", str(generator), "--tasks", "steel_defects", "--domain-generator", str(generator)]
-    ablate_image.main([*line, *given, "--report", str(page)])
+    ablation.main([*line, *given, "--report", str(page)])
     text = page.read_text(encoding="utf-8")
     assert "| change | unseen, 0 | 4 | 16 | held-back domains, 0 |" in text
     names = ("**as shipped**", "another task's requirement", "no class names", "neither", "no LoRA")
@@ -298,11 +298,11 @@ def test_the_ablation_shows_every_change(data: Path, weights: Weights, generator
     )
     assert shipped != no_lora
     with pytest.raises(SystemExit):
-        ablate_image.main([*line, "--report", str(page)])
+        ablation.main([*line, "--report", str(page)])
 
 
 def test_the_pipeline_keeps_its_test_images_apart(data: Path, tmp_path: Path) -> None:
-    found = write_set(data, "pacs", tmp_path, images=11, most_test=6)
+    found = write_images(data, "pacs", tmp_path, images=11, most_test=6)
     places = [sorted(p.relative_to(f).as_posix() for p in f.rglob("*.jpg")) for f in (found.examples, found.test)]
     assert [len(some) for some in places] == [11, 6]
     assert not set(places[0]) & set(places[1])

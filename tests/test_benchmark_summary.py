@@ -1,4 +1,4 @@
-"""The benchmark's tables and images: means over common tables, ranks with ties, and Demšar's critical differences."""
+"""The benchmark's tables and figures: means over common tables, ranks with ties, and Demšar's critical differences."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import benchmark_figures  # noqa: E402
-import benchmark_summary  # noqa: E402
-from benchmark_results import Cell, append, in_order, label, load  # noqa: E402
-from benchmark_statistics import compare, critical_difference, friedman, groups, nemenyi_q  # noqa: E402
+from benchmarks import figures, summary  # noqa: E402
+from benchmarks.labels import in_order, label  # noqa: E402
+from benchmarks.results import Cell, Store, load_tables  # noqa: E402
+from benchmarks.statistics import compare, critical_difference, friedman, groups, nemenyi_q  # noqa: E402
 
 SCORES = {  # table -> method -> a score per repeat
     "a": {"logistic": [0.6, 0.8], "forest": [0.7, 0.7], "one_pass": [0.9, 0.9]},
@@ -32,19 +32,18 @@ def results(tmp_path: Path) -> Path:
         for method, scores in methods.items():
             for repeat, score in enumerate(scores):
                 cost = 10 ** len(method) / 1e8
-                cell = Cell(
-                    table, repeat, method, "classification", 100, 50, 3, 2, error="" if score else "ValueError: x"
-                )
+                facts = {"task": "classification", "n": 100, "n_train": 50, "d": 3, "classes": 2}
                 if score:
-                    values = {"roc_auc": score, "accuracy": score, "log_loss": 1 - score, "ece": 0.1}
-                    costs = {"fit_seconds": cost, "fit_cpu_seconds": cost, "predict_seconds": 0.002, "bytes": 1500}
-                    cell = Cell(table, repeat, method, "classification", 100, 50, 3, 2, **values, **costs)  # type: ignore[arg-type]
-                append(path, cell)
+                    facts |= {"roc_auc": score, "accuracy": score, "log_loss": 1 - score, "ece": 0.1}
+                    facts |= {"fit_seconds": cost, "fit_cpu_seconds": cost, "predict_seconds": 0.002, "bytes": 1500}
+                else:
+                    facts |= {"error": "ValueError: x"}
+                Store(path).append(Cell(table, method, repeat, facts=facts))
     return path
 
 
 def test_means_ranks_and_wins_over_common_tables(results: Path) -> None:
-    compared = compare(load([results]), "classification", ["logistic", "forest", "one_pass"])
+    compared = compare(load_tables([results]), "classification", ["logistic", "forest", "one_pass"])
     assert compared.tables == ["a", "b"]
     assert compared.incomplete == {"c": "forest failed"}
     assert compared.average("roc_auc").to_dict() == pytest.approx({"logistic": 0.6, "forest": 0.8, "one_pass": 0.8})
@@ -52,11 +51,11 @@ def test_means_ranks_and_wins_over_common_tables(results: Path) -> None:
     assert compared.ranks.loc["b"].tolist() == [3, 1, 2]
     assert compared.record("one_pass", "forest") == (1, 0, 1)
     assert compared.record("forest", "logistic") == (1, 1, 0)
-    assert compare(load([results]), "classification", ["logistic", "one_pass"]).tables == ["a", "b", "c"]
+    assert compare(load_tables([results]), "classification", ["logistic", "one_pass"]).tables == ["a", "b", "c"]
 
 
 def test_the_summary_says_all_of_it(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark_summary.main([str(results), "--per-table"]) == 0
+    assert summary.main([str(results), "--per-table"]) == 0
     text = capsys.readouterr().out
     assert "2 tables, 2 repeats" in text
     assert "c (forest failed)" in text
@@ -68,19 +67,18 @@ def test_the_summary_says_all_of_it(results: Path, capsys: pytest.CaptureFixture
 
 def test_a_cell_that_was_measured_twice_is_refused(results: Path) -> None:
     with pytest.raises(SystemExit, match="measured twice"):
-        load([results, results])
+        load_tables([results, results])
 
 
 def test_methods_in_words_and_in_order() -> None:
-    assert label("forest_tuned60", "regression") == "random forest, tuned 60 s"
     assert label("tuned_ours", "classification") == "ModelGPT-F, ensemble + one epoch"
-    assert label("logistic_tuned60", "regression") == "ridge, tuned 60 s"
+    assert label("logistic", "regression") == "ridge"
     assert label("logistic", "classification") == "logistic regression"
-    assert in_order(["one_pass", "forest_tuned60", "forest", "majority"]) == [
+    assert in_order(["new", "one_pass", "forest", "majority"]) == [
         "majority",
         "forest",
-        "forest_tuned60",
         "one_pass",
+        "new",
     ]
 
 
@@ -112,18 +110,18 @@ def test_groups_are_the_largest_runs_that_do_not_differ() -> None:
     assert groups(np.array([1.0, 3.0, 5.0]), 1.0) == []
 
 
-def test_images_are_drawn_and_small(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert benchmark_figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"]) == 0
+def test_figures_are_drawn_and_small(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"]) == 0
     captured = capsys.readouterr()
     assert "c is left out: forest failed" in captured.err
     paths = [Path(line) for line in captured.out.split()]
     assert [p.name for p in paths] == ["x-ranks.svg", "x-fit-time.svg", "x-bytes.svg"]
     assert all(0 < p.stat().st_size < 100_000 for p in paths)
     before = [p.read_bytes() for p in paths]
-    benchmark_figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"])
+    figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"])
     assert [p.read_bytes() for p in paths] == before  # nothing random or dated inside
     with pytest.raises(SystemExit, match="two methods"):
-        benchmark_figures.main([str(results), "--out", str(tmp_path), "--methods", "forest"])
+        figures.main([str(results), "--out", str(tmp_path), "--methods", "forest"])
 
 
 def test_names_of_points_cover_nothing() -> None:
@@ -136,7 +134,7 @@ def test_names_of_points_cover_nothing() -> None:
     axes.scatter([x for x, _, _ in points], [y for _, y, _ in points])
     axes.set_xlim(0, 3)
     axes.set_ylim(0, 3)
-    benchmark_figures._name_points(axes, points, "classification")
+    figures._name_points(axes, points, "classification")
     figure.draw_without_rendering()
     from matplotlib.text import Text
 
@@ -147,6 +145,12 @@ def test_names_of_points_cover_nothing() -> None:
 
 def test_the_committed_results_can_be_summarised() -> None:
     for path in sorted((ROOT / "docs" / "results").glob("tabular-*.csv")):
-        results = load([path])
+        results = load_tables([path])
         assert isinstance(results, pd.DataFrame)
         assert len(results), path
+
+
+def test_runs_of_earlier_versions_name_the_commands_of_today() -> None:
+    runs = Store(ROOT / "docs" / "results" / "tabular-paper10.csv").runs()
+    assert runs
+    assert all(run["command"].startswith("python -m scripts.benchmarks tables ../shared") for run in runs)

@@ -16,14 +16,12 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import benchmark_methods  # noqa: E402
-import benchmark_tabular  # noqa: E402
-from benchmark_metrics import class_metrics, number_metrics, roc_auc  # noqa: E402
-from benchmark_results import load  # noqa: E402
-from benchmark_tables import Card, Table, draw_rows, read_table, side, split  # noqa: E402
-from benchmark_tuned import TUNABLE, Tuned  # noqa: E402
-
-from modelgpt_cli.core.schema import TaskType  # noqa: E402
+from benchmarks.harness import Method  # noqa: E402
+from benchmarks.metrics import calibration_error, class_metrics, number_metrics, roc_auc  # noqa: E402
+from benchmarks.results import load_tables  # noqa: E402
+from benchmarks.tables import bench as tables  # noqa: E402
+from benchmarks.tables import methods  # noqa: E402
+from benchmarks.tables.tasks import Card, Table, draw_rows, read_table, side, split  # noqa: E402
 
 QUICK = ["majority", "logistic"]
 
@@ -50,8 +48,8 @@ def card_of(**values: Any) -> Card:
 
 
 def bench(folder: Path, out: Path, *options: str) -> int:
-    methods = [] if "--methods" in options else ["--methods", ",".join(QUICK)]
-    return benchmark_tabular.main([str(folder), "--out", str(out), "--repeats", "2", *methods, *options])
+    quick = [] if "--methods" in options else ["--methods", ",".join(QUICK)]
+    return tables.main([str(folder), "--out", str(out), "--repeats", "2", *quick, *options])
 
 
 def test_every_cell_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +57,7 @@ def test_every_cell_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write_table(tmp_path, "b", "regression")
     out = tmp_path / "results" / "r.csv"
     assert bench(tmp_path, out) == 0
-    results = load([out])
+    results = load_tables([out])
     assert len(results) == 2 * 2 * len(QUICK)
     classes, numbers = (results[results["task"] == t] for t in ("classification", "regression"))
     assert classes[["roc_auc", "accuracy", "log_loss", "ece"]].notna().all(axis=None)
@@ -72,7 +70,7 @@ def test_every_cell_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert set(zip(results["n"], results["n_train"], results["d"], strict=True)) == {(60, 30, 2)}
 
     before = out.read_bytes()
-    monkeypatch.setattr(benchmark_tabular, "measure", lambda *_, **__: pytest.fail("a known cell was measured again"))
+    monkeypatch.setattr(tables, "measure", lambda *_, **__: pytest.fail("a known cell was measured again"))
     assert bench(tmp_path, out) == 0
     assert out.read_bytes() == before
 
@@ -94,26 +92,24 @@ def test_a_failure_is_written_down_and_measured_again_only_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
-        versions = ("numpy",)
-
         def fit(self, *_: Any) -> None:
             raise RuntimeError("no\nluck")
 
     write_table(tmp_path, "a")
     out = tmp_path / "r.csv"
     with monkeypatch.context() as patched:
-        patched.setitem(benchmark_methods.COMPETITORS, "knn", lambda seed, threads: Broken())
+        patched.setitem(methods.COMPETITORS, "knn", Method(lambda seed, threads: Broken()))
         assert bench(tmp_path, out, "--methods", "knn,majority") == 1
-    results = load([out]).set_index("method")
+    results = load_tables([out]).set_index("method")
     assert set(results.loc["knn", "error"]) == {"RuntimeError: no luck"}
     assert results.loc["knn", "roc_auc"].isna().all()
     assert set(results.loc["majority", "error"]) == {""}
 
     assert bench(tmp_path, out, "--methods", "knn,majority") == 0  # the known failure is not tried again,
-    assert (load([out])["error"] != "").sum() == 2
+    assert (load_tables([out])["error"] != "").sum() == 2
     assert bench(tmp_path, out, "--methods", "knn,majority", "--replace") == 0  # but with --replace it is
-    assert (load([out])["error"] == "").all()
-    assert len(load([out])) == 4
+    assert (load_tables([out])["error"] == "").all()
+    assert len(load_tables([out])) == 4
 
 
 def test_cells_of_another_protocol_or_generator_are_not_mixed_in(tmp_path: Path) -> None:
@@ -141,7 +137,7 @@ def test_what_is_asked_for_must_exist(tmp_path: Path) -> None:
         with pytest.raises(SystemExit, match="nope"):
             bench(tmp_path, out, *options)
     with pytest.raises(SystemExit, match="cards"):
-        benchmark_tabular.main([str(tmp_path / "empty"), "--out", str(out)])
+        tables.main([str(tmp_path / "empty"), "--out", str(out)])
     assert not out.exists()
 
 
@@ -184,7 +180,7 @@ def test_only_the_side_that_was_asked_for_is_measured(tmp_path: Path) -> None:
     chosen = {}
     for where in ("meta-validation", "meta-train"):
         args = argparse.Namespace(folders=[tmp_path], tables=None, split=where)
-        chosen[where] = {c.name for c in benchmark_tabular.choose_cards(args)}
+        chosen[where] = {c.name for c in tables.choose_cards(args)}
     assert chosen["meta-validation"] | chosen["meta-train"] == set(names)
     assert not chosen["meta-validation"] & chosen["meta-train"]
 
@@ -196,9 +192,10 @@ def test_metrics_by_hand() -> None:
     assert found["roc_auc"] == 1.0
     assert found["accuracy"] == 0.75
     assert found["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.4, 0.65, 0.8])))
-    # Bins of 1/15, each with its upper end: .6, .65, .8 and .9 have one each.
-    expected = (0.6 + abs(0.65 - 1) + abs(0.8 - 1) + abs(0.9 - 1)) / 4
+    # Bins of 1/15: .6 and .65 share [.6, .667), .8 and .9 have one each.
+    expected = (abs((0.6 + 0.65) - 1) + abs(0.8 - 1) + abs(0.9 - 1)) / 4
     assert found["ece"] == pytest.approx(expected)
+    assert calibration_error(np.array([0, 1]), np.array([[1.0, 0.0], [0.0, 1.0]])) == 0
 
     y, predicted = np.array([1.0, 2.0, 3.0, 6.0]), np.array([1.0, 3.0, 3.0, 5.0])
     interval = predicted - 0.5, predicted + np.array([0.5, 0.5, 0.5, 1.5])
@@ -233,49 +230,28 @@ def test_each_competitor_learns(tmp_path: Path, name: str, task: str) -> None:
     table = read_table(
         Card(write_table(tmp_path, "a", task, rows=200), yaml.safe_load((tmp_path / "a.yaml").read_text()))
     )
-    method = benchmark_methods.make_methods()[name](0, 1)
+    model = methods.make_methods()[name].make(0, 1)
     if name == "catboost":
-        method.parameters = {"iterations": 50}  # type: ignore[attr-defined]
-    found = benchmark_tabular.measure(table, method, name, 0, train_share=0.5, seed=0)
+        model.iterations = 50
+    found = tables.measure(table, model, train_share=0.5, seed=0)
     assert found.get("roc_auc", found.get("r2")) > (0.85 if task == "classification" else 0.3)
     assert 500 < found["bytes"] < 1_000_000
 
 
 def test_ours_is_measured_as_the_exported_file(tmp_path: Path) -> None:
     table = read_table(Card(write_table(tmp_path, "a", rows=200), yaml.safe_load((tmp_path / "a.yaml").read_text())))
-    method = benchmark_methods.make_methods()["one_pass"](0, 1)
-    found = benchmark_tabular.measure(table, method, "one_pass", 0, train_share=0.5, seed=0)
+    model = methods.make_methods()["one_pass"].make(0, 1)
+    found = tables.measure(table, model, train_share=0.5, seed=0)
     assert found["roc_auc"] > 0.85
-    in_torch = method.estimator.predict_proba(table.frame)  # type: ignore[attr-defined]
-    assert method.predict(table.frame) == pytest.approx(in_torch, abs=1e-4)
-    versions = benchmark_methods.method_versions("one_pass", method, None)
+    in_torch = model.estimator.predict_proba(table.frame)
+    assert model.predict(table.frame) == pytest.approx(in_torch, abs=1e-4)
+
+
+def test_the_versions_of_ours_name_the_generator(tmp_path: Path) -> None:
+    write_table(tmp_path, "a")
+    out = tmp_path / "r.csv"
+    assert bench(tmp_path, out, "--methods", "one_pass") == 0
+    versions = load_tables([out])["versions"].iloc[0]
+    assert "torch " in versions
     assert "generator " in versions
     assert len(versions.rpartition(" ")[2]) == 8
-
-
-def test_tuning_starts_from_the_defaults_and_ends_in_time(tmp_path: Path) -> None:
-    table = read_table(Card(write_table(tmp_path, "a", rows=120), yaml.safe_load((tmp_path / "a.yaml").read_text())))
-    hasty, tuned = (Tuned("logistic", seconds, 0, 1) for seconds in (0.0, 1.0))
-    hasty.fit(table.frame, table.y, table.columns, table.task)
-    assert (hasty.best, hasty.tried) == ({}, 0)
-    found = benchmark_tabular.measure(table, tuned, "logistic_tuned1", 0, train_share=0.5, seed=0)
-    assert tuned.tried >= 1
-    assert 1 <= found["fit_cpu_seconds"] < 5
-    assert found["roc_auc"] > 0.8
-    assert {"logistic_tuned60", "catboost_tuned60"} <= set(benchmark_methods.make_methods(tuned=60))
-
-
-@pytest.mark.parametrize("name", list(TUNABLE))
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_what_the_search_draws_can_be_fitted(tmp_path: Path, name: str, task: TaskType) -> None:
-    if name in ("xgboost", "catboost"):
-        pytest.importorskip(name)
-    table = read_table(Card(write_table(tmp_path, "a", task), yaml.safe_load((tmp_path / "a.yaml").read_text())))
-    make, draw = TUNABLE[name]
-    rng = np.random.default_rng(0)
-    for _ in range(3):
-        parameters = draw(rng, task)
-        parameters |= {k: 5 for k in ("iterations", "n_estimators", "max_iter") if k in parameters}
-        model = make(0, 1, **parameters)
-        model.fit(table.frame, table.y, table.columns, task)
-        assert np.isfinite(model.predict(table.frame)).all()

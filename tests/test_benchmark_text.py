@@ -17,17 +17,23 @@ from sklearn.metrics import matthews_corrcoef
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import benchmark_text  # noqa: E402
-import benchmark_text_summary  # noqa: E402
-from benchmark_cells import Cell, append, load  # noqa: E402
-from benchmark_metrics import fair_metrics  # noqa: E402
-from benchmark_runs import draw_seed  # noqa: E402
-from benchmark_text_data import GLUE, HOLDOUT, draw_support, held_out, read_task  # noqa: E402
-from benchmark_text_methods import METHODS, Fit, Method, Settings  # noqa: E402
-from benchmark_text_metrics import correlations, glue_metric  # noqa: E402
-from benchmark_text_networks import Backbone, Embedder, Encoded, answer, embed, features, pad  # noqa: E402
-from benchmark_text_training import bucketed, make_network, train  # noqa: E402
-from benchmark_training import Plan, hold_out  # noqa: E402
+from benchmarks import cell_tables  # noqa: E402
+from benchmarks.harness import Method, draw_seed  # noqa: E402
+from benchmarks.metrics import fair_metrics  # noqa: E402
+from benchmarks.results import Cell, Store, part_store  # noqa: E402
+from benchmarks.texts import bench as texts_bench  # noqa: E402
+from benchmarks.texts.methods import FEW_SHOT_METHODS, Fit, Settings  # noqa: E402
+from benchmarks.texts.networks import (  # noqa: E402
+    Backbone,
+    Embedder,
+    answer,
+    bucketed,
+    embed,
+    make_network,
+    train,
+)
+from benchmarks.texts.tasks import GLUE, HOLDOUT, correlations, draw_support, glue_metric, held_out, read_task  # noqa: E402
+from benchmarks.training import Plan, hold_out  # noqa: E402
 
 WORDS = ["good", "bad", "film", "book", "the", "a", "very", "quite", "old", "new", "warm", "cold"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -94,13 +100,14 @@ def write_task(folder: Path, classes: list[str], *tests: str, paired: bool = Fal
 
 
 def bench(part: str, data: Path, folder: Path, *options: str) -> int:
-    return benchmark_text.main(
+    return texts_bench.main(
         [part, "--data", str(data), "--out", str(data / "results"), "--backbone", str(folder), *options]
     )
 
 
 def scores(data: Path, part: str, method: str) -> dict[tuple[str, int | None, int], float]:
-    return {c.key: c.facts["score"] for c in load(data / "results" / f"{part}-{method}.jsonl")}
+    cells = part_store(data / "results", part, method).read()
+    return {(c.task, c.size, c.repeat): c.facts["score"] for c in cells}
 
 
 def test_unseen_tasks_are_those_whose_family_is_kept_out() -> None:
@@ -124,16 +131,16 @@ def test_draws_hold_so_many_of_each_class_and_come_again(data: Path) -> None:
 
 def test_a_pair_is_encoded_together_and_compared(backbone: Backbone) -> None:
     rows = backbone.encode(["a good film", "the very cold old book"], ["a bad book", "warm"])
-    batch = pad(rows)
+    batch = rows.padded([0, 1])
     states = backbone.model(
-        input_ids=batch.ids, attention_mask=batch.mask, token_type_ids=batch.types
+        input_ids=batch.ids, attention_mask=batch.mask, token_type_ids=batch.segments
     ).last_hidden_state
-    found = features(states, batch, paired=True)
+    found = embed(backbone.model, batch, paired=True)
     assert found.shape == (2, backbone.head_inputs(True)) == (2, 4 * 16 + 1)
     u, v = (x / x.norm() for x in (states[0, :5].mean(0), states[0, 5:9].mean(0)))  # [CLS] a b c [SEP], a b c [SEP]
     expected = torch.cat([u, v, (u - v).abs(), 8 * u * v, 3 * (u @ v)[None]])
     torch.testing.assert_close(found[0], expected)
-    alone = embed(backbone.model, pad(rows.take([1])), paired=True)
+    alone = embed(backbone.model, rows.padded([1]), paired=True)
     torch.testing.assert_close(found[1:], alone)  # whatever stands beside it in the batch
 
 
@@ -148,7 +155,7 @@ def test_answers_come_in_the_order_of_the_rows(backbone: Backbone) -> None:
 def test_long_pairs_are_cut_at_the_longer_text(backbone: Backbone) -> None:
     rows = backbone.encode(["good " * 300], ["bad film"])
     assert len(rows.ids[0]) == 128
-    assert sum(rows.types[0]) == 3  # the short text and its [SEP]
+    assert 128 - rows.second[0] == 3  # the short text and its [SEP]
 
 
 def test_what_remembered_embeddings_save_is_counted(backbone: Backbone) -> None:
@@ -160,10 +167,10 @@ def test_what_remembered_embeddings_save_is_counted(backbone: Backbone) -> None:
 
 
 def test_batches_hold_every_row_once() -> None:
-    rows = Encoded([[1] * (1 + k % 40) for k in range(2001)], [[0]] * 2001, False)
-    batches = list(bucketed(rows, 16, np.random.default_rng(0)))
+    lengths = 1 + np.arange(2001) % 40
+    batches = list(bucketed(lengths, 16, np.random.default_rng(0)))
     assert sorted(np.concatenate(batches).tolist()) == list(range(2001))
-    spans = [np.ptp([len(rows.ids[i]) for i in batch]) for batch in batches]
+    spans = [np.ptp(lengths[batch]) for batch in batches]
     assert np.mean(spans) < 5
 
 
@@ -196,8 +203,8 @@ def test_adapters_leave_the_backbone_as_it_was(backbone: Backbone) -> None:
     assert moved
     assert all("lora_" in name and ("query" in name or "value" in name) for name in moved)
     with network.encoder.disable_adapter():  # type: ignore[operator,union-attr]
-        states = embed(network.encoder, pad(rows), False)
-    torch.testing.assert_close(states, embed(backbone.model, pad(rows), False))
+        states = embed(network.encoder, rows.padded(range(16)), False)
+    torch.testing.assert_close(states, embed(backbone.model, rows.padded(range(16)), False))
     assert not np.allclose(before, answer(network, rows))
 
 
@@ -245,7 +252,7 @@ def test_every_cell_is_measured_once(data: Path, folder: Path, capsys: pytest.Ca
 def test_glue_with_classes_pairs_and_numbers(data: Path, folder: Path) -> None:
     assert bench("glue", data, folder, "--max-epochs", "2", "--methods", "probe,finetune,lora") == 0
     for method in ("probe", "finetune", "lora"):
-        found = {c.task: c.facts for c in load(data / "results" / f"glue-{method}.jsonl")}
+        found = {c.task: c.facts for c in part_store(data / "results", "glue", method).read()}
         assert set(found) == {"sst2", "mnli", "stsb"}
         assert "score_dev_mismatched" in found["mnli"]
         assert {"pearson", "spearman"} <= set(found["stsb"])
@@ -260,14 +267,14 @@ def test_a_failure_is_written_down_and_measured_again(
 
     options = ["--methods", "probe", "--tasks", "cr", "--sizes", "4", "--repeats", "0"]
     with monkeypatch.context() as patch:
-        patch.setitem(METHODS["few-shot"], "probe", Method(broken))
+        patch.setitem(FEW_SHOT_METHODS, "probe", Method(broken))
         assert bench("few-shot", data, folder, *options) == 1
     path = data / "results" / "few-shot-probe.jsonl"
-    assert load(path)[0].facts["error"] == "ValueError: no such luck"
+    assert Store(path).read()[0].facts["error"] == "ValueError: no such luck"
     assert bench("few-shot", data, folder, *options) == 0  # which leaves it
-    assert load(path)[0].failed
+    assert Store(path).read()[0].failed
     assert bench("few-shot", data, folder, *options, "--replace") == 0
-    assert [cell.failed for cell in load(path)] == [False]
+    assert [cell.failed for cell in Store(path).read()] == [False]
 
 
 def test_what_is_not_there_is_named(
@@ -291,8 +298,8 @@ def test_the_summary_compares_what_is_complete(tmp_path: Path) -> None:
         for method, score, seconds in (("finetune", 0.8, 100.0), ("probe", 0.6, 2.0), ("lora", 0.7, 50.0)):
             if (method, task) != ("lora", "qnli"):
                 facts = {"score": score, "fit_seconds": seconds, "fit_cpu_seconds": seconds, **common}
-                append(tmp_path / f"glue-{method}.jsonl", Cell(task, method, None, 0, facts))
-    lines = benchmark_text_summary.section(tmp_path, "glue", per_task=False).splitlines()
+                part_store(tmp_path, "glue", method).append(Cell(task, method, 0, None, facts))
+    lines = cell_tables.section("texts", tmp_path, "glue", per_task=False).splitlines()
     probe = next(line for line in lines if line.startswith("| linear probe"))
     assert "| 60.0 | 75.0 % | 18.0 | 18.0 | 50.0 |" in probe
     lora = next(line for line in lines if line.startswith("| LoRA"))
@@ -302,12 +309,11 @@ def test_the_summary_compares_what_is_complete(tmp_path: Path) -> None:
 def test_the_summary_counts_whole_draws(tmp_path: Path) -> None:
     for task, repeat, score in (("cr", 0, 0.5), ("sick", 0, 0.7), ("cr", 1, 0.7), ("sick", 1, 0.7), ("cr", 2, 0.0)):
         facts = {"score": score, "macro_f1": score, "fit_cpu_seconds": 1.0, "threads": 1}
-        append(
-            tmp_path / "few-shot-probe.jsonl", Cell(task, "probe", 4, repeat, facts | {"dtype": "fp32", "date": "d"})
-        )
+        facts |= {"dtype": "fp32", "date": "d"}
+        part_store(tmp_path, "few-shot", "probe").append(Cell(task, "probe", repeat, 4, facts))
     page = tmp_path / "page.md"
     options = ["few-shot", "--results", str(tmp_path), "--per-task", "--report", str(page)]
-    assert benchmark_text_summary.main(options) == 0
+    assert cell_tables.main(["texts", *options]) == 0
     text = page.read_text(encoding="utf-8")
     assert "| linear probe | 65.0 ± 7.1 (2) |" in text
     assert "<!-- text-few-shot: start -->" in text

@@ -15,7 +15,7 @@ import pytest
 from modelgpt_cli import api
 from modelgpt_cli.cli import main
 from modelgpt_cli.commands.output import metrics_table
-from modelgpt_cli.requirement_generator.requirement import Requirement
+from modelgpt_cli.core.requirement import Requirement
 
 REPORT: dict[str, Any] = {"path": "m.onnx", "size_bytes": 123_456, "seconds": 1.84, "n_rows": 150, "data_used": True}
 REPORT |= {"total_seconds": 4.0, "requirement": None}

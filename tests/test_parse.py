@@ -384,8 +384,8 @@ def test_the_datas_domain_and_classes_go_before_any_word(iris_csv: Path, tmp_pat
 
 
 def run_benchmark(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    script = ROOT / "scripts" / "benchmark_requests.py"
-    return subprocess.run([sys.executable, script, *args], capture_output=True, text=True)
+    command = [sys.executable, "-m", "scripts.benchmarks", "requests", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_of_the_written_requests_at_least_half_the_keys_are_read() -> None:

@@ -407,13 +407,14 @@ def test_the_benchmark_asks_an_endpoint_for_requests_of_all_languages(tmp_path: 
         user = request.messages[1]["content"]
         return json.dumps(next(values for text, values in answers.items() if f'"{text}"' in user))
 
-    script = ROOT / "scripts" / "benchmark_requests.py"
+    command = [sys.executable, "-m", "scripts.benchmarks", "requests"]
     with FakeLLM(Reply(write=write)) as fake:
         done = subprocess.run(
-            [sys.executable, script, path, "--llm", "my-model", "--base-url", fake.url, "--misses"],
+            [*command, path, "--llm", "my-model", "--base-url", fake.url, "--misses"],
             capture_output=True,
             text=True,
             env=clean_environment(),
+            cwd=ROOT,
         )
     assert done.returncode == 0, done.stderr
     # Of a, one key of two; of b all three; c is refused as it should be; for d there is no usable answer.

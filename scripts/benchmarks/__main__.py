@@ -1,0 +1,54 @@
+"""Run a benchmark: ``python -m scripts.benchmarks COMMAND -h``, from the root of the repository.
+
+A command's module is imported only when the command runs, so that the benchmarks of memory start from a small process.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "tables": ("tables.bench", "quality, seconds and bytes on tables, ours and other methods"),
+    "texts": ("texts.bench", "quality and seconds on texts: GLUE, and unseen tasks with few examples"),
+    "images": ("images.bench", "quality and seconds on images: held-out domains, few examples, initialisation"),
+    "summary tables": ("summary", "results of tables as Markdown: means, ranks, wins, costs"),
+    "summary texts": ("cell_tables", "results of texts as Markdown"),
+    "summary images": ("cell_tables", "results of images as Markdown"),
+    "figures": ("figures", "critical differences of ranks, and quality against costs, as SVG"),
+    "pipeline tables": ("pipeline.tables", "wall-clock and memory from a CSV or Parquet file to a verified ONNX file"),
+    "pipeline texts": ("pipeline.models", "the same for texts, and what int8 costs"),
+    "pipeline images": ("pipeline.models", "the same for images, and what fp16 and int8 cost"),
+    "ablation tables": ("tables.ablation", "what each part of the table generator is worth"),
+    "ablation texts": ("texts.ablation", "what words and generated factors are worth on texts"),
+    "ablation images": ("images.ablation", "what words and generated factors are worth on images"),
+    "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),
+    "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
+    "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
+    "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
+    "find": ("find", "how well `modelgpt find` finds data sets"),
+    "generate": ("generated_rows", "accuracy by the number of generated rows (a simulated LLM)"),
+    "batch": ("batch", "models a second of `modelgpt build --batch`"),
+    "meta-train": ("meta_training", "speed of meta-training"),
+}
+"""Command -> module and help."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command that the arguments begin with."""
+    for words in (2, 1):
+        command = " ".join(arguments[:words])
+        if command in COMMANDS:
+            module = import_module(f".{COMMANDS[command][0]}", __package__)
+            # A module of several commands gets the last word first.
+            shared = [c for c, (name, _) in COMMANDS.items() if name == COMMANDS[command][0]]
+            first = arguments[words - 1 : words] if len(shared) > 1 else []
+            return module.main([*first, *arguments[words:]]) or 0
+    width = max(map(len, COMMANDS)) + 2
+    lines = "\n".join(f"  {command:{width}}{words}" for command, (_, words) in COMMANDS.items())
+    print(f"usage: python -m scripts.benchmarks COMMAND ...\n\n{lines}")
+    return 0 if arguments in (["-h"], ["--help"]) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

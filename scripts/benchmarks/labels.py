@@ -1,0 +1,60 @@
+"""The methods in words, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+TABLES = {
+    "majority": "majority / mean",
+    "knn": "k nearest neighbours",
+    "logistic": "logistic regression / ridge",
+    "mlp": "MLP (scikit-learn)",
+    "forest": "random forest",
+    "boosting": "HistGradientBoosting",
+    "xgboost": "XGBoost",
+    "catboost": "CatBoost",
+    "lora": "LoRA",
+    "finetune": "Finetune",
+    "one_pass": "ModelGPT, one pass",
+    "ensemble": "ModelGPT, default ensemble",
+    "ensemble8": "ModelGPT, 8 members",
+    "tuned_ours": "ModelGPT-F, ensemble + one epoch",
+}
+"""Classification / regression, where they differ."""
+CELLS = {
+    "label_similarity": "label-name similarity",
+    "probe_source": "linear probe, other domains' images",
+    "ncm": "nearest class mean",
+    "probe": "linear probe",
+    "setfit": "SetFit",
+    "lora": "LoRA",
+    "finetune": "finetuning",
+    "ours_words": "ModelGPT, requirement only",
+    "ours_512": "ModelGPT, head on 512 rows",
+    "ours": "ModelGPT",
+    "ours_all_rows": "ModelGPT, head on all rows",
+    "ours_tuned": "ModelGPT, one epoch of tuning",
+    "pretrained": "pretrained weights",
+    "generated": "weights generated from words",
+    "built": "weights built from the images",
+}
+"""Of texts and images."""
+OURS = ("one_pass", "ensemble", "ensemble8", "tuned_ours")
+"""Of tables."""
+
+
+def label(name: str, task: str) -> str:
+    """Return a method of tables in words."""
+    for_classes, _, for_numbers = TABLES.get(name, name).partition(" / ")
+    return for_numbers or for_classes if task == "regression" else for_classes
+
+
+def in_order(names: Iterable[str], labels: Iterable[str] = TABLES) -> list[str]:
+    """Sort methods as they are shown; unknown ones come last."""
+    order = list(labels)
+    return sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n))
+
+
+def cells_in_order(names: Iterable[str]) -> list[str]:
+    """Sort methods of texts and images as they are shown."""
+    return in_order(names, CELLS)

@@ -1,0 +1,1 @@
+"""The whole way in wall-clock and memory, through the installed ``modelgpt`` command."""

@@ -1,0 +1,117 @@
+"""ModelGPT on texts: what `modelgpt build` does, less reading files and writing ONNX.
+
+Timed is all of it: loading backbone and generator, embedding the words, adapting, embedding the examples, solving the
+head, cross-validation and baselines.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from modelgpt_cli.core.assets import asset
+from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.core.schema import Column, Schema
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.text.build import TextBuild
+from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.domains.text.options import BuildOptions
+from modelgpt_cli.domains.text.tune import TextTuning
+from modelgpt_cli.training.tune import TuneSettings
+
+from ..harness import Fitted
+from .tasks import Rows, TextTask
+
+GENERATOR = os.environ.get("MODELGPT_TEXT_GENERATOR")
+"""Another checkpoint than the shipped one."""
+TEXT, PAIR, LABEL = "text", "pair", "label"
+_inputs: dict[tuple[Any, ...], torch.Tensor] = {}
+"""Head inputs of test rows by the words that adapted the encoder: it is the same one for all sizes and draws."""
+
+
+def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.ndarray:
+    """Return a built model's probabilities (n, C), or numbers (n,).
+
+    Parameters
+    ----------
+    words : tuple, optional
+        What the encoder was adapted by; None for one that was tuned since.
+    """
+    classes = model.blueprint.labels
+    if words is None:
+        found = model.predict(_frame(rows))
+        return found if classes else found[:, 0]
+    key = (*words, len(rows), rows.texts[0], rows.texts[-1])
+    with torch.inference_mode():
+        if key not in _inputs:
+            _inputs[key] = model.inputs(model.encode(_frame(rows)))
+        scores = _inputs[key] @ model.head_weight + model.head_bias
+    if classes:
+        return scores.softmax(1).numpy()
+    mean, std = model.constants["target"]
+    return (scores[:, 0] * std + mean).numpy()
+
+
+def generator_file() -> Path:
+    """Return the checkpoint that is measured."""
+    path = Path(GENERATOR) if GENERATOR else asset("weights", "text", "generator.safetensors")
+    return path / "generator.safetensors" if path.is_dir() else path
+
+
+def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: int | None = None) -> Any:
+    """Return a `Fit` by ModelGPT.
+
+    Parameters
+    ----------
+    support : bool
+        Whether the examples are used at the build, or the requirement alone.
+    tune : int
+        Epochs of tuning after it, on the same rows.
+    all_rows : bool
+        Solve the head on every row.
+    rows : int, optional
+        Solve it on so many at most.
+    """
+
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
+        columns = [Column(TEXT, "text", role="text")]
+        columns += [Column(PAIR, "text", role="pair")] if given.pairs is not None else []
+        kind = "classification" if task.classes else "regression"
+        schema = Schema(tuple(columns), LABEL, kind, task.classes, domain="text")  # type: ignore[arg-type]
+        numbers: dict[str, Any] = {} if task.classes else {"target_mean": 0.0, "target_std": 1.0}
+        wanted = Requirement(task.requirement, schema.task, LABEL, task.classes, schema.columns, **numbers)
+        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows)
+        build = TextBuild(wanted, options)
+        if support and len(given):
+            model = build.from_data(_dataset(given, schema), check_fingerprint=False)[0]
+        else:
+            model = build.from_words()[0]
+        made = model.blueprint.provenance
+        facts: dict[str, Any] = {"dtype": "fp32", "generator": made["generator"]["sha256"][:12], **made.get("head", {})}
+        if tune:
+            y = task.codes(given.labels) if task.classes else given.labels.astype(np.float32)
+            known = model.blueprint.metrics.get("model")
+            texts = model.encode(_frame(given))
+            facts |= {"kept": TextTuning(model).run(texts, y, TuneSettings(tune, seed=seed), known=known).kept}
+        words = None if tune else (task.requirement, task.classes)
+        return Fitted(lambda some: answers(model, words, some), facts)
+
+    return fit
+
+
+def _frame(rows: Rows) -> pd.DataFrame:
+    columns = {TEXT: rows.texts} | ({PAIR: rows.pairs} if rows.pairs is not None else {})
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _dataset(rows: Rows, schema: Schema) -> Dataset:
+    frame = _frame(rows).assign(**{LABEL: rows.labels.astype(object) if schema.classes else rows.labels})
+    return Dataset(
+        name="benchmark", path=None, schema=schema, n_rows=len(frame), class_counts={}, sample=frame, warnings=[],
+        fingerprint="",
+    )  # fmt: skip
