@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli import api
 from modelgpt_cli.core import clock as _clock  # noqa: F401  # it starts with the import
+from modelgpt_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from modelgpt_cli.api import *  # noqa: F403
 
-__version__ = "0.2.0"
+
 __all__ = api.__all__  # one list, and every name in it is loaded by __getattr__
 
 

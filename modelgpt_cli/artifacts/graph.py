@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-import modelgpt_cli
+from modelgpt_cli.core.version import __version__
 
 DEFAULT_OPSET = 17
 """Operator set where none is asked for: the first with LayerNormalization."""
@@ -124,7 +124,7 @@ class GraphWriter:
             opset_imports=opsets,
             ir_version=version,
             producer_name="modelgpt",
-            producer_version=modelgpt_cli.__version__,
+            producer_version=__version__,
         )
         helper.set_model_props(proto, dict(entries))
         return proto

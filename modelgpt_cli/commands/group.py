@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from modelgpt_cli import __version__
 from modelgpt_cli.commands.options import global_options
 from modelgpt_cli.commands.registry import COMMANDS
+from modelgpt_cli.core.version import __version__
 
 # The commands take these from the root; an `auto_envvar_prefix` of their own would lose their name from it.
 _CONTEXT_SETTINGS: dict[str, Any] = {

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from modelgpt_cli import __version__
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.core.version import __version__
 from modelgpt_cli.llm.keys import find_key
 from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder

@@ -1,15 +1,15 @@
-"""A domain from another package: its data are read and described without a change in shared code."""
+"""A domain from another package: it goes from describe to evaluate without a change in shared code."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from modelgpt_cli import build, evaluate, export, inspect, predict, tune
 from modelgpt_cli.core import domain
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.source import Reader
@@ -31,109 +31,36 @@ READERS: tuple[Reader, ...] = (image_read, tabular_read, text_read)
 PROFILERS: tuple[Profiler, ...] = (image_profile, tabular_profile, text_profile)
 CLAIMS: tuple[Claims, ...] = (image_requirement, tabular_requirement, text_requirement)
 
-MELODY = {
-    "__init__": """
-from modelgpt_cli.core.domain import Domain
-
-DOMAIN = Domain("melody", "melodies", "melodies", __name__, {"melody": "notes"})
-""",
-    "read": """
-import pandas as pd
-
-from modelgpt_cli.core.schema import Column, Schema
-from modelgpt_cli.data.dataset import make_dataset
-from modelgpt_cli.data.readers import Table
-
-FILES = ".mel files"
-OPTIONS = {"transposed": False}
-
-
-class Melodies:
-    columns = ["melody", "mood"]
-
-    def __init__(self, folder):
-        self.files = sorted(folder.glob("*/*.mel"))
-
-    def frames(self, rows, columns):
-        cells = {"melody": [f.read_text() for f in self.files], "mood": [f.parent.name for f in self.files]}
-        yield pd.DataFrame({name: cells[name] for name in columns})
-
-    def fingerprint(self):
-        return "sha256:" + "0" * 64
-
-
-def open_path(path):
-    if not path.is_dir() or not any(path.glob("*/*.mel")):
-        return None
-    return Table(Melodies(path), path.name, path, path, domain="melody")
-
-
-def single_item(name, start):
-    return None
-
-
-def detect(source):
-    return isinstance(source.table.cells, Melodies)
-
-
-def read(source):
-    scanned = source.scanned({"melody": Column("melody", "notes", role="melody")})
-    columns = tuple(Column(c.name, c.type, role=c.role) for c in scanned.columns)
-    schema = Schema(columns, scanned.target.name, scanned.target.task, scanned.target.classes, "melody")
-    return make_dataset(source, scanned, schema)
-""",
-    "profile": """
-from modelgpt_cli.requirement_generator.profile import Vocabulary, common_profile
-from modelgpt_cli.requirement_generator.prompt import profile_json as shown
-
-PROMPT = "table"
-ROLES = {"melody": "melody"}
-HAS_SHEET = False
-
-
-def profile(dataset, *, description="", rows=8, seed=0, clean=None):
-    return common_profile(dataset, description=description, rows=rows, seed=seed, clean=clean)
-
-
-def phrases(profile, n_names):
-    return f"melody of {profile.name!r}", " as it is whistled" if n_names else ""
-
-
-def vocabulary(profile):
-    return Vocabulary("say how it sounds")
-""",
-    "requirement": """
-def claims(requirement):
-    return requirement.domain == "melody"
-
-
-def check(requirement):
-    pass
-
-
-def keys_of(dataset):
-    return {}
-""",
-}
-
 
 @pytest.fixture
-def melodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def melodies(tmp_path: Path) -> Iterator[Path]:
     """The domain, registered, and a folder of its data."""
-    package = tmp_path / "whistling"
-    package.mkdir()
-    for name, text in MELODY.items():
-        (package / f"{name}.py").write_text(text)
     for mood, notes in (("glad", "c e g"), ("sad", "c es g")):
         (tmp_path / "songs" / mood).mkdir(parents=True)
         for i in range(5):
-            (tmp_path / "songs" / mood / f"{i}.mel").write_text(f"{notes} {i}")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    domain.register("melody", "whistling")
+            (tmp_path / "songs" / mood / f"{i}.mel").write_text(f"{notes} {'abd'[i % 3]}")
+    domain.register("melody", "melody")
     yield tmp_path / "songs"
     domain.unregister("melody")
-    for name in [name for name in sys.modules if name.partition(".")[0] == "whistling"]:
-        del sys.modules[name]
+
+
+def test_it_goes_from_data_to_predictions(melodies: Path, tmp_path: Path) -> None:
+    """Everything that it needs is in its own folder: no shared code knows of it."""
+    describe(melodies, offline=True, output=tmp_path / "req.txt")
+    report = build(tmp_path / "req.txt", output=tmp_path / "model.onnx")
+    assert (report.card, report.data_used) == ("notes", True)
+    assert inspect(tmp_path / "model.onnx")["domain"] == "melody"
+    (tmp_path / "new" / "unheard").mkdir(parents=True)
+    for name, notes in (("1", "es g"), ("2", "e g")):
+        (tmp_path / "new" / "unheard" / f"{name}.mel").write_text(notes)
+    found = predict(tmp_path / "model.onnx", tmp_path / "new")
+    assert found.label is not None
+    assert found.label.tolist() == ["sad", "glad"]
+    assert evaluate(tmp_path / "model.onnx", melodies)["accuracy"] == 1.0
+    export(tmp_path / "model.onnx", output=tmp_path / "again.onnx")
+    assert build(melodies, output=tmp_path / "one_step.safetensors").requirement == tmp_path / "one_step.req.txt"
+    with pytest.raises(ModelGPTError, match="There is no tune for melodies yet"):
+        tune(tmp_path / "model.onnx", data=melodies, output=tmp_path / "tuned.onnx")
 
 
 def test_its_data_are_read_and_described(melodies: Path, tmp_path: Path) -> None:

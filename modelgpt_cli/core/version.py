@@ -1,0 +1,3 @@
+"""The version of the package; `setup.cfg` reads it from here."""
+
+__version__ = "0.2.0"
