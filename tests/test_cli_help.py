@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -52,14 +51,10 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("args", [["--help"], ["build", "--help"]])
-def test_help_is_instant(modelgpt_path: str, args: list[str]) -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([modelgpt_path, *args], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    # The best of a few: the machine may be busy with something else.
-    assert min(seconds() for _ in range(6)) < 0.3
+def test_help_loads_little(args: list[str]) -> None:
+    code = f"import sys; from modelgpt_cli.cli import main; main({args!r}); sys.exit(len(sys.modules) > 400)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_version(modelgpt_path: str) -> None:

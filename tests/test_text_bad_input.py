@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import huggingface_hub
@@ -227,9 +226,7 @@ def test_a_hub_out_of_reach_is_asked_once(bench: Bench, world: Path, monkeypatch
     for key in ("https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(key, raising=False)
     huggingface_hub.close_session()
-    begun = time.monotonic()
     done = bench.refuse(4, "The backbone 'distilbert-base-uncased'", *line(bench, world, backbone="distilbert"))
-    assert time.monotonic() - begun < 10
     assert "Retrying" not in done.err
     huggingface_hub.close_session()
 
