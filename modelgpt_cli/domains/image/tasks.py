@@ -22,11 +22,10 @@ from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.domains.image.preprocess import View, pixels
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.source import read_images
-from modelgpt_cli.domains.shared.tasks import Episode, Part, Task, class_indices, hashed, label_text, wordings_of
+from modelgpt_cli.domains.shared.tasks import Part, Task, class_indices, hashed, label_text, wordings_of
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 ImageTask: TypeAlias = Task[Images]
-ImageEpisode: TypeAlias = Episode[Images]
 log = logging.getLogger("modelgpt")
 TEST_SHARE = 0.4
 """Of each class's images (in each domain), what a model is judged by."""

@@ -13,12 +13,11 @@ import yaml
 from tokenizers import Tokenizer
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.domains.shared.tasks import Episode, Part, Task, hashed, label_text, wordings_of
+from modelgpt_cli.domains.shared.tasks import Part, Task, hashed, label_text, wordings_of
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 TextTask: TypeAlias = Task[Encoded]
-TextEpisode: TypeAlias = Episode[Encoded]
 log = logging.getLogger("modelgpt")
 GLUE = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli")
 """The paper's tasks: one generator is trained on them all, so none of them is ever kept for validation."""
