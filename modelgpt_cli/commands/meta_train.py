@@ -15,6 +15,7 @@ from modelgpt_cli.commands import options as o
 modelgpt meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --minutes 60 --out runs/tabular --resume
 accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
+modelgpt meta-train --state weights/tabular-training/state.safetensors --tasks tables --minutes 60 --out runs/more
 modelgpt meta-train --seen --tasks tables --minutes 20 --out runs/tables
 modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text
 modelgpt meta-train --domain image --tasks pictures --minutes 60 --out runs/image""",
@@ -34,6 +35,7 @@ modelgpt meta-train --domain image --tasks pictures --minutes 60 --out runs/imag
 @o.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for this long.")
 @o.option("--out", metavar="DIR", default="runs/tabular", help="Checkpoints, log and resolved configuration.")
 @o.option("--resume", is_flag=True, show_default=False, help="Go on from the last checkpoint in --out.")
+@o.option("--state", metavar="FILE", help="Tables: go on from a compact state of another run, in a new --out.")
 @o.option(
     "--update",
     type=click.Choice(["backprop", "delta"]),
@@ -62,6 +64,7 @@ def meta_train(
     minutes: float | None,
     out: str,
     resume: bool,
+    state: str | None,
     update: str | None,
     precision: str | None,
     compile: bool | None,
@@ -95,6 +98,8 @@ def meta_train(
     }
     if backbone_weights is not None and domain != "image":
         raise UsageError("--backbone-weights is for --domain image.", hint="Leave it out.")
+    if state is not None and (domain != "tabular" or seen or resume):
+        raise UsageError("--state is for --domain tabular, without --seen and --resume.", hint="Leave it out.")
     if domain != "tabular":
         common |= {"backbone": backbone, "precision": precision}
         common |= {"backbone_weights": backbone_weights} if domain == "image" else {}
@@ -123,6 +128,7 @@ def meta_train(
         precision=precision,
         compile=compile,
         workers=workers,
+        state=state,
     )
     if not is_main_process():
         return

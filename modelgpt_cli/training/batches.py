@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch.utils.data import DataLoader
@@ -50,6 +51,13 @@ class Batches:
             self.waited += time.monotonic() - asked
             yield batch.to(self.device)
             asked = time.monotonic()
+
+
+def groups(batches: Iterable[TaskBatch], size: int) -> Iterator[list[TaskBatch]]:
+    """The batches, so many at a time."""
+    upcoming = iter(batches)
+    while group := list(islice(upcoming, size)):
+        yield group
 
 
 def _ignore_interrupts(worker: int) -> None:
