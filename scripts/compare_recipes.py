@@ -1,6 +1,6 @@
 """Compare recipes of the table generator's meta-training at equal CPU time; see docs/tabular-generator.md.
 
-python scripts/compare_recipes.py --tasks TABLES --minutes 2.5 --arms adamw muon
+python scripts/compare_recipes.py --tasks TABLES --minutes 1.5 --arms adamw muon
 
 Each arm trains from the same seed for the same CPU time and is judged on the same tasks; a line of results each goes to
 docs/results/recipe/arms.jsonl, and what is there already isn't run again. CPU seconds are those of a quiet machine: a
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmark_common import provenance, table, write_section
 
 from modelgpt_cli.domains.tabular.real_tasks import RealTask, held_out, load_real_tasks
 from modelgpt_cli.domains.tabular.task_source import VALIDATION_STREAM, TaskSource, draw_real_batch
@@ -31,7 +32,6 @@ from modelgpt_cli.training.loss import query_losses
 from modelgpt_cli.training.meta_train import MetaTraining
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ROOT / "weights" / "tabular" / "generator.safetensors"
 RESULTS = ROOT / "docs" / "results" / "recipe" / "arms.jsonl"
 EMBEDDING = 384
 REFERENCE_SECONDS = 0.0024
@@ -43,11 +43,6 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 """A small generator on small tasks, from scratch: a thousand steps in the time in which the shipped one takes 150."""
 FILLED = {"batch": 4, "step_rows": 1600, "accumulate": 2, "part": 8}
-LARGE: dict[str, Any] = {
-    "min_support": 32, "batch": 8, "warmup": 30, "decay_from": 0.4, "average": 0.98, "init": str(SHIPPED), "lr": 4e-4,
-}  # fmt: skip
-"""The shipped generator, trained on."""
-FILLED_LARGE = {"batch": 4, "step_rows": 4480, "accumulate": 2, "part": 8}
 MUON = {"optimizer": "muon"}
 RULES = {
     "prior": {
@@ -63,21 +58,27 @@ RULES = {
         "p_duplicates": 0.1,
     }
 }
+WORDS = {
+    "adamw": "AdamW 5e-4, 8 tasks a step: as the shipped generator was trained",
+    "filled": "+ two filled batches a step (`step_rows`, `part`, `accumulate`)",
+    "filled-2e-3": "+ learning rate 2e-3",
+    "muon-2e-3": "filled, Muon on matrices, learning rate 2e-3",
+    "muon-4e-3": "… learning rate 4e-3",
+    "spare": "muon-2e-3 with 16 spare tokens",
+    "rms": "muon-2e-3 with RMSNorm",
+    "rules": "muon-2e-3, a prior with rule tasks, rare levels, repeated rows",
+    "regression": "muon-2e-3, a third of the tasks regression",
+}
 ARMS: dict[str, dict[str, Any]] = {
     "adamw": SMALL,
     "filled": SMALL | FILLED,
-    "filled-1e-3": SMALL | FILLED | {"lr": 1e-3},
     "filled-2e-3": SMALL | FILLED | {"lr": 2e-3},
-    "muon": SMALL | FILLED | MUON | {"lr": 1e-3},
     "muon-2e-3": SMALL | FILLED | MUON | {"lr": 2e-3},
     "muon-4e-3": SMALL | FILLED | MUON | {"lr": 4e-3},
-    "muon-single": SMALL | MUON | {"lr": 2e-3},
     "rms": SMALL | FILLED | MUON | {"lr": 2e-3, "norm": "rms"},
     "spare": SMALL | FILLED | MUON | {"lr": 2e-3, "spare": 16},
     "rules": SMALL | FILLED | MUON | RULES | {"lr": 2e-3},
     "regression": SMALL | FILLED | MUON | {"lr": 2e-3, "regression": 1 / 3},
-    "large-adamw": LARGE,
-    "large-muon": LARGE | FILLED_LARGE | MUON | {"lr": 5e-4},
 }
 
 
@@ -129,8 +130,8 @@ class Judge:
             config, prior={}, regression=0.2, batch=8, step_rows=0, accumulate=1, seed=0, text_dropout=1.0, init=None
         )
         self.batches = {"synthetic": self._draw(plain, 16)}
-        for name in ("rules",):
-            self.batches[name] = self._draw(replace(plain, prior=RULES["prior"] | {"weights": {"rules": 1.0}}), 6)
+        rules = RULES["prior"] | {"weights": {"rules": 1.0}}
+        self.batches["rules"] = self._draw(replace(plain, prior=rules), 6)
         rng = np.random.default_rng([0, VALIDATION_STREAM])
         kept = [t for t in real if held_out(t, config.holdout)]
         self.batches["real"] = [draw_real_batch(t, rng, plain, 3, True) for t in kept]
@@ -186,15 +187,27 @@ def run_arm(name: str, minutes: float, seed: int, real: list[RealTask]) -> dict[
     }
 
 
+def shown(results: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table, of the averaged weights and of the last ones."""
+    rows = []
+    for r in results:
+        kinds = ("synthetic", "synthetic_regression", "rules", "real")
+        losses = [f"{r['average'][k]:.3f} / {r['last'][k]:.3f}" for k in kinds]
+        rows.append([WORDS[r["arm"]], str(r["steps"]), f"{r['tasks']:,}", f"{r['tasks_per_second']:.0f}", *losses])
+    header = ["arm", "steps", "tasks", "tasks/s", "synthetic", "of it regression", "rule tasks", "held-out real"]
+    return table(header, rows)
+
+
 def main() -> None:
     """Run the arms that have no result yet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", required=True, help="folder of tables with cards")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=[*ARMS])
-    parser.add_argument("--minutes", type=float, default=2.5, help="CPU time of an arm")
+    parser.add_argument("--minutes", type=float, default=1.5, help="CPU time of an arm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--judge", type=Path, nargs="*", default=[], help="only judge these checkpoints, at full size")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--report", type=Path, help="Markdown file whose section `recipe` is to be written")
     args = parser.parse_args()
     torch.set_num_threads(1)
     real = [t for t in load_real_tasks(args.tasks, NoWords()) if t.family != "heart"]  # type: ignore[arg-type]
@@ -212,6 +225,10 @@ def main() -> None:
         print(json.dumps(result), flush=True)
         with args.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
+        done.append(result)
+    if args.report:
+        text = f"{provenance('modelgpt-cli', 'torch')}\n\nSeed {args.seed}, {args.minutes:g} CPU minutes an arm.\n\n"
+        write_section(args.report, "recipe", text + shown(done))
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ def restore_compact(
         for name, p in averaged.module.named_parameters():
             beyond = _unpack(state, f"average.{name}")
             p.data.copy_(weights[name] if beyond is None else weights[name] + beyond)
-        averaged.n_averaged.fill_(header["progress"].get("step", 0))
+        if any(name.startswith("average.") for name in state):
+            averaged.n_averaged.fill_(header["progress"]["step"])
     if isinstance(optimizer, Muon):
         for name, p in generator.named_parameters():
             momentum = _unpack(state, f"momentum.{name}")
