@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
                 self._step_rest(moved, group)
 
     def _step_matrices(self, moved: list[Tensor], group: dict[str, Any]) -> None:
-        grads = [p.grad for p in moved]
+        grads = [p.grad for p in moved if p.grad is not None]
         buffers = [self._buffer(p, "momentum") for p in moved]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
         ahead = torch._foreach_lerp(grads, buffers, group["momentum"])
@@ -83,12 +83,14 @@ class Muon(torch.optim.Optimizer):
 
     def _step_rest(self, moved: list[Tensor], group: dict[str, Any]) -> None:
         for p in moved:
+            grad = p.grad
+            assert grad is not None
             count = self.state[p].setdefault("step", torch.tensor(0.0))
             count += 1
             done = float(count)
             mean, square = self._buffer(p, "exp_avg"), self._buffer(p, "exp_avg_sq")
-            mean.lerp_(p.grad, 1 - BETAS[0])  # type: ignore[arg-type]  # it has a gradient
-            square.mul_(BETAS[1]).addcmul_(p.grad, p.grad, value=1 - BETAS[1])
+            mean.lerp_(grad, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
             spread = square.div(1 - BETAS[1] ** done).sqrt_().add_(1e-8)
             p.mul_(1 - group["lr"] * group["weight_decay"])
             p.addcdiv_(mean, spread, value=-group["lr"] / (1 - BETAS[0] ** done))

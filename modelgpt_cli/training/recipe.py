@@ -22,8 +22,9 @@ def make_optimizer(generator: Generator, config: MetaTrainConfig) -> torch.optim
     """The run's optimiser, AdamW or Muon."""
     if config.optimizer == "muon":
         return Muon(generator.named_parameters(), config.lr, config.weight_decay)
-    options = {"lr": config.lr, "betas": BETAS, "weight_decay": config.weight_decay}
-    return torch.optim.AdamW(generator.parameters(), **options, fused=True)  # a fifth of the time on a CPU
+    lr, decay = config.lr, config.weight_decay
+    # fused: a third of the time on a CPU
+    return torch.optim.AdamW(generator.parameters(), lr=lr, betas=BETAS, weight_decay=decay, fused=True)
 
 
 def make_average(generator: Generator, decay: float) -> AveragedModel | None:
