@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from modelgpt_cli.training.loss import query_losses
 from modelgpt_cli.training.meta_train import MetaTraining, meta_train
 from modelgpt_cli.training.muon import Muon, orthogonalise
 
-TINY = {
+TINY: dict[str, Any] = {
     "width": 32,
     "blocks": 1,
     "batch": 2,
@@ -37,10 +38,17 @@ TINY = {
     "validation_batches": 8,
     "workers": 0,
 }
-RECIPE = TINY | {"optimizer": "muon", "average": 0.9, "step_rows": 400, "part": 3, "accumulate": 2, "decay_from": 1.0}
+RECIPE: dict[str, Any] = TINY | {
+    "optimizer": "muon",
+    "average": 0.9,
+    "step_rows": 400,
+    "part": 3,
+    "accumulate": 2,
+    "decay_from": 1.0,
+}
 
 
-def trained(tmp_path: Path, steps: int = 6, **settings: object) -> MetaTraining:
+def trained(tmp_path: Path, steps: int = 6, **settings: Any) -> MetaTraining:
     """A tiny run that has taken some steps."""
     config = MetaTrainConfig(**(RECIPE | settings), steps=100)
     run = MetaTraining(config, tmp_path / "none", "cpu", [])
@@ -83,8 +91,8 @@ def test_muon_leaves_vectors_and_words_to_adamw() -> None:
     adamw = torch.optim.AdamW(theirs.values(), lr=0.01, betas=(0.9, 0.98), weight_decay=0.1)
     for _ in range(3):
         for name in start:
-            ours[name].grad = torch.randn(start[name].shape, generator=generator)
-            theirs[name].grad = ours[name].grad.clone()
+            grad = torch.randn(start[name].shape, generator=generator)
+            ours[name].grad, theirs[name].grad = grad, grad.clone()
         muon.step()
         adamw.step()
     for name in start:
