@@ -16,6 +16,7 @@ from modelgpt_cli.core.domain import domain_names
 modelgpt meta-train --minutes 60 --out runs/tabular
 modelgpt meta-train --minutes 60 --out runs/tabular --resume
 accelerate launch --num_processes 2 -m modelgpt_cli.cli meta-train --minutes 60 --out runs/tabular
+modelgpt meta-train --state weights/tabular-training/state.safetensors --tasks tables --minutes 60 --out runs/more
 modelgpt meta-train --fixed-tasks --tasks tables --minutes 20 --out runs/tables
 modelgpt meta-train --domain text --tasks texts --minutes 60 --out runs/text
 modelgpt meta-train --domain image --tasks images --minutes 60 --out runs/image""",
@@ -35,6 +36,7 @@ modelgpt meta-train --domain image --tasks images --minutes 60 --out runs/image"
 @o.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for this long.")
 @o.option("--out", metavar="DIR", show_default="runs/DOMAIN", help="Checkpoints, log and resolved configuration.")
 @o.option("--resume", is_flag=True, show_default=False, help="Go on from the last checkpoint in --out.")
+@o.option("--state", metavar="FILE", help="Tables: go on from a compact state of another run, in a new --out.")
 @o.option(
     "--update",
     type=click.Choice(["backprop", "delta"]),

@@ -20,6 +20,7 @@ class Tokens:
     support: Tensor  # (B, n, D)
     classes: Tensor  # (B, C, D)
     world: Tensor  # (B, D): the global token
+    spare: Tensor | None = None  # (B, T, D): learned tokens beside the support's, room to think in
 
 
 @dataclass
@@ -44,9 +45,9 @@ class Evidence:
 class FeedForward(nn.Module):
     """Pre-norm feed-forward update; its output projection starts at zero."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, norm: str = "layer") -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.norm = make_norm(norm, width)
         self.up = nn.Linear(width, 2 * width)
         self.down = zero_init(nn.Linear(2 * width, width))
 
@@ -57,10 +58,10 @@ class FeedForward(nn.Module):
 class SelfAttention(nn.Module):
     """Pre-norm multi-head self-attention update; its output projection starts at zero."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, norm: str = "layer") -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.LayerNorm(width)
+        self.norm = make_norm(norm, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zero_init(nn.Linear(width, width))
 
@@ -76,23 +77,23 @@ class SelfAttention(nn.Module):
 class Block(nn.Module):
     """One round of exchange between the four sets of tokens."""
 
-    def __init__(self, width: int, heads: int, n_channels: int, exchange: int) -> None:
+    def __init__(self, width: int, heads: int, n_channels: int, exchange: int, norm: str = "layer") -> None:
         super().__init__()
         self.exchange = exchange
         self.n_channels = n_channels
-        self.support_norm = nn.LayerNorm(width)
+        self.support_norm = make_norm(norm, width)
         self.support_value = nn.Linear(width, exchange)
         self.to_features = zero_init(nn.Linear(n_channels * exchange, width))
-        self.feature_norm = nn.LayerNorm(width)
+        self.feature_norm = make_norm(norm, width)
         self.feature_value = nn.Linear(width, n_channels * exchange)
         self.to_support = zero_init(nn.Linear(exchange, width))
-        self.class_norm = nn.LayerNorm(width)
+        self.class_norm = make_norm(norm, width)
         self.to_classes = zero_init(nn.Linear(width, width))
         self.class_value = zero_init(nn.Linear(width, width))
-        self.mix_features = nn.ModuleList([SelfAttention(width, heads), FeedForward(width)])
-        self.mix_support = nn.ModuleList([SelfAttention(width, heads), FeedForward(width)])
-        self.mix_classes = nn.ModuleList([SelfAttention(width, heads), FeedForward(width)])
-        self.world_in = nn.Sequential(nn.LayerNorm(3 * width), nn.Linear(3 * width, width), nn.GELU())
+        self.mix_features = nn.ModuleList([SelfAttention(width, heads, norm), FeedForward(width, norm)])
+        self.mix_support = nn.ModuleList([SelfAttention(width, heads, norm), FeedForward(width, norm)])
+        self.mix_classes = nn.ModuleList([SelfAttention(width, heads, norm), FeedForward(width, norm)])
+        self.world_in = nn.Sequential(make_norm(norm, 3 * width), nn.Linear(3 * width, width), nn.GELU())
         self.world_update = zero_init(nn.Linear(width, width))
         self.world_out = zero_init(nn.Linear(width, 3 * width))
 
@@ -102,17 +103,17 @@ class Block(nn.Module):
         features = self._mix(self.mix_features, features, e.feature_mask)
         if t.support.shape[1] == 0:  # requirement-only: no rows to exchange with
             classes = self._mix(self.mix_classes, t.classes)
-            return self._hear(Tokens(features, t.support, classes, t.world), e)
+            return self._hear(Tokens(features, t.support, classes, t.world, t.spare), e)
         support = t.support + self._read_features(features, e)
-        support = self._mix(self.mix_support, support)
+        support, spare = self._mix_rows(support, t.spare)
         classes = self._mix(self.mix_classes, t.classes + self._pool_classes(support, e))
         support = support + e.membership @ self.class_value(self.class_norm(classes))
-        return self._hear(Tokens(features, support, classes, t.world), e)
+        return self._hear(Tokens(features, support, classes, t.world, spare), e)
 
     def _tell_world(self, t: Tokens) -> Tokens:
         """Every token hears the global token."""
         f, s, c = self.world_out(t.world)[:, None].chunk(3, -1)  # (B, 1, D) each
-        return Tokens(t.features + f, t.support + s, t.classes + c, t.world)
+        return Tokens(t.features + f, t.support + s, t.classes + c, t.world, t.spare)
 
     def _read_rows(self, support: Tensor, e: Evidence) -> Tensor:
         """Features read the rows: channelsᵀ · support tokens, a mean over rows. (B, d, D)"""
@@ -140,12 +141,25 @@ class Block(nn.Module):
         f = (t.features * mask).sum(1) / mask.sum(1).clamp(min=1)
         s = t.support.sum(1) / max(t.support.shape[1], 1)
         heard = self.world_in(torch.cat([f, s, t.classes.mean(1)], -1))
-        return Tokens(t.features, t.support, t.classes, t.world + self.world_update(heard))
+        return Tokens(t.features, t.support, t.classes, t.world + self.world_update(heard), t.spare)
+
+    def _mix_rows(self, support: Tensor, spare: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Support and spare tokens attend to each other."""
+        if spare is None:
+            return self._mix(self.mix_support, support), None
+        mixed = self._mix(self.mix_support, torch.cat([support, spare], 1))
+        n = support.shape[1]
+        return mixed[:, :n], mixed[:, n:]
 
     @staticmethod
     def _mix(layers: nn.ModuleList, x: Tensor, mask: Tensor | None = None) -> Tensor:
         attention, feed_forward = layers
         return feed_forward(attention(x, mask))
+
+
+def make_norm(kind: str, width: int) -> nn.Module:
+    """A normalisation of tokens: ``layer``, or ``rms`` without a mean or a bias."""
+    return nn.RMSNorm(width, eps=1e-5) if kind == "rms" else nn.LayerNorm(width)
 
 
 def zero_init(layer: nn.Linear) -> nn.Linear:

@@ -167,7 +167,7 @@ def restore_run(
 
 def _training_state(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Weights and optimiser moments as one flat dict, for an exact resume."""
-    names = [n for n, p in generator.named_parameters() if p.requires_grad]
+    names = _optimised(generator, optimizer)
     state = {f"model.{k}": v.detach().cpu().clone() for k, v in generator.state_dict().items()}
     for i, moments in optimizer.state_dict()["state"].items():
         state |= {f"optimizer.{k}.{names[i]}": torch.as_tensor(v).cpu().clone() for k, v in moments.items()}
@@ -179,11 +179,17 @@ def _restore_training_state(
 ) -> None:
     """Put back what `_training_state` took."""
     generator.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
-    names = [n for n, p in generator.named_parameters() if p.requires_grad]
+    names = _optimised(generator, optimizer)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for i, name in enumerate(names):
-        for key in ("step", "exp_avg", "exp_avg_sq"):
+        for key in ("step", "exp_avg", "exp_avg_sq", "momentum"):
             tensor = state.get(f"optimizer.{key}.{name}")
             if tensor is not None:
                 moments.setdefault(i, {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _optimised(generator: torch.nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names of the parameters in the optimiser's order."""
+    names = {id(p): name for name, p in generator.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]

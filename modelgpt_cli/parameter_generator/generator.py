@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.parameter_generator.blocks import Block, Evidence, Tokens, zero_init
+from modelgpt_cli.parameter_generator.blocks import Block, Evidence, Tokens, make_norm, zero_init
 from modelgpt_cli.parameter_generator.decoders import RowReadout, make_decoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
@@ -40,8 +40,12 @@ class GeneratorConfig:
     """Size of the text encoder's sentence embeddings."""
     feedback: int = 0
     """Blocks after the feedback of the support's residuals; 0: everything is written in one stage, without readouts."""
+    spare: int = 0
+    """Learned tokens that attend beside the support rows' and are then forgotten."""
+    norm: str = "layer"
+    """Normalisation of tokens: ``layer`` or ``rms``."""
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | str]:
         """The sizes, for the checkpoint's header."""
         return asdict(self)
 
@@ -129,18 +133,18 @@ class Generator(nn.Module):
         self.embed_code = nn.Linear(CODE, D)
         self.embed_value = nn.Linear(CODE, D)
         self.embed_statistics = nn.Linear(n_channels * (CODE + 2) + 1, D)
-        self.blocks = nn.ModuleList([Block(D, config.heads, n_channels, config.exchange) for _ in range(config.blocks)])
-        self.norms = nn.ModuleDict({k: nn.LayerNorm(D) for k in ("features", "classes", "world")})
+        block = (D, config.heads, n_channels, config.exchange, config.norm)
+        self.blocks = nn.ModuleList([Block(*block) for _ in range(config.blocks)])
+        self.norms = nn.ModuleDict({k: make_norm(config.norm, D) for k in ("features", "classes", "world")})
         self.decoders = nn.ModuleList([make_decoder(p, D) for p in spec])
+        self.spare = nn.Parameter(torch.randn(config.spare, D)) if config.spare else None
         self.feedback = feedback if config.feedback else None
         if self.feedback is not None:
             (H,) = {p.sizes[-1] for p in spec if p.rows}  # all layers that rows write to are as wide
             self.embed_floor = zero_init(nn.Linear(CODE, D))
             self.embed_feedback = zero_init(nn.Linear(CODE + H, D))
             self.readouts = nn.ModuleList([RowReadout(D, H) for _ in range(2)])
-            self.late_blocks = nn.ModuleList(
-                [Block(D, config.heads, n_channels, config.exchange) for _ in range(config.feedback)]
-            )
+            self.late_blocks = nn.ModuleList([Block(*block) for _ in range(config.feedback)])
 
     def forward(self, task: TaskInputs) -> dict[str, Tensor]:
         tokens = self.embed(task)
@@ -193,7 +197,8 @@ class Generator(nn.Module):
             support = support + self.embed_floor(self._as_codes(self.feedback.floor(task), task))
         classes = self.embed_code(task.codes) + self.embed_class_name(task.class_names)
         world = self.embed_requirement(task.requirement) + self.embed_sizes(self._sizes(task))
-        return Tokens(features, support, classes, world)
+        spare = None if self.spare is None else self.spare.expand(B, -1, -1)
+        return Tokens(features, support, classes, world, spare)
 
     @staticmethod
     def _as_codes(scores: Tensor, task: TaskInputs) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -43,6 +44,13 @@ def drawn_ahead(source: IterableDataset[tuple[int, B]], workers: int, device: st
     )
     for _, batch in loader:
         yield batch.to(device)
+
+
+def groups(batches: Iterable[B], size: int) -> Iterator[list[B]]:
+    """Yield the batches, so many at a time."""
+    upcoming = iter(batches)
+    while group := list(islice(upcoming, size)):
+        yield group
 
 
 def _ignore_interrupts(worker: int) -> None:

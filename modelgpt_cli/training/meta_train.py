@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from modelgpt_cli.core.domain import Domain, all_domains, domain_names, find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.training.compact import read_state
 from modelgpt_cli.training.processes import Processes, join, started
 from modelgpt_cli.training.run import TrainingRun, TrainReport
 from modelgpt_cli.training.schedule import open_run
@@ -43,6 +44,7 @@ def meta_train(
     minutes: float | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    state: str | Path | None = None,
     device: str = "auto",
     seed: int | None = None,
     update: str | None = None,
@@ -71,6 +73,9 @@ def meta_train(
     resume : bool
         Go on from ``last.safetensors``, on any device and number of processes; with one process on the CPU the result
         is bit for bit that of an uninterrupted run.
+    state : path, optional
+        Tables: a compact state (`training.compact`) to go on from in a new run: its settings, steps and tasks; `steps`,
+        `minutes`, warm-up and decay count from there.
     device : {"auto", "cpu", "cuda", "mps"}
     seed : int, optional
     update : {"backprop", "delta"}, optional
@@ -94,11 +99,17 @@ def meta_train(
     _check_fields(found, kind, given, fixed_tasks)
     if started() > 1 and not kind.distributed:
         raise UsageError("This training runs in one process.", hint="Start it without accelerate launch or torchrun.")
+    if state is not None and (resume or not kind.compact):
+        raise UsageError("--state is for a new run on tables.", "", "Leave out --resume and --fixed-tasks, or --state.")
+    base = read_state(state)["config"] if state is not None else None
     place, resolved = open_run(
         kind, out or f"runs/{found.name}", config, resume, tasks=tasks, steps=steps, minutes=minutes, seed=seed,
-        update=update, **given,
+        update=update, base=base, **given,
     )  # fmt: skip
-    return trainer.make_run(resolved, place, join(device), resume=resume).complete(resume)
+    run = trainer.make_run(resolved, place, join(device), resume=resume)
+    if state is not None:
+        run.begin_from(state)
+    return run.complete(resume)
 
 
 def _check_fields(domain: Domain, kind: type[RunSettings], given: dict[str, Any], fixed_tasks: bool) -> None:

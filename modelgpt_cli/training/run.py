@@ -24,6 +24,7 @@ from tqdm import tqdm
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_generator, save_run, warm_start
 from modelgpt_cli.parameter_generator.generator import Generator
+from modelgpt_cli.training.compact import restore_compact
 from modelgpt_cli.training.processes import Processes, interruptible
 from modelgpt_cli.training.schedule import Plan, learning_rate, progress, take_step, write_config, write_log
 
@@ -121,11 +122,12 @@ class TrainingRun(ABC, Generic[G]):
         self.averaged: AveragedModel | None = None
         if config.average:
             self.averaged = AveragedModel(self.generator, multi_avg_fn=running_average(config.average))
-        self.optimizer = torch.optim.AdamW(
-            self.generator.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=config.weight_decay
-        )
+        self.optimizer = self.make_optimizer()
         self.step = 0
         self.seconds = 0.0
+        self.tasks = 0
+        self.begun = (0, 0.0)
+        """Steps and seconds that were done before this run, from whose end the schedule counts."""
         self.about: dict[str, Any] = {}
         """What a domain adds to its checkpoints' headers."""
         self.best: dict[str, Any] = {"mean": math.inf, "step": 0}
@@ -138,6 +140,17 @@ class TrainingRun(ABC, Generic[G]):
         """The averaged weights, which are validated and kept; the weights themselves where none are averaged."""
         module: G = self.generator if self.averaged is None else self.averaged.module  # type: ignore[assignment]
         return module
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Return the run's optimiser."""
+        plan = self.plan
+        return torch.optim.AdamW(
+            self.generator.parameters(), lr=plan.lr, betas=(0.9, 0.98), weight_decay=plan.weight_decay
+        )
+
+    def count(self, batch: Any) -> int:
+        """Return how many tasks a step has, of all processes."""
+        return self.plan.batch
 
     def batches(self) -> Iterator[Any]:
         """Yield what `teach` takes, step by step from the present one; where a domain draws in `teach`, None."""
@@ -155,12 +168,20 @@ class TrainingRun(ABC, Generic[G]):
         """Take up the state of ``last.safetensors``."""
         known = restore_run(self.out / "last.safetensors", self.generator, self.optimizer, self.averaged)
         self.step, self.seconds, self.best = known["step"], known["seconds"], known["best"]
+        self.tasks, self.begun = known["tasks"], tuple(known["begun"])
+
+    def begin_from(self, state: str | Path) -> None:
+        """Take up a compact state of another run; the schedule counts from here."""
+        known = restore_compact(state, self.generator, self.optimizer, self.averaged)
+        self.step, self.seconds, self.tasks = known["step"], known["seconds"], known["tasks"]
+        self.begun = (self.step, self.seconds)
 
     def save(self) -> None:
         """Write ``last.safetensors`` atomically, in the main process."""
         if not self.processes.main:
             return
         known = {"step": self.step, "seconds": self.seconds, "best": self.best}
+        known |= {"tasks": self.tasks, "begun": self.begun}
         path = self.out / "last.safetensors"
         save_run(path, self.generator, self.optimizer, known, self.plan.to_dict(), self.averaged)
 
@@ -187,23 +208,24 @@ class TrainingRun(ABC, Generic[G]):
         KeyboardInterrupt
             After SIGINT in any of the processes, once the state is saved.
         """
-        start_step, before, main = self.step, self.seconds, self.processes.main
+        before, tasks_before, main = self.seconds, self.tasks, self.processes.main
         start = time.monotonic()
         bar = tqdm(initial=self.step, total=self.plan.steps, disable=None if main else True)
         batches = self.batches()
         with interruptible() as caught, bar:
             interrupted = self._agree(caught)
-            while not interrupted and progress(self.plan, self.step, self.seconds) < 1:
+            while not interrupted and self._progress() < 1:
                 asked = time.monotonic()
                 batch = next(batches)
                 self.waited += time.monotonic() - asked
                 losses, norm = self.update(batch)
                 self.seconds = before + time.monotonic() - start
                 self.step += 1
+                self.tasks += self.count(batch)
                 bar.update()
                 if self.step % self.log_every == 0:
                     spent = self.seconds - before
-                    rate, waited = self.plan.batch * (self.step - start_step) / spent, self.waited / spent
+                    rate, waited = (self.tasks - tasks_before) / spent, self.waited / spent
                     bar.set_postfix(loss=f"{losses.get(self.shown, math.nan):.3f}", tasks_per_s=f"{rate:.0f}")
                     numbers = {"grad_norm": norm, "lr": self._learning_rate(), "waited": round(waited, 3)}
                     self.log(**losses, **numbers, tasks_per_second=rate)
@@ -221,7 +243,7 @@ class TrainingRun(ABC, Generic[G]):
             log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
             raise KeyboardInterrupt
         spent = max(self.seconds - before, 1e-9)
-        rate = self.plan.batch * (self.step - start_step) / spent
+        rate = (self.tasks - tasks_before) / spent
         return TrainReport(
             self.out, self.step, self.seconds, rate, self.waited / spent, loss, int(best_step), dict(self.best)
         )
@@ -257,7 +279,10 @@ class TrainingRun(ABC, Generic[G]):
         return interrupted > 0
 
     def _learning_rate(self) -> float:
-        return learning_rate(self.plan, self.step, progress(self.plan, self.step, self.seconds))
+        return learning_rate(self.plan, self.step - self.begun[0], self._progress())
+
+    def _progress(self) -> float:
+        return progress(self.plan, self.step - self.begun[0], self.seconds - self.begun[1])
 
     def _checkpoint(self) -> None:
         if not self.processes.main:
@@ -268,5 +293,5 @@ class TrainingRun(ABC, Generic[G]):
             self.best = validation | {"step": self.step}
             info = {"step": self.step, "seed": self.plan.seed, "validation": validation}
             save_generator(self.out / "generator.safetensors", self.average, info | self.about, domain=self.domain)
-        self.log(validation=validation, best_step=self.best["step"])
+        self.log(validation=validation, tasks=self.tasks, best_step=self.best["step"])
         self.save()

@@ -91,7 +91,14 @@ def check_run(out: Path, resume: bool) -> None:
 
 
 def open_run(
-    kind: type[T], out: str | Path, config: str | Path | None, resume: bool, *, tasks: str | Path | None, **given: Any
+    kind: type[T],
+    out: str | Path,
+    config: str | Path | None,
+    resume: bool,
+    *,
+    tasks: str | Path | None,
+    base: dict[str, Any] | None = None,
+    **given: Any,
 ) -> tuple[Path, T]:
     """The directory and the configuration of a run that is to begin or, with `resume`, to go on.
 
@@ -99,6 +106,8 @@ def open_run(
     ----------
     kind : type
         Of the configuration; see `read_settings`. A resumed run has its own where none is given.
+    base : dict, optional
+        Settings of the run that this one goes on from.
     tasks, given
         From the command line.
 
@@ -111,7 +120,7 @@ def open_run(
     if resume and config is None and (out / "config.yaml").is_file():
         config = out / "config.yaml"
     folder = str(Path(tasks).resolve()) if tasks is not None else None
-    settings = read_settings(kind, config, tasks=folder, **given)
+    settings = read_settings(kind, config, base, tasks=folder, **given)
     check_run(out, resume)
     return out, settings
 

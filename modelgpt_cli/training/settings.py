@@ -78,6 +78,8 @@ class RunSettings:
     """What must be between 0 and 1."""
     heads: ClassVar[int] = 1
     """Attention heads, of which `width` is a multiple."""
+    compact: ClassVar[bool] = False
+    """Whether a run can go on from a compact state; see `training.compact`."""
     distributed: ClassVar[bool] = False
     """Whether several processes can share a run."""
 
@@ -119,8 +121,8 @@ class RunSettings:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
-def read_settings(kind: type[T], path: str | Path | None, **overrides: Any) -> T:
-    """A configuration from a YAML file and the command line, which wins.
+def read_settings(kind: type[T], path: str | Path | None, base: dict[str, Any] | None = None, **overrides: Any) -> T:
+    """A configuration from a YAML file and the command line, which wins; what neither says is as `base` has it.
 
     Raises
     ------
@@ -141,7 +143,7 @@ def read_settings(kind: type[T], path: str | Path | None, **overrides: Any) -> T
     unknown = sorted(map(str, set(values) - known))
     if unknown:
         raise UsageError(f"Unknown key {unknown[0]!r} in {path}.", f"Known: {', '.join(sorted(known))}.")
-    values = values | {k: v for k, v in overrides.items() if v is not None}
+    values = (base or {}) | values | {k: v for k, v in overrides.items() if v is not None}
     decimals = {f.name for f in fields(kind) if _kind(f) == "float"}  # type: ignore[arg-type]
     return kind(**{k: _number(v) if k in decimals else v for k, v in values.items()})
 

@@ -68,12 +68,15 @@ def draw_synthetic_batch(rng: np.random.Generator, config: MetaTrainConfig, shar
     n_classes = _draw_classes(rng, config)
     while n_support < 3 * n_classes:  # a class needs a few rows on both sides
         n_support *= 2
+    batch = config.tasks_per_batch(n_support)
+    share = _scaled(share, batch // config.batch)
+    prior, n_rows = config.synthetic(), n_support + config.query
     tasks = [
-        draw_task(own, n_rows=n_support + config.query, n_classes=n_classes, max_features=config.max_features)
-        for own in rng.spawn(config.batch)[share]
+        draw_task(own, n_rows=n_rows, n_classes=n_classes, max_features=config.max_features, config=prior)
+        for own in rng.spawn(batch)[share]
     ]
     encoded = [encode_task(t, n_support) for t in tasks]
-    return collate(encoded, n_support, _codes(rng, config.batch, n_classes)[share], embedding=EMBEDDING)
+    return collate(encoded, n_support, _codes(rng, batch, n_classes)[share], embedding=EMBEDDING)
 
 
 def draw_real_batch(
@@ -99,6 +102,11 @@ def draw_real_batch(
         encoded.append(encode_task(drawn, n_support, texts if words else None))
     codes = _codes(rng, batch, task.table.n_classes)[share]
     return collate(encoded, 0 if text_only else n_support, codes, embedding=EMBEDDING)
+
+
+def _scaled(share: slice, factor: int) -> slice:
+    """The same share of a batch `factor` times as large."""
+    return share if share == WHOLE else slice(share.start * factor, share.stop * factor)
 
 
 def _draw_support(rng: np.random.Generator, config: MetaTrainConfig) -> int:

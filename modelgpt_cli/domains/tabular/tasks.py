@@ -62,6 +62,34 @@ class TaskBatch:
         """The batch on another device."""
         return TaskBatch(self.inputs.to(device), self.query_channels.to(device), self.query_target.to(device))
 
+    def by_width(self, size: int) -> list[TaskBatch]:
+        """Smaller batches of tasks of about the same number of features, so that less is spent on padding.
+
+        Parameters
+        ----------
+        size : int
+            Most tasks of each.
+        """
+        widths = self.inputs.feature_mask.sum(1)
+        chosen = widths.argsort().split(size)
+        return [self] if len(chosen) == 1 else [self._part(rows, int(widths[rows].max())) for rows in chosen]
+
+    def _part(self, rows: Tensor, d: int) -> TaskBatch:
+        """Some of the tasks, with `d` features; padding is at the end."""
+        i = self.inputs
+        inputs = TaskInputs(
+            channels=i.channels[rows, :, :d],
+            target=i.target[rows],
+            codes=i.codes[rows],
+            feature_mask=i.feature_mask[rows, :d],
+            full=i.full[rows, :d],
+            regression=i.regression,
+            requirement=i.requirement[rows],
+            feature_names=i.feature_names[rows, :d],
+            class_names=i.class_names[rows],
+        )
+        return TaskBatch(inputs, self.query_channels[rows, :, :d], self.query_target[rows])
+
 
 def encode_task(task: SyntheticTask, n_support: int, texts: TaskTexts | None = None) -> EncodedTask:
     """Fit the preprocessing on the first `n_support` rows and apply it to all."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.tabular.synthetic.config import PriorConfig
 from modelgpt_cli.parameter_generator.generator import GeneratorConfig
 from modelgpt_cli.training.settings import RunSettings, read_settings
 
-PRECISIONS = ("auto", "bf16", "float32")
+CHOICES = {"precision": ("auto", "bf16", "float32"), "optimizer": ("adamw", "muon"), "norm": ("layer", "rms")}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,20 @@ class MetaTrainConfig(RunSettings):
     """Whether the generator goes through torch.compile, which takes minutes at the start (flag --compile)."""
     workers: int = 1
     """Processes that draw tasks ahead, for each process that trains; 0 draws between the steps (flag --workers)."""
+    optimizer: str = "adamw"
+    """``adamw``, or ``muon`` for matrices beside AdamW for the rest."""
+    step_rows: int = 0
+    """Rows, of support and query, that a synthetic batch fills with multiples of `batch` tasks; 0: `batch` tasks."""
+    part: int = 0
+    """Most tasks of a batch that go through the generator together, those of similar width; 0: all of them."""
+    accumulate: int = 1
+    """Batches, each of other sizes or another table, whose gradients make a step."""
+    spare: int = 0
+    """Learned tokens that attend beside the support rows'."""
+    norm: str = "layer"
+    """Normalisation of tokens: ``layer`` or ``rms``."""
+    prior: dict[str, Any] = field(default_factory=dict)
+    """What the synthetic prior draws otherwise than `PriorConfig`'s defaults; validation keeps to the defaults."""
     init: str | None = None
     """A generator checkpoint to start from instead of fresh weights; what it lacks starts fresh."""
 
@@ -70,6 +85,10 @@ class MetaTrainConfig(RunSettings):
         "validation_batches": 1,
         "feedback": 0,
         "workers": 0,
+        "step_rows": 0,
+        "part": 0,
+        "accumulate": 1,
+        "spare": 0,
     }
     shares: ClassVar[tuple[str, ...]] = (
         *RunSettings.shares,
@@ -77,15 +96,35 @@ class MetaTrainConfig(RunSettings):
     )
     heads: ClassVar[int] = GeneratorConfig().heads
     distributed: ClassVar[bool] = True
+    compact: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not all(isinstance(name, str) for name in self.exclude_families):
             raise UsageError(f"exclude_families must be a list of names, not {self.exclude_families!r}.")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--precision {self.precision!r} is not known.", f"Known: {', '.join(PRECISIONS)}.")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name} {getattr(self, name)!r} is not known.", f"Known: {', '.join(known)}.")
+        self.synthetic()  # which names what is wrong in `prior`
         if self.max_support < self.min_support:
             raise UsageError(f"max_support ({self.max_support}) is below min_support ({self.min_support}).")
+
+    def synthetic(self) -> PriorConfig:
+        """The synthetic prior.
+
+        Raises
+        ------
+        UsageError
+            For a key or value in `prior` that it doesn't have.
+        """
+        unknown = sorted(set(map(str, self.prior)) - {f.name for f in fields(PriorConfig)})
+        if unknown:
+            raise UsageError(f"prior has an unknown key: {unknown[0]!r}.")
+        return PriorConfig(**self.prior)
+
+    def tasks_per_batch(self, n_support: int) -> int:
+        """Tasks of a synthetic batch whose tasks have so many support rows: a multiple of `batch`."""
+        return self.batch * max(1, self.step_rows // (self.batch * (n_support + self.query)))
 
 
 def read_config(path: str | Path | None, **overrides: Any) -> MetaTrainConfig:

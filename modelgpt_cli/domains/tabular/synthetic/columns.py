@@ -48,8 +48,11 @@ def draw_levels(rng: np.random.Generator, room: int, config: PriorConfig) -> int
     return levels if column_width(levels) <= room else max(2, room)
 
 
-def draw_codes(rng: np.random.Generator, n: int, levels: int) -> np.ndarray:
+def draw_codes(rng: np.random.Generator, n: int, levels: int, config: PriorConfig) -> np.ndarray:
     """Codes (n,) with level frequencies from nearly even to a few common levels and a long tail."""
+    if config.p_rare and rng.random() < config.p_rare:
+        shares = rng.permutation(np.arange(1.0, levels + 1) ** -rng.uniform(1.5, 3.5))
+        return rng.choice(levels, n, p=shares / shares.sum())
     shares = rng.dirichlet(np.full(levels, rng.choice([0.5, 1.0, 3.0, 20.0])))
     return np.minimum(np.searchsorted(np.cumsum(shares), rng.random(n)), levels - 1)
 
@@ -88,7 +91,7 @@ def draw_inputs(rng: np.random.Generator, n: int, width: int, config: PriorConfi
     codes = np.zeros((n, len(levels)), np.int64)
     design = [x]
     for j, m in enumerate(levels):
-        codes[:, j] = draw_codes(rng, n, m)
+        codes[:, j] = draw_codes(rng, n, m, config)
         design.append(rng.standard_normal(m, dtype=np.float32)[codes[:, j], None])
         if m > 2 and rng.random() < 0.3:
             design.append((codes[:, j, None] == rng.permutation(m)[: 1 + m // 2]).astype(np.float32))
@@ -120,7 +123,7 @@ def add_distractors(rng: np.random.Generator, table: Table, width: int, config: 
         draw = rng.random()
         fresh = draw_levels(rng, room, config)
         if draw < 0.2 and rng.random() < config.p_categorical:
-            codes.append(draw_codes(rng, n, fresh)[:, None])
+            codes.append(draw_codes(rng, n, fresh, config)[:, None])
             levels.append(fresh)
             room -= column_width(fresh)
             continue

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from modelgpt_cli.core.errors import UsageError
 
-FAMILIES = ("network", "forest", "additive", "clusters", "categories")
+FAMILIES = ("network", "forest", "additive", "clusters", "categories", "rules")
 
 
 def _default_weights() -> Mapping[str, float]:
@@ -47,6 +47,11 @@ class PriorConfig:
     """Share of tasks with noise on the scores behind the target."""
     p_label_noise: float = 0.25
     """Share of classification tasks with some labels replaced at random."""
+
+    p_rare: float = 0.0
+    """Share of categorical columns with one or two common levels and many rare ones."""
+    p_duplicates: float = 0.0
+    """Share of tasks some of whose rows are copies of others, with labels that don't always agree."""
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.weights) - set(FAMILIES))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.domains.tabular.synthetic.columns import dress, standardise
+from modelgpt_cli.domains.tabular.synthetic.columns import Table, dress, standardise
 from modelgpt_cli.domains.tabular.synthetic.config import FAMILIES, PriorConfig
 from modelgpt_cli.domains.tabular.synthetic.functions import MECHANISMS, Ask, Drawn
+from modelgpt_cli.domains.tabular.synthetic.rules import draw_rules, repeat_rows
 
 __all__ = ["FAMILIES", "PriorConfig", "SyntheticTask", "draw_task"]
 
@@ -90,7 +91,7 @@ def _try_task(
     if rng.random() < config.p_distractors:
         core = max(min(2, width), int(width * rng.uniform(0.15, 0.9)))
     k = n_classes if n_classes > 2 and rng.random() < 0.65 else 1
-    drawn = MECHANISMS[family](rng, Ask(n, k, core, n_classes), config)
+    drawn = (draw_rules if family == "rules" else MECHANISMS[family])(rng, Ask(n, k, core, n_classes), config)
     y = _classes(rng, drawn, n_classes, config, lenient) if n_classes else _numbers(rng, drawn, config)
     if y is None:
         return None
@@ -98,6 +99,9 @@ def _try_task(
     if table.width == 0:
         return None
     rows = rng.permutation(n)
+    if config.p_duplicates and rng.random() < config.p_duplicates:
+        copied, y = repeat_rows(rng, y, n_classes)
+        table = Table(table.x[copied], table.codes[copied], table.levels)
     x, codes = np.ascontiguousarray(table.x[rows], np.float32), np.ascontiguousarray(table.codes[rows], np.int64)
     return SyntheticTask(x, codes, tuple(table.levels), y[rows], n_classes, family)
 

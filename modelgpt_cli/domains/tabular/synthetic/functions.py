@@ -255,7 +255,7 @@ def draw_categories(rng: np.random.Generator, ask: Ask, config: PriorConfig) -> 
     while room > 0:
         levels.append(same if few and column_width(same) <= room else draw_levels(rng, room, config))
         room -= column_width(levels[-1])
-    codes = np.stack([draw_codes(rng, ask.n, m) for m in levels], axis=1)
+    codes = np.stack([draw_codes(rng, ask.n, m, config) for m in levels], axis=1)
     if rng.random() < 0.3:  # correlated columns: many rows follow one of a few types
         kinds = np.stack([rng.integers(0, m, 4) for m in levels], axis=1)[rng.integers(0, 4, ask.n)]
         codes = np.where(rng.random(codes.shape) < rng.uniform(0.2, 0.7), kinds, codes)
