@@ -16,7 +16,7 @@ from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tu
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.domains.tabular.estimator import TabularModelGPT
+from modelgpt_cli.domains.tabular.estimator import ModelGPTRegressor
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import (
     adapt_interval,
@@ -36,10 +36,10 @@ def noisy(n_rows: int, seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> TabularModelGPT:
+def fitted() -> ModelGPTRegressor:
     frame = noisy(500, 0)
     columns = [Column("a", "numeric"), Column("b", "numeric")]
-    return TabularModelGPT(members=4).fit(frame[["a", "b"]], frame["y"].to_numpy(), columns, task="regression")
+    return ModelGPTRegressor(members=4, columns=columns).fit(frame[["a", "b"]], frame["y"].to_numpy())
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def test_quantile_counts_the_new_row() -> None:
     assert [rows_needed(c) for c in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
 
 
-def test_interval_holds_its_share_and_follows_the_noise(fitted: TabularModelGPT) -> None:
+def test_interval_holds_its_share_and_follows_the_noise(fitted: ModelGPTRegressor) -> None:
     new = noisy(2000, 1)
-    lower, upper = fitted.predict_interval(new).T
+    lower, upper = fitted.predict_interval(new[["a", "b"]]).T
     inside = (lower <= new["y"]) & (new["y"] <= upper)
     # Four standard deviations: of the share of 2,000 rows, and of a quantile of 500 residuals.
     assert abs(inside.mean() - 0.9) < 4 * np.sqrt(0.09 / 2000 + 0.09 / 500)
@@ -82,10 +82,10 @@ def test_wider_coverage_is_wider() -> None:
     columns = [Column("a", "numeric"), Column("b", "numeric")]
     inside = {}
     for coverage in (0.5, 0.95):
-        model = TabularModelGPT(members=4, coverage=coverage)
-        model.fit(frame[["a", "b"]], frame["y"].to_numpy(), columns, task="regression")
+        model = ModelGPTRegressor(members=4, coverage=coverage, columns=columns)
+        model.fit(frame[["a", "b"]], frame["y"].to_numpy())
         new = noisy(1500, 1)
-        lower, upper = model.predict_interval(new).T
+        lower, upper = model.predict_interval(new[["a", "b"]]).T
         inside[coverage] = float(((lower <= new["y"]) & (new["y"] <= upper)).mean())
     assert abs(inside[0.5] - 0.5) < 4 * np.sqrt(0.25 / 1500 + 0.25 / 300)
     assert abs(inside[0.95] - 0.95) < 4 * np.sqrt(0.0475 / 1500 + 0.0475 / 300)
@@ -166,9 +166,10 @@ def test_impossible_coverage_is_refused(diabetes: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_a_classifier_has_no_bounds() -> None:
+def test_without_coverage_there_are_no_bounds() -> None:
     frame = noisy(40, 0)
-    model = TabularModelGPT(members=1).fit(frame[["a"]], (frame["a"] > 0).to_numpy(), [Column("a", "numeric")])
+    model = ModelGPTRegressor(members=1, coverage=0, columns=[Column("a", "numeric")])
+    model.fit(frame[["a"]], frame["y"].to_numpy())
     with pytest.raises(ModelGPTError, match="no prediction interval"):
         model.predict_interval(frame[["a"]])
 
@@ -189,7 +190,7 @@ def test_tuning_refits_it(tmp_path: Path) -> None:
     assert abs(after["interval_coverage"] - 0.9) < 4 * np.sqrt(0.09 / 300 + 0.09 / 120)  # type: ignore[operator]
 
 
-def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(fitted: TabularModelGPT) -> None:
+def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(fitted: ModelGPTRegressor) -> None:
     model = deepcopy(fitted.model_)
     frame = noisy(400, 2)
     x, codes = model.codec.arrays(frame)

@@ -19,7 +19,7 @@ from image_models import image_folder, image_model
 from text_models import tiny_text_model
 from tiny_models import tiny_model
 
-from modelgpt_cli.artifacts.export import write_onnx
+from modelgpt_cli.artifacts.export import write_model
 
 REQUIREMENTS = ROOT / "requirements-runtime.txt"
 MODULES = {"scikit-learn": "sklearn", "pillow": "PIL"}
@@ -57,11 +57,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model(folder / "table.onnx", {"a": "numeric", "c": "categorical"}, labels=["x", "y"], weight=weight)
     frame = pd.DataFrame({"a": rng.normal(size=40), "c": rng.choice(["yes", "no"], 40)})
     frame.assign(target=rng.choice(["x", "y"], 40)).to_csv(folder / "table.csv", index=False)
-    write_onnx(tiny_text_model(labels=("bad", "good")), folder / "texts.onnx")
+    write_model(tiny_text_model(labels=("bad", "good")), folder / "texts.onnx")
     for label, text in (("bad", "a slow, bad book"), ("good", "The film was good.")):
         (folder / "texts" / label).mkdir(parents=True)
         (folder / "texts" / label / "1.txt").write_text(text)
-    write_onnx(image_model(), folder / "images.onnx")
+    write_model(image_model(), folder / "images.onnx")
     image_folder(folder / "images", per_class=1)
     return folder
 

@@ -79,10 +79,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGINT in the middle of a training step."""
     original = TextTraining.update
 
-    def update(self: TextTraining):
+    def update(self: TextTraining, batch: None):
         if self.step == step:
             signal.raise_signal(signal.SIGINT)
-        return original(self)
+        return original(self, batch)
 
     monkeypatch.setattr(TextTraining, "update", update)
 
@@ -365,8 +365,8 @@ COMMANDS = {
     "no such folder": (["--steps", "1", "--tasks", "nowhere"], 2, "No text tasks with cards"),
     "no such backbone": (["--steps", "1", "--tasks", "TASKS", "--backbone", "/nowhere"], 2, "no folder /nowhere"),
     "no end": (["--tasks", "TASKS"], 2, "--steps N or --minutes M"),
-    "for tables": (["--steps", "1", "--tasks", "TASKS", "--seen"], 2, "are for tables"),
-    "compiled": (["--steps", "1", "--tasks", "TASKS", "--compile"], 2, "are for tables"),
+    "for tables": (["--steps", "1", "--tasks", "TASKS", "--fixed-tasks"], 2, "is for tables"),
+    "compiled": (["--steps", "1", "--tasks", "TASKS", "--compile"], 2, "is for tables"),
 }
 
 
@@ -378,7 +378,7 @@ def test_commands_that_can_not_train(bench: Bench, world: Path, case: str) -> No
 
 
 def test_the_backbone_is_for_texts(bench: Bench, world: Path) -> None:
-    bench.refuse(2, "--domain text", "meta-train", "--backbone", world / "tiny", "--steps", "1", "--out", "run")
+    bench.refuse(2, "for images and texts", "meta-train", "--backbone", world / "tiny", "--steps", "1", "--out", "run")
 
 
 def test_a_shared_lora_can_be_trained_for_comparison(world: Path, tmp_path: Path) -> None:
