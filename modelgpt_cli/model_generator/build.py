@@ -17,7 +17,8 @@ from modelgpt_cli.core.clock import seconds_since_start
 from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.core.options import BuildOptions, domain_options, known_options, make_options, options_of
+from modelgpt_cli.core.option_fields import domain_options, known_options, make_options, options_of
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.model_generator.builders import CardModels, builders
