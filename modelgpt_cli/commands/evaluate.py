@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import EvaluateOptions
 
 
-@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png")
+@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png", EvaluateOptions)
 @click.argument("model")
 @click.argument("data")
-@o.option("-t", "--target", metavar="COLUMN", help="The column of true values.", show_default="the model's target")
-@o.option("--plot", metavar="FILE", help="Draw an image too (PNG, SVG or PDF).")
-@o.option("--chunk-rows", type=click.IntRange(min=1), default=16_384, help="Rows held in memory at a time.")
-@o.threads_option
 @o.force_option
 @o.json_option
-def evaluate(
-    model: str,
-    data: str,
-    target: str | None,
-    plot: str | None,
-    chunk_rows: int,
-    threads: int | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or images (or a
     zip of these) with a sub-folder per class. Of a folder with train/ and test/ in it, test/ is measured.
 
@@ -37,7 +27,7 @@ def evaluate(
     from modelgpt_cli.commands.cards import evaluation_text
     from modelgpt_cli.commands.output import result, result_json, say
 
-    done = api.evaluate(model, data, target=target, plot=plot, chunk_rows=chunk_rows, threads=threads, force=force)
+    done = api.evaluate(model, data, **options)
     if as_json:
         result_json(done.to_dict())
     else:

@@ -15,9 +15,9 @@ modelgpt find "angry customers" --catalog cards.jsonl -k 3 --json
 modelgpt find "spam in text messages" --hub""",
 )
 @click.argument("words")
-@o.catalog_option
-@o.option("--hub", is_flag=True, show_default=False, help="Look on the Hugging Face hub too; the words are sent there.")
-@o.option("-k", "--top", "k", type=click.IntRange(min=1), default=5, help="How many to show.")
+@o.catalog_option()
+@o.option("--hub", is_flag=True, help="Search the Hugging Face hub too; this sends it the words.")
+@o.option("-k", "--top", "k", type=click.IntRange(min=1), metavar="N", default=5, help="Results to show.")
 @o.json_option
 def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> None:
     """Look for data: a search in words over cards of data sets.
@@ -33,6 +33,6 @@ def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> N
         result_json({"results": [card.to_dict() | {"score": score} for card, score in found]})
         return
     if not found:
-        say("Nothing was found.")
+        say("Found nothing.")
     for card, score in found:
         result(f"{card.name}  {score:.2f}\n{card.words()}")

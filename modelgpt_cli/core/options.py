@@ -46,7 +46,7 @@ class BatchOptions(Options):
     """Which models are built at once, and where."""
 
     batch: str | None = option(
-        "Build a model per line of a JSON Lines file; '-': stdin.", metavar="FILE", theme="Batch"
+        "Build a model per line of a JSON Lines file ('-': stdin).", metavar="FILE", theme="Batch"
     )
     jobs: int | None = option("Models to build at a time.", least=1, shown="one per core", theme="Batch")
     engine: str | None = option(
@@ -106,9 +106,7 @@ class GenerateOptions(Options):
     batch: int = option("Rows per request.", 20, least=1, theme="LLM")
     max_tokens: int | None = option("Stop before more tokens are used, in and out.", least=1, theme="LLM")
     max_cost: float | None = option("Stop before more US dollars are spent.", least=0, above=True, theme="LLM")
-    dry_run: bool = option_like(
-        DescribeOptions, "dry_run", help="Send nothing; print the first request and an estimate."
-    )
+    dry_run: bool = option_like(DescribeOptions, "dry_run", help="Send nothing; print a request and an estimate.")
     resume: bool = option("Continue an interrupted run.", False)
     types: str | None = option_like(BuildOptions, "types")
     seed: int = option_like(BuildOptions, "seed")
@@ -163,6 +161,15 @@ class EvaluateOptions(Options):
     plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
     chunk_rows: int = option_like(PredictOptions, "chunk_rows")
     threads: int | None = option_like(PredictOptions, "threads")
+
+
+@dataclass(frozen=True)
+class DoctorOptions(Options):
+    """Which LLM server to try."""
+
+    base_url: str | None = option_like(LLMOptions, "base_url", theme="", shown="OPENAI_BASE_URL")
+    provider: str | None = option_like(LLMOptions, "provider", theme="")
+    timeout: float = option_like(LLMOptions, "timeout", theme="", default=5.0, shown="")
 
 
 @dataclass(frozen=True)

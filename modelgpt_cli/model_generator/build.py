@@ -83,6 +83,8 @@ def build(
     generate: Wish | None = None,
     llm: LLM | None = None,
     cache: bool = True,
+    redact: bool = False,
+    offline: bool = False,
     lenient: Collection[str] = (),
     **more: Any,
 ) -> BuildReport:
@@ -107,9 +109,11 @@ def build(
         Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
         kept beside the model, in ``<output stem>.generated.csv``.
     llm : LLM, optional
-        Who writes them; from the environment where not given.
+        Who writes them, and the sentence where the build begins with data; from the environment where not given.
     cache : bool
         Whether an answer that an LLM gave before serves again.
+    redact, offline
+        As for `describe`, where the build begins with data.
     lenient : collection of str
         Names of options that are passed over where they are not for the data's domain, as those of a whole batch.
     **more
@@ -133,7 +137,7 @@ def build(
     check_model_destination(output, force)
     values = _values(options, {**more, "data": data})
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
-    begun = begin(requirement, values, beside=beside, force=force, cache=cache)
+    begun = begin(requirement, values, beside=beside, force=force, llm=llm, cache=cache, redact=redact, offline=offline)
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
     source = values.get("data", wanted.data)

@@ -13,14 +13,12 @@ from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 class BuildOptions(options.BuildOptions):
     """How a table's model is to be built."""
 
-    members: int | None = option("Networks to merge into the model.", least=1, shown="8, or fewer under limits")
+    members: int | None = option("Networks to merge into the model.", least=1, shown="8; fewer under limits")
     one_pass: bool = option("One network, no cross-validation: fast, quality unknown.", False)
     coverage: float | None = option(
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
     )
-    text_columns: str = option(
-        "Embed free text (24 MB), limits permitting, or drop it.", "embed", choices=("embed", "drop")
-    )
+    text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))
     words: bool = option("Show the generator the requirement's words even with data.", False)
     all_rows: bool = option_like(BackboneBuildOptions, "all_rows")
 
