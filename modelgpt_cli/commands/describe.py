@@ -26,12 +26,11 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @o.stdout_option("Requirement file to write.")
 @o.force_option
 def describe(path: str, output: str, **options: Any) -> None:
-    """Look at the data and write the requirement.
+    """Describe data: write a requirement.
 
     PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, a folder with one
-    sub-folder of .txt files or images per class (also zipped), or a table with a column of paths to images. Of the
-    data, an LLM sees the column names, a profile and a few rows, or up to 16 images made small; --dry-run shows
-    exactly what.
+    sub-folder of .txt files or images per class (also zipped), or a table with a column of paths to images. An LLM
+    is sent the column names, a profile and a few rows, or up to 16 small images; --dry-run shows exactly what.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say

@@ -16,8 +16,8 @@ from modelgpt_cli.core.options import DoctorOptions
 def doctor(ctx: click.Context, as_json: bool, **options: Any) -> None:
     """Check versions, devices, the shipped checkpoints and the LLM (if one is set up). Exit code 1 if one is broken.
 
-    Where only what runs models is installed (requirements-runtime.txt), what builds them is not looked for. The LLM
-    check only asks the server for its list of models; nothing else is sent.
+    Where only the runtime is installed (requirements-runtime.txt), what builds models is not checked. The LLM check
+    only asks the server for its list of models; nothing else is sent.
     """
     from modelgpt_cli.commands.cards import checks_text
     from modelgpt_cli.commands.output import result, result_json

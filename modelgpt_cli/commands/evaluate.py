@@ -17,10 +17,10 @@ from modelgpt_cli.core.options import EvaluateOptions
 @o.json_option
 def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or images (or a
-    zip of these) with a sub-folder per class. Of a folder with train/ and test/ in it, test/ is measured.
+    zip of these) with a sub-folder per class. In a folder with train/ and test/, test/ is measured.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix; of images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
+    the confusion matrix; for images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
     R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width.
     """
     from modelgpt_cli import api
@@ -33,4 +33,4 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     else:
         result(evaluation_text(done))
     if done.plot is not None:
-        say(f"The image is in {done.plot}.")
+        say(f"The plot is in {done.plot}.")

@@ -28,7 +28,7 @@ modelgpt export model.safetensors -o small.onnx --quantize int8 --data test.csv"
 def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     """Turn MODEL (a model.safetensors) into one ONNX file that onnxruntime runs by itself.
 
-    The file is verified against the original before it appears. int8 makes models of texts faster too.
+    The file is verified against the original before it appears. int8 also makes text models faster.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say, size

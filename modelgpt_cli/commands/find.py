@@ -20,10 +20,10 @@ modelgpt find "spam in text messages" --hub""",
 @o.option("-k", "--top", "k", type=click.IntRange(min=1), metavar="N", default=5, help="Results to show.")
 @o.json_option
 def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> None:
-    """Look for data: a search in words over cards of data sets.
+    """Search dataset cards for data.
 
     Cards are YAML files in a folder, or one YAML or JSONL file: name, title, description, licence, task, columns. The
-    number beside a name is how near its words are to yours, 1 at most. Build with one: build --data-from NAME.
+    number beside a name is its similarity to your words, 1 at most. To build with one: build --data-from NAME.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say

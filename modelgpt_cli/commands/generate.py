@@ -28,9 +28,9 @@ modelgpt generate --req req.txt -n 200 -o data.csv --resume""",
 def generate(req: str, as_json: bool, **options: Any) -> None:
     """Have an LLM write labelled rows, where there is no data or too little.
 
-    Rows of a table, or texts; each is checked against the requirement's columns and classes, copies are dropped, and
-    the classes are balanced. The column 'synthetic' (in a folder: the files' names) marks every row; a build never
-    learns from the mark. What was received stays beside the output until all is written.
+    Rows of a table, or texts; each is checked against the requirement's columns and classes, duplicates are dropped,
+    and the classes are balanced. The column 'synthetic' (in a folder: the files' names) marks every row; a build never
+    learns from the mark. Rows received are kept beside the output until all are written.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json

@@ -23,9 +23,9 @@ modelgpt meta-train --domain image --tasks images --minutes 60 --out runs/image"
 @o.option("--domain", metavar="NAME", help="Kind of data to train for.", show_default=default_domain())
 @o.json_option
 def meta_train(as_json: bool, **options: Any) -> None:
-    """Train a generator on real tasks and, for tables, on synthetic ones. Ctrl-C saves and leaves.
+    """Train a generator on real tasks and, for tables, on synthetic ones. Ctrl-C saves and stops.
 
-    Here --config is the training's own file; a file of options goes before the command's name:
+    Here --config is the training's own file; a file of options goes before the command:
     modelgpt --config FILE meta-train.
     """
     from modelgpt_cli import api

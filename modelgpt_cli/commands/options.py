@@ -30,8 +30,9 @@ class Heading(NamedTuple):
 
 COMMON = Heading((0,), "Options")
 GLOBAL = Heading((3,), "Global options")
-_FLAGS_WIDTH = 28
-"""Columns for the flags in the help: "-d, --description TEXT|@FILE", the longest that is common."""
+_NO_BREAK = "\u00a0"
+_FLAGS_WIDTH = 30
+"""Columns for the flags in the help, at most: as many as leave 64 of 98 for words."""
 
 
 @dataclass
@@ -163,8 +164,12 @@ class Command(click.Command):
         for heading in sorted(headings, key=lambda heading: heading.rank):
             if headings[heading]:
                 with formatter.section(heading.title):
-                    rows = [(f"{flags:<{width}}", words) for flags, words in headings[heading]]
+                    rows = [(f"{flags:<{width}}", _keep_together(words)) for flags, words in headings[heading]]
                     formatter.write_dl(rows, col_max=width)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help."""
+        return super().get_help(ctx).replace(_NO_BREAK, " ")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words, with the configuration file given before the command's name as defaults."""
@@ -178,6 +183,12 @@ class Command(click.Command):
         settings = ctx.ensure_object(Settings)
         set_up_logging(quiet=settings.quiet, verbose=settings.verbose or settings.debug)
         return super().invoke(ctx)
+
+
+def _keep_together(words: str) -> str:
+    """Keep the remark at the end of an option's help on one line."""
+    text, gap, remark = words.partition("  [")
+    return text + gap + remark.replace(" ", _NO_BREAK)
 
 
 def theme(title: str) -> Heading:

@@ -25,12 +25,12 @@ modelgpt parse req.txt --json""",
 @o.force_option
 @o.json_option
 def parse(request: str, as_json: bool, **options: Any) -> None:
-    """Show what is understood of a request: task, classes, limits, quality, deployment.
+    """Show how a request is understood: task, classes, limits, quality, deployment.
 
-    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and written anew. stderr tells
-    what 'build' applies of the words alone, what it applies only once it is written below the '---', and what is left
+    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and rewritten. stderr lists
+    what 'build' applies from the words alone, what it applies only once it stands below the '---', and what is left
     out. Plain English is read by a few rules, and nothing leaves your machine; with --llm, --provider or --base-url an
-    LLM reads words of any language, and has to quote them for each figure.
+    LLM reads words in any language, and has to quote them for each figure.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
@@ -38,7 +38,7 @@ def parse(request: str, as_json: bool, **options: Any) -> None:
     done = api.parse(request, **options)
     if options["dry_run"]:
         if done.prompt is None:
-            say("Nothing would be sent: no LLM has a part in it.")
+            say("Nothing would be sent: no LLM is involved.")
         else:
             result(done.prompt)
         return

@@ -23,12 +23,12 @@ modelgpt predict model.onnx photos/ more/*.jpg --topk 3""",
 @o.stdout_option("CSV file to write.")
 @o.force_option
 def predict(model: str, data: tuple[str, ...], **options: Any) -> None:
-    """Score DATA with MODEL (a model.onnx): any table or folder of texts that describe can read, '-' for stdin; or
+    """Predict for DATA with MODEL (a model.onnx): any table or folder of texts that describe reads, '-' for stdin; or
     images, as files, folders, globs, zips or tables of paths.
 
-    Writes CSV with a column 'label', or for regression 'prediction' and, of a model that has an interval, 'lower' and
-    'upper'; rows in the order of the input. Works on files larger than memory. Missing columns
-    count as empty cells, further columns are ignored. Of images: 'file', 'label' and 'probability'; one that can't be
+    Writes CSV with a column 'label', or for regression 'prediction' and, if the model has an interval, 'lower' and
+    'upper'; rows in the order of the input. Works on files larger than memory. Missing columns count as empty cells,
+    further columns are ignored. For images: 'file', 'label' and 'probability'; one that can't be
     read has empty cells.
     """
     from modelgpt_cli import api
@@ -36,5 +36,5 @@ def predict(model: str, data: tuple[str, ...], **options: Any) -> None:
 
     done = api.predict(model, data, **options)
     if done.path is not None:
-        say(f"Scored {done.rows:,} rows.")
+        say(f"Predicted for {done.rows:,} rows.")
         result(done.path)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
 from modelgpt_cli.core.option_fields import Options, option, option_like
 
-_CONFIGURED = "the configuration's"
+_CONFIGURED = "from --config"
 
 
 @dataclass(frozen=True)
 class BuildOptions(Options):
     """How a model is to be built, whatever its domain."""
 
-    data: str | None = option("Labelled data.", metavar="PATH", path="path", shown="what the requirement names")
+    data: str | None = option("Labelled data.", metavar="PATH", path="path", shown="the requirement's")
     target: str | None = option("Column to predict.", short="-t", metavar="COLUMN", shown="the requirement's")
     description: str | None = option("More words about the data.", short="-d", metavar="TEXT|@FILE")
     types: str | None = option(
@@ -38,7 +38,7 @@ class BuildOptions(Options):
         "Text encoder.", metavar="NAME|DIR", shown="the bundled one", shared=True, path="place", theme="Model"
     )
     device: str = option("Device to compute on.", "auto", choices=("auto", "cpu", "cuda", "mps"), shared=True)
-    seed: int = option("Random seed: same seed, same result.", 0, shared=True)
+    seed: int = option("Random seed.", 0, shared=True)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class BatchOptions(Options):
 class LLMOptions(Options):
     """Which LLM to ask, and how."""
 
-    llm: str | None = option("Model to ask.", metavar="MODEL", shown="the provider's", shared=True, theme="LLM")
+    llm: str | None = option("LLM to ask.", metavar="MODEL", shown="the provider's", shared=True, theme="LLM")
     provider: str | None = option(
         "Server by name, such as openai or ollama; see docs/llm.md.", metavar="NAME", shared=True, theme="LLM"
     )
@@ -67,7 +67,12 @@ class LLMOptions(Options):
     )
     cache: bool = option("Ignore the answer cache.", True, shared=True, theme="LLM")
     timeout: float | None = option(
-        "Seconds to wait for an answer.", least=0, above=True, shown="the provider's, or 60", theme="LLM"
+        "Time to wait for an answer.",
+        metavar="SECONDS",
+        least=0,
+        above=True,
+        shown="the provider's, or 60",
+        theme="LLM",
     )
     retries: int | None = option("Times to retry a failed call.", least=0, shown="the provider's, or 3", theme="LLM")
     redact: bool = option(
@@ -81,10 +86,10 @@ class DescribeOptions(Options):
 
     target: str | None = option_like(BuildOptions, "target", shown="guessed")
     description: str | None = option_like(BuildOptions, "description")
-    offline: bool = option("Ask no LLM.", False, shared=True, theme="LLM")
-    dry_run: bool = option("Send nothing; print exactly what would be sent.", False, theme="LLM")
     types: str | None = option_like(BuildOptions, "types")
     merge_labels: bool = option_like(BuildOptions, "merge_labels")
+    offline: bool = option("Ask no LLM.", False, shared=True, theme="LLM")
+    dry_run: bool = option("Send nothing; print exactly what would be sent.", False, theme="LLM")
     seed: int = option_like(BuildOptions, "seed")
 
 
@@ -103,12 +108,14 @@ class GenerateOptions(Options):
     data: str | None = option_like(BuildOptions, "data", help="Real rows, some to show as examples.")
     examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0)
     description: str | None = option_like(BuildOptions, "description")
+    types: str | None = option_like(BuildOptions, "types")
     batch: int = option("Rows per request.", 20, least=1, theme="LLM")
-    max_tokens: int | None = option("Stop before more tokens are used, in and out.", least=1, theme="LLM")
-    max_cost: float | None = option("Stop before more US dollars are spent.", least=0, above=True, theme="LLM")
+    max_tokens: int | None = option("Stop before using more than N tokens, in and out.", least=1, theme="LLM")
+    max_cost: float | None = option(
+        "Stop before spending more than this.", metavar="USD", least=0, above=True, theme="LLM"
+    )
     dry_run: bool = option_like(DescribeOptions, "dry_run", help="Send nothing; print a request and an estimate.")
     resume: bool = option("Continue an interrupted run.", False)
-    types: str | None = option_like(BuildOptions, "types")
     seed: int = option_like(BuildOptions, "seed")
 
 
@@ -179,16 +186,14 @@ class MetaTrainOptions(Options):
     tasks: str | None = option("Folder of real tasks with cards.", metavar="DIR", path="path")
     config: str | None = option("YAML file of the training's settings.", metavar="FILE", path="path")
     steps: int | None = option("Train for this many steps.", least=1, shown=_CONFIGURED)
-    minutes: float | None = option("Train for this long.", least=0, above=True)
-    out: str | None = option(
-        "Folder for checkpoints, log and resolved configuration.", metavar="DIR", path="path", shown="runs/DOMAIN"
-    )
+    minutes: float | None = option("Train for this many minutes.", metavar="N", least=0, above=True)
+    out: str | None = option("Folder for checkpoints and log.", metavar="DIR", path="path", shown="runs/DOMAIN")
     resume: bool = option("Continue from the last checkpoint in --out.", False)
     update: str | None = option(
-        "Backpropagate, or follow the paper's Algorithm 1.", choices=("backprop", "delta"), shown=_CONFIGURED
+        "Backpropagate, or follow Algorithm 1.", choices=("backprop", "delta"), shown=_CONFIGURED
     )
     precision: str | None = option(
-        "Of the generator's pass; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
+        "Precision; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
     )
     compile: bool | None = option("Compile the generator with torch.compile.", shown=_CONFIGURED)
     workers: int | None = option("Processes that draw tasks ahead.", least=0, shown=_CONFIGURED)

@@ -23,4 +23,4 @@ class BackboneBuildOptions(options.BuildOptions):
 class BackboneMetaTrainOptions(options.MetaTrainOptions):
     """How a generator for a backbone is to be trained."""
 
-    backbone: str | None = option_like(BackboneBuildOptions, "backbone", shown="the domain's")
+    backbone: str | None = option_like(BackboneBuildOptions, "backbone")

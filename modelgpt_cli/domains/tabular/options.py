@@ -13,7 +13,7 @@ from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 class BuildOptions(options.BuildOptions):
     """How a table's model is to be built."""
 
-    members: int | None = option("Networks to merge into the model.", least=1, shown="8; fewer under limits")
+    members: int | None = option("Networks to merge into the model.", least=1, shown="up to 8")
     one_pass: bool = option("One network, no cross-validation: fast, quality unknown.", False)
     coverage: float | None = option(
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
