@@ -174,7 +174,9 @@ class EvaluateOptions(Options):
 class DoctorOptions(Options):
     """Which LLM server to try."""
 
-    base_url: str | None = option_like(LLMOptions, "base_url", theme="", shown="OPENAI_BASE_URL")
+    base_url: str | None = option_like(
+        LLMOptions, "base_url", help="Address of the LLM server.", theme="", shown="OPENAI_BASE_URL"
+    )
     provider: str | None = option_like(LLMOptions, "provider", theme="")
     timeout: float = option_like(LLMOptions, "timeout", theme="", default=5.0, shown="")
 
@@ -193,7 +195,7 @@ class MetaTrainOptions(Options):
         "Backpropagate, or follow Algorithm 1.", choices=("backprop", "delta"), shown=_CONFIGURED
     )
     precision: str | None = option(
-        "Precision; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
+        "Of the generator; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
     )
     compile: bool | None = option("Compile the generator with torch.compile.", shown=_CONFIGURED)
     workers: int | None = option("Processes that draw tasks ahead.", least=0, shown=_CONFIGURED)
