@@ -54,7 +54,7 @@ def melodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(INIT)
     (package / "options.py").write_text(OPTIONS)
-    (package / "read.py").write_text("def detect(source):\n    return False\n")
+    (package / "read.py").write_text("OPTIONS = {}\n\n\ndef detect(source):\n    return False\n")
     monkeypatch.syspath_prepend(str(package.parent))
     importlib.invalidate_caches()
     domain.register("melody", "whistled")

@@ -234,8 +234,10 @@ def _click_type(known: Known) -> Any:
         return click.Choice(about.choices)
     if known.type is str or (about.least is None and about.most is None):
         return known.type
-    kind = click.IntRange if known.type is int else click.FloatRange
-    return kind(about.least, about.most, min_open=about.above, max_open=about.below)
+    if known.type is int:
+        least, most = (None if end is None else int(end) for end in (about.least, about.most))
+        return click.IntRange(least, most, min_open=about.above, max_open=about.below)
+    return click.FloatRange(about.least, about.most, min_open=about.above, max_open=about.below)
 
 
 def _negate(_ctx: click.Context, _param: click.Parameter, value: bool) -> bool:

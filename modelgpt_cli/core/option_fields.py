@@ -177,9 +177,13 @@ class Options:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 
-@cache
 def options_of(kind: type[Options]) -> Mapping[str, Known]:
     """Return a class's options by name, in the order of its fields."""
+    return _read_options(kind)
+
+
+@cache  # a batch asks for each of its lines
+def _read_options(kind: Any) -> Mapping[str, Known]:
     hints = get_type_hints(kind)
     found = {}
     for f in fields(kind):

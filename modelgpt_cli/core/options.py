@@ -197,7 +197,7 @@ class MetaTrainOptions(Options):
     precision: str | None = option(
         "Of the generator; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
     )
-    compile: bool | None = option("Compile the generator with torch.compile.", shown=_CONFIGURED)
+    compile: bool | None = option("Use torch.compile.", shown=_CONFIGURED)
     workers: int | None = option("Processes that draw tasks ahead.", least=0, shown=_CONFIGURED)
     device: str = option_like(BuildOptions, "device")
     seed: int | None = option_like(BuildOptions, "seed", default=None, shown=_CONFIGURED)
