@@ -226,6 +226,8 @@ def test_the_command_gives_its_llm_to_a_build_from_data(built: list[dict[str, An
     assert main([*command, "--timeout", "5", "--redact"]) == 0
     assert built[-1]["llm"] == LLM("wise", base_url="http://localhost:1/v1", timeout=5.0)
     assert built[-1]["redact"] is True
+    assert main(["build", "--data", str(iris_csv), *command[2:]]) == 0
+    assert (built[-1]["source"], built[-1]["data"], built[-1]["llm"].model) == (str(iris_csv), None, "wise")
     assert main([*command, "--offline"]) == 0
     assert (built[-1]["llm"], built[-1]["offline"]) == (None, True)
 

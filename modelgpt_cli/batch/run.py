@@ -30,7 +30,7 @@ log = logging.getLogger("modelgpt")
 BUILDING = ".building"
 """The folder, in the output, of models that are not finished."""
 _TOLD = 5
-"""Failures that are told at the end; the manifest has all."""
+"""Failures that are reported at the end; the manifest has all."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class BatchReport:
             raise SomeFailedError(
                 f"{self.failed:,} of {self.failed + self.built + self.kept:,} models could not be built.",
                 f"{self.manifest} has the reasons.",
-                "Once they are mended, the same command (without --force) builds what is missing.",
+                "Once they are fixed, the same command (without --force) builds what is missing.",
             )
 
     def to_dict(self) -> dict[str, Any]:

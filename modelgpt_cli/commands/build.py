@@ -79,7 +79,7 @@ def build(
         output=output,
         force=force,
         keep_requirement=keep_requirement,
-        **_llm_arguments(asked, source if req is None else None, options["seed"]),
+        **_llm_arguments(asked, begin_with if req is None else None, options["seed"]),
         **options,
     )
     if as_json:
@@ -106,8 +106,11 @@ def _source(source: str | None, req: str | None, options: dict[str, Any]) -> Any
         There is nothing, or data are named twice.
     """
     from modelgpt_cli.core.errors import UsageError
+    from modelgpt_cli.model_generator.source import is_data
     from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
+    if req is None and source is None and options["data"] is not None and is_data(options["data"]):
+        source, options["data"] = options["data"], None
     if req is None and source is None:
         raise UsageError(
             "There is nothing to build from.",

@@ -179,11 +179,12 @@ class Options:
 
 def options_of(kind: type[Options]) -> Mapping[str, Known]:
     """Return a class's options by name, in the order of its fields."""
-    return _read_options(kind)
+    key: Any = kind  # mypy doesn't take a class whose objects have a hash of their own for hashable
+    return _read_options(key)
 
 
-@cache  # a batch asks for each of its lines
-def _read_options(kind: Any) -> Mapping[str, Known]:
+@cache  # a batch asks for them at each of its lines
+def _read_options(kind: type[Options]) -> Mapping[str, Known]:
     hints = get_type_hints(kind)
     found = {}
     for f in fields(kind):
