@@ -19,7 +19,8 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
-from modelgpt_cli.core.options import BuildOptions, make_options
+from modelgpt_cli.core.option_fields import make_options
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.tabular.architectures import table_card

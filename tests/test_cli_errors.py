@@ -91,7 +91,7 @@ def test_a_build_needs_a_requirement(capsys: pytest.CaptureFixture[str]) -> None
 def test_real_files_end_to_end(model: Path, cli: Any, tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,target\n1,y\n-1,x\n2,x\n-2,y\n")
     done = cli("predict", model, "d.csv", "-o", "p.csv")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "p.csv\n", "Scored 4 rows.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "p.csv\n", "Predicted for 4 rows.\n")
     assert (tmp_path / "p.csv").read_text() == "label\ny\nx\ny\nx\n"
     again = cli("predict", model, "d.csv", "-o", "p.csv")
     assert again.returncode == 2

@@ -139,7 +139,14 @@ def test_meta_train_has_a_config_of_its_own(
     def meta_train(**options: Any) -> SimpleNamespace:
         calls.append(options)
         return SimpleNamespace(
-            out="runs/x", steps=10, seconds=90.0, tasks_per_second=55.5, validation_loss=0.5, best_step=7, waited=0.1
+            out="runs/x",
+            steps=10,
+            seconds=90.0,
+            tasks_per_second=55.5,
+            validation_loss=0.5,
+            best_step=7,
+            waited=0.1,
+            validation={},
         )
 
     monkeypatch.setattr(api, "meta_train", meta_train)

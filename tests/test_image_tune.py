@@ -79,7 +79,7 @@ def test_a_folder_of_images_tunes_a_model(bench: Bench, tuned: Path) -> None:
     line = ["tune", tuned / "model.onnx", "--data", tuned / "things", "-o", "tuned.onnx"]
     done = bench.run(*line, "--epochs", "4", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
     assert (done.code, done.out) == (0, "tuned.onnx\n"), done.err
-    assert "Kept the model from after the tuning (30 rows" in done.err
+    assert "Kept the model from after tuning (30 rows" in done.err
     accuracy = {}
     for path in (tuned / "model.onnx", bench.folder / "tuned.onnx"):
         scored = bench.run("evaluate", path, tuned / "things", "--json")

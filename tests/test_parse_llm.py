@@ -290,7 +290,7 @@ def test_without_a_named_llm_nothing_is_sent(bench: Bench, monkeypatch: pytest.M
         assert "size: 2 MB" in bench.run("parse", "under 2 MB").out
         assert "size: 2 MB" in bench.run("parse", "under 2 MB", "--llm", "m", "--offline").out
         dry = bench.run("parse", "under 2 MB", "--dry-run")
-        assert (dry.out, dry.err) == ("", "Nothing would be sent: no LLM has a part in it.\n")
+        assert (dry.out, dry.err) == ("", "Nothing would be sent: no LLM is involved.\n")
         assert fake.requests == []
         monkeypatch.setenv("MODELGPT_LLM", "m")
         assert "Asking m at" in bench.run("parse", GERMAN).err

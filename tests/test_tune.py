@@ -143,5 +143,5 @@ def test_command_says_which_was_kept(cli: Cli, rings: Path, tmp_path: Path) -> N
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout == "t.safetensors\n"
-    assert "Kept the model from after the tuning (600 rows" in done.stderr
+    assert "Kept the model from after tuning (600 rows" in done.stderr
     assert "log loss" in done.stderr

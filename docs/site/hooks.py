@@ -108,7 +108,7 @@ def option_table(command: click.Command, context: click.Context, shared: set[str
         rows.append(f"| <code>{code}</code> | {cell(words)} | {cell(default)} |")
     if not rows:
         return ""
-    return "\n".join(["| option | effect | default, range |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| option | effect | default |", "| --- | --- | --- |", *rows])
 
 
 def cell(text: str) -> str:

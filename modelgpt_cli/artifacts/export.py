@@ -17,7 +17,8 @@ from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.core.options import ExportOptions, make_options
+from modelgpt_cli.core.option_fields import make_options
+from modelgpt_cli.core.options import ExportOptions
 
 
 @dataclass(frozen=True)

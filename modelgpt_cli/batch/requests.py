@@ -14,27 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.option_fields import About, Known, known_options
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
-PATHS = ("req", "data", "types", "backbone_weights")
-"""Files and folders; a request's are found from where its file is."""
-PLACES = ("generator", "encoder", "backbone")
-"""Names, or files and folders."""
-OPTIONS: dict[str, type] = {
-    "requirement": str, "req": str, "data": str, "description": str, "target": str, "text": str, "text_pair": str,
-    "members": int, "one_pass": bool, "coverage": float, "text_columns": str, "all_rows": bool, "words": bool,
-    "ignore_words": bool, "generator": str, "encoder": str, "backbone": str, "backbone_weights": str,
-    "max_tokens": int, "rows": int, "tokenizer_in_graph": bool, "card": str, "best_effort": bool, "types": str,
-    "merge_labels": bool, "device": str, "seed": int,
-}  # fmt: skip
-"""What a request may say, by the type of its value: `build`'s options, for this model alone."""
-DEFAULTS = {"text_columns": "embed", "device": "auto", "seed": 0} | {k: False for k, v in OPTIONS.items() if v is bool}
-"""To say these is to say nothing."""
-AT_LEAST_ONE = ("members", "rows")
+_REQUIREMENTS = {
+    "requirement": Known("requirement", str, None, About("What is wanted, in words.")),
+    "req": Known("req", str, None, About("A requirement file.", path="path")),
+}
+"""What a request may say beside the options of `build`."""
 FORMATS = ("onnx", "safetensors")
-_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HINT = 'A line is a JSON object, such as {"id": "store-17", "data": "store-17.csv", "target": "sold"}.'
 
@@ -50,7 +41,7 @@ class Request:
     id : str
         Names the model's file.
     options : dict
-        See `OPTIONS`; what the whole batch is given is in here as well. Paths are absolute.
+        See `known`; what the whole batch is given is in here as well. Paths are absolute.
     folder : str
         From where data are found that the words of `requirement` name.
     format : {"onnx", "safetensors"}
@@ -81,7 +72,8 @@ class Request:
 
     def key(self, states: FileStates) -> str:
         """What the model depends on, hashed: the options, and the files' sizes and dates; not the installed version."""
-        files = {name: states(Path(self.options[name])) for name in (*PATHS, *PLACES) if name in self.options}
+        paths = [name for name, option in known().items() if option.about.path and name in self.options]
+        files = {name: states(Path(self.options[name])) for name in paths}
         if "data" not in self.options:
             try:
                 wanted = self.wanted()
@@ -91,6 +83,11 @@ class Request:
                 files["data"] = states(Path(wanted.data))
         whole = json.dumps([self.format, dict(self.options), files], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def known() -> dict[str, Known]:
+    """Return what a request may say, beside its id and format, by name: a requirement, and `build`'s options."""
+    return {**_REQUIREMENTS, **known_options(BuildOptions)}
 
 
 def file_states() -> FileStates:
@@ -147,7 +144,7 @@ def _shared(given: Mapping[str, Any]) -> dict[str, Any]:
     values = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in given.items() if v is not None}
     if values.get("req") == "-" or values.get("data") == "-":
         raise UsageError("A batch reads no requirement and no data from stdin.", hint="Name a file.")
-    return _resolved(_checked(values, OPTIONS), Path.cwd())
+    return _resolved(_checked(values), Path.cwd())
 
 
 def _lines(path: str | Path, name: str) -> list[str]:
@@ -180,48 +177,36 @@ def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) ->
     form = values.pop("format", "onnx")
     if form not in FORMATS:
         raise UsageError(f"format can't be {form!r}.", f"It is one of {', '.join(FORMATS)}.")
-    own = _resolved(_checked(values, ["id", "format", *OPTIONS]), folder)
+    own = _resolved(_checked(values, "id", "format"), folder)
     if own.get("requirement") is not None and own.get("req") is not None:
         raise UsageError("requirement and req both say what is wanted.", hint="Leave one of them out.")
     if own.get("requirement") is not None or own.get("req") is not None:
         shared = {key: value for key, value in shared.items() if key not in ("requirement", "req")}
-    options = {
-        key: value
-        for key, value in {**shared, **own}.items()
-        if value is not None and (key not in DEFAULTS or value != DEFAULTS[key])
-    }
+    # To give a default is to give nothing.
+    options = {key: value for key, value in {**shared, **own}.items() if value not in (None, known()[key].default)}
     if not {"requirement", "req", "data"} & set(options):
         raise UsageError("There are neither words nor data.", "A request has a requirement, a req or data.", _HINT)
     lenient = [key for key in options if own.get(key) is None]
     return Request(str(named), options, str(folder), form, lenient)
 
 
-def _checked(values: Mapping[str, Any], known: Mapping[str, Any] | list[str]) -> dict[str, Any]:
-    """Options, each of its type, or None."""
-    if unknown := [key for key in values if key not in OPTIONS]:
-        raise UsageError(f"There is no option {unknown[0]!r}.", f"There are {', '.join(known)}.")
-    return {key: None if value is None else _value(key, value) for key, value in values.items()}
+def _checked(values: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """Options, each of its type and range, or None; `others` are further keys that a line may have."""
+    options = known()
+    if unknown := [key for key in values if key not in options]:
+        raise UsageError(f"There is no option {unknown[0]!r}.", f"There are {', '.join([*others, *options])}.")
+    return {key: options[key].check(value, key) for key, value in values.items()}
 
 
-def _value(key: str, value: object) -> Any:
-    """A value of the option's type."""
-    wanted = OPTIONS[key]
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise UsageError(f"{key} can't be {json.dumps(value, default=str)}.", f"It is {_KINDS[wanted]}.")
-    if key in AT_LEAST_ONE and value < 1:  # type: ignore[operator]  # ints here
-        raise UsageError(f"{key} can't be {value}.", "It is at least 1.")
-    return value
-
-
-def _resolved(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _resolved(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Options with paths as seen from anywhere, and the words of a description that names a file."""
-    found = {key: value for key, value in options.items() if value is not None}
-    for key in (*PATHS, *PLACES):
-        if key in found and (key in PATHS or (folder / Path(found[key]).expanduser()).exists()):
+    found = {key: value for key, value in given.items() if value is not None}
+    options = known()
+    for key in found:
+        kind = options[key].about.path
+        if kind == "path" or (kind == "place" and (folder / Path(found[key]).expanduser()).exists()):
             found[key] = os.path.normpath(folder / Path(found[key]).expanduser())
     words = found.get("description", "")
     if words.startswith("@"):
         found["description"] = read_description(f"@{folder / words[1:]}")
-    return {**options, **found}
+    return {**given, **found}

@@ -21,16 +21,16 @@ from modelgpt_cli.batch.requests import FORMATS, Request, file_states, read_requ
 from modelgpt_cli.batch.work import Task
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.core.options import BatchOptions
 
 if sys.platform != "win32":
     import fcntl
 
 log = logging.getLogger("modelgpt")
-ENGINES = ("processes", "ray")
 BUILDING = ".building"
 """The folder, in the output, of models that are not finished."""
 _TOLD = 5
-"""Failures that are told at the end; the manifest has all."""
+"""Failures that are reported at the end; the manifest has all."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class BatchReport:
             raise SomeFailedError(
                 f"{self.failed:,} of {self.failed + self.built + self.kept:,} models could not be built.",
                 f"{self.manifest} has the reasons.",
-                "Once they are mended, the same command (without --force) builds what is missing.",
+                "Once they are fixed, the same command (without --force) builds what is missing.",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def build_batch(
     force : bool
         Build everything anew, and replace files that no batch has made.
     **options
-        Of `build`, for all requests; see `OPTIONS`. What a request says goes before.
+        Of `build`, for all requests. What a request says goes before.
 
     Raises
     ------
@@ -116,10 +116,7 @@ def build_batch(
         The folder can't be written.
     """
     start = time.monotonic()
-    if engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}.", hint=f"Use one of {', '.join(ENGINES)}.")
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs can't be {jobs}.", "It is at least 1.")
+    BatchOptions(jobs=jobs, engine=engine)  # checks them
     wanted = read_requests(requests, options)
     states = file_states()
     keys = {request.file: request.key(states) for request in wanted}

@@ -70,7 +70,8 @@ def make(task: Task) -> Entry:
 
 def _build(task: Task) -> dict[str, Any]:
     from modelgpt_cli.artifacts.model_card import plain
-    from modelgpt_cli.core.options import BuildOptions, known_options
+    from modelgpt_cli.core.option_fields import known_options
+    from modelgpt_cli.core.options import BuildOptions
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
 

@@ -74,7 +74,8 @@ def _options(parent: click.Context, command: str) -> dict[str, str]:
     assert isinstance(parent.command, click.Group)
     found = parent.command.get_command(parent, command)
     assert found is not None
-    return {o.long_name: o.name or "" for o in found.params if isinstance(o, Option) and (o.expose_value or o.is_flag)}
+    params = found.get_params(click.Context(found, parent=parent, info_name=command))
+    return {o.long_name: o.name or "" for o in params if isinstance(o, Option) and (o.expose_value or o.is_flag)}
 
 
 def _plain(key: Any) -> str:

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import EvaluateOptions
 
 
-@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png")
+@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png", EvaluateOptions)
 @click.argument("model")
 @click.argument("data")
-@o.option("-t", "--target", metavar="COLUMN", help="The column of true values.", show_default="the model's target")
-@o.option("--plot", metavar="FILE", help="Draw an image too (PNG, SVG or PDF).")
-@o.option("--chunk-rows", type=click.IntRange(min=1), default=16_384, help="Rows held in memory at a time.")
-@o.threads_option
 @o.force_option
 @o.json_option
-def evaluate(
-    model: str,
-    data: str,
-    target: str | None,
-    plot: str | None,
-    chunk_rows: int,
-    threads: int | None,
-    force: bool,
-    as_json: bool,
-) -> None:
+def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     """Measure MODEL (a model.onnx) on DATA: a table with the true values in it, or a folder of texts or images (or a
-    zip of these) with a sub-folder per class. Of a folder with train/ and test/ in it, test/ is measured.
+    zip of these) with a sub-folder per class. In a folder with train/ and test/, test/ is measured.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix; of images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
+    the confusion matrix; for images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
     R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.cards import evaluation_text
     from modelgpt_cli.commands.output import result, result_json, say
 
-    done = api.evaluate(model, data, target=target, plot=plot, chunk_rows=chunk_rows, threads=threads, force=force)
+    done = api.evaluate(model, data, **options)
     if as_json:
         result_json(done.to_dict())
     else:
         result(evaluation_text(done))
     if done.plot is not None:
-        say(f"The image is in {done.plot}.")
+        say(f"The plot is in {done.plot}.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import ExportOptions
 
 if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import ExportReport
@@ -17,54 +18,30 @@ if TYPE_CHECKING:
     """
 modelgpt export model.safetensors -o model.onnx
 modelgpt export model.safetensors -o small.onnx --quantize int8 --data test.csv""",
+    ExportOptions,
 )
 @click.argument("model")
 @o.option("-o", "--output", metavar="FILE", required=True, help="The model.onnx to write.")
-@o.option("--opset", type=int, help="The ONNX operator set.", show_default="17; 18 for text encoders that are traced")
-@o.option("--quantize", type=click.Choice(["none", "fp16", "int8"]), default="none", help="Make it smaller.")
 @o.option("--data", metavar="FILE", help="Labelled rows, to measure what --quantize costs.")
-@o.option(
-    "--tokenizer-in-graph",
-    is_flag=True,
-    show_default=False,
-    help="Text: take raw texts in; needs onnxruntime-extensions where it runs.",
-)
 @o.force_option
 @o.json_option
-def export(
-    model: str,
-    output: str,
-    opset: int | None,
-    quantize: str,
-    data: str | None,
-    tokenizer_in_graph: bool,
-    force: bool,
-    as_json: bool,
-) -> None:
+def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     """Turn MODEL (a model.safetensors) into one ONNX file that onnxruntime runs by itself.
 
-    The file is verified against the original before it appears. int8 makes models of texts faster too.
+    The file is verified against the original before it appears. int8 also makes text models faster.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say, size
 
-    report = api.export(
-        model,
-        output=output,
-        opset=opset,
-        quantize=quantize,
-        data=data,
-        tokenizer_in_graph=tokenizer_in_graph,
-        force=force,
-    )
+    report = api.export(model, data=data, **options)
     if as_json:
         result_json(report.to_dict())
         return
-    say(f"Verified: at most {number(report.max_difference)} off the original.")
+    say(f"Verified: outputs differ from the original's by at most {number(report.max_difference)}.")
     if report.after:
         say(_cost(report, data or ""))
-    elif quantize != "none":
-        say("What that costs in accuracy, --data FILE with labelled rows measures.")
+    elif options["quantize"] != "none":
+        say("To measure what that costs in accuracy, give labelled rows: --data FILE.")
     say(f"Exported in {duration(report.seconds)}, {size(report.size_bytes)}.")
     result(report.path)
 

@@ -15,15 +15,15 @@ modelgpt find "angry customers" --catalog cards.jsonl -k 3 --json
 modelgpt find "spam in text messages" --hub""",
 )
 @click.argument("words")
-@o.catalog_option
-@o.option("--hub", is_flag=True, show_default=False, help="Look on the Hugging Face hub too; the words are sent there.")
-@o.option("-k", "--top", "k", type=click.IntRange(min=1), default=5, help="How many to show.")
+@o.catalog_option()
+@o.option("--hub", is_flag=True, help="Search the Hugging Face hub too; this sends it the words.")
+@o.option("-k", "--top", "k", type=click.IntRange(min=1), metavar="N", default=5, help="Results to show.")
 @o.json_option
 def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> None:
-    """Look for data: a search in words over cards of data sets.
+    """Search dataset cards for data.
 
     Cards are YAML files in a folder, or one YAML or JSONL file: name, title, description, licence, task, columns. The
-    number beside a name is how near its words are to yours, 1 at most. Build with one: build --data-from NAME.
+    number beside a name is its similarity to your words, 1 at most. To build with one: build --data-from NAME.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
@@ -33,6 +33,6 @@ def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> N
         result_json({"results": [card.to_dict() | {"score": score} for card, score in found]})
         return
     if not found:
-        say("Nothing was found.")
+        say("Found nothing.")
     for card, score in found:
         result(f"{card.name}  {score:.2f}\n{card.words()}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import LLMOptions, ParseOptions
 
 
 @o.command(
@@ -14,57 +17,28 @@ modelgpt parse "a model under 2 MB that sorts mails into spam and ham, at least 
 modelgpt parse "ein Modell unter 2 MB, das Spam von Ham unterscheidet" --provider ollama
 modelgpt parse words.txt --llm gpt-4o-mini --dry-run
 modelgpt parse req.txt --json""",
+    ParseOptions,
+    LLMOptions,
 )
 @click.argument("request", metavar="WORDS|FILE")
-@o.option("-o", "--output", metavar="FILE", default="-", help="Where the requirement goes.", show_default="stdout")
-@o.option("--offline", is_flag=True, shared=True, show_default=False, help="Ask no LLM, even if one is named.")
-@o.llm_options
-@o.redact_option
-@o.option("--dry-run", is_flag=True, show_default=False, help="Send nothing; print exactly what would be sent.")
+@o.stdout_option("Requirement file to write.")
 @o.force_option
 @o.json_option
-def parse(
-    request: str,
-    output: str,
-    offline: bool,
-    llm: str | None,
-    provider: str | None,
-    base_url: str | None,
-    no_cache: bool,
-    timeout: float | None,
-    retries: int | None,
-    redact: bool,
-    dry_run: bool,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Show what is understood of a request: task, classes, limits, quality, deployment.
+def parse(request: str, as_json: bool, **options: Any) -> None:
+    """Show how a request is understood: task, classes, limits, quality, deployment.
 
-    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and written anew. stderr tells
-    what 'build' applies of the words alone, what it applies only once it is written below the '---', and what is left
+    A FILE ('-' for stdin) holds such words, or is a requirement file, which is checked and rewritten. stderr lists
+    what 'build' applies from the words alone, what it applies only once it stands below the '---', and what is left
     out. Plain English is read by a few rules, and nothing leaves your machine; with --llm, --provider or --base-url an
-    LLM reads words of any language, and has to quote them for each figure.
+    LLM reads words in any language, and has to quote them for each figure.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
 
-    done = api.parse(
-        request,
-        output=output,
-        force=force,
-        llm=llm,
-        provider=provider,
-        base_url=base_url,
-        timeout=timeout,
-        retries=retries,
-        cache=not no_cache,
-        redact=redact,
-        offline=offline,
-        dry_run=dry_run,
-    )
-    if dry_run:
+    done = api.parse(request, **options)
+    if options["dry_run"]:
         if done.prompt is None:
-            say("Nothing would be sent: no LLM has a part in it.")
+            say("Nothing would be sent: no LLM is involved.")
         else:
             result(done.prompt)
         return

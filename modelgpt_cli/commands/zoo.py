@@ -9,6 +9,8 @@ import click
 
 from modelgpt_cli.commands import options as o
 
+_COUNT = click.IntRange(min=1)
+
 
 @o.command(
     "zoo",
@@ -19,10 +21,10 @@ modelgpt zoo bench minilm-l6 --threads 2""",
 )
 @click.argument("action", type=click.Choice(["list", "show", "bench"]), default="list", required=False)
 @click.argument("name", required=False)
-@o.option("--columns", type=click.IntRange(min=1), default=10, help="Tables: figures for so many columns of numbers.")
-@o.option("--classes", type=click.IntRange(min=2), default=2, help="Figures for so many classes.")
-@o.option("--batch-size", type=click.IntRange(min=1), default=1, help="Rows a batch, for latency and memory.")
-@o.option("--threads", type=click.IntRange(min=1), default=1, help="CPU threads, for latency and memory.")
+@o.option("--columns", type=_COUNT, metavar="N", default=10, help="Tables: columns of numbers to compute for.")
+@o.option("--classes", type=click.IntRange(min=2), metavar="N", default=2, help="Classes to compute for.")
+@o.option("--batch-size", type=_COUNT, metavar="N", default=1, help="Rows per batch, for latency and memory.")
+@o.option("--threads", type=_COUNT, metavar="N", default=1, help="CPU threads, for latency and memory.")
 @o.json_option
 def zoo(
     action: str, name: str | None, columns: int, classes: int, batch_size: int, threads: int, as_json: bool

@@ -7,265 +7,197 @@ part ``options``, in a subclass of the same name. Adding an option is adding a f
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
 
 from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
-from modelgpt_cli.core.domain import Domain, all_domains
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.option_fields import Options, option, option_like
 
-O = TypeVar("O", bound="Options")  # noqa: E741
-_KEY = "option"
-_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-@dataclass(frozen=True)
-class About:
-    """What is known of an option beside its name, type and default.
-
-    Attributes
-    ----------
-    help : str
-        One line, in the imperative.
-    theme : str
-        The heading that the option stands under in the help; "" is common use.
-    short : str
-        A one-letter flag: "-t".
-    metavar : str
-        What the help shows as the value: "FILE".
-    choices : tuple of str
-        What the value may be; empty where anything may be.
-    least, most : float, optional
-        Of a number.
-    below : bool
-        Whether the value must be less than `most`, rather than at most that.
-    above : bool
-        Whether the value must be more than `least`, rather than at least that.
-    shown : str
-        What the help says is the default, where that is not the field's own.
-    shared : bool
-        Whether ``MODELGPT_<OPTION>`` sets it for every command, beside ``MODELGPT_<COMMAND>_<OPTION>``.
-    reading : bool
-        Whether it says how the data are read, which is before their domain is known.
-    path : {"", "path", "place"}
-        "path": a file or folder. "place": a name, or a file or folder. A batch file's are found from where it is.
-    """
-
-    help: str
-    theme: str = ""
-    short: str = ""
-    metavar: str = ""
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
-    above: bool = False
-    below: bool = False
-    shown: str = ""
-    shared: bool = False
-    reading: bool = False
-    path: Literal["", "path", "place"] = ""
-
-
-def option(help: str, default: Any = None, **about: Any) -> Any:
-    """Declare a field of an `Options` class as an option; `about` are `About`'s attributes."""
-    return field(default=default, metadata={_KEY: About(help, **about)})
-
-
-@dataclass(frozen=True)
-class Known:
-    """An option of a verb, as the command line and batch files see it.
-
-    Attributes
-    ----------
-    name : str
-        The field's: "merge_labels" is ``--merge-labels``.
-    type : type
-        str, int, float or bool.
-    default : object
-    about : About
-    domains : tuple of Domain
-        Those that understand it; empty where all do.
-    """
-
-    name: str
-    type: type
-    default: Any
-    about: About
-    domains: tuple[Domain, ...] = ()
-
-    @property
-    def flag(self) -> str:
-        """The long flag."""
-        return "--" + self.name.replace("_", "-")
-
-    def check(self, value: object) -> Any:
-        """Return a value as one of the option's type and range.
-
-        Raises
-        ------
-        UsageError
-            It is none; names the flag.
-        """
-        if value is None:
-            return None
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
-            raise UsageError(f"{self.flag} can't be {value!r}.", f"It is {_KINDS[self.type]}.")
-        about = self.about
-        if about.choices and value not in about.choices:
-            raise UsageError(f"{self.flag} can't be {value!r}.", f"It is one of {', '.join(about.choices)}.")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            low, high = about.least, about.most
-            if not math.isfinite(value) or (low is not None and (value < low or (about.above and value == low))):
-                raise UsageError(f"{self.flag} can't be {value:g}.", self._range())
-            if high is not None and (value > high or (about.below and value == high)):
-                raise UsageError(f"{self.flag} can't be {value:g}.", self._range())
-        return value
-
-    def _range(self) -> str:
-        low, high = self.about.least, self.about.most
-        parts = [f"{'above' if self.about.above else 'at least'} {low:g}"] if low is not None else []
-        parts += [f"{'below' if self.about.below else 'at most'} {high:g}"] if high is not None else []
-        return f"It is {' and '.join(parts)}." if parts else "It is a finite number."
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of one verb. Values are checked on the way in.
-
-    Raises
-    ------
-    UsageError
-        A value is of another type, or out of range; names the flag.
-    """
-
-    verb: ClassVar[str] = ""
-    """The verb's name; a domain's subclasses inherit it."""
-
-    def __post_init__(self) -> None:
-        for known in options_of(type(self)).values():
-            object.__setattr__(self, known.name, known.check(getattr(self, known.name)))
-
-    def given(self) -> dict[str, Any]:
-        """Return the values that differ from their defaults."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+_CONFIGURED = "from --config"
 
 
 @dataclass(frozen=True)
 class BuildOptions(Options):
     """How a model is to be built, whatever its domain."""
 
-    verb: ClassVar[str] = "build"
-
-    data: str | None = option(
-        "The labelled data.", metavar="PATH", path="path", shown="what the requirement names", theme="data"
-    )
-    target: str | None = option(
-        "The column to predict.", short="-t", metavar="COLUMN", shown="the requirement's", theme="data"
-    )
-    description: str | None = option("More words about the data.", short="-d", metavar="TEXT|@FILE", theme="data")
+    data: str | None = option("Labelled data.", metavar="PATH", path="path", shown="the requirement's")
+    target: str | None = option("Column to predict.", short="-t", metavar="COLUMN", shown="the requirement's")
+    description: str | None = option("More words about the data.", short="-d", metavar="TEXT|@FILE")
     types: str | None = option(
-        "YAML file of column types, one 'name: type' a line.", metavar="FILE", path="path", theme="data"
+        "YAML file of column types, one 'name: type' per line.", metavar="FILE", path="path", theme="Data"
     )
-    merge_labels: bool = option(
-        "Merge labels that differ only in case, blanks or final punctuation.", False, theme="data"
-    )
-    ignore_words: bool = option("Apply no limit that only the sentence states.", False, theme="limits")
+    merge_labels: bool = option("Merge labels that differ only in case, spaces or end marks.", False, theme="Data")
+    ignore_words: bool = option("Apply no limits that only the sentence states.", False, theme="Limits")
     card: str | None = option(
-        "Build this architecture card; see modelgpt zoo.", metavar="NAME[/STORAGE]", shown="the best", theme="limits"
+        "Card to build; see modelgpt zoo.", metavar="NAME[/STORAGE]", shown="the best", theme="Limits"
     )
-    best_effort: bool = option("Where no card meets the limits, write the nearest.", False, theme="limits")
+    best_effort: bool = option("If no card meets the limits, write the nearest.", False, theme="Limits")
     generator: str | None = option(
-        "The generator checkpoint.", metavar="DIR", shown="the shipped one", shared=True, path="place", theme="model"
+        "Generator checkpoint.", metavar="DIR", shown="the bundled one", shared=True, path="place", theme="Model"
     )
     encoder: str | None = option(
-        "The text encoder.", metavar="NAME|DIR", shown="the shipped one", shared=True, path="place", theme="model"
+        "Text encoder.", metavar="NAME|DIR", shown="the bundled one", shared=True, path="place", theme="Model"
     )
-    device: str = option("Where to compute.", "auto", choices=("auto", "cpu", "cuda", "mps"), shared=True)
-    seed: int = option("Same seed, same result.", 0, shared=True)
+    device: str = option("Device to compute on.", "auto", choices=("auto", "cpu", "cuda", "mps"), shared=True)
+    seed: int = option("Random seed.", 0, shared=True)
+
+
+@dataclass(frozen=True)
+class BatchOptions(Options):
+    """Which models are built at once, and where."""
+
+    batch: str | None = option(
+        "Build a model per line of a JSON Lines file ('-': stdin).", metavar="FILE", theme="Batch"
+    )
+    jobs: int | None = option("Models to build at a time.", least=1, shown="one per core", theme="Batch")
+    engine: str | None = option(
+        "Build on this machine, or on a Ray cluster.", choices=("processes", "ray"), shown="processes", theme="Batch"
+    )
+
+
+@dataclass(frozen=True)
+class LLMOptions(Options):
+    """Which LLM to ask, and how."""
+
+    llm: str | None = option("LLM to ask.", metavar="MODEL", shown="the provider's", shared=True, theme="LLM")
+    provider: str | None = option(
+        "Server by name, such as openai or ollama; see docs/llm.md.", metavar="NAME", shared=True, theme="LLM"
+    )
+    base_url: str | None = option(
+        "Address of a server with a Chat Completions API.", metavar="URL", shared=True, theme="LLM"
+    )
+    cache: bool = option("Ignore the answer cache.", True, shared=True, theme="LLM")
+    timeout: float | None = option(
+        "Time to wait for an answer.",
+        metavar="SECONDS",
+        least=0,
+        above=True,
+        shown="the provider's, or 60",
+        theme="LLM",
+    )
+    retries: int | None = option("Times to retry a failed call.", least=0, shown="the provider's, or 3", theme="LLM")
+    redact: bool = option(
+        "Hide e-mail addresses, phone and other long numbers from it.", False, shared=True, theme="LLM"
+    )
+
+
+@dataclass(frozen=True)
+class DescribeOptions(Options):
+    """How data are to be described, whatever their domain."""
+
+    target: str | None = option_like(BuildOptions, "target", shown="guessed")
+    description: str | None = option_like(BuildOptions, "description")
+    types: str | None = option_like(BuildOptions, "types")
+    merge_labels: bool = option_like(BuildOptions, "merge_labels")
+    offline: bool = option("Ask no LLM.", False, shared=True, theme="LLM")
+    dry_run: bool = option("Send nothing; print exactly what would be sent.", False, theme="LLM")
+    seed: int = option_like(BuildOptions, "seed")
+
+
+@dataclass(frozen=True)
+class ParseOptions(Options):
+    """How a request in words is to be read."""
+
+    offline: bool = option_like(DescribeOptions, "offline")
+    dry_run: bool = option_like(DescribeOptions, "dry_run")
+
+
+@dataclass(frozen=True)
+class GenerateOptions(Options):
+    """How an LLM is to write rows."""
+
+    data: str | None = option_like(BuildOptions, "data", help="Real rows, some to show as examples.")
+    examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0)
+    description: str | None = option_like(BuildOptions, "description")
+    types: str | None = option_like(BuildOptions, "types")
+    batch: int = option("Rows per request.", 20, least=1, theme="LLM")
+    max_tokens: int | None = option("Stop before using more than N tokens, in and out.", least=1, theme="LLM")
+    max_cost: float | None = option(
+        "Stop before spending more than this.", metavar="USD", least=0, above=True, theme="LLM"
+    )
+    dry_run: bool = option_like(DescribeOptions, "dry_run", help="Send nothing; print a request and an estimate.")
+    resume: bool = option("Continue an interrupted run.", False)
+    seed: int = option_like(BuildOptions, "seed")
+
+
+@dataclass(frozen=True)
+class BuildLLMOptions(LLMOptions):
+    """What an LLM does in a build: it describes data, and writes rows."""
+
+    offline: bool = option_like(DescribeOptions, "offline")
+    generate: int | None = option("Have an LLM write N rows to learn from, too.", least=1, theme="LLM")
+    examples: int = option_like(GenerateOptions, "examples", theme="LLM")
+    generate_tokens: int | None = option_like(GenerateOptions, "max_tokens")
+    max_cost: float | None = option_like(GenerateOptions, "max_cost")
+
+
+@dataclass(frozen=True)
+class TuneOptions(Options):
+    """How a model is to be finetuned."""
+
+    epochs: int = option("Passes over the data.", 1, least=1)
+    lr: float | None = option("Learning rate.", least=0, above=True, shown="chosen")
+    batch_size: int | None = option("Rows per step.", least=1, shown="by domain")
+    device: str = option_like(BuildOptions, "device")
+    seed: int = option_like(BuildOptions, "seed")
 
 
 @dataclass(frozen=True)
 class ExportOptions(Options):
     """How a model's file is to be written, whatever its domain."""
 
-    verb: ClassVar[str] = "export"
-
     opset: int | None = option(
-        "The ONNX operator set.", least=MIN_OPSET, most=MAX_OPSET, shown="17; 18 for encoders that are traced"
+        "ONNX operator set.", least=MIN_OPSET, most=MAX_OPSET, shown="17; 18 for traced encoders"
     )
-    quantize: str = option("Make it smaller.", "none", choices=QUANTIZE)
+    quantize: str = option("Store the weights in fewer bits.", "none", choices=QUANTIZE)
 
 
-def options_of(kind: type[Options]) -> dict[str, Known]:
-    """Return a class's options by name, in the order of its fields."""
-    hints = get_type_hints(kind)
-    found = {}
-    for f in fields(kind):
-        about = f.metadata.get(_KEY)
-        if about is not None:
-            found[f.name] = Known(f.name, _plain_type(hints[f.name], f), f.default, about)
-    return found
+@dataclass(frozen=True)
+class PredictOptions(Options):
+    """How rows are to be scored, whatever their domain."""
+
+    proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
+    chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1)
+    threads: int | None = option("CPU threads to use.", least=1, shown="all cores", shared=True)
 
 
-def known_options(base: type[Options]) -> dict[str, Known]:
-    """Return all options of a verb by name: those of every domain, then each domain's own.
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """How a model is to be measured."""
 
-    Parameters
-    ----------
-    base : type of Options
-        The verb's class in this module.
-    """
-    common = options_of(base)
-    own: dict[str, Known] = {}
-    for domain in all_domains():
-        for name, known in options_of(domain_options(base, domain)).items():
-            if name not in common:
-                before = own[name].domains if name in own else ()
-                own[name] = Known(name, known.type, known.default, known.about, (*before, domain))
-    return common | own
+    target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
+    plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
+    chunk_rows: int = option_like(PredictOptions, "chunk_rows")
+    threads: int | None = option_like(PredictOptions, "threads")
 
 
-def domain_options(base: type[O], domain: Domain) -> type[O]:
-    """Return a domain's class of a verb's options; the verb's own where the domain adds none."""
-    if not domain.has("options"):
-        return base
-    found: type[O] = getattr(domain.part("options"), base.__name__, base)
-    return found
+@dataclass(frozen=True)
+class DoctorOptions(Options):
+    """Which LLM server to try."""
+
+    base_url: str | None = option_like(
+        LLMOptions, "base_url", help="Address of the LLM server.", theme="", shown="OPENAI_BASE_URL"
+    )
+    provider: str | None = option_like(LLMOptions, "provider", theme="")
+    timeout: float = option_like(LLMOptions, "timeout", theme="", default=5.0, shown="")
 
 
-def make_options(base: type[O], domain: Domain, values: Mapping[str, Any]) -> O:
-    """Make a domain's options of a verb from values by name; None stands for the default.
+@dataclass(frozen=True)
+class MetaTrainOptions(Options):
+    """How a generator is to be trained, whatever its domain."""
 
-    Raises
-    ------
-    UsageError
-        A name is unknown, an option is for another domain, or a value is out of range.
-    """
-    kind = domain_options(base, domain)
-    mine = options_of(kind)
-    given = {name: value for name, value in values.items() if value is not None}
-    for name, value in given.items():
-        if name in mine:
-            continue
-        known = known_options(base)
-        if name not in known:
-            raise UsageError(f"There is no option {name!r}.", f"There are {', '.join(known)}.")
-        if value == known[name].default:
-            continue
-        titles = " and ".join(other.title for other in known[name].domains)
-        raise UsageError(f"{known[name].flag} is for {titles}.", f"This is about {domain.title}.", "Leave it out.")
-    return kind(**{name: value for name, value in given.items() if name in mine})
-
-
-def _plain_type(hint: Any, f: Field[Any]) -> type:
-    """The type of an option's values, None left out."""
-    if get_origin(hint) is Union or type(hint).__name__ == "UnionType":
-        hint = next(one for one in get_args(hint) if one is not type(None))
-    if hint not in _KINDS:
-        raise TypeError(f"The option {f.name} can't be of type {hint}.")
-    kind: type = hint
-    return kind
+    tasks: str | None = option("Folder of real tasks with cards.", metavar="DIR", path="path")
+    config: str | None = option("YAML file of the training's settings.", metavar="FILE", path="path")
+    steps: int | None = option("Train for this many steps.", least=1, shown=_CONFIGURED)
+    minutes: float | None = option("Train for this many minutes.", metavar="N", least=0, above=True)
+    out: str | None = option("Folder for checkpoints and log.", metavar="DIR", path="path", shown="runs/DOMAIN")
+    resume: bool = option("Continue from the last checkpoint in --out.", False)
+    update: str | None = option(
+        "Backpropagate, or follow Algorithm 1.", choices=("backprop", "delta"), shown=_CONFIGURED
+    )
+    precision: str | None = option(
+        "Of the generator; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
+    )
+    compile: bool | None = option("Use torch.compile.", shown=_CONFIGURED)
+    workers: int | None = option("Processes that draw tasks ahead.", least=0, shown=_CONFIGURED)
+    device: str = option_like(BuildOptions, "device")
+    seed: int | None = option_like(BuildOptions, "seed", default=None, shown=_CONFIGURED)

@@ -17,7 +17,8 @@ from modelgpt_cli.core.clock import seconds_since_start
 from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.core.options import BuildOptions, domain_options, known_options, make_options, options_of
+from modelgpt_cli.core.option_fields import domain_options, known_options, make_options, options_of
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.model_generator.builders import CardModels, builders
@@ -82,6 +83,8 @@ def build(
     generate: Wish | None = None,
     llm: LLM | None = None,
     cache: bool = True,
+    redact: bool = False,
+    offline: bool = False,
     lenient: Collection[str] = (),
     **more: Any,
 ) -> BuildReport:
@@ -106,9 +109,11 @@ def build(
         Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
         kept beside the model, in ``<output stem>.generated.csv``.
     llm : LLM, optional
-        Who writes them; from the environment where not given.
+        Who writes them, and the sentence where the build begins with data; from the environment where not given.
     cache : bool
         Whether an answer that an LLM gave before serves again.
+    redact, offline
+        As for `describe`, where the build begins with data.
     lenient : collection of str
         Names of options that are passed over where they are not for the data's domain, as those of a whole batch.
     **more
@@ -132,7 +137,7 @@ def build(
     check_model_destination(output, force)
     values = _values(options, {**more, "data": data})
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
-    begun = begin(requirement, values, beside=beside, force=force, cache=cache)
+    begun = begin(requirement, values, beside=beside, force=force, llm=llm, cache=cache, redact=redact, offline=offline)
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
     source = values.get("data", wanted.data)

@@ -13,7 +13,8 @@ from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.core.options import BuildOptions, known_options
+from modelgpt_cli.core.option_fields import known_options
+from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.requirement_generator.requirement_file import (
     Requirement,
@@ -63,7 +64,7 @@ def begin(
     *,
     beside: Path | None,
     force: bool,
-    cache: bool,
+    **asking: Any,
 ) -> Start:
     """Return the requirement that a build is given, or one made of what it is given.
 
@@ -77,8 +78,8 @@ def begin(
         Where a requirement that is written here would be kept.
     force : bool
         Whether an existing file may be replaced there.
-    cache : bool
-        See `describe`.
+    **asking
+        Which LLM `describe` asks, and how: its `llm`, `cache`, `redact` and `offline`.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def begin(
 
     reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
     about = {name: values[name] for name in (*_DESCRIBED, *reading) if name in values}
-    return Start(describe(path, cache=cache, **about).requirement, beside, described=True)
+    return Start(describe(path, **asking, **about).requirement, beside, described=True)
 
 
 def is_data(path: str) -> bool:

@@ -59,7 +59,7 @@ def describe(
     *,
     target: str | None = None,
     description: str | None = None,
-    llm: str | None = None,
+    llm: str | LLM | None = None,
     offline: bool = False,
     base_url: str | None = None,
     api_key: str | None = None,
@@ -87,8 +87,8 @@ def describe(
         Column to predict; found if not given.
     description : str, optional
         What the data is about; ``@FILE`` reads it from a file.
-    llm : str, optional
-        Model to ask; else ``MODELGPT_LLM``, else gpt-4o-mini.
+    llm : str or LLM, optional
+        Model to ask, or an `LLM`, which goes before all other settings of one; else ``MODELGPT_LLM``, else gpt-4o-mini.
     offline : bool
         Write the sentence without an LLM. So it is, too, where there is no provider, no key and no base URL.
     base_url, api_key : str, optional
@@ -136,7 +136,9 @@ def describe(
         check_destination(destination, force)
     if sheet is not None:
         check_destination(sheet, force)
-    asked = LLM.from_settings(llm, base_url, api_key, timeout, retries, None if offline else provider)
+    asked = llm
+    if not isinstance(asked, LLM):
+        asked = LLM.from_settings(asked, base_url, api_key, timeout, retries, None if offline else provider)
     if not dry_run:
         asked.check_key()
     words = read_description(description)

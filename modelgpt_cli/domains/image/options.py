@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelgpt_cli.core.options import option
-from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+from modelgpt_cli.core import options
+from modelgpt_cli.core.option_fields import option, option_like
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions, BackboneMetaTrainOptions
 
 
 @dataclass(frozen=True)
@@ -13,5 +14,26 @@ class BuildOptions(BackboneBuildOptions):
     """How an image model is to be built."""
 
     backbone_weights: str | None = option(
-        "Weights for the backbone, as torchvision has them.", metavar="FILE", path="path"
+        "Weights for the backbone, in torchvision's format.", metavar="FILE", path="path"
     )
+
+
+@dataclass(frozen=True)
+class DescribeOptions(options.DescribeOptions):
+    """How images are to be described."""
+
+    sheet: str | None = option("Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path")
+
+
+@dataclass(frozen=True)
+class PredictOptions(options.PredictOptions):
+    """How images are to be scored."""
+
+    topk: int | None = option("Write the N most likely classes of each.", least=1, shown="1")
+
+
+@dataclass(frozen=True)
+class MetaTrainOptions(BackboneMetaTrainOptions):
+    """How a generator for images is to be trained."""
+
+    backbone_weights: str | None = option_like(BuildOptions, "backbone_weights")

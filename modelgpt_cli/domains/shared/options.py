@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelgpt_cli.core import options
-from modelgpt_cli.core.options import option
+from modelgpt_cli.core.option_fields import option, option_like
 
 
 @dataclass(frozen=True)
@@ -13,9 +13,14 @@ class BackboneBuildOptions(options.BuildOptions):
     """How a model with a backbone is to be built."""
 
     backbone: str | None = option(
-        "What to adapt: an architecture card, or where the domain takes it, a folder or a hub name.",
-        metavar="NAME|DIR",
-        path="place",
+        "Backbone to adapt: a card's name, or a folder or hub name.", metavar="NAME|DIR", path="place"
     )
-    rows: int | None = option("Solve the head on so many rows at most.", least=1, shown="4,096")
-    all_rows: bool = option("Solve the head on every row.", False)
+    rows: int | None = option("Solve the head on at most N rows.", least=1, shown="4,096")
+    all_rows: bool = option("Solve the head on all rows, however many.", False)
+
+
+@dataclass(frozen=True)
+class BackboneMetaTrainOptions(options.MetaTrainOptions):
+    """How a generator for a backbone is to be trained."""
+
+    backbone: str | None = option_like(BackboneBuildOptions, "backbone")

@@ -5,27 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelgpt_cli.core import options
-from modelgpt_cli.core.options import option
+from modelgpt_cli.core.option_fields import option, option_like
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 
 
 @dataclass(frozen=True)
 class BuildOptions(options.BuildOptions):
     """How a table's model is to be built."""
 
-    members: int | None = option("Merge so many networks into the model.", least=1, shown="8, or fewer under limits")
-    one_pass: bool = option("One member, and no cross-validation: fast, of unknown quality.", False)
+    members: int | None = option("Networks to merge into the model.", least=1, shown="up to 8")
+    one_pass: bool = option("One network, no cross-validation: fast, quality unknown.", False)
     coverage: float | None = option(
-        "Regression: put this share of true values between 'lower' and 'upper'; 0: no such outputs.",
-        metavar="SHARE",
-        least=0,
-        most=1,
-        below=True,
-        shown="0.9",
+        "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
     )
-    text_columns: str = option(
-        "Free text: give the model the text encoder (24 MB) where the limits allow, or leave such columns out.",
-        "embed",
-        choices=("embed", "drop"),
-    )
-    words: bool = option("Show the generator the requirement's words even where there is data.", False)
-    all_rows: bool = option("Solve the head on every row of more than 300,000.", False)
+    text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))
+    words: bool = option("Show the generator the requirement's words even with data.", False)
+    all_rows: bool = option_like(BackboneBuildOptions, "all_rows")
+
+
+@dataclass(frozen=True)
+class MetaTrainOptions(options.MetaTrainOptions):
+    """How a generator for tables is to be trained."""
+
+    fixed_tasks: bool = option("Train on the rows of --tasks alone, to serve them without data.", False)
+    state: str | None = option("Go on from a compact state, in a new --out.", metavar="FILE", path="path")
