@@ -18,6 +18,7 @@ from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.options import ExportOptions, make_options
+from modelgpt_cli.data.in_memory import Data
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def export(
     output: str | Path,
     opset: int | None = None,
     quantize: str = "none",
-    data: str | Path | None = None,
+    data: Data | None = None,
     force: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -59,7 +60,7 @@ def export(
     opset : int, optional
         Operator set, 13 to 20; by default 17, or the lowest later one that the model can be written in.
     quantize : {"none", "fp16", "int8"}
-    data : path-like, optional
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
     force : bool
@@ -177,7 +178,7 @@ def _write(
     return ExportReport(path, len(raw), settings.opset, settings.quantize, difference, seconds)
 
 
-def _cost(model: TargetModel, path: Path, data: str | Path, settings: Settings) -> dict[str, dict[str, float | None]]:
+def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dict[str, dict[str, float | None]]:
     """Measure a model without and with quantisation on labelled rows."""
     from modelgpt_cli.runtime.evaluate import evaluate
 

@@ -20,6 +20,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.options import BuildOptions, domain_options, known_options, make_options, options_of
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.model_generator.builders import CardModels, builders
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
@@ -72,8 +73,8 @@ class BuildReport:
 
 
 def build(
-    requirement: str | Path | Requirement,
-    data: str | Path | None = None,
+    requirement: Data | Requirement,
+    data: Data | None = None,
     *,
     output: str | Path,
     options: BuildOptions | None = None,
@@ -89,11 +90,12 @@ def build(
 
     Parameters
     ----------
-    requirement : str, Path or Requirement
+    requirement : path-like, Requirement or data
         A requirement file (``-`` for stdin), or one already read; or data, which are described first; or, as a str, a
         sentence.
-    data : str or Path, optional
-        The labelled data; by default what the requirement names. Without either, the weights come from the words.
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
+        The labelled data, as for `describe`; by default what the requirement names. Without either, the weights
+        come from the words.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     options : BuildOptions, optional
@@ -101,7 +103,8 @@ def build(
     force : bool
         Whether existing files may be replaced.
     keep_requirement : bool
-        Whether the requirement that is written for data is kept beside the model, as ``<output stem>.req.txt``.
+        Whether the requirement that is written for data is kept beside the model, as ``<output stem>.req.txt``. It
+        names no data where these are in memory.
     generate : Wish, optional
         Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
         kept beside the model, in ``<output stem>.generated.csv``.
@@ -133,6 +136,8 @@ def build(
     values = _values(options, {**more, "data": data})
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
     begun = begin(requirement, values, beside=beside, force=force, cache=cache)
+    if begun.data is not None:
+        values["data"] = begun.data
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
     source = values.get("data", wanted.data)
@@ -188,7 +193,8 @@ def _values(options: BuildOptions | None, more: Mapping[str, Any]) -> dict[str, 
         if name not in known:
             raise UsageError(f"There is no option {name!r}.", f"There are {', '.join(known)}.")
     plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
-    return {name: known[name].check(value) for name, value in plain.items()}
+    # What data are in memory their reader checks.
+    return {n: v if n == "data" and not isinstance(v, str) else known[n].check(v) for n, v in plain.items()}
 
 
 def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
@@ -220,7 +226,7 @@ class _Ready:
 
 def _read(
     wanted: Requirement,
-    source: str | Path | None,
+    source: Data | None,
     values: Mapping[str, Any],
     lenient: Collection[str],
     output: Path,
@@ -265,6 +271,7 @@ def _options(
     """The domain's options; those that are for others are refused, or passed over where they are `lenient`."""
     own = options_of(domain_options(BuildOptions, domain))
     given = {name: value for name, value in values.items() if name in own or name not in lenient}
+    given.pop("data", None)  # they are read, and may be no path
     options = make_options(BuildOptions, domain, given)
     builders(domain).check(wanted, options, output)
     return options

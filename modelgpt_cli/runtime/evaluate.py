@@ -18,7 +18,7 @@ from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.session import Model, damaged
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from modelgpt_cli.data.in_memory import Data
 
 logger = logging.getLogger("modelgpt")
 
@@ -78,7 +78,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: str | Path | pd.DataFrame | Sequence[str | Path],
+    data: Data | Sequence[str | Path],
     *,
     target: str | None = None,
     plot: str | Path | None = None,
