@@ -290,11 +290,12 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (N, C) float32, in the order of `classes_`."""
-        return self.model_.predict(self._rows(X))
+        rows = self._rows(X)
+        return self.model_.predict(rows)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each row, (N,)."""
-        found: np.ndarray = self.classes_[self.model_.predict(self._rows(X)).argmax(1)]
+        found: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
         return found
 
 
@@ -357,7 +358,8 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predictions, (N,) float32."""
-        return self.model_.predict(self._rows(X))[:, 0]
+        rows = self._rows(X)
+        return self.model_.predict(rows)[:, 0]
 
     def predict_interval(self, X: Any) -> np.ndarray:
         """Return lower and upper bounds of the predictions, (N, 2).
