@@ -76,6 +76,15 @@ def export(
         The model can't be read, or the output not written.
     VerificationError
         The export differs from the original.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from modelgpt_cli import export
+    >>> report = export("iris.onnx", output="small.onnx", quantize="int8")
+    >>> report.opset, report.size_bytes < 60_000, report.max_difference < 0.05
+    (17, True, True)
     """
     start = time.perf_counter()
     ExportOptions(opset=opset, quantize=quantize)  # what is off is told before the model is read

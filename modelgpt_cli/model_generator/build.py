@@ -129,6 +129,18 @@ def build(
         An option is unknown, off, or for another domain.
     ModelGPTError
         The requirement or the data can't be used.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import build
+    >>> report = build(flowers, target="species", output="iris.onnx", one_pass=True)
+    >>> report.path.name, report.requirement.name, report.card
+    ('iris.onnx', 'iris.req.txt', 'tabular-1')
+    >>> report.size_bytes < 200_000
+    True
     """
     start = time.monotonic()
     output = Path(output)

@@ -130,6 +130,18 @@ def describe(
         If the LLM is out of reach, or twice gives no usable sentence.
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import describe
+    >>> found = describe(flowers, target="species", offline=True)
+    >>> found.requirement.classes
+    ('setosa', 'versicolor', 'virginica')
+    >>> print(found.requirement.sentence)
+    Classify each row of the table by species into setosa, versicolor or virginica, from 4 numeric columns: ...
     """
     from modelgpt_cli.data.dataset import load_dataset
 

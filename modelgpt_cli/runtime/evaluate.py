@@ -110,6 +110,18 @@ def evaluate(
         The model or the data can't be read, don't fit each other, or no row has a true value.
     UsageError
         There is no such data, or no such column of true values.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import evaluate
+    >>> found = evaluate("iris.onnx", flowers)
+    >>> found.rows, found["accuracy"] > 0.9
+    (150, True)
     """
     if plot is not None:
         from modelgpt_cli.runtime.plot import need_matplotlib

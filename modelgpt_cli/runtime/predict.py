@@ -92,6 +92,18 @@ def predict(
         The model or the data can't be read, or don't fit each other.
     UsageError
         An option makes no sense for this model, or there is no such data.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from modelgpt_cli import predict
+    >>> answers = predict("iris.onnx", load_iris(as_frame=True).data.iloc[[0, 60, 120]])
+    >>> answers.label.tolist()
+    ['setosa', 'versicolor', 'virginica']
+    >>> answers.probabilities.shape
+    (3, 3)
     """
     path = None if output is None or str(output) == "-" else Path(output)
     if path is not None:
