@@ -48,6 +48,8 @@ def test_a_frame_of_mixed_columns_is_read_as_a_build_reads_it(tmp_path: Path) ->
     assert model.metrics_["model"]["accuracy"] > model.metrics_["majority"]["accuracy"]
     path = model.export(tmp_path / "m.onnx")
     answers = predict(path, frame[80:])
+    assert answers.label is not None
+    assert answers.probabilities is not None
     assert answers.label.tolist() == model.predict(frame[80:]).tolist()
     np.testing.assert_allclose(answers.probabilities, model.predict_proba(frame[80:]), atol=1e-4)
 
@@ -87,6 +89,7 @@ def test_a_model_of_an_array_predicts_arrays(tmp_path: Path) -> None:
     X, y = load_iris(return_X_y=True)
     model = ModelGPTClassifier(one_pass=True).fit(X, y)
     answers = predict(model.export(tmp_path / "m.onnx"), X)  # its columns are called x0, x1, …
+    assert answers.probabilities is not None
     np.testing.assert_allclose(answers.probabilities, model.predict_proba(X), atol=1e-4)
 
 

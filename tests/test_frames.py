@@ -57,18 +57,24 @@ def forms(frame: pd.DataFrame, folder: Path) -> dict[str, Any]:
     }
 
 
+def probabilities(model: Path, data: Any) -> np.ndarray:
+    """Return what a model predicts, (N, C)."""
+    found = predict(model, data).probabilities
+    assert found is not None
+    return found
+
+
 def test_the_same_table_gives_the_same_model_and_answers_in_any_form(mixed: pd.DataFrame, tmp_path: Path) -> None:
     given = forms(mixed, tmp_path)
     options: dict[str, Any] = {"target": "price", "one_pass": True, "seed": 1}
     built = {name: build(data, output=tmp_path / f"{name}.onnx", **options).path for name, data in given.items()}
-    first = predict(built["csv"], given["csv"])
+    first = probabilities(built["csv"], given["csv"])
     measured = evaluate(built["csv"], given["csv"]).metrics
     assert measured["accuracy"] is not None
     assert measured["accuracy"] > 0.8
     for name, data in given.items():
         for model in (built["csv"], built[name]):
-            found = predict(model, data)
-            np.testing.assert_allclose(found.probabilities, first.probabilities, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(probabilities(model, data), first, atol=1e-6, err_msg=name)
             assert evaluate(model, data).metrics == pytest.approx(measured, abs=1e-6), name
     kept = {name: read_requirement(tmp_path / f"{name}.req.txt") for name in given}
     assert kept["csv"].data == str(tmp_path / "table.csv")
@@ -81,8 +87,7 @@ def test_yes_and_no_are_read_as_the_model_spells_them(mixed: pd.DataFrame, tmp_p
     plain = mixed.assign(sold=mixed["sold"].map({True: "True", False: "False"}))  # as pandas writes CSV
     for built, other in ((mixed, plain), (plain, mixed)):
         model = build(built, target="price", output=tmp_path / "m.onnx", one_pass=True, force=True).path
-        first, second = predict(model, built), predict(model, other)
-        np.testing.assert_array_equal(first.probabilities, second.probabilities)
+        np.testing.assert_array_equal(probabilities(model, built), probabilities(model, other))
 
 
 def test_an_array_of_numbers_has_columns_by_number(tmp_path: Path) -> None:
@@ -93,7 +98,7 @@ def test_an_array_of_numbers_has_columns_by_number(tmp_path: Path) -> None:
         build("Tell three irises apart.", data, target="x4", output=tmp_path / f"{i}.onnx", one_pass=True).path
         for i, data in enumerate((array, frame))
     ]
-    answers = [predict(model, data).probabilities for model in models for data in (array, frame, X)]
+    answers = [probabilities(model, data) for model in models for data in (array, frame, X)]
     for found in answers[1:]:
         np.testing.assert_allclose(found, answers[0], atol=1e-6)
     assert evaluate(models[0], array)["accuracy"] == evaluate(models[1], frame)["accuracy"]

@@ -56,16 +56,6 @@ class FrameCells:
         return f"sha256:{digest.hexdigest()}"
 
 
-def is_path(data: object) -> bool:
-    """Whether data are named by a path, rather than held in memory."""
-    return isinstance(data, (str, os.PathLike))
-
-
-def is_records(data: object) -> bool:
-    """Whether data are a list of rows, each a mapping of column to cell."""
-    return isinstance(data, (list, tuple)) and bool(data) and all(isinstance(row, Mapping) for row in data)
-
-
 def to_frame(data: object) -> pd.DataFrame:
     """Return a table in memory as a frame of raw cells.
 
@@ -83,8 +73,8 @@ def to_frame(data: object) -> pd.DataFrame:
         return data
     if isinstance(data, Mapping):
         return _of_columns(data)
-    if is_records(data):
-        rows: Sequence[Mapping[str, Any]] = data  # type: ignore[assignment]
+    if isinstance(data, (list, tuple)) and data and all(isinstance(row, Mapping) for row in data):
+        rows: Sequence[Mapping[str, Any]] = data
         names = dict.fromkeys(name for row in rows for name in row)
         return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
     if isinstance(data, np.ndarray):
@@ -102,7 +92,7 @@ def _of_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
                 "A column is a list, an array or a Series.",
                 _ACCEPTED,
             )
-        if np.ndim(cells) != 1 and isinstance(cells, np.ndarray):
+        if isinstance(cells, np.ndarray) and cells.ndim != 1:
             raise UsageError(f"The column {name!r} has the shape {cells.shape}.", "A column is (rows,).", _ACCEPTED)
         # Lists keep whole numbers beside missing cells as they are.
         plain = isinstance(cells, (list, tuple))

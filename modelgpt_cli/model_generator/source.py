@@ -93,8 +93,8 @@ def begin(
         return Start(source)
     if isinstance(source, str) and _is_sentence(source):
         return Start(parse_requirement(source))
-    is_path = isinstance(source, (str, os.PathLike))
-    if is_path and not is_data(os.fspath(source)):
+    in_memory = None if isinstance(source, (str, os.PathLike)) else source
+    if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
         return Start(read_requirement(os.fspath(source)))
     if values.get("data") is not None:
         raise UsageError(
@@ -108,7 +108,7 @@ def begin(
     reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
     about = {name: values[name] for name in (*_DESCRIBED, *reading) if name in values}
     written = describe(source, cache=cache, **about).requirement
-    return Start(written, beside, described=True, data=None if is_path else source)
+    return Start(written, beside, described=True, data=in_memory)
 
 
 def _name(data: Data) -> str:
