@@ -16,19 +16,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, predict
 from modelgpt_cli.core.errors import ModelGPTError
 
-EXPECTED: dict[str, str] = {
-    "check_estimator_sparse_tag": "sparse input is refused, as a table's cells are dense",
-}
-"""scikit-learn's checks that don't hold, and why."""
-
 
 @pytest.mark.slow
-@parametrize_with_checks(
-    [ModelGPTClassifier(one_pass=True), ModelGPTRegressor(one_pass=True)],
-    expected_failed_checks=lambda estimator: EXPECTED,
-)
+@parametrize_with_checks([ModelGPTClassifier(one_pass=True), ModelGPTRegressor(one_pass=True)])
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
-    check(estimator)
+    check(estimator)  # all of them hold
 
 
 def mixed(n: int = 120) -> tuple[pd.DataFrame, np.ndarray]:
@@ -56,6 +48,8 @@ def test_a_frame_of_mixed_columns_is_read_as_a_build_reads_it(tmp_path: Path) ->
     assert model.metrics_["model"]["accuracy"] > model.metrics_["majority"]["accuracy"]
     path = model.export(tmp_path / "m.onnx")
     answers = predict(path, frame[80:])
+    assert answers.label is not None
+    assert answers.probabilities is not None
     assert answers.label.tolist() == model.predict(frame[80:]).tolist()
     np.testing.assert_allclose(answers.probabilities, model.predict_proba(frame[80:]), atol=1e-4)
 
@@ -82,3 +76,34 @@ def test_same_seed_same_model() -> None:
     X, y = load_iris(return_X_y=True)
     first, second = (ModelGPTClassifier(one_pass=True, random_state=3).fit(X, y).predict_proba(X) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_classes_may_be_called_as_missing_cells_are() -> None:
+    frame, y = mixed()
+    model = ModelGPTClassifier(one_pass=True).fit(frame, np.where(y == "high", "NA", "na"))
+    assert model.classes_.tolist() == ["NA", "na"]
+    assert set(model.predict(frame)) == {"NA", "na"}
+
+
+def test_a_model_of_an_array_predicts_arrays(tmp_path: Path) -> None:
+    X, y = load_iris(return_X_y=True)
+    model = ModelGPTClassifier(one_pass=True).fit(X, y)
+    answers = predict(model.export(tmp_path / "m.onnx"), X)  # its columns are called x0, x1, …
+    assert answers.probabilities is not None
+    np.testing.assert_allclose(answers.probabilities, model.predict_proba(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("random_state", [None, np.int64(3), np.random.RandomState(0)])
+def test_random_states_are_scikit_learns(random_state: Any) -> None:
+    X, y = load_iris(return_X_y=True)
+    assert ModelGPTClassifier(one_pass=True, random_state=random_state).fit(X, y).score(X, y) > 0.9
+
+
+def test_errors_on_arrays_are_value_errors() -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="one class only"):
+        ModelGPTClassifier(one_pass=True).fit(X, np.zeros_like(y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ModelGPTClassifier(one_pass=True).fit(pd.DataFrame(X), y[:-1])
+    with pytest.raises(ValueError, match="features"):
+        ModelGPTClassifier(one_pass=True).fit(X, y).predict(X[:, :2])

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import Cli
 from image_models import LABELS, image, image_folder, image_model
@@ -63,7 +64,9 @@ def test_files_globs_zips_and_tables_give_the_same(place: Path, tmp_path: Path) 
         archive.writestr("notes.txt", b"")
     lines = ["path,label", *(f"{path},{path.parent.name}" for path in sorted(folder.rglob("*.*")))]
     (tmp_path / "paths.csv").write_text("\n".join(lines))
-    for source in (str(folder / "*" / "*"), tmp_path / "all.zip", tmp_path / "paths.csv", sorted(folder.iterdir())):
+    table = pd.read_csv(tmp_path / "paths.csv")
+    files = (str(folder / "*" / "*"), tmp_path / "all.zip", tmp_path / "paths.csv", sorted(folder.iterdir()))
+    for source in (*files, table, table.to_dict("records")):
         got = predict(place / "model.onnx", source)
         np.testing.assert_allclose(got.probabilities, expected.probabilities, atol=1e-6)
     assert evaluate(place / "model.onnx", tmp_path / "all.zip").rows == 9

@@ -19,6 +19,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
+from modelgpt_cli.data.in_memory import Data
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def export(
     output: str | Path,
     opset: int | None = None,
     quantize: str = "none",
-    data: str | Path | None = None,
+    data: Data | None = None,
     force: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -60,7 +61,7 @@ def export(
     opset : int, optional
         Operator set, 13 to 20; by default 17, or the lowest later one that the model can be written in.
     quantize : {"none", "fp16", "int8"}
-    data : path-like, optional
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
     force : bool
@@ -76,6 +77,15 @@ def export(
         The model can't be read, or the output not written.
     VerificationError
         The export differs from the original.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from modelgpt_cli import export
+    >>> report = export("iris.onnx", output="small.onnx", quantize="int8")
+    >>> report.opset, report.size_bytes < 60_000, report.max_difference < 0.05
+    (17, True, True)
     """
     start = time.perf_counter()
     ExportOptions(opset=opset, quantize=quantize)  # what is off is told before the model is read
@@ -178,7 +188,7 @@ def _write(
     return ExportReport(path, len(raw), settings.opset, settings.quantize, difference, seconds)
 
 
-def _cost(model: TargetModel, path: Path, data: str | Path, settings: Settings) -> dict[str, dict[str, float | None]]:
+def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dict[str, dict[str, float | None]]:
     """Measure a model without and with quantisation on labelled rows."""
     from modelgpt_cli.runtime.evaluate import evaluate
 

@@ -20,6 +20,8 @@ from modelgpt_cli.core.domain import find_domain
 if TYPE_CHECKING:
     import onnx
 
+    from modelgpt_cli.data.in_memory import Data
+
 DEPLOYABLE = True
 
 
@@ -53,7 +55,7 @@ class OnnxWriter(Protocol):
         """Return the operator set of a model's graph where none is asked for."""
         ...
 
-    def calibration_rows(self, model: Any, data: str | Path) -> Any:
+    def calibration_rows(self, model: Any, data: Data) -> Any:
         """Read rows to measure ranges on when a model is quantised; None where the domain needs none."""
         ...
 

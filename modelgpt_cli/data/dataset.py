@@ -17,6 +17,7 @@ from modelgpt_cli.core.domain import Domain, all_domains, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Reader, Scanned, Source
 from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, read_mark, tell_marks
@@ -39,7 +40,7 @@ class Dataset:
 
     name: str
     path: Path | None
-    """The file or folder; None for stdin."""
+    """The file or folder; None for stdin and for a table in memory."""
     schema: Schema
     n_rows: int
     """Rows with a target."""
@@ -50,7 +51,7 @@ class Dataset:
     warnings: list[str]
     """What the user must know; each has been logged once."""
     fingerprint: str
-    """"sha256:" and 64 hex digits, over the file's bytes, or the files' of a folder."""
+    """"sha256:" and 64 hex digits, over the bytes of the file or the folder's files, or a frame's cells."""
     description: str = ""
     test_path: Path | None = None
     source: object | None = None
@@ -141,7 +142,7 @@ def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target, ma
 
 
 def load_dataset(
-    path: str | Path,
+    data: Data,
     *,
     target: str | None = None,
     task: TaskType | None = None,
@@ -159,9 +160,10 @@ def load_dataset(
 
     Parameters
     ----------
-    path : str or Path
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
         A file; a folder with a table in it, or with .txt files or images in a sub-folder per class; a zip archive of
-        images; or "-" for stdin.
+        images; "-" for stdin; or a table in memory: a DataFrame, a dict of columns, a list of dicts (records), or an
+        array of numbers, whose columns are called x0, x1 and so on.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional
@@ -201,7 +203,7 @@ def load_dataset(
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     source = Source(
-        path, target, task, columns, classes, types, merge_labels, sample_rows, all_columns, domain, seed,
+        data, target, task, columns, classes, types, merge_labels, sample_rows, all_columns, domain, seed,
         {name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
     asked = _asked_domain(source, options)

@@ -26,6 +26,7 @@ from modelgpt_cli.core.files import sha256
 from modelgpt_cli.data.csv_file import CsvFile, open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
+from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.source import Reader
@@ -46,26 +47,26 @@ class RawCells(Protocol):
 
 
 @runtime_checkable
-class ManyFiles(Protocol):
+class Fingerprinted(Protocol):
     """What a format provides beside `RawCells` whose data are not one file."""
 
     def fingerprint(self) -> str:
-        """The SHA-256 over all files' paths and bytes, as "sha256:<64 hex digits>"."""
+        """The SHA-256 over all of the data, as "sha256:<64 hex digits>"."""
 
 
 class Table:
-    """A table on disk, not in memory.
+    """A table that streams: from a file or folder, or out of memory.
 
     Parameters
     ----------
     cells : RawCells
         Reads them.
     name : str
-        A short name for messages: the file's or the folder's, or "stdin".
-    file : Path
-        What is read.
+        A short name for messages: the file's or the folder's, or "stdin", or "the table".
+    file : Path or None
+        What is read; None for a table in memory.
     path : Path or None
-        `file` as the user knows it, a file or a folder of data; None for stdin.
+        `file` as the user knows it, a file or a folder of data; None for stdin and for a table in memory.
     description : str
         The text of a README beside the table in a folder, else "".
     test_path : Path or None
@@ -87,7 +88,7 @@ class Table:
         self,
         cells: RawCells,
         name: str,
-        file: Path,
+        file: Path | None,
         path: Path | None,
         description: str = "",
         test_path: Path | None = None,
@@ -102,7 +103,7 @@ class Table:
         self.folder = folder
         self.domain = domain
         self._file = file
-        self.is_folder = file.is_dir()
+        self.is_folder = file is not None and file.is_dir()
         self.columns = list(cells.columns)
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
@@ -131,9 +132,10 @@ class Table:
         yield from self.cells.frames(rows, wanted)
 
     def fingerprint(self) -> str:
-        """The SHA-256 of the file's bytes, or of all files' of a folder, as "sha256:<64 hex digits>"."""
-        if isinstance(self.cells, ManyFiles):
+        """The SHA-256 of the file's bytes, all files' of a folder, or a frame's cells: "sha256:<64 hex digits>"."""
+        if isinstance(self.cells, Fingerprinted):
             return self.cells.fingerprint()
+        assert self._file is not None
         return f"sha256:{sha256(self._file)}"
 
 
@@ -146,15 +148,26 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
     return UsageError(f"{table.name} has no {what} {name!r}.", f"Its columns: {shown}.", guess)
 
 
-def open_table(path: str | Path) -> Table:
-    """Open a file, a folder with a table in it, stdin ("-"), or data in a format that one domain alone reads.
+def open_table(data: Data) -> Table:
+    """Open a file, a folder with a table in it, stdin ("-"), data in a format that one domain alone reads, or a table
+    in memory.
+
+    Parameters
+    ----------
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+        See `in_memory.to_frame` for what is no path.
 
     Raises
     ------
     ModelGPTError
         The file is absent, empty, unreadable, damaged, of unknown type or has duplicate column names.
+    UsageError
+        It is no data at all.
     """
-    if str(path) == "-":
+    if not isinstance(data, (str, os.PathLike)):
+        return Table(FrameCells(to_frame(data)), NAME, None, None)
+    path: str | Path = os.fspath(data)
+    if path == "-":
         file = _spool_stdin()
         return Table(_open_file(file, "stdin"), "stdin", file, None)
     path = Path(path).expanduser()

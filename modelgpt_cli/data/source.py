@@ -18,6 +18,7 @@ import pandas as pd
 from modelgpt_cli.core.background import begin
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, TaskType
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
@@ -85,7 +86,7 @@ class Reader(Protocol):
 class Source:
     """The data that the caller asked for; see `load_dataset` for the parameters."""
 
-    path: str | Path
+    data: Data
     target: str | None = None
     task: TaskType | None = None
     columns: Sequence[Column] | None = None
@@ -105,7 +106,7 @@ class Source:
     @cached_property
     def table(self) -> Table:
         """The opened data."""
-        return open_table(self.path)
+        return open_table(self.data)
 
     @cached_property
     def kinds(self) -> dict[str, ColumnType]:

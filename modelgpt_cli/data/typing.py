@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
 from modelgpt_cli.data.cells import clip_finite, days, numbers, texts, to_arrow
+
+_TRUTH = {"true", "false"}
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -34,7 +38,19 @@ def _typed_column(frame: pd.DataFrame, column: Column) -> pd.Series:
         return pd.Series(clip_finite(numbers(array)), index=frame.index)
     if column.type == "datetime":
         return pd.Series(clip_finite(days(array, column.format)), index=frame.index)
-    return pd.Series(texts(array).to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
+    cells = _as_spelled(texts(array), column.levels)
+    return pd.Series(cells.to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
+
+
+def _as_spelled(cells: pa.Array, levels: Sequence[str]) -> pa.Array:
+    """Yes and no as a column's levels spell them: a CSV file's True is true in memory and in Parquet."""
+    spelled = {level.lower(): level for level in levels}
+    if len(levels) != len(_TRUTH) or spelled.keys() != _TRUTH:
+        return cells
+    lower = pc.utf8_lower(cells)
+    for word, level in spelled.items():
+        cells = pc.if_else(pc.equal(lower, word), pa.scalar(level, cells.type), cells)
+    return cells
 
 
 def read_types(path: str | Path) -> dict[str, ColumnType]:

@@ -21,6 +21,7 @@ from modelgpt_cli.core.option_fields import domain_options, known_options, make_
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.model_generator.builders import CardModels, builders
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
@@ -73,8 +74,8 @@ class BuildReport:
 
 
 def build(
-    requirement: str | Path | Requirement,
-    data: str | Path | None = None,
+    requirement: Data | Requirement,
+    data: Data | None = None,
     *,
     output: str | Path,
     options: BuildOptions | None = None,
@@ -92,11 +93,12 @@ def build(
 
     Parameters
     ----------
-    requirement : str, Path or Requirement
+    requirement : path-like, Requirement or data
         A requirement file (``-`` for stdin), or one already read; or data, which are described first; or, as a str, a
         sentence.
-    data : str or Path, optional
-        The labelled data; by default what the requirement names. Without either, the weights come from the words.
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
+        The labelled data, as for `describe`; by default what the requirement names. Without either, the weights
+        come from the words.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     options : BuildOptions, optional
@@ -104,7 +106,8 @@ def build(
     force : bool
         Whether existing files may be replaced.
     keep_requirement : bool
-        Whether the requirement that is written for data is kept beside the model, as ``<output stem>.req.txt``.
+        Whether the requirement that is written for data is kept beside the model, as ``<output stem>.req.txt``. It
+        names no data where these are in memory.
     generate : Wish, optional
         Have an LLM write so many rows, and learn from them too, or from them alone where there is no data. They are
         kept beside the model, in ``<output stem>.generated.csv``.
@@ -131,6 +134,18 @@ def build(
         An option is unknown, off, or for another domain.
     ModelGPTError
         The requirement or the data can't be used.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import build
+    >>> report = build(flowers, target="species", output="iris.onnx", one_pass=True)
+    >>> report.path.name, report.requirement.name, report.card
+    ('iris.onnx', 'iris.req.txt', 'tabular-1')
+    >>> report.size_bytes < 200_000
+    True
     """
     start = time.monotonic()
     output = Path(output)
@@ -138,6 +153,8 @@ def build(
     values = _values(options, {**more, "data": data})
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
     begun = begin(requirement, values, beside=beside, force=force, llm=llm, cache=cache, redact=redact, offline=offline)
+    if begun.data is not None:
+        values["data"] = begun.data
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
     source = values.get("data", wanted.data)
@@ -193,7 +210,8 @@ def _values(options: BuildOptions | None, more: Mapping[str, Any]) -> dict[str, 
         if name not in known:
             raise UsageError(f"There is no option {name!r}.", f"There are {', '.join(known)}.")
     plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
-    return {name: known[name].check(value) for name, value in plain.items()}
+    # What data are in memory their reader checks.
+    return {n: v if n == "data" and not isinstance(v, str) else known[n].check(v) for n, v in plain.items()}
 
 
 def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
@@ -225,7 +243,7 @@ class _Ready:
 
 def _read(
     wanted: Requirement,
-    source: str | Path | None,
+    source: Data | None,
     values: Mapping[str, Any],
     lenient: Collection[str],
     output: Path,
@@ -270,6 +288,7 @@ def _options(
     """The domain's options; those that are for others are refused, or passed over where they are `lenient`."""
     own = options_of(domain_options(BuildOptions, domain))
     given = {name: value for name, value in values.items() if name in own or name not in lenient}
+    given.pop("data", None)  # they are read, and may be no path
     options = make_options(BuildOptions, domain, given)
     builders(domain).check(wanted, options, output)
     return options

@@ -16,6 +16,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import known_options
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
+from modelgpt_cli.data.in_memory import NAME, Data
 from modelgpt_cli.requirement_generator.requirement_file import (
     Requirement,
     format_requirement,
@@ -42,11 +43,14 @@ class Start:
         Where a requirement that was written here is to be kept.
     described : bool
         Whether it was written here, from data.
+    data : optional
+        The data that it was written from, if they are in memory: a requirement names files alone.
     """
 
     requirement: Requirement
     beside: Path | None = None
     described: bool = False
+    data: Data | None = None
 
     def keep(self, force: bool) -> None:
         """Write the requirement to `beside`, if it is to be kept."""
@@ -59,7 +63,7 @@ class Start:
 
 
 def begin(
-    source: str | os.PathLike[str] | Requirement,
+    source: Data | Requirement,
     values: Mapping[str, Any],
     *,
     beside: Path | None,
@@ -70,7 +74,7 @@ def begin(
 
     Parameters
     ----------
-    source : str, path-like or Requirement
+    source : str, path-like, table in memory or Requirement
         A requirement file (``-`` for stdin), data, or a sentence.
     values : mapping
         The build's options by name.
@@ -90,12 +94,12 @@ def begin(
         return Start(source)
     if isinstance(source, str) and _is_sentence(source):
         return Start(parse_requirement(source))
-    path = os.fspath(source)
-    if not is_data(path):
-        return Start(read_requirement(path))
+    in_memory = None if isinstance(source, (str, os.PathLike)) else source
+    if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
+        return Start(read_requirement(os.fspath(source)))
     if values.get("data") is not None:
         raise UsageError(
-            f"{path} and {values['data']} both are data.",
+            f"{_name(source)} and {_name(values['data'])} both are data.",
             hint="Leave one of them out; a requirement is written by: modelgpt describe DATA -o req.txt",
         )
     if beside is not None:
@@ -104,7 +108,12 @@ def begin(
 
     reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
     about = {name: values[name] for name in (*_DESCRIBED, *reading) if name in values}
-    return Start(describe(path, **asking, **about).requirement, beside, described=True)
+    written = describe(source, **asking, **about).requirement
+    return Start(written, beside, described=True, data=in_memory)
+
+
+def _name(data: Data) -> str:
+    return os.fspath(data) if isinstance(data, (str, os.PathLike)) else NAME
 
 
 def is_data(path: str) -> bool:

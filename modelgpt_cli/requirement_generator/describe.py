@@ -28,6 +28,7 @@ from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, p
 from modelgpt_cli.requirement_generator.requirement_file import format_requirement
 
 if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
     from modelgpt_cli.requirement_generator.domain import Claims
 
 logger = logging.getLogger("modelgpt")
@@ -55,7 +56,7 @@ class Description:
 
 
 def describe(
-    path: str | Path,
+    data: Data,
     *,
     target: str | None = None,
     description: str | None = None,
@@ -81,8 +82,9 @@ def describe(
 
     Parameters
     ----------
-    path : path-like
-        A file or folder of data; ``-`` for stdin.
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+        A file or folder of data; ``-`` for stdin; or a table in memory: a DataFrame, a dict of columns, a list of dicts
+        (records), or an array of numbers, whose columns are called x0, x1 and so on.
     target : str, optional
         Column to predict; found if not given.
     description : str, optional
@@ -128,6 +130,18 @@ def describe(
         If the LLM is out of reach, or twice gives no usable sentence.
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import describe
+    >>> found = describe(flowers, target="species", offline=True)
+    >>> found.requirement.classes
+    ('setosa', 'versicolor', 'virginica')
+    >>> print(found.requirement.sentence)
+    Classify each row of the table by species into setosa, versicolor or virginica, from 4 numeric columns: ...
     """
     from modelgpt_cli.data.dataset import load_dataset
 
@@ -143,7 +157,7 @@ def describe(
         asked.check_key()
     words = read_description(description)
     dataset = load_dataset(
-        path, target=target, types=types, merge_labels=merge_labels, all_columns=True, seed=seed, **reading
+        data, target=target, types=types, merge_labels=merge_labels, all_columns=True, seed=seed, **reading
     )
     if sheet is not None and not profiler_of(dataset.schema.domain).HAS_SHEET:
         titles = " and ".join(domain.title for domain in all_domains() if profiler_of(domain.name).HAS_SHEET)
@@ -161,7 +175,7 @@ def describe(
         target=dataset.schema.target,
         classes=dataset.schema.classes,
         columns=dataset.schema.columns,
-        data=_data_path(path, destination),
+        data=_data_path(data, destination),
         fingerprint=dataset.fingerprint,
         author=author,
         domain=None if domain == default_domain() else domain,
@@ -270,11 +284,11 @@ def read_description(description: str | None) -> str:
         raise ModelGPTError(f"Can't read the description file {name}.", error.strerror or "") from None
 
 
-def _data_path(path: str | Path, destination: Path | None) -> str | None:
+def _data_path(data: Data, destination: Path | None) -> str | None:
     """Give the data's path relative to the requirement file; in full if that is not known, or on another drive."""
-    if str(path) == "-":
+    if not isinstance(data, (str, os.PathLike)) or os.fspath(data) == "-":
         return None
-    full = Path(path).resolve()
+    full = Path(data).resolve()
     if destination is None:
         return str(full)
     try:

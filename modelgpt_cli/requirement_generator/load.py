@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.in_memory import Data
 
 SAMPLE_ROWS = 50_000
 """Rows held in memory; preprocessing, support and refinement are taken from them, the closed-form head sees more."""
 
 
-def load_wanted(wanted: Requirement, source: str | Path, *, sample_rows: int = SAMPLE_ROWS, **reading: Any) -> Dataset:
+def load_wanted(wanted: Requirement, source: Data, *, sample_rows: int = SAMPLE_ROWS, **reading: Any) -> Dataset:
     """Read data with the columns and classes that the requirement fixes; the rest as in `load_dataset`."""
     return load_dataset(
         source,

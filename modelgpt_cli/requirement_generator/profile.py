@@ -15,6 +15,7 @@ import pandas as pd
 from modelgpt_cli.core.domain import default_domain, find_domain
 from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.core.units import plain_number
+from modelgpt_cli.data.in_memory import NAME as IN_MEMORY
 from modelgpt_cli.llm.redact import redact
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def common_profile(
         for row in drawn.to_dict("records")
     )
     return Profile(
-        name=dataset.name,
+        name="" if dataset.name == IN_MEMORY else dataset.name,
         n_rows=dataset.n_rows,
         task=schema.task,
         target=schema.target,

@@ -99,6 +99,24 @@ def parse(
         If the LLM is out of reach, or twice gives no usable answer.
     UsageError
         If there is no such file, or it is no requirement file; or there is no server to ask.
+
+    Examples
+    --------
+    >>> from modelgpt_cli import parse
+    >>> found = parse("Sort mails into spam and ham, with a model under 2 MB.")
+    >>> found.requirement.classes, found.requirement.limits.size
+    (('spam', 'ham'), 2000000)
+    >>> print(found.text)
+    Sort mails into spam and ham, with a model under 2 MB.
+    ---
+    domain: text
+    task: classification
+    classes:
+    - spam
+    - ham
+    limits:
+      size: 2 MB
+    <BLANKLINE>
     """
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:

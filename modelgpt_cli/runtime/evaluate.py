@@ -18,7 +18,7 @@ from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.session import Model, damaged
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from modelgpt_cli.data.in_memory import Data
 
 logger = logging.getLogger("modelgpt")
 
@@ -78,7 +78,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path,
-    data: str | Path | pd.DataFrame | Sequence[str | Path],
+    data: Data | Sequence[str | Path],
     *,
     target: str | None = None,
     plot: str | Path | None = None,
@@ -110,6 +110,18 @@ def evaluate(
         The model or the data can't be read, don't fit each other, or no row has a true value.
     UsageError
         There is no such data, or no such column of true values.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import evaluate
+    >>> found = evaluate("iris.onnx", flowers)
+    >>> found.rows, found["accuracy"] > 0.9
+    (150, True)
     """
     if plot is not None:
         from modelgpt_cli.runtime.plot import need_matplotlib

@@ -7,6 +7,7 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,8 @@ import numpy as np
 
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.schema import FREE_TEXT
+from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.session import Model
@@ -119,12 +122,15 @@ class Feeds(Protocol):
 def open_source(model: Model, data: Any, *, labelled: bool = False, target: str | None = None) -> Source:
     """Open what a user named, one thing or a sequence, for a model.
 
+    A list of mappings is one table. A list of texts is one too, for a model whose only input they are, unless they name
+    files.
+
     Raises
     ------
     UsageError
         It is a sequence of several, and the model is for tables or the like.
     """
-    given = list(data) if isinstance(data, (list, tuple)) else [data]
+    given = _listed(model, data) if isinstance(data, (list, tuple)) else [data]
     if len(given) != 1 and not model.feeds.FILES:
         raise UsageError(
             f"Several files are for models of {file_titles()}.",
@@ -132,6 +138,22 @@ def open_source(model: Model, data: Any, *, labelled: bool = False, target: str 
             f"Give one source of {model.domain.rows} at a time.",
         )
     return model.feeds.open_source(model, given, labelled=labelled, target=target)
+
+
+def _listed(model: Model, data: Sequence[Any]) -> list[Any]:
+    """Return the sources of data that a list or a tuple stands for."""
+    if not data or all(isinstance(row, Mapping) for row in data):
+        return [data]
+    only = model.inputs[0] if len(model.inputs) == 1 else None
+    texts = isinstance(data, list) and only is not None and only.type == FREE_TEXT and not model.feeds.FILES
+    if texts and all(isinstance(cell, str) for cell in data) and not all(map(_names_a_file, data)):
+        assert only is not None
+        return [{only.column: data}]
+    return list(data)
+
+
+def _names_a_file(text: str) -> bool:
+    return text == "-" or os.path.exists(text) or text.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES)
 
 
 def file_titles() -> str:

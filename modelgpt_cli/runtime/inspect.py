@@ -28,6 +28,17 @@ def inspect(model: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     ModelGPTError
         The file is absent, damaged, foreign, or of another format version.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from modelgpt_cli import inspect
+    >>> card = inspect("iris.onnx")
+    >>> card["labels"]
+    ['setosa', 'versicolor', 'virginica']
+    >>> card["inputs"][0]["name"], card["inputs"][0]["type"]
+    ('sepal length (cm)', 'numeric')
     """
     path = Path(model)
     check_file(path)

@@ -19,7 +19,7 @@ from modelgpt_cli.runtime.feed import Chunk, Source, file_titles, open_source
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from modelgpt_cli.data.in_memory import Data
 
 logger = logging.getLogger("modelgpt")
 
@@ -50,7 +50,7 @@ class Prediction:
 
 def predict(
     model: str | Path,
-    data: str | Path | pd.DataFrame | Sequence[str | Path],
+    data: Data | Sequence[str | Path],
     *,
     output: str | Path | None = None,
     proba: bool = False,
@@ -65,9 +65,10 @@ def predict(
     ----------
     model : str or Path
         The ``model.onnx``.
-    data : str, Path or DataFrame
-        Any table that `describe` can read, ``-`` for stdin, or a data frame. Where each row is a file:
-        a file, folder, glob, zip or table of paths, or a sequence of such.
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+        Any table that `describe` can read, ``-`` for stdin, or a table in memory. Of a model that takes one column of
+        text, also a list of texts. Where each row is a file: a file, folder, glob, zip or table of paths, or a sequence
+        of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
     proba : bool
@@ -91,6 +92,18 @@ def predict(
         The model or the data can't be read, or don't fit each other.
     UsageError
         An option makes no sense for this model, or there is no such data.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from sklearn.datasets import load_iris
+    >>> from modelgpt_cli import predict
+    >>> answers = predict("iris.onnx", load_iris(as_frame=True).data.iloc[[0, 60, 120]])
+    >>> answers.label.tolist()
+    ['setosa', 'versicolor', 'virginica']
+    >>> answers.probabilities.shape
+    (3, 3)
     """
     path = None if output is None or str(output) == "-" else Path(output)
     if path is not None:

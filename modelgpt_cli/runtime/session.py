@@ -40,6 +40,8 @@ class Input:
     """Datetime: how its cells are written; guessed from the cells where empty."""
     mask: str = ""
     """Free text in a table: the input that takes the attention mask; `name` takes the token ids."""
+    levels: tuple[str, ...] = ()
+    """The categories that the model knows, as it spells them."""
 
     @property
     def is_float(self) -> bool:
@@ -91,7 +93,14 @@ class Model:
             interval = self.metadata.get("interval") or {}
             self.coverage: float | None = interval["coverage"] if interval else None
             self.inputs = tuple(
-                Input(i["name"], i.get("input", i["name"]), i["type"], i.get("format", ""), i.get("mask", ""))
+                Input(
+                    i["name"],
+                    i.get("input", i["name"]),
+                    i["type"],
+                    i.get("format", ""),
+                    i.get("mask", ""),
+                    tuple(i.get("levels", ())),
+                )
                 for i in self.metadata["inputs"]
             )
         except (KeyError, TypeError) as error:

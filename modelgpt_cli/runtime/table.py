@@ -7,8 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from modelgpt_cli.runtime.feed import Chunk
 if TYPE_CHECKING:
     import pandas as pd
 
+    from modelgpt_cli.data.in_memory import Data
     from modelgpt_cli.runtime.session import Model
 
 logger = logging.getLogger("modelgpt")
@@ -34,8 +34,8 @@ class Rows:
     ----------
     model : Model
         Names the columns that are wanted.
-    data : str, Path or DataFrame
-        Anything that `open_table` reads, or a frame of raw cells.
+    data : path-like, DataFrame, mapping, sequence of mappings, or ndarray
+        Anything that `open_table` reads.
     labelled : bool
         Whether the true values are wanted; of a folder, its test file is taken then, where it has one.
     target : str, optional
@@ -49,30 +49,19 @@ class Rows:
         It lacks the column of true values, or that is one of the model's inputs.
     """
 
-    def __init__(
-        self, model: Model, data: str | Path | pd.DataFrame, *, labelled: bool = False, target: str | None = None
-    ) -> None:
-        self._frame: pd.DataFrame | None = None
-        self._odd: Counter[str] = Counter()
-        self._table: Any = None
-        if isinstance(data, (str, Path)):
-            from modelgpt_cli.data.readers import open_table
+    def __init__(self, model: Model, data: Data, *, labelled: bool = False, target: str | None = None) -> None:
+        from modelgpt_cli.data.readers import open_table
 
-            self._table = open_table(data)
-            if labelled and self._table.test_path is not None:
-                logger.info("Measured on %s.", self._table.test_path)
-                self._table = open_table(self._table.test_path)
-            self.name: str = self._table.name
-            self.columns: list[str] = list(self._table.columns)
-        elif hasattr(data, "columns"):
-            self._frame, self.name, self.columns = data, "the table", [str(name) for name in data.columns]
-        else:
-            raise UsageError(
-                f"Rows can't be read from a {type(data).__name__}.", hint="Give a path, or a pandas DataFrame."
-            )
+        self._odd: Counter[str] = Counter()
+        self._table = open_table(data)
+        if labelled and self._table.test_path is not None:
+            logger.info("Measured on %s.", self._table.test_path)
+            self._table = open_table(self._table.test_path)
+        self.name = self._table.name
+        self.columns = list(self._table.columns)
         self.target = target or model.target
         self._inputs = [
-            Column(i.column, i.type, format=i.format)  # type: ignore[arg-type]
+            Column(i.column, i.type, levels=i.levels, format=i.format)  # type: ignore[arg-type]
             for i in model.inputs
             if i.column in set(self.columns)
         ]
@@ -99,11 +88,7 @@ class Rows:
     def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         from modelgpt_cli.data.typing import typed
 
-        if self._frame is None:
-            frames = self._table.frames(rows, [column.name for column in columns])
-        else:
-            frames = (self._frame.iloc[start : start + rows] for start in range(0, len(self._frame), rows))
-        for frame in frames:
+        for frame in self._table.frames(rows, [column.name for column in columns]):
             cells = typed(frame, columns)
             self._count_odd(frame, cells, columns)
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}

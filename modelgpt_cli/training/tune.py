@@ -19,6 +19,7 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.data.in_memory import Data
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Tuned:
 class Tuner(Protocol):
     """A domain's part ``tune``."""
 
-    def tune(self, model: Any, data: str | Path, settings: TuneSettings) -> Tuned:
+    def tune(self, model: Any, data: Data, settings: TuneSettings) -> Tuned:
         """Finetune a model of the domain in place, on labelled data; keep the better of before and after.
 
         Raises
@@ -98,7 +99,7 @@ class TuneReport:
 def tune(
     model: str | Path,
     *,
-    data: str | Path,
+    data: Data,
     output: str | Path,
     epochs: int = 1,
     lr: float | None = None,
@@ -119,8 +120,8 @@ def tune(
     ----------
     model : str or Path
         ``model.safetensors``, or an unquantised ``model.onnx``.
-    data : str or Path
-        Labelled data; its classes must be among the model's.
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+        Labelled data, as for `describe`; its classes must be among the model's.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
     epochs : int
@@ -135,6 +136,18 @@ def tune(
     ------
     ModelGPTError
         The model or the data can't be used.
+
+    Examples
+    --------
+    With the model of the example of `build`:
+
+    >>> from sklearn.datasets import load_iris
+    >>> iris = load_iris(as_frame=True)
+    >>> flowers = iris.data.assign(species=iris.target_names[iris.target])
+    >>> from modelgpt_cli import tune
+    >>> report = tune("iris.onnx", data=flowers, output="tuned.safetensors", epochs=2)
+    >>> report.rows, report.kept in ("before", "after")
+    (150, True)
     """
     start = time.monotonic()
     output = Path(output)

@@ -5,8 +5,8 @@ Shapes: N images, H, W pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Images:
     ----------
     model : Model
         Of the image domain.
-    sources : sequence of str or Path
+    sources : sequence of path-like, or of tables in memory
     labelled : bool
         Whether the true classes are wanted.
     target : str, optional
@@ -68,13 +68,13 @@ class Images:
     def __init__(self, model: Model, sources: Sequence[Any], *, labelled: bool, target: str | None) -> None:
         need_pillow()
         for source in sources:
-            if not isinstance(source, (str, Path)):
+            if not (isinstance(source, (str, os.PathLike, Mapping, list, tuple)) or hasattr(source, "columns")):
                 raise UsageError(
                     f"Images can't be read from a {type(source).__name__}.",
                     "Their files are needed.",
-                    "Give files, folders, globs, zips or tables of paths.",
+                    "Give files, folders, globs, zips or tables of paths (a file, a DataFrame, a dict or records).",
                 )
-        self.name = ", ".join(map(str, sources))
+        self.name = ", ".join(str(s) if isinstance(s, (str, os.PathLike)) else "the table" for s in sources)
         self.target = target or model.target
         self._consequence = "are left out" if labelled else "have empty cells"
         truth = Truth(model.labels, (target,) if target else (model.target, *_LABEL_NAMES)) if labelled else None

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from modelgpt_cli.domains.image.layout import (
 )
 from modelgpt_cli.domains.image.source import FolderImages, ImageSource, ZipImages, shown_reasons
 from modelgpt_cli.domains.image.zip_archive import not_a_zip, open_zip, split_zip, zip_members
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
 
 logger = logging.getLogger("modelgpt")
 _AHEAD = 6
@@ -83,7 +87,7 @@ class Truth:
     columns: tuple[str, ...]
 
 
-def find_images(sources: Sequence[str | Path], truth: Truth | None = None) -> list[ImageFile]:
+def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[ImageFile]:
     """The images of some files, folders, globs, zips and tables, in their order.
 
     Parameters
@@ -101,6 +105,9 @@ def find_images(sources: Sequence[str | Path], truth: Truth | None = None) -> li
     """
     found: list[ImageFile] = []
     for source in sources:
+        if not isinstance(source, (str, os.PathLike)):
+            found += _in_table(source, truth)
+            continue
         text = os.fspath(source)
         path = Path(text).expanduser()
         if not path.exists() and split_zip(path) is None and glob.has_magic(text):
@@ -233,13 +240,15 @@ def _known(folder: str, truth: Truth, path: Path) -> str:
     return printable(folder)
 
 
-def _in_table(path: Path, truth: Truth | None) -> list[ImageFile]:
-    """The images that a table names, in paths of their own or relative to the table's folder."""
+def _in_table(data: Data, truth: Truth | None) -> list[ImageFile]:
+    """The images that a table names, in paths of their own or relative to the table's folder; of one in memory, to the
+    working directory.
+    """
     from modelgpt_cli.data.cells import texts, to_arrow
     from modelgpt_cli.data.readers import open_table
     from modelgpt_cli.domains.image.dataset import column_of_images, places_of
 
-    table = open_table(path)
+    table = open_table(data)
     lower = {name.lower(): name for name in reversed(table.columns)}
     wanted = truth.columns if truth is not None else ()
     label = next((lower[name.lower()] for name in wanted if name.lower() in lower), None)

@@ -7,7 +7,6 @@ Shapes: N images, H, W pixels, S pixels a side of what the trunk sees, E feature
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.decode import SHARP, ImageError
 from modelgpt_cli.domains.image.files import decoded, find_images
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
@@ -39,7 +39,7 @@ def default_opset(model: ImageModel) -> int:
     return DEFAULT_OPSET
 
 
-def calibration_rows(model: ImageModel, data: str | Path) -> list[np.ndarray]:
+def calibration_rows(model: ImageModel, data: Data) -> list[np.ndarray]:
     """Read images of the user's, drawn evenly, to measure ranges on: uint8 (H, W, 3) each."""
     files = find_images([data])
     step = max(1, len(files) // CALIBRATION)

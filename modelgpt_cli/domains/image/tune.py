@@ -6,9 +6,9 @@ The rest is `tune_backbone`. Shapes: N images, n images of a batch, H, W pixels,
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.data.sampling import RowSampler
 from modelgpt_cli.domains.image.embed import changed
@@ -55,7 +56,7 @@ class ImageTuning(BackboneTuning[Images]):
         return self.model.predict_seen(rows.values)
 
 
-def tune(model: ImageModel, data: str | Path, settings: TuneSettings) -> Tuned:
+def tune(model: ImageModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune an image model; see `training.tune.Tuner`."""
     images, y, shown, known = read_images(model, data, settings.seed)
     done = ImageTuning(model).run(images, y, settings, known=known)
@@ -63,7 +64,7 @@ def tune(model: ImageModel, data: str | Path, settings: TuneSettings) -> Tuned:
 
 
 def read_images(
-    model: ImageModel, data: str | Path, seed: int
+    model: ImageModel, data: Data, seed: int
 ) -> tuple[Images, np.ndarray, list[np.ndarray], Mapping[str, float] | None]:
     """The labelled images as the trunk sees them, their class indices (N,), and some of them as they are.
 
@@ -80,7 +81,8 @@ def read_images(
         There is a class that the model doesn't know, or no column of the target's name.
     """
     b = model.blueprint
-    target = None if str(data) != "-" and open_table(data).domain else b.target
+    is_folder = isinstance(data, (str, os.PathLike)) and os.fspath(data) != "-" and open_table(data).domain
+    target = None if is_folder else b.target
     dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)

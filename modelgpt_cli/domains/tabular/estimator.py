@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 
@@ -116,7 +117,7 @@ class _TabularEstimator(BaseEstimator):
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
         device: str = "cpu",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.columns = columns
         self.members = members
@@ -155,12 +156,13 @@ class _TabularEstimator(BaseEstimator):
             architecture=Architecture(members=members),
         )
         device = pick_device(self.device)
+        seed = self.random_state if isinstance(self.random_state, int) else _drawn_seed(self.random_state)
         fitted = fit_model(
             generator,
             table,
             codec,
             blueprint,
-            seed=self.random_state,
+            seed=seed,
             device=device,
             validate=not self.one_pass,
             coverage=coverage,
@@ -170,7 +172,7 @@ class _TabularEstimator(BaseEstimator):
             from modelgpt_cli.domains.tabular.tune import tune_arrays
             from modelgpt_cli.training.tune import TuneSettings
 
-            tune_arrays(self.model_, table, TuneSettings(self.tune_epochs, seed=self.random_state, device=device))
+            tune_arrays(self.model_, table, TuneSettings(self.tune_epochs, seed=seed, device=device))
         self.metrics_ = blueprint.metrics
         state = self.model_.state()
         self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
@@ -188,7 +190,8 @@ class _TabularEstimator(BaseEstimator):
         target = TARGET
         while target in raw.columns:
             target += "_"
-        cells = np.array(labels, dtype=object)[y] if labels else y
+        # By number: a class may be called what a table's cell is when it is missing.
+        cells = np.array([f"class {k}" for k in range(len(labels))], dtype=object)[y] if labels else y
         found = load_dataset(
             raw.assign(**{target: cells}), target=target, task=self._task, sample_rows=len(raw), domain="tabular"
         )
@@ -244,8 +247,8 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
         A checkpoint, or a run directory of ``modelgpt meta-train``; the shipped one by default.
     device : {"cpu", "cuda", "mps", "auto"}
         Where the generator runs.
-    random_state : int
-        Same seed, same model.
+    random_state : int, RandomState or None
+        Same seed, same model; None for another one at each fit.
 
     Attributes
     ----------
@@ -290,11 +293,13 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, (N, C) float32, in the order of `classes_`."""
-        return self.model_.predict(self._rows(X))
+        rows = self._rows(X)
+        return self.model_.predict(rows)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the likeliest class of each row, (N,)."""
-        found: np.ndarray = self.classes_[self.model_.predict(self._rows(X)).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        found: np.ndarray = self.classes_[best]
         return found
 
 
@@ -335,7 +340,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
         device: str = "cpu",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         super().__init__(
             members=members,
@@ -357,7 +362,8 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predictions, (N,) float32."""
-        return self.model_.predict(self._rows(X))[:, 0]
+        rows = self._rows(X)
+        return self.model_.predict(rows)[:, 0]
 
     def predict_interval(self, X: Any) -> np.ndarray:
         """Return lower and upper bounds of the predictions, (N, 2).
@@ -390,6 +396,11 @@ def _checked(estimator: BaseEstimator, X: Any, y: Any, numeric: bool = False) ->
     if len(y) != len(X):
         raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(X), len(y)]}")
     return X, y
+
+
+def _drawn_seed(random_state: np.random.RandomState | np.integer | None) -> int:
+    """Return a seed drawn from what scikit-learn takes for a random state."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def _named(X: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, write_answers
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
 from modelgpt_cli.domains.tabular import onnx_features
@@ -87,7 +87,7 @@ def default_opset(model: TabularModel) -> int:
     return DEFAULT_OPSET
 
 
-def calibration_rows(model: TabularModel, data: str | Path) -> None:
+def calibration_rows(model: TabularModel, data: Data) -> None:
     """Return None: a table's weights are quantised without rows."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
 from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
@@ -35,7 +35,7 @@ SAMPLE_ROWS = 200_000
 """Rows of a table that tuning uses; a larger one is sampled, which is said."""
 
 
-def tune(model: TabularModel, data: str | Path, settings: TuneSettings) -> Tuned:
+def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune a table's model; see `training.tune.Tuner`."""
     return tune_arrays(model, read_table(model, data, settings.seed), settings)
 
@@ -122,7 +122,7 @@ def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
     return regression_scores(out[:, 0].double().cpu().numpy(), table.y[rows])
 
 
-def read_table(model: TabularModel, data: str | Path, seed: int) -> TableArrays:
+def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
     """The labelled rows, in the model's own columns and classes."""
     b = model.blueprint
     rows = TEXT_ROWS if model.codec.textual else SAMPLE_ROWS

@@ -7,7 +7,6 @@ Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -20,6 +19,7 @@ from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
@@ -41,7 +41,7 @@ def default_opset(model: TextModel) -> int:
     return DEFAULT_OPSET if _layout(model) else TRACED_OPSET
 
 
-def calibration_rows(model: TextModel, data: str | Path) -> None:
+def calibration_rows(model: TextModel, data: Data) -> None:
     """Return None: a text model is quantised without rows."""
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
 from modelgpt_cli.domains.text.model import TextModel
@@ -49,13 +49,13 @@ class TextTuning(BackboneTuning[Encoded]):
         return self.model.predict_encoded(rows)
 
 
-def tune(model: TextModel, data: str | Path, settings: TuneSettings) -> Tuned:
+def tune(model: TextModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune a text model; see `training.tune.Tuner`."""
     texts, y, known = read_texts(model, data, settings.seed)
     return TextTuning(model).run(texts, y, settings, known=known)
 
 
-def read_texts(model: TextModel, data: str | Path, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:
+def read_texts(model: TextModel, data: Data, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:
     """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any.
 
     With the model's metrics, where they were cross-validated on these data.

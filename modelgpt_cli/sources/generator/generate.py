@@ -15,6 +15,7 @@ import numpy as np
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
@@ -74,7 +75,7 @@ def generate(
     *,
     n: int,
     output: str | Path,
-    data: str | Path | None = None,
+    data: Data | None = None,
     description: str | None = None,
     batch: int = 20,
     examples: int = 8,
@@ -104,7 +105,7 @@ def generate(
         Rows wanted, in equal parts of each class.
     output : path-like
         ``.csv``, ``.jsonl``, or a folder for texts with classes.
-    data : path-like, optional
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Real rows, of which a few are shown; by default what the requirement names.
     description : str, optional
         More words about the data, or ``@FILE``.
