@@ -12,18 +12,18 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 from sklearn.metrics import matthews_corrcoef
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchmarks import cell_tables  # noqa: E402
-from benchmarks.harness import Method, draw_seed  # noqa: E402
-from benchmarks.metrics import fair_metrics  # noqa: E402
-from benchmarks.results import Cell, Store, part_store  # noqa: E402
-from benchmarks.texts import bench as texts_bench  # noqa: E402
-from benchmarks.texts.methods import FEW_SHOT_METHODS, Fit, Settings  # noqa: E402
-from benchmarks.texts.networks import (  # noqa: E402
+from benchmarks import cell_tables
+from benchmarks.harness import Method, draw_seed
+from benchmarks.metrics import fair_metrics
+from benchmarks.results import Cell, Store, part_store
+from benchmarks.texts import bench as texts_bench
+from benchmarks.texts.methods import FEW_SHOT_METHODS, Fit, Settings
+from benchmarks.texts.networks import (
     Backbone,
     Embedder,
     answer,
@@ -32,8 +32,8 @@ from benchmarks.texts.networks import (  # noqa: E402
     make_network,
     train,
 )
-from benchmarks.texts.tasks import GLUE, HOLDOUT, correlations, draw_support, glue_metric, held_out, read_task  # noqa: E402
-from benchmarks.training import Plan, hold_out  # noqa: E402
+from benchmarks.texts.tasks import GLUE, HOLDOUT, correlations, draw_support, glue_metric, held_out, read_task
+from benchmarks.training import Plan, hold_out
 
 WORDS = ["good", "bad", "film", "book", "the", "a", "very", "quite", "old", "new", "warm", "cold"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bad_input import Bench
-from conftest import Cli
+from conftest import ROOT, Cli
 
 from modelgpt_cli import build, parse
 from modelgpt_cli.core.errors import UsageError, VerificationError
@@ -28,7 +28,6 @@ from modelgpt_cli.requirement_generator.parse import (
 )
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFECTS = (
     "a model under 2 MB that tells apart these defects (crazing, inclusion, patches) within 20 ms on a Raspberry Pi, "
     "at least 90 % of them right, int8"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from safetensors import safe_open
 from tiny_texts import (
     SIZE,
@@ -349,7 +350,7 @@ def test_a_generator_of_another_backbone_is_refused(make: Make, tmp_path: Path) 
         make(topics_frame(20), backbone=str(tmp_path / "wide"))
     assert "'tiny'" in caught.value.cause
     assert "--generator" in caught.value.hint
-    shipped = str(Path(__file__).parent.parent / "weights" / "tabular")
+    shipped = str(ROOT / "weights" / "tabular")
     with pytest.raises(ModelGPTError, match="domain tabular, not for text"):
         make(topics_frame(20), generator=shipped)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from safetensors.torch import load_file, save_file
 from tiny_texts import SIZE, loaded, sayings, tiny_backbone, tiny_generator
 
@@ -379,7 +380,7 @@ def test_a_checkpoint_of_another_domain_is_refused(learnt: AdapterGenerator, tmp
     save_generator(tmp_path / "g.safetensors", learnt, {}, domain="text")
     with pytest.raises(ModelGPTError, match="domain text, not for tabular"):
         load_generator(tmp_path / "g.safetensors")
-    shipped = Path(__file__).parent.parent / "weights" / "tabular" / "generator.safetensors"
+    shipped = ROOT / "weights" / "tabular" / "generator.safetensors"
     with pytest.raises(ModelGPTError, match="domain tabular, not for text"):
         load_text_generator(shipped)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import ROOT
 from image_models import image_model, random_trunk
 from safetensors.torch import save_file
 from tiny_images import blot, encoded, folder_of, zip_of
@@ -27,18 +28,17 @@ from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchmarks import cell_tables  # noqa: E402
-from benchmarks.images import ablation  # noqa: E402
-from benchmarks.images import bench as images_bench  # noqa: E402
-from benchmarks.images.methods import FINETUNE, LORA, Problem, Settings, probe, trained  # noqa: E402
-from benchmarks.images.networks import Memory, Network, Weights, outputs  # noqa: E402
-from benchmarks.images.ours import Generators  # noqa: E402
-from benchmarks.images.tasks import Sets, read_office31  # noqa: E402
-from benchmarks.pipeline.models import write_images  # noqa: E402
-from benchmarks.results import Cell, part_store  # noqa: E402
+from benchmarks import cell_tables
+from benchmarks.images import ablation
+from benchmarks.images import bench as images_bench
+from benchmarks.images.methods import FINETUNE, LORA, Problem, Settings, probe, trained
+from benchmarks.images.networks import Memory, Network, Weights, outputs
+from benchmarks.images.ours import Generators
+from benchmarks.images.tasks import Sets, read_office31
+from benchmarks.pipeline.models import write_images
+from benchmarks.results import Cell, part_store
 
 CARD = replace(cards.CARDS["small"], name="tiny", source="file", resize=32, size=32)
 DOMAINS = ("photo", "sketch")

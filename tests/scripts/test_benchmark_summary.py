@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchmarks import figures, summary  # noqa: E402
-from benchmarks.labels import in_order, label  # noqa: E402
-from benchmarks.results import Cell, Store, load_tables  # noqa: E402
-from benchmarks.statistics import compare, critical_difference, friedman, groups, nemenyi_q  # noqa: E402
+from benchmarks import figures, summary
+from benchmarks.labels import in_order, label
+from benchmarks.results import Cell, Store, load_tables
+from benchmarks.statistics import compare, critical_difference, friedman, groups, nemenyi_q
 
 SCORES = {  # table -> method -> a score per repeat
     "a": {"logistic": [0.6, 0.8], "forest": [0.7, 0.7], "one_pass": [0.9, 0.9]},

@@ -9,7 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from bad_input import Bench
-from conftest import Cli
+from conftest import ROOT, Cli
 from tiny_texts import tiny_backbone, tiny_tokenizer, topics_frame, write_generator
 
 
@@ -112,7 +112,7 @@ def test_options_that_do_not_fit(bench: Bench, world: Path, case: str) -> None:
 
 
 def test_a_generator_of_tables_is_refused(bench: Bench, world: Path) -> None:
-    tables = Path(__file__).parent.parent / "weights" / "tabular"
+    tables = ROOT / "weights" / "tabular"
     bench.refuse(1, "for the domain tabular, not for text", *line(bench, world, generator=tables))
 
 

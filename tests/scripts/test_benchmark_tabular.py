@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import ROOT
 from sklearn.metrics import roc_auc_score
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from benchmarks.harness import Method  # noqa: E402
-from benchmarks.metrics import calibration_error, class_metrics, number_metrics, roc_auc  # noqa: E402
-from benchmarks.results import load_tables  # noqa: E402
-from benchmarks.tables import bench as tables  # noqa: E402
-from benchmarks.tables import methods  # noqa: E402
-from benchmarks.tables.tasks import Card, Table, draw_rows, read_table, side, split  # noqa: E402
+from benchmarks.harness import Method
+from benchmarks.metrics import calibration_error, class_metrics, number_metrics, roc_auc
+from benchmarks.results import load_tables
+from benchmarks.tables import bench as tables
+from benchmarks.tables import methods
+from benchmarks.tables.tasks import Card, Table, draw_rows, read_table, side, split
 
 QUICK = ["majority", "logistic"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import ROOT
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
@@ -18,7 +19,7 @@ from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.typing import read_types, typed
 from modelgpt_cli.requirement_generator.profile import profile
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "tabular" / "paper10"
+REAL = ROOT.parent / "shared" / "data" / "tabular" / "paper10"
 
 
 def write(path: Path, **columns: object) -> Path:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from artifact_models import random_model, random_table
 from bad_input import Bench
+from conftest import ROOT
 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.limits import Limits
@@ -17,8 +18,6 @@ from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.model_generator.cards import find_cards
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize("labels", [("a", "b", "c"), ()])

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from bad_input import Bench
+from conftest import ROOT
 from image_models import random_trunk
 from safetensors.torch import save_file
 from tiny_images import folder_of, zip_of
@@ -79,7 +80,7 @@ def test_the_shipped_network_tells_made_images_apart(bench: Bench, tmp_path: Pat
 
 def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, weights: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    shipped = Path(__file__).parent.parent / "weights" / "image"
+    shipped = ROOT / "weights" / "image"
     line = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", shipped, "-o", "model.onnx"]
     told = bench.run(*line)
     assert told.code == 2

@@ -14,6 +14,7 @@ import onnx
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from onnx import numpy_helper
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -292,7 +293,7 @@ def test_tables_are_written_without_transformers(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "m.onnx")],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=ROOT / "tests",
     )
     assert done.returncode == 0, done.stderr
 

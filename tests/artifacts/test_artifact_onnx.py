@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from artifact_models import random_model, random_table
+from conftest import ROOT
 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_card import model_card
@@ -213,7 +214,7 @@ def test_bytes_are_reproducible_and_tell_nothing_local(table, classifier, tmp_pa
     raw = (tmp_path / "model.onnx").read_bytes()
     write_model(random_model(*table, labels=LABELS), tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == raw
-    for word in (str(tmp_path), str(Path.home()), str(Path(__file__).parents[1]), "site-packages", ".py"):
+    for word in (str(tmp_path), str(Path.home()), str(ROOT), "site-packages", ".py"):
         assert word.encode() not in raw
     proto = onnx.load_model_from_string(raw)
     assert not proto.graph.doc_string
