@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from modelgpt_cli.core.domain import default_domain, find_domain
-
 if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
@@ -64,8 +62,11 @@ def __getattr__(name: str) -> Any:
     """Import a name's module on first use (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(_MODULES[name]) if name in _MODULES else find_domain(default_domain()).part("estimator")
-    return getattr(module, name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    from modelgpt_cli.core.domain import default_domain, find_domain  # so that Ctrl-C finds the command sooner
+
+    return getattr(find_domain(default_domain()).part("estimator"), name)
 
 
 def __dir__() -> list[str]:

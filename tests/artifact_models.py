@@ -14,7 +14,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import CONSTANTS, TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import make_codec
+from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 
 
 def random_table(n_rows: int = 200, seed: int = 0) -> tuple[list[Column], pd.DataFrame]:
@@ -50,9 +50,9 @@ def random_model(
     seed: int = 0,
 ) -> TabularModel:
     """A model with random parameters: a classifier if it has `labels`, else a regressor."""
-    codec = make_codec(columns, frame)
-    x, codes = codec.arrays(frame)
-    encoder = fit_encoder(x, codes, [len(names) for names in codec.levels])
+    preprocessor = make_preprocessor(columns, frame)
+    x, codes = preprocessor.arrays(frame)
+    encoder = fit_encoder(x, codes, [len(names) for names in preprocessor.levels])
     f, d, c = encoder.n_full, encoder.n_features, len(labels) or 1
     rows = f * CHANNELS + d - f
     shapes = {
@@ -72,7 +72,9 @@ def random_model(
         state[name] = torch.randn(shape, generator=draw) / max(fan_in, 1) ** 0.5
     if not labels:
         state[f"{CONSTANTS}target"] = torch.tensor(target)
-    levels = dict(zip([codec.columns[i].name for i in codec.categorical], codec.levels, strict=True))
+    levels = dict(
+        zip([preprocessor.columns[i].name for i in preprocessor.categorical], preprocessor.levels, strict=True)
+    )
     blueprint = Blueprint(
         task="classification" if labels else "regression",
         target="y",

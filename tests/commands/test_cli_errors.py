@@ -85,7 +85,7 @@ def test_usage_errors(args: list[str], words: str, capsys: pytest.CaptureFixture
 
 def test_a_build_needs_a_requirement(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "-o", "m.onnx"]) == 2
-    assert "Give --req FILE, or --batch FILE for many models." in capsys.readouterr().err
+    assert "There is nothing to build from." in capsys.readouterr().err
 
 
 def test_real_files_end_to_end(model: Path, cli: Any, tmp_path: Path) -> None:

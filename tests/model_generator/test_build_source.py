@@ -86,7 +86,7 @@ def test_what_is_data(name: str, tmp_path: Path) -> None:
 def test_a_sentence_is_a_requirement(bench: Bench) -> None:
     done = bench.run("build", "sort mails into spam and ham", "-o", "m.safetensors")
     assert done.code == 0, done.err
-    assert "Read from the words: classes spam, ham." in done.err
+    assert "Read from the words: classes spam, ham; domain text." in done.err
     report = bench.run("inspect", "m.safetensors", "--json")
     assert '"spam"' in report.out
 

@@ -28,7 +28,7 @@ from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.options import BuildOptions
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
@@ -105,7 +105,7 @@ class _Read:
     """
 
     columns: tuple[Column, ...]
-    codec: TableCodec
+    preprocessor: TablePreprocessor
     table: TableArrays | None
     texts: TaskTexts | None
     notes: list[str]
@@ -132,7 +132,7 @@ class TabularBuild:
         self.truth: np.ndarray | None = None
         self._read: _Read | None = None
 
-    def embed(self, codec: TableCodec, classes: tuple[str, ...]) -> TaskTexts:
+    def embed(self, preprocessor: TablePreprocessor, classes: tuple[str, ...]) -> TaskTexts:
         """The requirement's sentence and the names, embedded.
 
         Raises
@@ -147,13 +147,13 @@ class TabularBuild:
                 f"It gives {self.encoder.size} numbers a text, the generator reads {self.generator.config.embedding}.",
                 "Leave out --encoder, or meta-train a generator with it.",
             )
-        return embed_words(self.encoder, codec, self.requirement.sentence, classes)
+        return embed_words(self.encoder, preprocessor, self.requirement.sentence, classes)
 
     def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
         """What the task decides of a model's shapes; reads what is to be read."""
         if dataset is None:
             read = self._words()
-            encoder = encoder_from_statistics(read.codec)
+            encoder = encoder_from_statistics(read.preprocessor)
             outputs = len(require(self.requirement)[1])
         else:
             read = self._rows(dataset, check_fingerprint)
@@ -161,7 +161,7 @@ class TabularBuild:
             encoder = fit_encoder(read.table.x, read.table.codes, read.table.levels)
             outputs = max(read.table.n_classes, 1)
         flat = encoder.n_features - encoder.n_full
-        return Sizes(outputs, numbers=encoder.n_full, levels=flat, texts=len(read.codec.textual))
+        return Sizes(outputs, numbers=encoder.n_full, levels=flat, texts=len(read.preprocessor.textual))
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
@@ -184,7 +184,7 @@ class TabularBuild:
         fitted = fit_model(
             self.generator,
             table,
-            read.codec,
+            read.preprocessor,
             blueprint,
             seed=self.seed,
             device=self.device,
@@ -225,10 +225,10 @@ class TabularBuild:
                 )
                 log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
-        codec = make_codec(columns, dataset.sample)
-        table = table_arrays(dataset, codec, all_rows=self.options.all_rows, seed=self.seed)
-        texts = self.embed(codec, schema.classes) if self.words else None
-        self._read = _Read(columns, codec, table, texts, notes)
+        preprocessor = make_preprocessor(columns, dataset.sample)
+        table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed)
+        texts = self.embed(preprocessor, schema.classes) if self.words else None
+        self._read = _Read(columns, preprocessor, table, texts, notes)
         return self._read
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
@@ -247,7 +247,7 @@ class TabularBuild:
             provenance=self._provenance(None),
         )
         model = make_requirement_only_model(
-            blueprint, read.codec, self.generator, read.texts, seed=self.seed, device=self.device
+            blueprint, read.preprocessor, self.generator, read.texts, seed=self.seed, device=self.device
         )
         return model, {}, 0
 
@@ -256,8 +256,8 @@ class TabularBuild:
         if self._read is None:
             columns, labels = require(self.requirement)
             log.warning(NO_DATA)
-            codec = make_codec(columns)
-            self._read = _Read(columns, codec, None, self.embed(codec, labels), [NO_DATA])
+            preprocessor = make_preprocessor(columns)
+            self._read = _Read(columns, preprocessor, None, self.embed(preprocessor, labels), [NO_DATA])
         return self._read
 
     def _provenance(self, dataset: Dataset | None) -> dict[str, Any]:

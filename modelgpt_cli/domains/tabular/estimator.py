@@ -29,7 +29,7 @@ from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
 from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
 from modelgpt_cli.parameter_generator.generator import Generator
@@ -57,7 +57,7 @@ class FittedModel:
 def fit_model(
     generator: Generator,
     table: TableArrays,
-    codec: TableCodec,
+    preprocessor: TablePreprocessor,
     blueprint: Blueprint,
     *,
     seed: int = 0,
@@ -84,22 +84,27 @@ def fit_model(
     cross = fit(generator, table, members=members, seed=seed, texts=texts, device=device)
     blueprint.metrics = cross.checked.metrics if cross.checked else {}
     blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
-    model = make_model(blueprint, codec, cross, table)
+    model = make_model(blueprint, preprocessor, cross, table)
     if blueprint.task != "regression":
         return FittedModel(model, cross)
     return FittedModel(model, cross, add_interval(model, table, cross.checked, coverage if validate else 0.0))
 
 
-def make_model(blueprint: Blueprint, codec: TableCodec, cross: CrossFit, table: TableArrays) -> TabularModel:
-    """Solve and merge: return the target model of a blueprint, whose columns get the codec's levels."""
+def make_model(
+    blueprint: Blueprint, preprocessor: TablePreprocessor, cross: CrossFit, table: TableArrays
+) -> TabularModel:
+    """Solve and merge: return the target model of a blueprint, whose columns get the preprocessor's levels."""
     heads = cross.heads(table)
-    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in projection_state(codec.texts).items()}
-    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
+    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in projection_state(preprocessor.texts).items()}
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 
 
-def with_levels(columns: Sequence[Column], codec: TableCodec) -> tuple[Column, ...]:
-    """Return the columns, the categorical ones holding the vocabulary that the codec encodes with."""
-    vocabulary = {codec.columns[i].name: levels for i, levels in zip(codec.categorical, codec.levels, strict=True)}
+def with_levels(columns: Sequence[Column], preprocessor: TablePreprocessor) -> tuple[Column, ...]:
+    """Return the columns, the categorical ones holding the vocabulary that the preprocessor encodes with."""
+    vocabulary = {
+        preprocessor.columns[i].name: levels
+        for i, levels in zip(preprocessor.categorical, preprocessor.levels, strict=True)
+    }
     return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
 
 
@@ -140,10 +145,10 @@ class _TabularEstimator(BaseEstimator):
         used = tuple(c for c in columns if c.used)
         if not used:
             raise ModelGPTError("There is nothing to learn from.", "No column varies, or all are identifiers.")
-        codec = make_codec(used, frame)
-        x, codes = codec.arrays(frame)
+        preprocessor = make_preprocessor(used, frame)
+        x, codes = preprocessor.arrays(frame)
         targets = y if labels else y.astype(np.float32)
-        table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in codec.levels))
+        table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in preprocessor.levels))
         path = Path(self.generator) if self.generator else asset("weights", "tabular", "generator.safetensors")
         generator, _ = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
         members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
@@ -160,7 +165,7 @@ class _TabularEstimator(BaseEstimator):
         fitted = fit_model(
             generator,
             table,
-            codec,
+            preprocessor,
             blueprint,
             seed=seed,
             device=device,

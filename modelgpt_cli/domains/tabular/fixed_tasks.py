@@ -23,7 +23,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.tabular.encoder import TableEncoder
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
 from modelgpt_cli.domains.tabular.tasks import EncodedTask, TaskBatch, TaskTexts, class_codes, collate
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -133,7 +133,7 @@ class FixedTask:
 
     name: str
     n_classes: int
-    codec: TableCodec
+    preprocessor: TablePreprocessor
     encoder: TableEncoder
     parts: dict[str, tuple[Tensor, Tensor, Tensor, np.ndarray]]
     sentences: np.ndarray
@@ -214,19 +214,19 @@ def encode_table(table: FixedTable, encoder: TextEncoder, sentences: Sequence[st
         More phrasings of the requirement, beside the table's own sentence and the one that the offline writer gives.
     """
     requirement = table.requirement
-    codec = make_codec(requirement.columns)
-    from_statistics = encoder_from_statistics(codec)
+    preprocessor = make_preprocessor(requirement.columns)
+    from_statistics = encoder_from_statistics(preprocessor)
     parts = {}
     for part in SHARES:
         frame, y = table.part(part)
-        parts[part] = (*from_statistics.apply(*codec.arrays(frame)), y)
-    nameless = replace(codec, columns=tuple(replace(c, description="") for c in codec.columns))
-    described = embed_words(encoder, codec, requirement.sentence, requirement.classes)
+        parts[part] = (*from_statistics.apply(*preprocessor.arrays(frame)), y)
+    nameless = replace(preprocessor, columns=tuple(replace(c, description="") for c in preprocessor.columns))
+    described = embed_words(encoder, preprocessor, requirement.sentence, requirement.classes)
     phrasings = [requirement.sentence, _offline(table), *sentences]
     return FixedTask(
         name=table.name,
         n_classes=len(requirement.classes),
-        codec=codec,
+        preprocessor=preprocessor,
         encoder=from_statistics,
         parts=parts,
         sentences=encoder(phrasings),

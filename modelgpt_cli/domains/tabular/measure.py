@@ -41,12 +41,12 @@ def parameters(model: TabularModel) -> int:
     """Return the network's parameters, and the text encoder's where it carries that."""
     from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS
 
-    return sum(p.numel() for p in model.parameters()) + (PARAMETERS if model.codec.textual else 0)
+    return sum(p.numel() for p in model.parameters()) + (PARAMETERS if model.preprocessor.textual else 0)
 
 
 def smaller(model: TabularModel) -> str:
     """Return how to do without the text encoder, where the model carries it."""
-    return "--text-columns drop" if model.codec.textual else ""
+    return "--text-columns drop" if model.preprocessor.textual else ""
 
 
 def bench_rows() -> None:
@@ -60,12 +60,12 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     from modelgpt_cli.domains.tabular.architectures import SETTING
     from modelgpt_cli.domains.tabular.features import CHANNELS
     from modelgpt_cli.domains.tabular.model import CONSTANTS
-    from modelgpt_cli.domains.tabular.preprocessing import make_codec
+    from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
     from modelgpt_cli.domains.tabular.target import HIDDEN as H
 
     numbers = tuple(Column(f"x{i}", "numeric", mean=0.0, std=1.0) for i in range(n_columns))
-    encoder = encoder_from_statistics(make_codec(numbers))
+    encoder = encoder_from_statistics(make_preprocessor(numbers))
     M, C, d, f = card.settings[SETTING], classes, encoder.n_features, encoder.n_full
     shapes = {
         "layers.0.weight": (M, f * CHANNELS + d - f, H),

@@ -20,7 +20,7 @@ from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import CHANNELS, channels
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec, make_codec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
 INTERVAL = "interval"
@@ -64,7 +64,9 @@ class TabularModel(nn.Module):
         super().__init__()
         self.blueprint = blueprint
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
-        self.codec: TableCodec = make_codec(blueprint.columns, texts=read_projections(self.constants))
+        self.preprocessor: TablePreprocessor = make_preprocessor(
+            blueprint.columns, texts=read_projections(self.constants)
+        )
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)
 
@@ -144,7 +146,7 @@ class TabularModel(nn.Module):
         wide = interval and self.has_interval
         parts = []
         for start in range(0, len(frame), chunk):
-            x, codes = self.codec.arrays(frame.iloc[start : start + chunk])
+            x, codes = self.preprocessor.arrays(frame.iloc[start : start + chunk])
             parts.append(self.answers(torch.from_numpy(x), torch.from_numpy(codes)))
         width = 3 if wide else self.blueprint.n_outputs
         return torch.cat(parts)[:, :width].numpy() if parts else np.zeros((0, width), dtype=np.float32)

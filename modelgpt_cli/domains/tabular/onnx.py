@@ -64,11 +64,11 @@ def to_onnx(
     if quantize != "none":
         for name in (name for name in PARAMETERS if not name.endswith("bias")):
             state |= _quantised(name, state[name], quantize)
-    inputs = graph_inputs(model.codec.columns)
-    encoder = shipped_encoder() if model.codec.textual else None
+    inputs = graph_inputs(model.preprocessor.columns)
+    encoder = shipped_encoder() if model.preprocessor.textual else None
     weights = encoder_weights(encoder.state()) if encoder else {}
     g = GraphWriter(state | weights, [*(name for names in inputs for name in names), *OUTPUTS], opset=opset)
-    full, flat = onnx_features.encode(g, model.codec, inputs)
+    full, flat = onnx_features.encode(g, model.preprocessor, inputs)
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
     write_answers(g, blueprint, scores, TARGET)
@@ -78,7 +78,9 @@ def to_onnx(
     if encoder:
         metadata[TOKENIZER] = encoder.tokenizer_json
     return g.model(
-        input_infos(model.codec.columns, inputs), answer_outputs(blueprint, interval=model.has_interval), metadata
+        input_infos(model.preprocessor.columns, inputs),
+        answer_outputs(blueprint, interval=model.has_interval),
+        metadata,
     )
 
 

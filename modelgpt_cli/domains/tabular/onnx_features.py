@@ -1,4 +1,4 @@
-"""Raw columns to features, as nodes of the graph: the ONNX twin of `domains.tabular.features`, `encoder` and `codec`.
+"""Raw columns to features as nodes of the graph: the twin of `domains.tabular.features`, `encoder` and `preprocessing`.
 
 The order of the float32 operations is theirs, so that both give the same numbers.
 Shapes: N rows, s numeric sources, f full features, b flat features, K channels, Q knots.
@@ -15,22 +15,24 @@ from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.domains.shared import onnx_text_encoder
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT, Z_CLIP
 from modelgpt_cli.domains.tabular.model import CONSTANTS
-from modelgpt_cli.domains.tabular.preprocessing import DATE_PARTS, YEAR, TableCodec, text_parts
+from modelgpt_cli.domains.tabular.preprocessing import DATE_PARTS, YEAR, TablePreprocessor, text_parts
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
 
 SOURCES = CONSTANTS + "sources."
 TABLES = CONSTANTS + "tables."
 
 
-def encode(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> tuple[list[str], list[str]]:
+def encode(
+    g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple[str, ...]]
+) -> tuple[list[str], list[str]]:
     """Write the nodes that turn the inputs into features.
 
     Parameters
     ----------
     g : GraphWriter
-    codec : TableCodec
+    preprocessor : TablePreprocessor
     inputs : list of tuple of str
-        Graph inputs of the codec's columns: one (N, 1), or of a text two (N, T); see `graph_inputs`.
+        Graph inputs of the preprocessor's columns: one (N, 1), or of a text two (N, T); see `graph_inputs`.
 
     Returns
     -------
@@ -41,19 +43,19 @@ def encode(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> 
     """
     full: list[str] = []
     flat: list[str] = []
-    if codec.sources:
-        full, flat = _numeric(g, _sources(g, codec, inputs))
-    tables = _categorical(g, codec, [inputs[i][0] for i in codec.categorical])
+    if preprocessor.sources:
+        full, flat = _numeric(g, _sources(g, preprocessor, inputs))
+    tables = _categorical(g, preprocessor, [inputs[i][0] for i in preprocessor.categorical])
     flat = [*flat, *tables]
     return full, [g.join(flat)] if flat else []
 
 
-def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -> str:
+def _sources(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple[str, ...]]) -> str:
     """Float and text columns to numeric sources (N, s): cells clipped, dates in their parts, NaN = missing."""
     parts: list[str] = []
     found: list[tuple[int, str]] = []  # the source of each column of the parts, side by side
-    floats = [i for i, column in enumerate(codec.columns) if column.is_float]
-    dates = [i for i in floats if codec.columns[i].type == "datetime"]
+    floats = [i for i, column in enumerate(preprocessor.columns) if column.is_float]
+    dates = [i for i in floats if preprocessor.columns[i].type == "datetime"]
     if floats:
         raw = g.join([inputs[i][0] for i in floats])
         # Clip's answer to NaN is the runtime's own affair, so missing cells go around it.
@@ -62,10 +64,10 @@ def _sources(g: GraphWriter, codec: TableCodec, inputs: list[tuple[str, ...]]) -
     if dates:
         parts += _date_parts(g, g.take(parts[0], g.index(*(floats.index(i) for i in dates))))
         found += [(i, part) for part in DATE_PARTS[1:] for i in dates]
-    for j, i in enumerate(codec.textual):
+    for j, i in enumerate(preprocessor.textual):
         parts += _text(g, j, inputs[i])
-        found += [(i, part) for part in text_parts(codec.columns[i])]
-    order = [found.index((source.column, source.part)) for source in codec.sources]
+        found += [(i, part) for part in text_parts(preprocessor.columns[i])]
+    order = [found.index((source.column, source.part)) for source in preprocessor.sources]
     joined = g.join(parts)
     return joined if order == list(range(len(found))) else g.take(joined, g.index(*order))
 
@@ -81,7 +83,7 @@ def _text(g: GraphWriter, j: int, inputs: tuple[str, ...]) -> list[str]:
 
 
 def _date_parts(g: GraphWriter, days: str) -> list[str]:
-    """Days since 1970-01-01 to the phases in the year, the week and the day; see `codec.date_part`."""
+    """Days since 1970-01-01 to the phases in the year, the week and the day; see `preprocessor.date_part`."""
 
     def phase(value: str, period: float) -> str:
         turns = g.op("Floor", g.op("Div", value, g.const(period)))
@@ -154,10 +156,10 @@ def _channels(g: GraphWriter, z: str, u: str, missing: str) -> list[str]:
     ]
 
 
-def _categorical(g: GraphWriter, codec: TableCodec, inputs: list[str]) -> list[str]:
+def _categorical(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[str]) -> list[str]:
     """String inputs (N, 1) to their flat features, (N, b) in one part, looked up in the tables."""
     parts = []
-    for i, (name, levels) in enumerate(zip(inputs, codec.levels, strict=True)):
+    for i, (name, levels) in enumerate(zip(inputs, preprocessor.levels, strict=True)):
         if g.state[f"{TABLES}{i}"].shape[1] == 0:
             continue  # a column that says nothing has a table without columns
         known = {level: code for code, level in enumerate(levels) if level}

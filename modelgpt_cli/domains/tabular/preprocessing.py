@@ -30,7 +30,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class TableCodec:
+class TablePreprocessor:
     """The used columns, with the levels of the categorical ones.
 
     Attributes
@@ -131,10 +131,10 @@ def level_codes(cells: pd.Series, levels: Sequence[str]) -> np.ndarray:
     return codes
 
 
-def make_codec(
+def make_preprocessor(
     columns: Sequence[Column], frame: pd.DataFrame | None = None, texts: tuple[TextProjection, ...] = ()
-) -> TableCodec:
-    """The codec of used columns.
+) -> TablePreprocessor:
+    """The preprocessor of used columns.
 
     Levels are taken from the frame where one is given (most frequent first, at most as many as `Column.levels` may
     hold), else from the columns themselves; so are the projections of text columns, else they are `texts`.
@@ -152,4 +152,4 @@ def make_codec(
         levels.append(tuple(str(v) for v in names[:MAX_LEVELS]))
     if frame is not None:
         texts = tuple(fit_projection(frame[c.name].tolist(), c.components) for c in used if c.is_text)
-    return TableCodec(used, tuple(levels), texts)
+    return TablePreprocessor(used, tuple(levels), texts)

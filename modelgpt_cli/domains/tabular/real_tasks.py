@@ -14,7 +14,7 @@ import yaml
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.shared.tasks import hashed
-from modelgpt_cli.domains.tabular.preprocessing import make_codec
+from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 from modelgpt_cli.domains.tabular.synthetic.draw import SyntheticTask
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -166,8 +166,8 @@ def _load(path: Path, card: dict[str, Any], encoder: TextEncoder) -> RealTask | 
     for column in columns:
         if column.is_float:
             frame[column.name] = pd.to_numeric(frame[column.name], errors="coerce")
-    codec = make_codec(columns, frame)
-    x, codes = codec.arrays(frame)
+    preprocessor = make_preprocessor(columns, frame)
+    x, codes = preprocessor.arrays(frame)
     classes: list[str] = []
     if card["task"] == "classification":
         counts = frame["target"].value_counts()
@@ -177,10 +177,10 @@ def _load(path: Path, card: dict[str, Any], encoder: TextEncoder) -> RealTask | 
         y = pd.Categorical(frame["target"], categories=classes).codes.astype(np.int64)
     else:
         y = pd.to_numeric(frame["target"]).to_numpy(np.float32)
-    levels = tuple(len(names) for names in codec.levels)
+    levels = tuple(len(names) for names in preprocessor.levels)
     if len(y) < 40 or x.shape[1] + codes.shape[1] == 0:
         log.debug("%s is too small for meta-training", card["name"])
         return None
     table = SyntheticTask(x, codes, levels, y, len(classes), card["name"])
-    texts = embed_words(encoder, codec, f"{card['title']}: {card['description']}", tuple(classes))
+    texts = embed_words(encoder, preprocessor, f"{card['title']}: {card['description']}", tuple(classes))
     return RealTask(card["name"], card.get("family") or card["name"], table, texts)

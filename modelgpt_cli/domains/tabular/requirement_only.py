@@ -13,7 +13,7 @@ from modelgpt_cli.domains.tabular.fit import Fitted
 from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.members import generate_members
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.parameter_generator.generator import Generator
 
@@ -23,7 +23,7 @@ GRID = 256
 
 def make_requirement_only_model(
     blueprint: Blueprint,
-    codec: TableCodec,
+    preprocessor: TablePreprocessor,
     generator: Generator,
     texts: TaskTexts,
     *,
@@ -31,13 +31,13 @@ def make_requirement_only_model(
     device: str = "cpu",
 ) -> TabularModel:
     """The model that the words alone give."""
-    encoder = encoder_from_statistics(codec)
+    encoder = encoder_from_statistics(preprocessor)
     empty = np.zeros(0, dtype=np.int64)
     members = generate_members(
         generator,
         encoder,
-        np.zeros((0, len(codec.sources)), dtype=np.float32),
-        np.zeros((0, len(codec.levels)), dtype=np.int64),
+        np.zeros((0, len(preprocessor.sources)), dtype=np.float32),
+        np.zeros((0, len(preprocessor.levels)), dtype=np.int64),
         empty,
         n_classes=blueprint.n_outputs,
         members=blueprint.architecture.members,
@@ -47,22 +47,26 @@ def make_requirement_only_model(
     )
     fitted = Fitted(encoder, members, HeadSums(members, blueprint.n_outputs))
     state = fitted.state(members.prior * members.scale)
-    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, codec)), state)
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 
 
-def encoder_from_statistics(codec: TableCodec) -> TableEncoder:
+def encoder_from_statistics(preprocessor: TablePreprocessor) -> TableEncoder:
     """Preprocessing for normal columns of the stated mean and standard deviation (0 and 1 where none are stated)."""
     at = (np.arange(GRID) + 0.5) / GRID
     normal = np.sqrt(2) * _inverse_erf(2 * at - 1)
-    x = np.zeros((GRID, len(codec.sources)), dtype=np.float32)
-    for j, source in enumerate(codec.sources):
-        column = codec.columns[source.column]
+    x = np.zeros((GRID, len(preprocessor.sources)), dtype=np.float32)
+    for j, source in enumerate(preprocessor.sources):
+        column = preprocessor.columns[source.column]
         if source.part in ("value", "days"):
             x[:, j] = (column.mean or 0.0) + (1.0 if column.std is None else column.std) * normal
         else:
             x[:, j] = at * {"year": 365.2425, "week": 7.0, "day": 1.0}[source.part]
-    codes = np.stack([np.arange(GRID) % max(len(names), 1) for names in codec.levels], 1) if codec.levels else None
-    levels = tuple(len(names) for names in codec.levels)
+    codes = (
+        np.stack([np.arange(GRID) % max(len(names), 1) for names in preprocessor.levels], 1)
+        if preprocessor.levels
+        else None
+    )
+    levels = tuple(len(names) for names in preprocessor.levels)
     return fit_encoder(x, np.zeros((GRID, 0), dtype=np.int64) if codes is None else codes, levels, coded=False)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.tabular.fit import TableArrays
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec, level_codes
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, level_codes
 
 HEAD_ROWS = 300_000
 """Rows of a long table that the head is solved on: a few hundred weights gain next to nothing from more."""
@@ -33,8 +33,8 @@ class RowStream:
         How many rows the last call gave.
     """
 
-    def __init__(self, dataset: Dataset, codec: TableCodec, share: float, seed: int) -> None:
-        self.dataset, self.codec, self.share, self.seed = dataset, codec, share, seed
+    def __init__(self, dataset: Dataset, preprocessor: TablePreprocessor, share: float, seed: int) -> None:
+        self.dataset, self.preprocessor, self.share, self.seed = dataset, preprocessor, share, seed
         self.rows = 0
 
     def __call__(self) -> Iterator[Arrays]:
@@ -46,7 +46,7 @@ class RowStream:
     def arrays(self, frame: pd.DataFrame) -> Arrays:
         """A typed frame's inputs, level codes and targets."""
         schema = self.dataset.schema
-        x, codes = self.codec.arrays(frame)
+        x, codes = self.preprocessor.arrays(frame)
         if schema.task == "classification":
             return x, codes, level_codes(frame[schema.target], schema.classes)
         return x, codes, frame[schema.target].to_numpy(dtype=np.float32)
@@ -61,7 +61,9 @@ class RowStream:
         )
 
 
-def table_arrays(dataset: Dataset, codec: TableCodec, *, all_rows: bool = True, seed: int = 0) -> TableArrays:
+def table_arrays(
+    dataset: Dataset, preprocessor: TablePreprocessor, *, all_rows: bool = True, seed: int = 0
+) -> TableArrays:
     """A dataset's sample as arrays, with a stream of the head's rows where the sample isn't all.
 
     Parameters
@@ -72,9 +74,9 @@ def table_arrays(dataset: Dataset, codec: TableCodec, *, all_rows: bool = True, 
         For the draw.
     """
     share = 1.0 if all_rows else min(1.0, HEAD_ROWS / max(dataset.n_rows, 1))
-    stream = RowStream(dataset, codec, share, seed)
+    stream = RowStream(dataset, preprocessor, share, seed)
     x, codes, y = stream.arrays(dataset.sample)
-    levels = tuple(len(names) for names in codec.levels)
+    levels = tuple(len(names) for names in preprocessor.levels)
     whole = len(dataset.sample) >= dataset.n_rows
     n_classes = len(dataset.schema.classes)
     return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic)

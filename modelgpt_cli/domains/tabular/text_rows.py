@@ -1,4 +1,4 @@
-"""Which columns of free text a build uses, and how many rows of a table that has some. Between `data` and `codec`."""
+"""Columns of free text that a build uses, and the rows of a table that has some. Between `data` and `preprocessing`."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class FixedTasksTraining(TrainingRun[Generator]):
     log_every = 50
 
     def __init__(self, config: FixedTasksConfig, out: Path, processes: Processes, tasks: Sequence[FixedTask]) -> None:
-        self.config, self.tasks = config, list(tasks)
-        rows = np.array([len(t.parts["train"][3]) for t in self.tasks], dtype=np.float64) ** config.temperature
+        self.config, self.fixed_tasks = config, list(tasks)
+        rows = np.array([len(t.parts["train"][3]) for t in self.fixed_tasks], dtype=np.float64) ** config.temperature
         self.proportions = rows / rows.sum()
         torch.manual_seed(config.seed)
         sizes = GeneratorConfig(width=config.width, blocks=config.blocks)
@@ -67,10 +67,10 @@ class FixedTasksTraining(TrainingRun[Generator]):
     def draw(self, step: int) -> list[TaskBatch]:
         """The tasks of one step, a function of (seed, step) alone, so that a run can be resumed."""
         rng = np.random.default_rng([self.config.seed, step])
-        picked = rng.choice(len(self.tasks), size=self.config.batch, p=self.proportions)
+        picked = rng.choice(len(self.fixed_tasks), size=self.config.batch, p=self.proportions)
         c = self.config
         return [
-            self.tasks[i].draw(
+            self.fixed_tasks[i].draw(
                 rng,
                 c.query,
                 word_noise=c.word_noise,
@@ -93,7 +93,7 @@ class FixedTasksTraining(TrainingRun[Generator]):
     def validate(self) -> dict[str, float]:
         """Of the averaged weights on the validation rows: mean loss (a share of log C), mean and single accuracies."""
         scores = {}
-        for i, task in enumerate(self.tasks):
+        for i, task in enumerate(self.fixed_tasks):
             codes = class_codes(1, task.n_classes, torch.Generator().manual_seed(VALIDATION_STREAM + i))
             batch = task.batch("validation", None, task.described, codes).to(self.device)
             scores[task.name] = task_scores(self.average, batch)

@@ -125,12 +125,12 @@ def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
 def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
     """The labelled rows, in the model's own columns and classes."""
     b = model.blueprint
-    rows = TEXT_ROWS if model.codec.textual else SAMPLE_ROWS
+    rows = TEXT_ROWS if model.preprocessor.textual else SAMPLE_ROWS
     dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=rows, seed=seed)
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
-    x, codes = model.codec.arrays(dataset.sample)
-    levels = tuple(len(names) for names in model.codec.levels)
+    x, codes = model.preprocessor.arrays(dataset.sample)
+    levels = tuple(len(names) for names in model.preprocessor.levels)
     if b.task == "regression":
         y = dataset.sample[b.target].to_numpy(dtype=np.float32)
         return TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)

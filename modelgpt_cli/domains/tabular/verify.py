@@ -66,9 +66,9 @@ def verify(
     session = graph_session(raw)
     frame = edge_rows(model)
     if rows is not None and len(rows):
-        given = rows.iloc[: _GIVEN_TEXTS if model.codec.textual else _GIVEN].reindex(columns=frame.columns)
+        given = rows.iloc[: _GIVEN_TEXTS if model.preprocessor.textual else _GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([frame, given.astype(frame.dtypes)], ignore_index=True)
-    x, codes = model.codec.arrays(frame)
+    x, codes = model.preprocessor.arrays(frame)
     with torch.inference_mode():
         expected = model.answers(torch.from_numpy(x), torch.from_numpy(codes)).numpy()
     std = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
@@ -84,8 +84,8 @@ def verify(
 
 def edge_rows(model: TabularModel) -> pd.DataFrame:
     """Return typed rows that try a model's edges: odd cells, each level, and typical rows."""
-    columns = model.codec.columns
-    levels = dict(zip(model.codec.categorical, model.codec.levels, strict=True))
+    columns = model.preprocessor.columns
+    levels = dict(zip(model.preprocessor.categorical, model.preprocessor.levels, strict=True))
     strings = max((len(names) for names in levels.values()), default=0)
     n_rows = max(len(_FLOATS), strings + 2) + _TYPICAL
     rng = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def _string_cells(levels: tuple[str, ...], n_rows: int, rng: np.random.Generator
 
 def _feed(model: TabularModel, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """Typed rows as the graph takes them, (N, 1) each, or (N, T) of a text."""
-    columns = model.codec.columns
+    columns = model.preprocessor.columns
     feed: dict[str, np.ndarray] = {}
     with np.errstate(over="ignore"):
         for column, names in zip(columns, graph_inputs(columns), strict=True):

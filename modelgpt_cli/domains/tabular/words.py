@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.domains.tabular.preprocessing import TableCodec
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -23,26 +23,28 @@ def level_text(column: Column, level: str) -> str:
     return f"{column.name} is {level}"
 
 
-def embed_words(encoder: TextEncoder, codec: TableCodec, requirement: str, classes: tuple[str, ...]) -> TaskTexts:
+def embed_words(
+    encoder: TextEncoder, preprocessor: TablePreprocessor, requirement: str, classes: tuple[str, ...]
+) -> TaskTexts:
     """Embed the words of a task in one batch.
 
     Parameters
     ----------
     encoder : TextEncoder
-    codec : TableCodec
+    preprocessor : TablePreprocessor
         Names the columns and levels.
     requirement : str
         The sentence, r.
     classes : tuple of str
         Class names; empty for regression.
     """
-    columns = [column_text(c) for c in codec.columns]
-    level_columns = [codec.columns[i] for i in codec.categorical]
-    with_levels = sum(map(len, codec.levels)) <= MAX_LEVEL_TEXTS
+    columns = [column_text(c) for c in preprocessor.columns]
+    level_columns = [preprocessor.columns[i] for i in preprocessor.categorical]
+    with_levels = sum(map(len, preprocessor.levels)) <= MAX_LEVEL_TEXTS
     level_texts = (
-        [[level_text(c, v) for v in values] for c, values in zip(level_columns, codec.levels, strict=True)]
+        [[level_text(c, v) for v in values] for c, values in zip(level_columns, preprocessor.levels, strict=True)]
         if with_levels
-        else [[column_text(c)] * len(values) for c, values in zip(level_columns, codec.levels, strict=True)]
+        else [[column_text(c)] * len(values) for c, values in zip(level_columns, preprocessor.levels, strict=True)]
     )
     everything = [requirement, *columns, *classes, *(text for texts in level_texts for text in texts)]
     distinct = list(dict.fromkeys(everything))
@@ -51,5 +53,5 @@ def embed_words(encoder: TextEncoder, codec: TableCodec, requirement: str, class
     def stack(texts: list[str]) -> np.ndarray:
         return np.stack([vectors[t] for t in texts]) if texts else np.zeros((0, encoder.size), dtype=np.float32)
 
-    ordered = [columns[s.column] for s in codec.sources] + [columns[i] for i in codec.categorical]
+    ordered = [columns[s.column] for s in preprocessor.sources] + [columns[i] for i in preprocessor.categorical]
     return TaskTexts(vectors[requirement], stack(ordered), [stack(t) for t in level_texts], stack(list(classes)))

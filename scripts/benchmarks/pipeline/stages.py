@@ -132,7 +132,7 @@ def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     from modelgpt_cli.data.dataset import load_dataset
     from modelgpt_cli.domains.tabular.fit import fit_table
     from modelgpt_cli.domains.tabular.generator import load_generator
-    from modelgpt_cli.domains.tabular.preprocessing import make_codec
+    from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
     from modelgpt_cli.model_generator.build import SAMPLE_ROWS
 
@@ -140,8 +140,8 @@ def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     started, used = time.perf_counter(), cpu_seconds()
     dataset = load_dataset(path, target="target", sample_rows=SAMPLE_ROWS, seed=seed)
     read, read_cpu = time.perf_counter() - started, cpu_seconds() - used
-    codec = make_codec(dataset.schema.columns, dataset.sample)
-    table = table_arrays(dataset, codec, all_rows=all_rows, seed=seed)
+    preprocessor = make_preprocessor(dataset.schema.columns, dataset.sample)
+    table = table_arrays(dataset, preprocessor, all_rows=all_rows, seed=seed)
     fit_table(generator, table, members=8, seed=seed)
     seconds = time.perf_counter() - started
     return {

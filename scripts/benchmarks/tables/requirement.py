@@ -35,7 +35,7 @@ from modelgpt_cli.domains.tabular.fit import ONE_PASS, TableArrays, fit_table
 from modelgpt_cli.domains.tabular.fixed_tasks import read_tables
 from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.model import TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import make_codec
+from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 from modelgpt_cli.domains.tabular.requirement_only import make_requirement_only_model
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -125,10 +125,10 @@ def measure_ablation_seen(args: argparse.Namespace) -> Iterator[Row]:
     generator, _ = load_generator(args.generator)
     encoder = TextEncoder()
     tables = read_tables(args.data, args.split_seed)
-    codecs = [make_codec(t.requirement.columns) for t in tables]
+    preprocessors = [make_preprocessor(t.requirement.columns) for t in tables]
     words = [
         embed_words(encoder, c, t.requirement.sentence, t.requirement.classes)
-        for c, t in zip(codecs, tables, strict=True)
+        for c, t in zip(preprocessors, tables, strict=True)
     ]
     for i, seen in enumerate(tables):
         test, y = seen.part("test")
@@ -138,7 +138,7 @@ def measure_ablation_seen(args: argparse.Namespace) -> Iterator[Row]:
             requirement=known.sentence, architecture=Architecture(members=1),
         )  # fmt: skip
         for variant, repeat, texts in _variants(words, i, encoder, args.repeats):
-            model = make_requirement_only_model(blueprint, codecs[i], generator, texts, seed=repeat)
+            model = make_requirement_only_model(blueprint, preprocessors[i], generator, texts, seed=repeat)
             yield {"dataset": seen.name, "words": variant, "repeat": repeat, **_scores(y, model.predict(test))}
 
 
@@ -151,12 +151,16 @@ def measure_ablation_data(args: argparse.Namespace) -> Iterator[Row]:
     words = []
     for card, data in zip(cards, tables, strict=True):
         sentence = f"{card.values['title']}: {card.values['description']}"
-        words.append(embed_words(encoder, make_codec(data.columns, data.frame), sentence, tuple(np.unique(data.y))))
+        words.append(
+            embed_words(encoder, make_preprocessor(data.columns, data.frame), sentence, tuple(np.unique(data.y)))
+        )
     for i, data in enumerate(tables):
-        codec = make_codec(data.columns, data.frame)  # levels of all rows, so that the words fit; nothing else is used
-        x, codes = codec.arrays(data.frame)
+        preprocessor = make_preprocessor(
+            data.columns, data.frame
+        )  # levels of all rows, so that the words fit; nothing else is used
+        x, codes = preprocessor.arrays(data.frame)
         classes, y = np.unique(data.y, return_inverse=True)
-        levels = tuple(len(names) for names in codec.levels)
+        levels = tuple(len(names) for names in preprocessor.levels)
         for variant, repeat, texts in _variants(words, i, encoder, args.repeats, always=True):
             train, test = split(data, 0.5, repeat)
             arrays = TableArrays(x[train], codes[train], y[train], len(classes), levels)

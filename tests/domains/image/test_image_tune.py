@@ -7,6 +7,7 @@ import logging
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.trunks import norms
 from modelgpt_cli.domains.image.tune import ImageTuning, read_images
+from modelgpt_cli.training.tune import TuneSettings
 
 SIDE = 32
 LABELS = tuple(KINDS)
@@ -56,6 +58,14 @@ def lit(n: int, seed: int) -> tuple[Images, np.ndarray]:
     y = np.arange(n, dtype=np.int64) % 3
     shots = [blot(i, colours[k], SIDE) * rng.uniform(0.4, 1.0) for i, k in enumerate(y)]
     return Images(torch.from_numpy(np.stack(shots).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()), y
+
+
+def run(
+    model: ImageModel, rows: Images, y: np.ndarray, **settings: Any
+) -> tuple[dict[str, float], dict[str, float], str]:
+    """Finetune; metrics before and after, and which is kept."""
+    done = ImageTuning(model).run(rows, y, TuneSettings(**settings))
+    return done.before, done.after, done.kept
 
 
 def norm_tensors(model: ImageModel) -> dict[str, torch.Tensor]:
@@ -111,7 +121,7 @@ def test_batchnorm_let_go_is_what_degrades_a_model(monkeypatch: pytest.MonkeyPat
     first.head_bias.data = torch.from_numpy(head.intercept_.astype(np.float32))
 
     def tuned() -> tuple[float, float]:
-        before, after, _ = ImageTuning(ImageModel(first.blueprint, first.state())).run(rows, y, batch_size=2, lr=2e-5)
+        before, after, _ = run(ImageModel(first.blueprint, first.state()), rows, y, batch_size=2, lr=2e-5)
         return before["log_loss"], after["log_loss"]
 
     before, frozen = tuned()
@@ -127,7 +137,7 @@ def test_what_was_better_before_is_restored_exactly() -> None:
     model = model_of()
     rows, y = lit(24, seed=2)
     expected = model.predict_seen(rows.values)
-    before, after, kept = ImageTuning(model).run(rows, y % 2, lr=1.0, batch_size=4)
+    before, after, kept = run(model, rows, y % 2, lr=1.0, batch_size=4)
     assert kept == "before"
     assert not after["log_loss"] < before["log_loss"]
     assert all(torch.equal(value, _cats_and_dogs().state()[name]) for name, value in model.state().items())
@@ -179,7 +189,7 @@ def test_what_cannot_be_tuned_on_is_refused(bench: Bench, tmp_path: Path) -> Non
     texts = bench.write("texts.csv", "label,text\ncat,It purrs.\ndog,It barks.\n" * 4)
     bench.refuse(2, "has no column of images", "tune", model, "--data", texts, "-o", "tuned.onnx")
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
-        ImageTuning(model_of()).run(lit(1, 0)[0], np.zeros(1, np.int64))
+        run(model_of(), lit(1, 0)[0], np.zeros(1, np.int64))
 
 
 def test_tuning_takes_a_sample_of_many_images(

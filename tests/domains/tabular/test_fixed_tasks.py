@@ -163,9 +163,9 @@ def test_a_requirement_tells_of_training_rows_alone(tables: Path) -> None:
 
 def encode_codes(table, frame: pd.DataFrame) -> np.ndarray:
     """Level codes of a fixed table's only categorical column."""
-    from modelgpt_cli.domains.tabular.preprocessing import make_codec
+    from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 
-    return make_codec(table.requirement.columns).arrays(frame)[1]
+    return make_preprocessor(table.requirement.columns).arrays(frame)[1]
 
 
 def test_draws_hide_cells_and_mix_rows_of_the_training_part(tables: Path) -> None:

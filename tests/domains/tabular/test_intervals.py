@@ -72,7 +72,7 @@ def test_interval_holds_its_share_and_follows_the_noise(fitted: ModelGPTRegresso
     quiet, loud = new["b"].to_numpy() < 0.3, new["b"].to_numpy() > 0.7
     width = upper - lower
     assert width[loud].mean() > 2 * width[quiet].mean()
-    constant = conformal_quantile(np.abs(new["y"].to_numpy() - fitted.predict_proba(new)[:, 0]), 0.9)
+    constant = conformal_quantile(np.abs(new["y"].to_numpy() - fitted.predict(new)), 0.9)
     assert constant is not None
     assert width.mean() < 2 * constant  # narrower than an equal width with the same coverage, had that known the truth
 
@@ -193,7 +193,7 @@ def test_tuning_refits_it(tmp_path: Path) -> None:
 def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(fitted: ModelGPTRegressor) -> None:
     model = deepcopy(fitted.model_)
     frame = noisy(400, 2)
-    x, codes = model.codec.arrays(frame)
+    x, codes = model.preprocessor.arrays(frame)
     table = TableArrays(x, codes, frame["y"].to_numpy(np.float32), 0, ())
     ratio = relative_quantile(model, table)
     assert ratio == pytest.approx(1, abs=0.25)  # unseen rows: the build's own width is right

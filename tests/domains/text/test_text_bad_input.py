@@ -94,7 +94,7 @@ def test_words_that_are_not_enough(bench: Bench, world: Path, case: str) -> None
 # Backbones and generators -------------------------------------------------------------------------------------------
 
 OPTIONS = {
-    "window of nothing": ({"max_tokens": "4"}, 2, "--max-tokens can't be 4"),
+    "window of nothing": ({"max_tokens": "4"}, 2, "'--max-tokens': 4 is not in the range"),
     "window too wide": ({"max_tokens": "300"}, 2, "reads 160 tokens at most; 300 were asked for"),
     "no such folder": ({"backbone": "/no/such/folder"}, 2, "There is no folder /no/such/folder"),
     "no such folder here": ({"backbone": "./nowhere"}, 2, "There is no folder ./nowhere"),

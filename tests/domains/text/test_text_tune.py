@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,13 @@ from modelgpt_cli import tune
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.text import tune as tuning
 from modelgpt_cli.domains.text.tune import TextTuning, read_texts
+from modelgpt_cli.training.tune import TuneSettings
+
+
+def run(model: Any, rows: Any, y: np.ndarray, **settings: Any) -> tuple[dict[str, float], dict[str, float], str]:
+    """Finetune; metrics before and after, and which is kept."""
+    done = TextTuning(model).run(rows, y, TuneSettings(**settings))
+    return done.before, done.after, done.kept
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +41,7 @@ def test_tuning_keeps_the_better(make: Make, tmp_path: Path) -> None:
     topics_frame(120, seed=5).to_csv(tmp_path / "more.csv", index=False)
     rows, y, _ = read_texts(built.model, tmp_path / "more.csv", 0)
     assert (len(rows), y.dtype, y.max()) == (120, np.int64, 2)
-    before, after, kept = TextTuning(built.model).run(rows, y, epochs=6, lr=2e-3)
+    before, after, kept = run(built.model, rows, y, epochs=6, lr=2e-3)
     assert kept == "after"
     assert after["log_loss"] < 0.6 * before["log_loss"]
     assert after["accuracy"] > before["accuracy"]
@@ -48,7 +56,7 @@ def test_what_was_better_before_is_restored_exactly(make: Make) -> None:
     rows = built.model.encode(frame)
     y = np.array([built.model.blueprint.labels.index(label) for label in frame["label"]])
     expected = built.probabilities("goal", "soup")
-    before, after, kept = TextTuning(built.model).run(rows, y, epochs=1, lr=10.0)
+    before, after, kept = run(built.model, rows, y, epochs=1, lr=10.0)
     assert kept == "before"
     assert after["log_loss"] >= before["log_loss"]
     assert all(torch.equal(value, state[name]) for name, value in built.model.state().items())
@@ -74,7 +82,7 @@ def test_tuning_a_number(make: Make) -> None:
     built.model.head_bias.data += 3.0  # three standard deviations off
     frame = stars_frame(100, seed=3)
     rows, y = built.model.encode(frame), frame["stars"].to_numpy(np.float32)
-    before, after, kept = TextTuning(built.model).run(rows, y, epochs=10, lr=2e-3)
+    before, after, kept = run(built.model, rows, y, epochs=10, lr=2e-3)
     assert kept == "after"
     assert after["rmse"] < 0.7 * before["rmse"]
 
@@ -85,7 +93,7 @@ def test_tuning_is_a_function_of_the_seed(make: Make) -> None:
     for seed in (0, 0, 1):
         built = make(topics_frame(30))
         y = np.array([built.model.blueprint.labels.index(label) for label in frame["label"]])
-        found.append(TextTuning(built.model).run(built.model.encode(frame), y, seed=seed)[1]["log_loss"])
+        found.append(run(built.model, built.model.encode(frame), y, seed=seed)[1]["log_loss"])
     assert found[0] == found[1] != found[2]
 
 
@@ -95,7 +103,7 @@ def test_classes_that_the_model_does_not_know_are_refused(make: Make, tmp_path: 
     with pytest.raises(UsageError, match="a class that the model doesn't know: 'money'"):
         read_texts(built.model, tmp_path / "more.csv", 0)
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
-        TextTuning(built.model).run(built.model.encode(topics_frame(1)), np.zeros(1, np.int64))
+        run(built.model, built.model.encode(topics_frame(1)), np.zeros(1, np.int64))
 
 
 def test_tuning_takes_a_sample_of_many_rows(
