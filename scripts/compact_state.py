@@ -24,7 +24,7 @@ from modelgpt_cli.training.processes import Processes
 MAX_BYTES = 25_000_000
 
 
-def card(run: TabularTraining, state: Path, curve: list[dict[str, Any]]) -> str:
+def card(run: TabularTraining, state: Path, curve: list[dict[str, Any]], notes: list[str]) -> str:
     """The state's README."""
     lines = [
         "# State of the table generator's training",
@@ -42,6 +42,7 @@ def card(run: TabularTraining, state: Path, curve: list[dict[str, Any]]) -> str:
         "",
         f"- **Written** {datetime.date.today().isoformat()}, sha256 `{sha256(state)}`, {state.stat().st_size:,} bytes.",
         f"- **Done so far**: {run.step:,} steps, {run.tasks:,} tasks, {run.seconds / 3600:.2f} hours.",
+        *(f"- {note}" for note in notes),
         "- **Validation** (mean query loss of the averaged weights; `real`: held-out real tables):",
         "",
         "| step | tasks | synthetic | real | words alone |",
@@ -61,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of `modelgpt meta-train`")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--note", nargs="*", default=[], help="further lines of the card")
     args = parser.parse_args()
     torch.set_num_threads(1)
     config = read_config(args.run / "config.yaml")
@@ -79,7 +81,7 @@ def main() -> None:
     first = min((e["step"] for e in new), default=run.step + 1)
     curve = [e for e in old if e["step"] < first] + new
     file.write_text("".join(json.dumps(e) + "\n" for e in curve))
-    (args.out / "README.md").write_text(card(run, state, curve))
+    (args.out / "README.md").write_text(card(run, state, curve, args.note))
     print(state)
 
 
