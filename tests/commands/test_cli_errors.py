@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import clean_environment
 from tiny_models import tiny_model
 
 from modelgpt_cli import api
@@ -119,16 +120,23 @@ def test_a_reader_that_leaves_is_no_drama(model: Path, modelgpt_path: str, tmp_p
         assert process.stderr.read() == b""
 
 
-def test_ctrl_c_while_running_leaves_nothing(model: Path, modelgpt_path: str, tmp_path: Path) -> None:
+def test_ctrl_c_while_running_leaves_nothing(
+    model: Path, modelgpt_path: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    waiting = tmp_path_factory.mktemp("stdin")
     with subprocess.Popen(
         [modelgpt_path, "predict", str(model), "-", "-o", str(tmp_path / "p.csv")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=clean_environment(TMPDIR=str(waiting)),
         # A shell may have started the tests with interrupts ignored, which a child would inherit.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
-        time.sleep(1.5)
+        end = time.monotonic() + 60
+        while not list(waiting.glob("modelgpt-stdin-*")):
+            assert time.monotonic() < end
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130

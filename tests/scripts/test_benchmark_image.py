@@ -87,7 +87,7 @@ def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFac
         for layer in layers.values():
             torch.nn.init.normal_(layer.weight, std=std)  # type: ignore[arg-type]
     path = tmp_path_factory.mktemp("run") / "generator.safetensors"
-    save_generator(path, made, {"step": 1, "trunk": backbone.weights})
+    save_generator(path, made, {"step": 1, "trunk": backbone.weights}, domain="image")
     return path
 
 
