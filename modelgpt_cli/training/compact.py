@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write
-from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.training.muon import Muon
 
 FORMAT = 1
@@ -30,7 +29,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 def save_compact(
     path: str | Path,
-    generator: Generator,
+    generator: nn.Module,
     optimizer: torch.optim.Optimizer,
     averaged: AveragedModel | None,
     known: dict[str, Any],
@@ -83,7 +82,10 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 
 def restore_compact(
-    path: str | Path, generator: Generator, optimizer: torch.optim.Optimizer, averaged: AveragedModel | None
+    path: str | Path,
+    generator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: AveragedModel | None,
 ) -> dict[str, Any]:
     """Put a compact state's tensors into a run of the same sizes; where it stood.
 
