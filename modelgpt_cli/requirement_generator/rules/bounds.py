@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from modelgpt_cli.core.quality import ERRORS
+from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.requirement_generator.numbers import Number, find_numbers
 from modelgpt_cli.requirement_generator.rules import vocabulary as v
 
