@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel
 
+from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write, sha256
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
@@ -32,6 +33,12 @@ def save_generator(
     state = {k: v.detach().cpu().contiguous() for k, v in generator.state_dict().items()}
     with atomic_write(path, force=True) as temporary:
         save_file(state, str(temporary), metadata={"modelgpt": json.dumps(header)})
+
+
+def generator_file(given: str | Path | None, domain: str) -> Path:
+    """Return the checkpoint that is meant: a file, a run folder's, or the domain's shipped one."""
+    path = Path(given) if given else asset("weights", domain, "generator.safetensors")
+    return path / "generator.safetensors" if path.is_dir() else path
 
 
 def load_adapter_generator(

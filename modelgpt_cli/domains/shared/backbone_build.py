@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
@@ -29,6 +28,7 @@ from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_wo
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
+from modelgpt_cli.parameter_generator.checkpoint import generator_file
 from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
@@ -115,9 +115,7 @@ class BackboneBuild(ABC):
                 self.options.backbone or self.card_name,
             )
             return None, None
-        path = Path(given) if given else asset("weights", self.domain, "generator.safetensors")
-        path = path / "generator.safetensors" if path.is_dir() else path
-        generator, header = self.read_generator(path)
+        generator, header = self.read_generator(generator_file(given, self.domain))
         if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
             raise UsageError(
                 f"The generator doesn't fit the backbone {self.card_name!r}.",

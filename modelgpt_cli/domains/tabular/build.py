@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
@@ -38,6 +37,7 @@ from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_al
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
+from modelgpt_cli.parameter_generator.checkpoint import generator_file
 from modelgpt_cli.parameter_generator.shared import shared_encoder
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
@@ -124,8 +124,7 @@ class TabularBuild:
         self.requirement, self.options = requirement, options
         self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
-        path = Path(options.generator) if options.generator else asset("weights", "tabular", "generator.safetensors")
-        self.generator, self.header = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
+        self.generator, self.header = shared_generator(generator_file(options.generator, "tabular"))
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
         self.shown: pd.DataFrame | list[np.ndarray] | None = None

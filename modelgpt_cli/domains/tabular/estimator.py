@@ -17,7 +17,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import ModelGPTError
@@ -32,6 +31,7 @@ from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularMod
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.parameter_generator.checkpoint import generator_file
 from modelgpt_cli.parameter_generator.generator import Generator
 
 TARGET = "target"
@@ -149,8 +149,7 @@ class _TabularEstimator(BaseEstimator):
         x, codes = preprocessor.arrays(frame)
         targets = y if labels else y.astype(np.float32)
         table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in preprocessor.levels))
-        path = Path(self.generator) if self.generator else asset("weights", "tabular", "generator.safetensors")
-        generator, _ = shared_generator(path / "generator.safetensors" if path.is_dir() else path)
+        generator, _ = shared_generator(generator_file(self.generator, "tabular"))
         members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
         blueprint = Blueprint(
             task=self._task,

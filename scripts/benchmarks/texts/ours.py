@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
@@ -22,6 +21,7 @@ from modelgpt_cli.domains.text.build import TextBuild
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.tune import TextTuning
+from modelgpt_cli.parameter_generator import checkpoint
 from modelgpt_cli.training.tune import TuneSettings
 
 from ..harness import Fitted
@@ -59,8 +59,7 @@ def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.n
 
 def generator_file() -> Path:
     """Return the checkpoint that is measured."""
-    path = Path(GENERATOR) if GENERATOR else asset("weights", "text", "generator.safetensors")
-    return path / "generator.safetensors" if path.is_dir() else path
+    return checkpoint.generator_file(GENERATOR, "text")
 
 
 def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: int | None = None) -> Any:
