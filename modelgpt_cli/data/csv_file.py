@@ -1,4 +1,4 @@
-"""CSV and its relatives: encoding, delimiter and decimal sign are found, then rows stream out as text cells.
+"""CSV and its relatives: encoding and delimiter are found, then rows stream out as text cells.
 
 First step on the way of the data, for text tables: bytes → frames of raw cells.
 """
@@ -19,11 +19,9 @@ from typing import BinaryIO, cast
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from modelgpt_cli.core.errors import ModelGPTError, damaged
-from modelgpt_cli.data.cells import MISSING_MARKERS
 
 log = logging.getLogger("modelgpt")
 
@@ -41,12 +39,8 @@ _BLOCK_BYTES = 8 << 20
 _FRAME_BYTES = 256 << 20
 _MAX_CELL = 1 << 30
 _SNIFF_RECORDS = 50
-_DECIMAL_RECORDS = 1000
 _STRAY_SHARE = 0.01
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
-_COMMA_DECIMAL = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),(\d{1,2}|\d{4,})$")
-_POINT_DECIMAL = re.compile(r"[+-]?\d*\.(\d{1,2}|\d{4,})$")
-_COMMA_NUMBER = r"^\s*[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?\s*$"
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -147,15 +141,8 @@ def find_delimiter(text: str) -> str:
     return best
 
 
-def _uses_comma_decimals(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether numbers such as 1,5 or 1.234,50 outweigh those written with a point."""
-    cells = [cell.strip() for row in rows for cell in row]
-    commas = sum(bool(_COMMA_DECIMAL.match(cell)) for cell in cells)
-    return commas > sum(bool(_POINT_DECIMAL.match(cell)) for cell in cells)
-
-
 class CsvFile:
-    """A delimited text file, read as text cells (null where a cell is empty or a missing marker).
+    """A delimited text file, read as text cells as they are written, without their quotes; null where one is empty.
 
     Parameters
     ----------
@@ -163,6 +150,15 @@ class CsvFile:
         The file, plain or gzip.
     name : str
         What messages call it.
+
+    Attributes
+    ----------
+    columns : list of str
+        The column names, in the file's order.
+    delimiter : str
+        The sign between cells.
+    encoding : str
+        Of the text, as Python calls it.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -175,9 +171,6 @@ class CsvFile:
         self.delimiter = find_delimiter(text)
         header = _records(text, self.delimiter, 1 + text.count("\n"))[0]
         self.columns = [cell.strip() or f"unnamed_{i + 1}" for i, cell in enumerate(header)]
-        self.comma_decimals = self.delimiter != "," and _uses_comma_decimals(
-            _records(text, self.delimiter, _DECIMAL_RECORDS)[1:]
-        )
 
     def _head(self) -> str:
         try:
@@ -198,13 +191,13 @@ class CsvFile:
             count += held[-1].num_rows
             while count >= rows:
                 table = pa.Table.from_batches(held)
-                yield self._frame(table.slice(0, rows), columns)
+                yield _to_frame(table.slice(0, rows), columns)
                 held, count = table.slice(rows).to_batches(), count - rows
             if sum(piece.nbytes for piece in held) > _FRAME_BYTES and count:
-                yield self._frame(pa.Table.from_batches(held), columns)
+                yield _to_frame(pa.Table.from_batches(held), columns)
                 held, count = [], 0
         if count:
-            yield self._frame(pa.Table.from_batches(held), columns)
+            yield _to_frame(pa.Table.from_batches(held), columns)
 
     def _batches(self, keys: list[str]) -> Iterator[pa.RecordBatch]:
         # An open quote in the last column swallows whole lines, so that column is always looked at.
@@ -220,7 +213,7 @@ class CsvFile:
             column_types=dict.fromkeys(read_keys, pa.string()),
             include_columns=read_keys,
             strings_can_be_null=True,
-            null_values=list(MISSING_MARKERS),
+            null_values=[""],
         )
         try:
             stream = pa.input_stream(str(self.path), compression="gzip" if is_gzip(self.path) else None)
@@ -235,12 +228,6 @@ class CsvFile:
             raise self._explain(error) from error
         except OSError as error:
             raise damaged(self.name, error) from error
-
-    def _frame(self, table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
-        if self.comma_decimals:
-            for i, array in enumerate(table.columns):
-                table = table.set_column(i, table.field(i), _point_decimals(array))
-        return table.rename_columns(list(columns)).to_pandas()
 
     def _check_quotes(self, last_row: pa.RecordBatch) -> None:
         """A quote that is never closed swallows the rest of the file into one cell without any complaint."""
@@ -291,8 +278,5 @@ class CsvFile:
         )
 
 
-def _point_decimals(array: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Cells such as 1.234,5 as 1234.5; all other cells unchanged."""
-    number = pc.match_substring_regex(array, _COMMA_NUMBER)
-    plain = pc.replace_substring(pc.replace_substring(array, ".", ""), ",", ".")
-    return pc.if_else(number, plain, array)
+def _to_frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+    return table.rename_columns(list(columns)).to_pandas()
