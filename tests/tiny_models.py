@@ -72,7 +72,7 @@ def tiny_model(
         graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8
     )
     card = {
-        "format": 1,
+        "format": 2,
         "domain": "tabular",
         "task": "classification" if labels else "regression",
         "target": target,

@@ -8,7 +8,7 @@ from typing import Any
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.domain import find_domain
 
-FORMAT = 1
+FORMAT = 2
 KEY = "modelgpt"
 """The metadata entry of a file that holds its model card."""
 
@@ -33,6 +33,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "task": blueprint.task,
         "target": blueprint.target,
         "labels": list(blueprint.labels),
+        "target_reading": blueprint.target_reading.to_mapping(),
         "requirement": blueprint.requirement,
         "inputs": of_domain["inputs"],
         "dropped": [{"name": c.name, "type": c.type, "note": c.note} for c in blueprint.columns if not c.used],

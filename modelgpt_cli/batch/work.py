@@ -79,7 +79,7 @@ def _build(task: Task) -> dict[str, Any]:
     wanted = task.request.wanted()
     if wanted is None:
         reading = [name for name, known in known_options(BuildOptions).items() if known.about.reading]
-        about = {name: options[name] for name in ("target", "types", *reading) if name in options}
+        about = {name: options[name] for name in ("target", "types", "keep_na", *reading) if name in options}
         merge = options.get("merge_labels", False)
         wanted = describe(options["data"], offline=True, merge_labels=merge, **about).requirement
     path = Path(task.folder) / task.request.file

@@ -10,9 +10,10 @@ from typing import Any
 
 from modelgpt_cli.core.domain import default_domain
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column, TaskType
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Blueprint:
     labels: tuple[str, ...]
     columns: tuple[Column, ...]
     requirement: str
+    target_reading: ReadingRule = PLAIN
     architecture: Architecture = field(default_factory=Architecture)
     domain: str = field(default_factory=default_domain)
     limits: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class Blueprint:
         """As JSON; `from_dict` reads it back."""
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
+        values["target_reading"] = self.target_reading.to_mapping()
         return values | {"labels": list(self.labels), "format": FORMAT}
 
     @classmethod
@@ -108,7 +111,8 @@ class Blueprint:
         known = {f.name for f in fields(cls)}
         try:
             kept = {k: v for k, v in values.items() if k in known}
-            kept["columns"] = tuple(Column(**{**c, "levels": tuple(c.get("levels", ()))}) for c in kept["columns"])
+            kept["columns"] = tuple(_column(c) for c in kept["columns"])
+            kept["target_reading"] = ReadingRule.from_mapping(kept["target_reading"])
             kept["labels"] = tuple(kept["labels"])
             kept["architecture"] = Architecture(**kept["architecture"])
             return cls(**kept)
@@ -116,11 +120,19 @@ class Blueprint:
             raise ModelGPTError("The model's blueprint is incomplete.", str(error)) from error
 
 
+def _column(values: dict[str, Any]) -> Column:
+    """Read back what `_slim` gives."""
+    rule = ReadingRule.from_mapping(values.get("reading", {}))
+    return Column(**{**values, "levels": tuple(values.get("levels", ())), "reading": rule})
+
+
 def _slim(column: Column) -> dict[str, Any]:
     """A column's fields that differ from their defaults."""
     default = Column(column.name, column.type)
     values = {f.name: getattr(column, f.name) for f in fields(Column)}
     kept = {k: v for k, v in values.items() if k in ("name", "type") or v != getattr(default, k)}
+    if "reading" in kept:
+        kept["reading"] = column.reading.to_mapping()
     if "levels" in kept:
         kept["levels"] = list(kept["levels"])
     return kept

@@ -26,6 +26,7 @@ class BuildOptions(Options):
         "YAML file of column types, one 'name: type' per line.", metavar="FILE", path="path", theme="Data"
     )
     merge_labels: bool = option("Merge labels that differ only in case, spaces or end marks.", False, theme="Data")
+    keep_na: bool = option("Keep a class called NA, null or the like.", False, theme="Data")
     ignore_words: bool = option("Apply no limits that only the sentence states.", False, theme="Limits")
     card: str | None = option(
         "Card to build; see modelgpt zoo.", metavar="NAME[/STORAGE]", shown="the best", theme="Limits"
@@ -88,6 +89,7 @@ class DescribeOptions(Options):
     description: str | None = option_like(BuildOptions, "description")
     types: str | None = option_like(BuildOptions, "types")
     merge_labels: bool = option_like(BuildOptions, "merge_labels")
+    keep_na: bool = option_like(BuildOptions, "keep_na")
     offline: bool = option("Ask no LLM.", False, shared=True, theme="LLM")
     dry_run: bool = option("Send nothing; print exactly what would be sent.", False, theme="LLM")
     seed: int = option_like(BuildOptions, "seed")

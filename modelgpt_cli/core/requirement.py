@@ -9,6 +9,7 @@ from modelgpt_cli.core.domain import Domain, domain_names, find_domain, role_dom
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TASK_TYPES, Column, TaskType
 
 BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
@@ -46,6 +47,8 @@ class Requirement:
     """Regression: mean of the target, so that a model made without data can speak in its units."""
     target_std: float | None = None
     """Regression: standard deviation of the target."""
+    target_reading: ReadingRule = PLAIN
+    """How the cells of the target are written."""
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from modelgpt_cli.core.domain import all_domains, default_domain
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 
 TaskType = Literal["classification", "regression"]
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
@@ -38,12 +39,16 @@ class Column:
     """Numeric and datetime: mean over the sample's present values."""
     std: float | None = None
     """Numeric and datetime: standard deviation over the sample's present values."""
+    low: float | None = None
+    """Numeric and datetime: the smallest value of the sample."""
+    high: float | None = None
+    """Numeric and datetime: the largest value of the sample."""
     missing: float = 0.0
     """Share of missing cells, 0 to 1."""
     note: str = ""
     """Why the column is dropped, or what was noticed about it."""
-    format: str = ""
-    """Datetime: the strptime format of its cells, or "ISO8601"; guessed from the cells where empty."""
+    reading: ReadingRule = PLAIN
+    """How its cells are written."""
     components: int = 0
     """Free text among other columns: how many numbers its embedding is reduced to; 0 where the column is dropped."""
     role: str = ""
@@ -54,6 +59,16 @@ class Column:
     def used(self) -> bool:
         """Whether the column becomes an input of the model."""
         return self.type in USED_TYPES or self.components > 0 or bool(self.role)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its cells have been looked at, or it says how they are written: then its rule holds."""
+        return self.reading != PLAIN or bool(self.levels) or self.mean is not None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """`low` and `high`; None where they are not known."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def is_float(self) -> bool:
@@ -77,6 +92,8 @@ class Schema:
     """Classification: the class names, sorted (numerically where all are numbers). Empty for regression."""
     domain: str = field(default_factory=default_domain)
     """The name of a `Domain`. Where it has roles, the columns with one are the only ones used."""
+    target_reading: ReadingRule = PLAIN
+    """How the cells of the target are written."""
 
     @property
     def used(self) -> tuple[Column, ...]:

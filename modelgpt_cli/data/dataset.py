@@ -15,6 +15,7 @@ import pandas as pd
 from modelgpt_cli.core.background import ahead
 from modelgpt_cli.core.domain import Domain, all_domains, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
 from modelgpt_cli.data.in_memory import Data
@@ -147,9 +148,11 @@ def load_dataset(
     target: str | None = None,
     task: TaskType | None = None,
     columns: Sequence[Column] | None = None,
+    target_reading: ReadingRule = PLAIN,
     classes: Sequence[str] | None = None,
     types: str | Path | None = None,
     merge_labels: bool = False,
+    keep_na: bool = False,
     sample_rows: int = 20_000,
     all_columns: bool = False,
     domain: str | None = None,
@@ -169,13 +172,18 @@ def load_dataset(
     task : {"classification", "regression"}, optional
         Found from the target where omitted.
     columns : sequence of Column, optional
-        The input columns with their types and roles, as a requirement file fixes them; other columns are left out.
+        The input columns with their types, roles and reading rules, as a requirement file fixes them; other columns are
+        left out.
+    target_reading : ReadingRule
+        How the target is written, as a requirement file fixes it; found from the cells by default.
     classes : sequence of str, optional
         The classes, as a requirement file fixes them; the data must hold these and no others.
     types : str or Path, optional
         A YAML file of ``column: type``.
     merge_labels : bool
         Make one class of labels that differ only in case, blanks or final punctuation.
+    keep_na : bool
+        Whether cells such as NA or null in the target are a class.
     sample_rows : int
         So many rows are held in `sample` at most (fewer in very wide tables).
     all_columns : bool
@@ -203,7 +211,8 @@ def load_dataset(
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     source = Source(
-        data, target, task, columns, classes, types, merge_labels, sample_rows, all_columns, domain, seed,
+        data, target, task, columns, target_reading, classes, types, merge_labels, keep_na, sample_rows, all_columns,
+        domain, seed,
         {name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
     asked = _asked_domain(source, options)
@@ -312,7 +321,13 @@ def _header_warning(table: Table) -> list[str]:
 def _skipped_warning(scanned: Scanned) -> list[str]:
     """Rows without a target."""
     skipped, scan = scanned.target.skipped, scanned.scan
-    return [f"Skipped {skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target."] if skipped else []
+    if not skipped:
+        return []
+    words = f"Skipped {skipped:,} of {scan.n_rows + scan.skipped:,} rows without a target"
+    if scan.markers and scanned.target.task == "classification":
+        marked = " and ".join(f"{n:,} say {cell!r}" for cell, n in scan.markers.most_common(2))
+        return [f"{words}: {marked}. --keep-na makes that a class."]
+    return [f"{words}."]
 
 
 def _few(warnings: list[str]) -> list[str]:

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.data.cells import is_text, numbers, texts, to_arrow
+from modelgpt_cli.core.reading import PLAIN
+from modelgpt_cli.data.cells import is_text, texts, to_arrow
+from modelgpt_cli.data.numbers import numbers
 
 Data: TypeAlias = "str | os.PathLike[str] | pd.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | np.ndarray"
 """What holds labelled rows: a path, or a table in memory."""
@@ -52,7 +54,7 @@ class FrameCells:
                 if is_text(array):
                     digest.update("\x1f".join(texts(array).fill_null("\0").to_pylist()).encode())
                 else:
-                    digest.update(numbers(array).tobytes())
+                    digest.update(numbers(array, PLAIN).tobytes())
         return f"sha256:{digest.hexdigest()}"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import FREE_TEXT, MAX_LEVELS, Column, ColumnType
-from modelgpt_cli.data.cells import clip_finite, days, guess_date_format, numbers, texts, to_arrow
+from modelgpt_cli.data import dates, numbers
+from modelgpt_cli.data.cells import clip_finite, format_number, texts, to_arrow
+from modelgpt_cli.data.levels import Spelling, merge_spellings, yes_and_no
 from modelgpt_cli.data.scan import ColumnFacts
 
-_BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
 _ID_WORDS = {"id", "ids", "uuid", "guid", "identifier", "rowid", "unnamed"}
 _ID_NAMES = {"row", "rownames", "no", "nr", "key", "index", "idx"}
 _TIME_WORDS = {"year", "yr", "month", "week", "day", "date", "time", "hour", "age", "t"}
@@ -28,12 +31,15 @@ _BAD_SHARE = 0.05
 _MARKER_SHARE = 0.3
 _MARKER_KINDS = 3
 _MIN_NUMBER_KINDS = 10
+_MIN_COMPACT_DATES = 5
+"""One whole number in 700 is such a date, of those of eight digits that begin with 18 to 21 one in 30."""
 _UNIQUE_SHARE = 0.95
 _TEXT_UNIQUE_SHARE = 0.5
 _TEXT_WORDS = 4
 _TEXT_CHARS = 60
 _RARE_MISSING = 0.01
 _PROBE = 2_000
+_SHOWN = 3
 _PROBE_CHARS = 10_000
 
 
@@ -84,7 +90,9 @@ class _Evidence:
         self.array = to_arrow(raw)
         self.facts = facts
         self.n_rows = n_rows
+        self.rule = facts.rule
         self.missing = facts.missing / max(1, n_rows)
+        self.spellings: dict[str, str] = {}
         words = {word.lower() for word in _WORDS.findall(name)}
         self.id_named = bool(words & _ID_WORDS) or name.lower() in _ID_NAMES
         self.time_named = bool(words & _TIME_WORDS)
@@ -99,7 +107,7 @@ class _Evidence:
     def cells(self) -> pa.Array:
         """The sample's present cells as text."""
         if self._cells is None:
-            self._cells = texts(self.array).drop_null()
+            self._cells = texts(self.array, self.rule.markers).drop_null()
         return self._cells
 
     @property
@@ -110,6 +118,14 @@ class _Evidence:
             pairs = zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True)
             self._counts = dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
         return self._counts
+
+    def use_spellings(self, spellings: Mapping[str, str]) -> None:
+        """Count cells as other cells: of each, how it is spelled canonically."""
+        counts: Counter[str] = Counter()
+        for cell, n in self.counts.items():
+            counts[spellings.get(cell, cell)] += n
+        self._counts = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+        self.spellings = {cell: level for cell, level in spellings.items() if cell != level}
 
 
 def infer_column(
@@ -137,7 +153,10 @@ def infer_column(
         return _describe(seen, kind, note, "", warn)
     _check_fixed(seen, fixed.type)
     note = "" if fixed.used else (fixed.note or f"{fixed.type}, as asked for")
-    column = _describe(seen, fixed.type, note, fixed.description, warn)
+    if fixed.levels:
+        spelling = Spelling(fixed.levels, fixed.reading)
+        seen.use_spellings({cell: spelling.find(cell) or cell for cell in seen.counts})
+    column = _describe(seen, fixed.type, note, fixed.description, warn, fixed.reading)
     return replace(column, components=fixed.components, role=fixed.role)
 
 
@@ -151,7 +170,10 @@ def _check_fixed(seen: _Evidence, kind: ColumnType) -> None:
         )
     if kind not in ("numeric", "datetime") or not len(seen.cells):
         return
-    values = numbers(seen.array) if kind == "numeric" else days(seen.array)
+    if kind == "numeric":
+        values = numbers.numbers(seen.array, seen.rule)
+    else:
+        values = dates.days(seen.array, _date_rule(seen, seen.rule))
     if np.isfinite(values).sum() * 2 < len(seen.cells):
         example = next((text for text in seen.counts), "")
         raise UsageError(
@@ -164,7 +186,7 @@ def _check_fixed(seen: _Evidence, kind: ColumnType) -> None:
 def _decide(seen: _Evidence) -> tuple[ColumnType, str]:
     """The type, and the reason where the column is dropped."""
     facts = seen.facts
-    if facts.missing == seen.n_rows:
+    if facts.missing + facts.marked == seen.n_rows:
         return "constant", "all cells are missing"
     if seen.is_stamp:
         return ("constant", "the same date in every row") if len(seen.counts) == 1 else ("datetime", "")
@@ -184,33 +206,44 @@ def _is_numeric(seen: _Evidence) -> bool:
     if share > _MARKER_SHARE:
         return False
     kinds = pa.array(list(seen.counts), pa.string())
-    odd = int(np.isnan(numbers(kinds)).sum())
+    odd = int(numbers.measure_numbers(kinds, seen.rule).odd.sum())
     return odd <= _MARKER_KINDS and len(kinds) - odd >= _MIN_NUMBER_KINDS
 
 
 def _decide_numeric(seen: _Evidence) -> tuple[ColumnType, str]:
     facts, n = seen.facts, seen.n_rows
     if facts.low == facts.high:
-        if seen.missing < _RARE_MISSING:
+        if seen.missing + facts.marked / max(1, n) < _RARE_MISSING:
             return "constant", "the same number in every row"
         return "categorical", ""  # one value or none: whether it is there is all it says
-    if not facts.whole or facts.missing or facts.bad:
+    if seen.rule == PLAIN and facts.whole and _are_compact_dates(seen):
+        return "datetime", ""
+    if not facts.whole or facts.missing or facts.marked or facts.bad:
         return "numeric", ""
     sequence = facts.high - facts.low + 1 == n and n >= MIN_ROWS_FOR_IDS and not seen.time_named
     if sequence or seen.id_named:
-        values = numbers(seen.array)
+        values = numbers.numbers(seen.array, seen.rule)
         if len(np.unique(values)) == len(values):
             return "identifier", "numbers every row" if sequence else "a different number in every row"
     return "numeric", ""
 
 
+def _are_compact_dates(seen: _Evidence) -> bool:
+    """Whether whole numbers are all dates such as 20240907, too many of them for chance."""
+    first, last = 1800_01_01, 2199_12_31
+    if not first <= seen.facts.low <= seen.facts.high <= last or len(seen.counts) < _MIN_COMPACT_DATES:
+        return False
+    return dates.are_compact(seen.counts)
+
+
 def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
+    seen.use_spellings(merge_spellings(seen.counts))
     counts, n = seen.counts, len(seen.cells)
     if len(counts) == 1 and seen.missing < _RARE_MISSING:
         return "constant", "the same value in every row"
-    if len(counts) == 2 and {text.casefold() for text in counts} in _BOOLEAN_PAIRS:
+    if yes_and_no(list(counts)):
         return "boolean", ""
-    if guess_date_format(seen.cells):
+    if dates.find_date_rule(list(counts)):
         return "datetime", ""
     if len(counts) > _TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
         shape = _shape(list(counts), n)
@@ -221,52 +254,112 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
     return "categorical", ""
 
 
-def _describe(seen: _Evidence, kind: ColumnType, note: str, description: str, warn: Callable[[str], None]) -> Column:
-    """The column with the statistics that its type calls for."""
+def _describe(
+    seen: _Evidence,
+    kind: ColumnType,
+    note: str,
+    description: str,
+    warn: Callable[[str], None],
+    given: ReadingRule = PLAIN,
+) -> Column:
+    """The column with the statistics and the reading rule that its type calls for."""
     if kind in ("boolean", "categorical"):
-        levels = tuple(seen.counts)
-        return Column(
-            seen.name,
-            kind,
-            description,
-            levels=levels[:MAX_LEVELS],
-            n_levels=len(levels),
-            missing=round(seen.missing, 6),
-            note=note,
-        )
+        return _describe_levels(seen, kind, note, description, warn, given)
+    missing = ReadingRule(missing=seen.rule.missing)
     if kind not in ("numeric", "datetime"):
-        return Column(seen.name, kind, description, missing=round(seen.missing, 6), note=note)
-    form = ""
-    missing = seen.missing
+        share = round(seen.missing, 6)
+        return Column(seen.name, kind, description, missing=share, note=note, reading=missing)
+    facts = seen.facts
     if kind == "datetime":
-        if not seen.is_stamp:
-            form = guess_date_format(seen.cells)
-        values = days(seen.array, form)
+        rule = _date_rule(seen, given)
+        measured = dates.measure_dates(seen.array, rule)
+        _warn_dates(seen, rule, warn)
+        share = seen.missing
     else:
-        values = numbers(seen.array)
-        missing += seen.facts.bad / max(1, seen.n_rows)
+        rule = seen.rule
+        if (facts.low, facts.high, facts.whole) == (0, 1, True):
+            rule = replace(rule, true="1", false="0")
+        measured = numbers.measure_numbers(seen.array, rule)
+        share = (facts.missing + facts.marked + facts.bad) / max(1, seen.n_rows)
         _warn_numeric(seen, warn)
-    values = clip_finite(values[~np.isnan(values)])
+    values = clip_finite(measured.values[~np.isnan(measured.values)])
     return Column(
         seen.name,
         kind,
         description,
         mean=float(values.mean()) if len(values) else None,
         std=float(values.std()) if len(values) else None,
-        missing=round(missing, 6),
+        low=float(values.min()) if len(values) else None,
+        high=float(values.max()) if len(values) else None,
+        missing=round(share, 6),
         note=note,
-        format=form,
+        reading=rule,
     )
+
+
+def _describe_levels(
+    seen: _Evidence, kind: ColumnType, note: str, description: str, warn: Callable[[str], None], given: ReadingRule
+) -> Column:
+    if not seen.spellings:
+        seen.use_spellings(merge_spellings(seen.counts))
+    levels = tuple(seen.counts)
+    pair = (given.true, given.false) if given.true else yes_and_no(levels)
+    rule = ReadingRule(missing=seen.rule.missing)
+    if pair and set(pair) == set(levels):
+        rule = replace(rule, true=pair[0], false=pair[1])
+    if seen.spellings:
+        shown = ", ".join(f"{cell!r} as {level!r}" for cell, level in list(seen.spellings.items())[:_SHOWN])
+        more = f" and {len(seen.spellings) - _SHOWN} more" if len(seen.spellings) > _SHOWN else ""
+        warn(f"Column {seen.name!r}: spellings of one level are taken together: {shown}{more}.")
+    return Column(
+        seen.name,
+        kind,
+        description,
+        levels=levels[:MAX_LEVELS],
+        n_levels=len(levels),
+        missing=round(seen.missing, 6),
+        note=note,
+        reading=rule,
+    )
+
+
+def _date_rule(seen: _Evidence, given: ReadingRule) -> ReadingRule:
+    """How dates are written: as given, else as the cells say."""
+    if given.format or given.timezone:
+        return given
+    missing = seen.rule.missing
+    if seen.is_stamp:
+        return ReadingRule(missing=missing, timezone="UTC" if seen.array.type.tz is not None else "")
+    found = dates.find_date_rule(list(seen.counts)) or ReadingRule()
+    return replace(found, missing=missing)
+
+
+def _warn_dates(seen: _Evidence, rule: ReadingRule, warn: Callable[[str], None]) -> None:
+    if seen.is_stamp or not rule.format:
+        return
+    cell, other = dates.is_doubtful(list(seen.counts), rule)
+    if cell:
+        warn(
+            f"Column {seen.name!r}: {cell!r} and all the other dates may be day first or month first; they are read as "
+            f"{rule.format}. If that is wrong, set its format to {other} under reading in the requirement file."
+        )
 
 
 def _warn_numeric(seen: _Evidence, warn: Callable[[str], None]) -> None:
     facts = seen.facts
     if facts.bad:
-        values = numbers(pa.array(list(seen.counts), pa.string()))
-        odd = next((text for text, value in zip(seen.counts, values, strict=True) if np.isnan(value)), "")
+        is_odd = numbers.measure_numbers(pa.array(list(seen.counts), pa.string()), seen.rule).odd
+        odd = next((text for text, here in zip(seen.counts, is_odd, strict=True) if here), "")
         example = f" (such as {odd[:40]!r})" if odd else ""
         cells = "cell that is" if facts.bad == 1 else "cells that are"
         warn(f"Column {seen.name!r}: {facts.bad:,} {cells} no number{example}, taken as missing.")
+    if cell := numbers.is_doubtful(seen.counts, seen.rule):
+        value = numbers.parse_numbers(pa.array([cell]), seen.rule)[0]
+        instead = "decimal: ','" if seen.rule.thousands == "," else "thousands: ','"
+        warn(
+            f"Column {seen.name!r}: {cell!r} and its like are read as {format_number(value)}. If that is wrong, set "
+            f"{instead} under reading in the requirement file."
+        )
     if facts.clipped:
         what = "value" if facts.clipped == 1 else "values"
         warn(f"Column {seen.name!r}: {facts.clipped:,} infinite or huge {what} clipped to ±3e38.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from modelgpt_cli.core.background import ahead
-from modelgpt_cli.data.cells import FLOAT_LIMIT, absent, as_read, is_coded, is_text, level_counts, measure, texts
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
+from modelgpt_cli.data.cells import FLOAT_LIMIT, absent, as_read, is_coded, is_text, level_counts, texts
+from modelgpt_cli.data.numbers import measure_numbers
 from modelgpt_cli.data.readers import Table
+from modelgpt_cli.data.rules import find_rules
 from modelgpt_cli.data.sampling import RowSampler
 
 MAX_LABELS = 100_000
@@ -30,8 +33,9 @@ class ColumnFacts:
 
     Attributes
     ----------
-    missing, bad, clipped : int
-        Cells that are missing; present but no number; numbers that are infinite or too large for float32.
+    missing, marked, bad, clipped : int
+        Cells that are missing; that say so as columns of numbers do ("-"); present but no number; numbers that are
+        infinite or too large for float32.
     low, high : float
         The smallest and the largest number; infinite where there is none.
     whole : bool
@@ -40,8 +44,9 @@ class ColumnFacts:
         The column turned out to be text; from then on `bad`, `low` and `high` were no longer counted.
     """
 
-    def __init__(self) -> None:
-        self.missing = self.bad = self.clipped = self.good = 0
+    def __init__(self, rule: ReadingRule = PLAIN) -> None:
+        self.rule = rule
+        self.missing = self.marked = self.bad = self.clipped = self.good = 0
         self.low, self.high = math.inf, -math.inf
         self.whole = True
         self.mostly_text = False
@@ -69,13 +74,14 @@ class ColumnFacts:
         if pa.types.is_timestamp(cells.type):
             self.mostly_text = True
         if self.mostly_text:
-            self.missing += int(counts[absent(cells)].sum())
+            self.missing += int(counts[absent(cells, self.rule.markers)].sum())
             return
-        values, missing = measure(cells)
-        found = ~np.isnan(values)
-        self.missing += int(counts[missing].sum())
-        self.bad += int(counts[~found & ~missing].sum())
-        self._add_numbers(values[found], counts[found])
+        measured = measure_numbers(cells, self.rule)
+        found = ~np.isnan(measured.values)
+        self.missing += int(counts[measured.missing].sum())
+        self.marked += int(counts[measured.marked].sum())
+        self.bad += int(counts[measured.odd].sum())
+        self._add_numbers(measured.values[found], counts[found])
 
     def _add_floats(self, values: np.ndarray) -> None:
         absent = np.isnan(values)
@@ -96,28 +102,34 @@ class ColumnFacts:
 
 
 class Scan:
-    """The result of the pass: `n_rows` with a target, `skipped` without, `labels` counted, `facts` by column."""
+    """The result of the pass: `n_rows` with a target, `skipped` without, `labels` counted, `facts` by column.
 
-    def __init__(self, sample_rows: int, seed: int, names: Sequence[str]) -> None:
+    `markers` counts the cells of the target that are taken as missing and are not empty.
+    """
+
+    def __init__(self, sample_rows: int, seed: int, rules: Mapping[str, ReadingRule]) -> None:
         self.n_rows = 0
         self.skipped = 0
         self.labels: Counter[str] = Counter()
+        self.markers: Counter[str] = Counter()
         self.many_labels = False
-        self.facts = {name: ColumnFacts() for name in names}
+        self.facts = {name: ColumnFacts(rule) for name, rule in rules.items()}
         self.sampler = RowSampler(sample_rows, seed)
         self._codes: dict[str, int] = {}
 
     def add(self, frame: pd.DataFrame, target: str) -> None:
         """Count one raw frame."""
         cells = as_read(frame[target])
+        markers = self.facts[target].rule.markers
         codes = None
         if self.many_labels and not is_coded(cells):
-            missing = absent(cells)
+            missing = absent(cells, markers)
         else:
             coded = cells if is_coded(cells) else cells.dictionary_encode()
-            labels = texts(coded.dictionary)
+            labels = texts(coded.dictionary, markers)
+            self._count_markers(coded, labels)
             codes = coded.indices.cast(pa.int64()).fill_null(len(labels)).to_numpy(zero_copy_only=False)
-            missing = np.append(absent(labels), True)[codes]
+            missing = np.append(labels.is_null().to_numpy(zero_copy_only=False), True)[codes]
         if missing.any():
             self.skipped += int(missing.sum())
             frame = frame[~missing]
@@ -127,6 +139,16 @@ class Scan:
         self.sampler.add(frame, None if codes is None else self._count(labels, codes[~missing]))
         for name, facts in self.facts.items():
             facts.update(as_read(frame[name]))
+
+    def _count_markers(self, coded: pa.DictionaryArray, labels: pa.Array) -> None:
+        """Count the target's cells that are a missing marker."""
+        if not labels.null_count or not is_text(coded.dictionary):
+            return
+        for name, label, count in zip(
+            coded.dictionary.to_pylist(), labels.to_pylist(), level_counts(coded).tolist(), strict=True
+        ):
+            if label is None and name is not None and name.strip():
+                self.markers[name.strip()] += count
 
     def _count(self, names: pa.Array, codes: np.ndarray) -> np.ndarray | None:
         """Count the labels; their integer codes (n,), or None where there are too many to tell apart."""
@@ -146,14 +168,28 @@ class Scan:
         return lookup[codes]
 
 
-def scan_table(table: Table, columns: Sequence[str], target: str, sample_rows: int, seed: int) -> Scan:
+def scan_table(
+    table: Table,
+    columns: Sequence[str],
+    target: str,
+    sample_rows: int,
+    seed: int,
+    given: Mapping[str, ReadingRule] | None = None,
+) -> Scan:
     """Read the table once.
 
     The sample is smaller than `sample_rows` where the table is so wide that it would fill the memory.
+
+    Parameters
+    ----------
+    given : mapping of str to ReadingRule, optional
+        Column → how it is known to be written; of the others, the first rows tell.
     """
     names = [*columns, target]
     room = max(_MIN_SAMPLE_ROWS, _SAMPLE_CELLS // len(names))
-    scan = Scan(min(sample_rows, room), seed, names)
+    scan: Scan | None = None
     for frame in ahead(table.frames(columns=names)):
+        if scan is None:
+            scan = Scan(min(sample_rows, room), seed, find_rules(frame, names, given or {}))
         scan.add(frame, target)
-    return scan
+    return scan or Scan(min(sample_rows, room), seed, dict.fromkeys(names, PLAIN))

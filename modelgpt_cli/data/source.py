@@ -17,6 +17,7 @@ import pandas as pd
 
 from modelgpt_cli.core.background import begin
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column, ColumnType, TaskType
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
@@ -90,9 +91,11 @@ class Source:
     target: str | None = None
     task: TaskType | None = None
     columns: Sequence[Column] | None = None
+    target_reading: ReadingRule = PLAIN
     classes: Sequence[str] | None = None
     types: str | Path | None = None
     merge_labels: bool = False
+    keep_na: bool = False
     sample_rows: int = 20_000
     all_columns: bool = False
     domain: str | None = None
@@ -178,7 +181,10 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
     names, fixed = _inputs(source, target, only)
     names = [name for name in names if name not in marks]
     fingerprint = begin(table.fingerprint)
-    scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed)
+    rules = {name: column.reading for name, column in fixed.items() if column.is_known}
+    if source.keep_na or source.target_reading != PLAIN:
+        rules[target] = replace(source.target_reading, missing=()) if source.keep_na else source.target_reading
+    scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed, rules)
     plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     warnings: list[str] = []

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TaskType
-from modelgpt_cli.data.cells import FLOAT_LIMIT, format_number, numbers, texts, to_arrow
+from modelgpt_cli.data.cells import FLOAT_LIMIT, format_number, texts, to_arrow
+from modelgpt_cli.data.levels import Spelling, yes_and_no
+from modelgpt_cli.data.numbers import numbers, parse_numbers
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import ColumnFacts, Scan
 
@@ -22,6 +26,7 @@ log = logging.getLogger("modelgpt")
 TARGET_NAMES = ("target", "label", "class", "y", "outcome")
 _NO_TARGETS = frozenset({"text", "sentence", "review", "message", "comment", "tweet"})
 MAX_NUMBER_CLASSES = 20
+_MIN_MEASURED = 6
 _BAD_SHARE = 0.05
 _SHOWN = 8
 _NAME_WORDS = 5
@@ -43,15 +48,18 @@ class Target:
     n_rows: int = 0
     skipped: int = 0
     warnings: tuple[str, ...] = ()
+    reading: ReadingRule = PLAIN
 
     def read(self, raw: pd.Series) -> pd.Series:
         """A raw target column as class labels (object, None = missing) or float64 (NaN = missing)."""
         array = to_arrow(raw)
         if self.task == "regression":
-            values = numbers(array)
+            values = numbers(array, self.reading)
             return pd.Series(np.where(np.abs(values) <= FLOAT_LIMIT, values, np.nan), index=raw.index)
-        coded = texts(array).dictionary_encode()
-        names = np.array([*(self.mapping.get(cell) for cell in coded.dictionary.to_pylist()), None], dtype=object)
+        coded = texts(array, self.reading.markers).dictionary_encode()
+        spelling = Spelling(self.classes, self.reading)
+        cells = coded.dictionary.to_pylist()
+        names = np.array([*(self.mapping.get(cell) or spelling.find(cell) for cell in cells), None], dtype=object)
         codes = coded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
         return pd.Series(names[codes], index=raw.index, dtype=object)
 
@@ -131,18 +139,17 @@ def _infer_task(scan: Scan, facts: ColumnFacts) -> TaskType:
         return "classification"
     if scan.many_labels or not facts.whole:
         return "regression"
-    distinct = {_canonical_number(label) for label in scan.labels}
-    return "regression" if len(distinct) > MAX_NUMBER_CLASSES else "classification"
+    distinct = {_canonical_number(label, facts.rule) for label in scan.labels}
+    # Six numbers or more, most of which are in one row only, are no classes.
+    is_measured = len(distinct) >= _MIN_MEASURED and 2 * len(distinct) > scan.n_rows
+    return "regression" if is_measured or len(distinct) > MAX_NUMBER_CLASSES else "classification"
 
 
-def _canonical_number(label: str) -> str:
-    """A label of a numeric column: "1.0" is 1; zero-padded codes ("007") and what is no number stay."""
-    if label.startswith("0") and label[1:2].isdigit():
+def _canonical_number(label: str, rule: ReadingRule = PLAIN) -> str:
+    """A label of a numeric column: "1.0" is 1; codes such as "007", numbers with a unit, and what is no number stay."""
+    if (label.startswith("0") and label[1:2].isdigit()) or rule.prefix or rule.suffix:
         return label
-    try:
-        value = float(label.replace(",", ""))
-    except ValueError:
-        return label
+    value = parse_numbers(pa.array([label]), rule)[0]
     return format_number(value) if math.isfinite(value) and abs(value) < 1e15 else label
 
 
@@ -167,7 +174,7 @@ def _regression(scan: Scan, name: str, facts: ColumnFacts) -> Target:
     warnings: tuple[str, ...] = ()
     if left_out:
         warnings = (f"Left out {left_out:,} rows whose target {name!r} is no finite number.",)
-    return Target(name, "regression", n_rows=n_rows, skipped=scan.skipped, warnings=warnings)
+    return Target(name, "regression", n_rows=n_rows, skipped=scan.skipped, warnings=warnings, reading=facts.rule)
 
 
 def _merge_key(label: str) -> str:
@@ -192,8 +199,13 @@ def _classification(
             "",
             f"Choose another column with --target; numbers can be told by a line '{name}: numeric' in a --types FILE.",
         )
-    all_numbers = facts.bad == 0 and not facts.mostly_text
-    mapping = {label: _canonical_number(label) if all_numbers else label for label in scan.labels}
+    all_numbers = facts.bad == 0 and not facts.marked and not facts.mostly_text
+    rule = facts.rule
+    mapping = {label: _canonical_number(label, rule) if all_numbers else label for label in scan.labels}
+    rule = _label_rule(mapping.values(), wanted, rule)
+    if wanted:  # a file's True is true in memory and in Parquet
+        spelling = Spelling(wanted, rule)
+        mapping = {label: spelling.find(form) or form for label, form in mapping.items()}
     counts: Counter[str] = Counter()
     for label, count in scan.labels.items():
         counts[mapping[label]] += count
@@ -223,7 +235,15 @@ def _classification(
         n_rows=scan.n_rows,
         skipped=scan.skipped,
         warnings=tuple(warnings),
+        reading=rule,
     )
+
+
+def _label_rule(labels: Iterable[str], wanted: Sequence[str] | None, rule: ReadingRule) -> ReadingRule:
+    """The reading rule of labels: what is missing, and how yes and no are written where that is what they say."""
+    pair = (rule.true, rule.false) if rule.true else yes_and_no(list(wanted or dict.fromkeys(labels)))
+    kept = ReadingRule(missing=rule.missing)
+    return replace(kept, true=pair[0], false=pair[1]) if pair else kept
 
 
 def _preferred(group: list[str], wanted: Sequence[str] | None) -> str:

@@ -7,22 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
-from modelgpt_cli.data.cells import clip_finite, days, numbers, texts, to_arrow
-
-_TRUTH = {"true", "false"}
+from modelgpt_cli.data.cells import clip_finite, texts, to_arrow
+from modelgpt_cli.data.dates import days
+from modelgpt_cli.data.levels import canonical
+from modelgpt_cli.data.numbers import numbers
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Give a raw frame its types: the named columns alone, in the order of `columns`.
 
     Numeric and datetime columns become float64 (NaN = missing, infinities clipped to ±3e38), all others object columns
-    of `str` (None = missing). A column that the frame lacks is filled with missing cells.
+    of `str` (None = missing), in the canonical spelling of the column's levels. A column that the frame lacks is filled
+    with missing cells.
+
+    Raises
+    ------
+    UsageError
+        A date may be two, and the column's rule doesn't say which.
     """
     series = {column.name: _typed_column(frame, column) for column in columns}
     return pd.DataFrame(series, index=frame.index)
@@ -34,23 +39,18 @@ def _typed_column(frame: pd.DataFrame, column: Column) -> pd.Series:
         blank = np.full(n, np.nan) if column.is_float else np.full(n, None, dtype=object)
         return pd.Series(blank, index=frame.index, dtype=blank.dtype)
     array = to_arrow(frame[column.name])
+    rule = column.reading
     if column.type == "numeric":
-        return pd.Series(clip_finite(numbers(array)), index=frame.index)
+        return pd.Series(clip_finite(numbers(array, rule, column.bounds)), index=frame.index)
     if column.type == "datetime":
-        return pd.Series(clip_finite(days(array, column.format)), index=frame.index)
-    cells = _as_spelled(texts(array), column.levels)
-    return pd.Series(cells.to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
-
-
-def _as_spelled(cells: pa.Array, levels: Sequence[str]) -> pa.Array:
-    """Yes and no as a column's levels spell them: a CSV file's True is true in memory and in Parquet."""
-    spelled = {level.lower(): level for level in levels}
-    if len(levels) != len(_TRUTH) or spelled.keys() != _TRUTH:
-        return cells
-    lower = pc.utf8_lower(cells)
-    for word, level in spelled.items():
-        cells = pc.if_else(pc.equal(lower, word), pa.scalar(level, cells.type), cells)
-    return cells
+        try:
+            return pd.Series(clip_finite(days(array, rule)), index=frame.index)
+        except UsageError as error:
+            raise UsageError(f"Column {column.name!r}: {error.problem}", error.cause, error.hint) from None
+    cells = texts(array, rule.markers)
+    if column.is_text or not column.levels:
+        return pd.Series(cells.to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
+    return canonical(cells, column.levels, rule).set_axis(frame.index)
 
 
 def read_types(path: str | Path) -> dict[str, ColumnType]:
@@ -64,7 +64,8 @@ def read_types(path: str | Path) -> dict[str, ColumnType]:
     kinds = column_types()
     known = f"The types are {', '.join(kinds)}."
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # Every value is a text: a column may be called no, on or 1.
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The types file {path} can't be read.", str(error), "Check the path.") from error
     except yaml.YAMLError as error:

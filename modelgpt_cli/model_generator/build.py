@@ -270,6 +270,7 @@ def _read(
         source,
         types=values.get("types"),
         merge_labels=values.get("merge_labels", False),
+        keep_na=values.get("keep_na", False),
         all_columns=True,
         sample_rows=SAMPLE_ROWS,
         seed=values.get("seed", 0),

@@ -28,7 +28,7 @@ DATA_SUFFIXES = (*TABLE_SUFFIXES, ".zip")
 """How names of files end that hold data; a file of any other name is a requirement."""
 _SUFFIXES = (*DATA_SUFFIXES, ".gz", ".txt", ".md", ".req", ".yaml")
 """How names of files end that may be missing: words don't end so."""
-_DESCRIBED = ("target", "description", "types", "merge_labels", "seed")
+_DESCRIBED = ("target", "description", "types", "merge_labels", "keep_na", "seed")
 """Options of a build that `describe` takes too, beside those that say how data are read."""
 
 

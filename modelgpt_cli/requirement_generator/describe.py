@@ -67,6 +67,7 @@ def describe(
     output: str | Path | None = None,
     types: str | Path | None = None,
     merge_labels: bool = False,
+    keep_na: bool = False,
     sheet: str | Path | None = None,
     dry_run: bool = False,
     force: bool = False,
@@ -97,7 +98,7 @@ def describe(
         Server and key; else the provider's, else ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``.
     output : path-like, optional
         The requirement file to write; nothing is written if absent or ``-``.
-    types, merge_labels
+    types, merge_labels, keep_na
         Passed on to `load_dataset`.
     sheet : path-like, optional
         Where to save the sheet of small images that an LLM is shown of images, also in a dry run.
@@ -157,7 +158,14 @@ def describe(
         asked.check_key()
     words = read_description(description)
     dataset = load_dataset(
-        data, target=target, types=types, merge_labels=merge_labels, all_columns=True, seed=seed, **reading
+        data,
+        target=target,
+        types=types,
+        merge_labels=merge_labels,
+        keep_na=keep_na,
+        all_columns=True,
+        seed=seed,
+        **reading,
     )
     if sheet is not None and not profiler_of(dataset.schema.domain).HAS_SHEET:
         titles = " and ".join(domain.title for domain in all_domains() if profiler_of(domain.name).HAS_SHEET)
@@ -175,6 +183,7 @@ def describe(
         target=dataset.schema.target,
         classes=dataset.schema.classes,
         columns=dataset.schema.columns,
+        target_reading=dataset.schema.target_reading,
         data=_data_path(data, destination),
         fingerprint=dataset.fingerprint,
         author=author,

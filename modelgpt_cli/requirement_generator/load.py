@@ -18,6 +18,7 @@ def load_wanted(wanted: Requirement, source: Data, *, sample_rows: int = SAMPLE_
         source,
         target=wanted.target,
         task=wanted.task,
+        target_reading=wanted.target_reading,
         columns=[c for c in wanted.columns if c.used or c.is_text] or None,
         classes=wanted.classes or None,
         domain=wanted.domain,

@@ -17,6 +17,7 @@ from modelgpt_cli.core.domain import all_domains, default_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.reading import ReadingRule
 from modelgpt_cli.core.requirement import FILE_HINT, Requirement
 from modelgpt_cli.core.schema import DROPPED_TYPES, FREE_TEXT, USED_TYPES, Column, column_types
 from modelgpt_cli.requirement_generator.requirement_yaml import dump_yaml, load_yaml
@@ -55,6 +56,7 @@ def parse_requirement(text: str) -> Requirement:
         domain=_text("domain", values.get("domain")),
         target_mean=_optional_number("target_mean", values.get("target_mean"), float("-inf")),
         target_std=_optional_number("target_std", values.get("target_std"), 0.0),
+        target_reading=_rule("target_", values.get("target_reading")),
     )
 
 
@@ -104,6 +106,7 @@ def format_requirement(requirement: Requirement) -> str:
         "domain": None if is_said else requirement.domain,
         "task": requirement.task,
         "target": requirement.target,
+        "target_reading": requirement.target_reading.to_mapping(),
         "target_mean": _rounded(requirement.target_mean),
         "target_std": _rounded(requirement.target_std),
         "classes": list(requirement.classes),
@@ -187,6 +190,14 @@ _COLUMN_KEYS = [f.name for f in fields(Column) if f.name != "components"]
 """What a requirement may say of a column; how a text is reduced is the build's business."""
 
 
+def _rule(where: str, value: object) -> ReadingRule:
+    """Read how a column is written."""
+    try:
+        return ReadingRule.from_mapping(_mapping(f"{where}reading", value))
+    except UsageError as error:
+        raise UsageError(f"{where}{error.problem}", error.cause, error.hint) from None
+
+
 def _column(item: Mapping[str, Any]) -> Column:
     name = item.get("name")
     if not isinstance(name, str):
@@ -198,7 +209,7 @@ def _column(item: Mapping[str, Any]) -> Column:
     if kind not in column_types():
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(column_types())}.")
     levels = _texts(where + "levels", item.get("levels"))
-    words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "format", "role")}
+    words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "role")}
     roles = {role: of for domain in all_domains() for role, of in domain.roles.items()}
     if kind not in (*USED_TYPES, FREE_TEXT, *DROPPED_TYPES):  # a domain's own type, which says the role
         words["role"] = words["role"] or next(role for role, of in roles.items() if of == kind)
@@ -209,6 +220,8 @@ def _column(item: Mapping[str, Any]) -> Column:
         for key, low, high in (
             ("mean", float("-inf"), float("inf")),
             ("std", 0.0, float("inf")),
+            ("low", float("-inf"), float("inf")),
+            ("high", float("-inf"), float("inf")),
             ("missing", 0.0, 1.0),
             ("n_levels", 0.0, float("inf")),
         )
@@ -222,6 +235,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         type=kind,
         levels=levels,
         n_levels=int(n_levels),
+        reading=_rule(where, item.get("reading")),
         **words,  # type: ignore[arg-type]
         **numbers,  # type: ignore[arg-type]
     )
@@ -234,6 +248,10 @@ def _column_mapping(column: Column) -> dict[str, Any]:
         if f.name not in _COLUMN_KEYS:
             continue
         value = getattr(column, f.name)
+        if isinstance(value, ReadingRule):
+            if rule := value.to_mapping():
+                values[f.name] = rule
+            continue
         if isinstance(value, float):
             value = _rounded(value)
         if value != f.default and value == value:  # NaN differs from itself, and says nothing

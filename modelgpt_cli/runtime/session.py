@@ -17,9 +17,11 @@ import onnxruntime as ort
 
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.reading import PLAIN, ReadingRule
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
-FORMAT = 1
+FORMAT = 2
 CARD = "modelgpt"
 """Metadata entry with the model card, as JSON."""
 TOKENIZER = "modelgpt_tokenizer"
@@ -36,17 +38,26 @@ class Input:
     column: str
     name: str
     type: str
-    format: str = ""
-    """Datetime: how its cells are written; guessed from the cells where empty."""
     mask: str = ""
     """Free text in a table: the input that takes the attention mask; `name` takes the token ids."""
     levels: tuple[str, ...] = ()
     """The categories that the model knows, as it spells them."""
+    reading: ReadingRule = PLAIN
+    """How the cells of its column are written."""
+    low: float | None = None
+    """Numbers and dates: the smallest value of the rows that it was built from."""
+    high: float | None = None
+    """Numbers and dates: the largest value."""
 
     @property
     def is_float(self) -> bool:
         """Whether it takes float32 (numbers, days since 1970-01-01) rather than strings."""
         return self.type in ("numeric", "datetime")
+
+    @property
+    def as_column(self) -> Column:
+        """What the column of its cells is, so that they are read as they were at build."""
+        return Column(self.column, self.type, levels=self.levels, reading=self.reading, low=self.low, high=self.high)
 
 
 class Model:
@@ -73,6 +84,8 @@ class Model:
     coverage : float or None
         The share of true values that the prediction interval was made to hold; None where there is none.
     inputs : tuple of Input
+    target_reading : ReadingRule
+        How cells of the target are written.
 
     Raises
     ------
@@ -97,13 +110,15 @@ class Model:
                     i["name"],
                     i.get("input", i["name"]),
                     i["type"],
-                    i.get("format", ""),
                     i.get("mask", ""),
                     tuple(i.get("levels", ())),
+                    ReadingRule.from_mapping(i.get("reading", {})),
+                    *(i.get("range") or (None, None)),
                 )
                 for i in self.metadata["inputs"]
             )
-        except (KeyError, TypeError) as error:
+            self.target_reading = ReadingRule.from_mapping(self.metadata.get("target_reading", {}))
+        except (KeyError, TypeError, UsageError) as error:
             raise damaged(self.path, f"Its card lacks {error}.") from error
         self.feeds: Feeds = self.domain.part("feed")
         self._feed: Feed = self.feeds.make_feed(self)

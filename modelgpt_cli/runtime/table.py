@@ -60,16 +60,14 @@ class Rows:
         self.name = self._table.name
         self.columns = list(self._table.columns)
         self.target = target or model.target
-        self._inputs = [
-            Column(i.column, i.type, levels=i.levels, format=i.format)  # type: ignore[arg-type]
-            for i in model.inputs
-            if i.column in set(self.columns)
-        ]
+        present = set(self.columns)
+        self._inputs = [i.as_column for i in model.inputs if i.column in present]
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:
             self._check_target(model)
-            self._truth = Column(self.target, "numeric" if model.task == "regression" else "categorical")
+            kind = "numeric" if model.task == "regression" else "categorical"
+            self._truth = Column(self.target, kind, levels=model.labels, reading=model.target_reading)
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the typed rows, at most so many at a time.

@@ -86,7 +86,7 @@ def test_types_of_columns(tmp_path: Path) -> None:
     assert sample["born"].iloc[0] == (pd.Timestamp("1920-03-01") - pd.Timestamp("1970-01-01")).days
     expected = (pd.Timestamp("2024-02-02 10:30") - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
     assert sample["seen"].iloc[1] == pytest.approx(expected)  # day first: days beyond 12 leave no other reading
-    assert column_of(dataset, "seen").format == "%d/%m/%Y %H:%M"
+    assert column_of(dataset, "seen").reading.format == "%d/%m/%Y %H:%M"
     assert column_of(dataset, "only").missing == 0.5
     assert sample["only"].iloc[1] is None
 

@@ -221,7 +221,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     return Dataset(
         name=name_of(table),
         path=table.path,
-        schema=Schema(columns, target, plan.task, plan.classes, image.DOMAIN.name),
+        schema=Schema(columns, target, plan.task, plan.classes, image.DOMAIN.name, plan.reading),
         n_rows=plan.n_rows,
         class_counts=plan.counts,
         sample=sample,

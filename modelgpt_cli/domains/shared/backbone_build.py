@@ -185,6 +185,7 @@ class BackboneBuild(ABC):
             target=target,
             labels=classes,
             columns=columns,
+            target_reading=self.requirement.target_reading if dataset is None else dataset.schema.target_reading,
             requirement=self.requirement.sentence,
             architecture=self.architecture(),
             domain=self.domain,

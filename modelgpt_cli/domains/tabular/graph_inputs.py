@@ -63,6 +63,8 @@ def _entry(column: Column, names: tuple[str, ...]) -> dict[str, Any]:
         entry["levels"] = list(column.levels)
     if column.type == "datetime":
         entry["unit"] = DAYS
-        if column.format:
-            entry["format"] = column.format
+    if reading := column.reading.to_mapping():
+        entry["reading"] = reading
+    if column.is_float and column.bounds:
+        entry["range"] = list(column.bounds)
     return entry

@@ -51,7 +51,7 @@ def read(source: Source) -> Dataset:
     target = scanned.target
     most = source.options.get("text_columns", MAX_TEXT_COLUMNS if source.all_columns else 0)
     columns = use_text(scanned.columns, most)
-    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name)
+    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading)
     check_repeats(target, source.classes, by_name=False)
     check_lacking(target, by_name=False)
     return make_dataset(source, scanned, schema)

@@ -126,7 +126,16 @@ def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
     """The labelled rows, in the model's own columns and classes."""
     b = model.blueprint
     rows = TEXT_ROWS if model.preprocessor.textual else SAMPLE_ROWS
-    dataset = load_dataset(data, target=b.target, task=b.task, columns=b.used, sample_rows=rows, seed=seed)
+    dataset = load_dataset(
+        data,
+        target=b.target,
+        task=b.task,
+        columns=b.used,
+        classes=b.labels or None,
+        target_reading=b.target_reading,
+        sample_rows=rows,
+        seed=seed,
+    )
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
     x, codes = model.preprocessor.arrays(dataset.sample)

@@ -65,7 +65,7 @@ def read(source: Source) -> Dataset:
     if asked:
         columns = with_others(columns, source.table, target.name)
         columns = tuple(c for c in columns if not (scanned.marked and c.name == SYNTHETIC))
-    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name)
+    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading)
     check_repeats(target, source.classes, by_name=True)
     lacking = check_lacking(target, by_name=True)
     return make_dataset(source, scanned, schema, [*lacking, *check_texts(schema, scanned.scan, source.table)])

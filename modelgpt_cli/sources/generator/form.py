@@ -16,11 +16,13 @@ import pyarrow as pa
 
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.reading import ReadingRule
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import FREE_TEXT, Column, TaskType
 from modelgpt_cli.core.units import plain_number
-from modelgpt_cli.data.cells import days, format_number
+from modelgpt_cli.data.cells import format_number
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.dates import parse_dates
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
@@ -107,7 +109,7 @@ class Field:
             return self._level(text)
         if "\0" in text or not text.strip() or len(text) > MAX_CHARS:
             raise BadCellError(f"must be a text of 1 to {MAX_CHARS:,} characters")
-        if self.kind == "date" and not np.isfinite(days(pa.array([text]), self.format)[0]):
+        if self.kind == "date" and not np.isfinite(parse_dates(pa.array([text]), ReadingRule(format=self.format))[0]):
             raise BadCellError(f"must be a date, written as {self.format or 'YYYY-MM-DD'}")
         return text
 
@@ -238,8 +240,8 @@ def _field(column: Column, shown: str, dataset: Dataset | None, roles: Mapping[s
             about |= {"mean": float(f"{column.mean:.4g}"), "standard_deviation": float(f"{column.std:.4g}")}
         return replace(base, kind="number", low=low, high=high)
     if column.type == "datetime":
-        about["format"] = column.format or "YYYY-MM-DD"
-        return replace(base, kind="date", format=column.format)
+        about["format"] = column.reading.format or "YYYY-MM-DD"
+        return replace(base, kind="date", format=column.reading.format)
     if column.is_text:
         about |= {"role": roles[column.role]} if column.role else {}
         return replace(base, kind=TEXT)

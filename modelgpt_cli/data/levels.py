@@ -1,0 +1,122 @@
+"""Levels and labels in their canonical spelling, whatever the file spells them like. Between `cells` and `typing`.
+
+A cell is a level as it stands; else, where no other level is as near, the one that differs from it only in case, blanks
+or Unicode form, in zeros behind the point ("2.0" is "2"), or in how yes and no are written; else, of codes with leading
+zeros, the one of the same value ("7" is "007").
+Shapes: n cells.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from modelgpt_cli.core.reading import ReadingRule
+from modelgpt_cli.data.words import NO, YES
+
+_DECIMAL_ZEROS = re.compile(r"([+-]?\d+)\.0+")
+_DECIMAL = re.compile(r"([+-]?\d+\.\d*?[1-9])0+")
+_LEADING_ZEROS = re.compile(r"0+(\d+)")
+
+
+class Spelling:
+    """Finds the level that a cell stands for.
+
+    Parameters
+    ----------
+    levels : sequence of str
+        In canonical spelling.
+    rule : ReadingRule
+        Whether they are a yes and a no.
+    """
+
+    def __init__(self, levels: Sequence[str], rule: ReadingRule) -> None:
+        self._found: dict[str, str | None] = {level: level for level in levels}
+        self._keys = [_unique(key, levels) for key in (_fold, _without_zeros)]
+        self._rule = rule if {rule.true, rule.false} == set(levels) else None
+
+    def find(self, cell: str) -> str | None:
+        """Return the level of a cell's text; None where there is none."""
+        if cell not in self._found:
+            self._found[cell] = self._search(cell)
+        return self._found[cell]
+
+    def _search(self, cell: str) -> str | None:
+        for key, known in zip((_fold, _without_zeros), self._keys, strict=True):
+            if (level := known.get(key(cell))) is not None:
+                return level
+        if self._rule is not None:
+            word = _fold(cell)
+            return self._rule.true if word in YES else self._rule.false if word in NO else None
+        return None
+
+    def apply(self, cells: pa.Array) -> np.ndarray:
+        """Text from `texts` as levels, object (n,): a cell without one stays as it is, a missing one is None."""
+        coded = cells.dictionary_encode()
+        names = [self.find(cell) or cell for cell in coded.dictionary.to_pylist()]
+        codes = coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
+        return np.array([*names, None], dtype=object)[codes]
+
+
+def _unique(key: Callable[[str], str], levels: Iterable[str]) -> dict[str, str]:
+    """Key → level, of the keys that one level alone has."""
+    keys = {level: key(level) for level in levels}
+    counts = Counter(keys.values())
+    return {k: level for level, k in keys.items() if counts[k] == 1}
+
+
+def _fold(text: str) -> str:
+    """What spellings of one level have in common: case, blanks and Unicode form apart, no zeros behind the point."""
+    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    if match := _DECIMAL_ZEROS.fullmatch(folded) or _DECIMAL.fullmatch(folded):
+        return match[1]
+    return folded
+
+
+def _without_zeros(text: str) -> str:
+    """A code without its leading zeros, which files lose that take it for a number."""
+    folded = _fold(text)
+    match = _LEADING_ZEROS.fullmatch(folded)
+    return match[1] if match else folded
+
+
+def merge_spellings(counts: Mapping[str, int]) -> dict[str, str]:
+    """Find cells that spell one level differently.
+
+    Parameters
+    ----------
+    counts : mapping
+        Cells → rows.
+
+    Returns
+    -------
+    dict of str to str
+        Cell → the most frequent spelling of its level, of those that are spelled otherwise. Single letters keep their
+        case: a and A may be two things.
+    """
+    groups: dict[str, list[str]] = {}
+    for cell in sorted(counts, key=lambda cell: (-counts[cell], cell)):
+        folded = _fold(cell)
+        groups.setdefault(cell.strip() if len(folded) == 1 and folded.isalpha() else folded, []).append(cell)
+    return {cell: group[0] for group in groups.values() for cell in group[1:]}
+
+
+def yes_and_no(levels: Sequence[str]) -> tuple[str, str] | None:
+    """The spelling of yes and of no, where two levels are that; else None."""
+    if len(levels) != 2:
+        return None
+    for yes, no in (levels, levels[::-1]):
+        if _fold(yes) in YES and _fold(no) in NO:
+            return yes, no
+    return None
+
+
+def canonical(raw: pa.Array, levels: Sequence[str], rule: ReadingRule) -> pd.Series:
+    """Text from `texts` as a column of levels; cells without one stay as they are."""
+    return pd.Series(Spelling(levels, rule).apply(raw), dtype=object)
