@@ -158,6 +158,7 @@ class PredictOptions(Options):
     """How rows are to be scored, whatever their domain."""
 
     proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
+    strict: bool = option("Exit 3 if the data hold what the model was not made for.", False)
     chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1)
     threads: int | None = option("CPU threads to use.", least=1, shown="all cores", shared=True)
 
@@ -168,6 +169,7 @@ class EvaluateOptions(Options):
 
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
+    strict: bool = option_like(PredictOptions, "strict")
     chunk_rows: int = option_like(PredictOptions, "chunk_rows")
     threads: int | None = option_like(PredictOptions, "threads")
 

@@ -11,10 +11,10 @@ import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
-from modelgpt_cli.data.cells import clip_finite, texts, to_arrow
-from modelgpt_cli.data.dates import days
+from modelgpt_cli.data.cells import clip_finite, is_text, texts, to_arrow
+from modelgpt_cli.data.dates import days, measure_dates
 from modelgpt_cli.data.levels import canonical
-from modelgpt_cli.data.numbers import numbers
+from modelgpt_cli.data.numbers import measure_numbers, numbers
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -51,6 +51,16 @@ def _typed_column(frame: pd.DataFrame, column: Column) -> pd.Series:
     if column.is_text or not column.levels:
         return pd.Series(cells.to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
     return canonical(cells, column.levels, rule).set_axis(frame.index)
+
+
+def odd_cells(raw: pd.Series, column: Column) -> np.ndarray:
+    """Which raw cells of a column of numbers or dates hold something that is none, bool (n,)."""
+    array = to_arrow(raw)
+    if not is_text(array):
+        return np.zeros(len(array), dtype=bool)
+    if column.type == "datetime":
+        return measure_dates(array, column.reading).odd
+    return measure_numbers(array, column.reading).odd
 
 
 def read_types(path: str | Path) -> dict[str, ColumnType]:

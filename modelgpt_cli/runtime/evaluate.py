@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from modelgpt_cli.core import metrics as m
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import check_destination
 from modelgpt_cli.runtime.feed import Source, open_source
+from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.labels import LabelReader
 from modelgpt_cli.runtime.session import Model, damaged
 
@@ -47,6 +48,8 @@ class Evaluation:
     """Where each row is a file: recall, precision, F1 and number of rows of each class."""
     unit: str = "rows"
     """What the rows are called, in the plural."""
+    findings: Findings = field(default_factory=Findings)
+    """What the rows hold that the model was not made for."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -71,6 +74,8 @@ class Evaluation:
             values["classes"] = self.classes
         if self.coverage is not None:
             values["coverage"] = self.coverage
+        if not self.findings.fits:
+            values["findings"] = self.findings.to_dict()
         if self.plot is not None:
             values["plot"] = str(self.plot)
         return values
@@ -84,13 +89,14 @@ def evaluate(
     plot: str | Path | None = None,
     chunk_rows: int = 16_384,
     threads: int | None = None,
+    strict: bool = False,
     force: bool = False,
 ) -> Evaluation:
     """Measure a ``model.onnx`` on labelled rows, or files.
 
     Parameters
     ----------
-    model, data, chunk_rows, threads
+    model, data, chunk_rows, threads, strict
         As for `predict`; of a folder, its test file or folder is measured where there is one. Files have as label
         the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
@@ -108,6 +114,8 @@ def evaluate(
     ------
     ModelGPTError
         The model or the data can't be read, don't fit each other, or no row has a true value.
+    VerificationError
+        With `strict`, the rows hold what the model was not made for.
     UsageError
         There is no such data, or no such column of true values.
 
@@ -131,7 +139,10 @@ def evaluate(
     loaded = Model(model, threads=threads)
     source = open_source(loaded, data, labelled=True, target=target)
     measure = _regression if loaded.task == "regression" else _classification
-    return measure(loaded, source, chunk_rows, None if plot is None else Path(plot), force)
+    done = measure(loaded, source, chunk_rows, None if plot is None else Path(plot), force)
+    if strict:
+        source.findings.require_fit(source.name)
+    return replace(done, findings=source.findings)
 
 
 def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:

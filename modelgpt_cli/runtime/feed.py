@@ -18,6 +18,7 @@ from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
+from modelgpt_cli.runtime.findings import Findings
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.session import Model
@@ -59,6 +60,10 @@ class Source(Protocol):
     @property
     def target(self) -> str:
         """What the true values are called."""
+
+    @property
+    def findings(self) -> Findings:
+        """What the rows hold that the model was not made for, once all chunks are through."""
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield all rows, at most so many at a time; no chunk is empty."""

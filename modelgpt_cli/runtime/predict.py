@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +16,7 @@ import numpy as np
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.runtime.feed import Chunk, Source, file_titles, open_source
+from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Prediction:
     """(N,) float32: the bounds of the prediction interval, of a regression model that has one."""
     coverage: float | None = None
     """The share of true values that the interval was made to hold."""
+    findings: Findings = field(default_factory=Findings)
+    """What the rows hold that the model was not made for."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
 
@@ -57,6 +60,7 @@ def predict(
     topk: int | None = None,
     chunk_rows: int = 16_384,
     threads: int | None = None,
+    strict: bool = False,
     force: bool = False,
 ) -> Prediction:
     """Score rows, or files, with a ``model.onnx``.
@@ -79,6 +83,9 @@ def predict(
         Rows held in memory at a time.
     threads : int, optional
         CPU threads; all cores by default.
+    strict : bool
+        Refuse rows that hold what the model was not made for: unknown levels, cells of another kind, values far outside
+        those of the build, missing columns. Nothing is written to `output` then.
     force : bool
         Replace `output` if it exists.
 
@@ -90,6 +97,8 @@ def predict(
     ------
     ModelGPTError
         The model or the data can't be read, or don't fit each other.
+    VerificationError
+        With `strict`, the rows hold what the model was not made for.
     UsageError
         An option makes no sense for this model, or there is no such data.
 
@@ -114,16 +123,16 @@ def predict(
     start = time.perf_counter()
     if output is None:
         done = _collect(loaded, source, chunk_rows)
-        _report(loaded, source)
+        _report(loaded, source, strict)
     else:
         with _sink(path, force) as stream:
             n_rows = _write(loaded, source, stream, proba=proba, topk=topk or 1, chunk_rows=chunk_rows)
-            _report(loaded, source)
+            _report(loaded, source, strict)
         done = Prediction(n_rows, 0.0, loaded.labels, path)
     seconds = time.perf_counter() - start
     rate = done.rows / max(seconds, 1e-9)
     logger.debug("%d %s in %.2f s, %.0f %s/s", done.rows, loaded.domain.rows, seconds, rate, loaded.domain.rows)
-    return replace(done, seconds=seconds)
+    return replace(done, seconds=seconds, findings=source.findings)
 
 
 def _check_topk(model: Model, topk: int | None) -> None:
@@ -136,7 +145,9 @@ def _check_topk(model: Model, topk: int | None) -> None:
         raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
 
 
-def _report(model: Model, source: Source) -> None:
+def _report(model: Model, source: Source, strict: bool) -> None:
+    if strict:
+        source.findings.require_fit(source.name)
     source.report()
     model.report()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +14,13 @@ import numpy as np
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.feed import Chunk
+from modelgpt_cli.runtime.findings import Findings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from modelgpt_cli.data.in_memory import Data
     from modelgpt_cli.runtime.session import Model
 
 logger = logging.getLogger("modelgpt")
-_SHOWN = 10
 
 
 class Rows:
@@ -52,7 +50,7 @@ class Rows:
     def __init__(self, model: Model, data: Data, *, labelled: bool = False, target: str | None = None) -> None:
         from modelgpt_cli.data.readers import open_table
 
-        self._odd: Counter[str] = Counter()
+        self.findings = Findings()
         self._table = open_table(data)
         if labelled and self._table.test_path is not None:
             logger.info("Measured on %s.", self._table.test_path)
@@ -62,6 +60,8 @@ class Rows:
         self.target = target or model.target
         present = set(self.columns)
         self._inputs = [i.as_column for i in model.inputs if i.column in present]
+        self._names = [i.column for i in model.inputs], self.columns
+        self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:
@@ -84,44 +84,34 @@ class Rows:
                     yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None)
 
     def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        from modelgpt_cli.data.typing import typed
+        from modelgpt_cli.data.typing import odd_cells, typed
 
+        self.findings = Findings()
+        self.findings.compare_columns(*self._names, self._known)
         for frame in self._table.frames(rows, [column.name for column in columns]):
             cells = typed(frame, columns)
-            self._count_odd(frame, cells, columns)
+            self.findings.rows += len(cells)
+            for column in columns:
+                raw, read = frame[column.name], cells[column.name]
+                odd = odd_cells(raw, column) if column.is_float and read.isna().any() else None
+                self.findings.add(column if column is not self._truth else _kind_alone(column), read, odd, raw)
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}
 
-    def _count_odd(self, raw: pd.DataFrame, cells: pd.DataFrame, columns: list[Column]) -> None:
-        """Count, by column, the cells that should be a number or a date and are none: they were read as missing."""
-        from modelgpt_cli.data.cells import is_text, texts, to_arrow
-
-        for column in columns:
-            missing = int(cells[column.name].isna().sum()) if column.is_float else 0
-            if missing and is_text(array := to_arrow(raw[column.name])):
-                self._odd[column.name] += missing - int(texts(array).null_count)
-
     def report(self) -> None:
-        """Warn of the cells that were no number or date, once all chunks are through."""
-        odd = {name: count for name, count in self._odd.items() if count}
-        for name, count in list(odd.items())[:_SHOWN]:
-            cells = "cell that is" if count == 1 else "cells that are"
-            logger.warning("Column '%s': %s %s no number or date, taken as missing.", name, f"{count:,}", cells)
-        if len(odd) > _SHOWN:
-            logger.warning("%d more columns have such cells.", len(odd) - _SHOWN)
+        """Warn of what the model was not made for, once all chunks are through."""
+        self.findings.warn()
 
     def _check_inputs(self, model: Model) -> None:
         present = {column.name for column in self._inputs}
         missing = [i.column for i in model.inputs if i.column not in present]
-        if not missing:
+        if 2 * len(missing) <= len(model.inputs):
             return
         names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        if 2 * len(missing) > len(model.inputs):
-            raise ModelGPTError(
-                f"{self.name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
-                f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
-                f"See the model's inputs: modelgpt inspect {model.path}",
-            )
-        logger.warning("%s lacks the column%s %s: read as empty cells.", self.name, "s"[len(missing) == 1 :], names)
+        raise ModelGPTError(
+            f"{self.name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
+            f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
+            f"See the model's inputs: modelgpt inspect {model.path}",
+        )
 
     def _check_target(self, model: Model) -> None:
         if self.target in {i.column for i in model.inputs}:
@@ -134,3 +124,8 @@ class Rows:
             f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
             (f"Did you mean '{near[0]}'? " if near else "") + "Name the column of true values with --target.",
         )
+
+
+def _kind_alone(truth: Column) -> Column:
+    """The column of true values without what it may hold: unknown labels are told of apart, and no range is wanted."""
+    return replace(truth, levels=(), low=None, high=None)

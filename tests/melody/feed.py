@@ -10,6 +10,7 @@ import numpy as np
 
 from melody.read import Melodies
 from modelgpt_cli.runtime.feed import Chunk
+from modelgpt_cli.runtime.findings import Findings
 
 FILES = True
 _NOTES = ("c", "d", "es", "e", "f", "g", "a", "b")
@@ -30,6 +31,7 @@ class MelodyFiles:
     name, target = "melodies", "mood"
 
     def __init__(self, folders: Sequence[Any]) -> None:
+        self.findings = Findings()
         self.files = [file for folder in folders for file in Melodies(Path(folder)).files]
 
     def chunks(self, rows: int) -> Iterator[Chunk]:

@@ -21,6 +21,7 @@ DOMAIN = Domain(name="toy", title="toys", rows="toys", package=__name__)
 """
 FEED = """
 import numpy as np
+from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.feed import Chunk
 FILES = True
 
@@ -40,6 +41,7 @@ class Source:
     name, target = "toys", "kind"
 
     def __init__(self, data, labelled):
+        self.findings = Findings()
         self.data, self.labelled = data, labelled
 
     def chunks(self, rows):

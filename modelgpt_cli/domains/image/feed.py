@@ -15,6 +15,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.decode import SHARP, ImageError, need_pillow
 from modelgpt_cli.domains.image.files import Truth, by_size, decoded, find_images, report_unreadable
 from modelgpt_cli.runtime.feed import Chunk
+from modelgpt_cli.runtime.findings import Findings
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.session import Model
@@ -82,6 +83,7 @@ class Images:
         self._labelled = labelled
         self._least = SHARP * int(model.metadata["image"]["resize"])
         self._broken: list[tuple[str, str]] = []
+        self.findings = Findings()
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the images in portions that fit into memory, whatever `rows` allows."""
