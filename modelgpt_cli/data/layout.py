@@ -22,7 +22,7 @@ Evidence: TypeAlias = Literal[-1, 0, 1]
 """What a cell says of its row, beside the cells below it: a header (-1), nothing (0), data (1)."""
 
 _HEAD_ROWS = 1_000
-_HEAD_CELLS = 100_000
+_HEAD_CELLS = 50_000
 """Cells that are looked at, so that a wide table is opened in a tenth of a second."""
 _LOOKED_COLUMNS = 200
 _MAX_TITLES = 20
@@ -103,10 +103,19 @@ def column_width(rows: Sequence[Row]) -> int:
     return len(rows[0]) if counts[len(rows[0])] == most else max(counts, key=lambda width: counts[width])
 
 
+def _kept(rows: Sequence[Row], width: int, header: Row) -> list[Row]:
+    """The rows that have this many cells, without copies of the header."""
+    return [row for row in rows if len(row) == width and row != header]
+
+
+def _column(kept: Sequence[Row], j: int) -> list[Any]:
+    return [row[j] for row in kept if not _is_missing(row[j])]
+
+
 def _body(rows: Sequence[Row], width: int, header: Row) -> list[list[Any]]:
-    """The columns of the rows that have this many cells, missing cells and copies of the header left out, (w, ≤ n)."""
-    kept = [row for row in rows if len(row) == width and list(row) != list(header)]
-    return [[row[j] for row in kept if not _is_missing(row[j])] for j in range(min(width, _LOOKED_COLUMNS))]
+    """The filled cells of each column, of the rows that `_kept` gives, (w, ≤ n)."""
+    kept = _kept(rows, width, header)
+    return [_column(kept, j) for j in range(min(width, _LOOKED_COLUMNS))]
 
 
 def _evidence(cell: Any, column: Sequence[Any]) -> Evidence:
@@ -151,8 +160,14 @@ def _is_data(row: Row, rows: Sequence[Row], width: int) -> bool:
     """Whether a row is one of data rather than the header of the rows below it."""
     if len(rows) < _MIN_BODY or len(row) != width or _is_sequence(row):
         return False
-    signs = [_evidence(cell, column) for cell, column in zip(row, _body(rows, width, row), strict=False)]
-    return min(signs) >= 0 and 2 * sum(signs) >= len(signs)
+    kept = _kept(rows, width, row)
+    found = 0
+    for j in range(min(width, _LOOKED_COLUMNS)):
+        sign = _evidence(row[j], _column(kept, j))
+        if sign < 0:
+            return False
+        found += sign
+    return 2 * found >= min(width, _LOOKED_COLUMNS)
 
 
 def _is_title(row: Row, width: int) -> bool:
@@ -171,6 +186,8 @@ def _count_titles(rows: Sequence[Row], width: int) -> int:
     for i, row in enumerate(rows[: _MAX_TITLES + 1]):
         if not _is_title(row, width):
             names = _filled(row)
+            if i == 0:
+                return 0
             proper = len(row) == width and len(names) >= max(2, 0.8 * width) and len(set(names)) == len(names)
             return i if proper and not _is_data(row, rows[i + 1 :], width) else 0
     return 0
@@ -181,6 +198,8 @@ def _unit_rows(rows: Sequence[Row], header: Row, width: int) -> int:
     found = 0
     while found < min(_MAX_UNIT_ROWS, len(rows) - _MIN_BODY) and len(rows[found]) == width:
         row = rows[found]
+        if any(text_of(cell) and _is_number(cell) for cell in row):
+            break
         columns = _body(rows[found + 1 :], width, header)
         numeric = [j for j, cells in enumerate(columns) if cells and sum(map(_is_number, cells)) >= 0.9 * len(cells)]
         texts = [text_of(cell) for cell in row]
@@ -306,6 +325,8 @@ def count_footers(rows: Sequence[Row], last: Sequence[Row], whole: bool) -> int:
         return 0
     best = 0
     for count in range(1, min(_MAX_FOOTERS, len(last)) + 1):
+        if not _may_be_footer(last[-count]):
+            break
         body = rows[:-count] if whole else rows
         columns = _body(body, width, last[-count])
         least = min((len(_filled(row)) for row in body if len(row) == width), default=0)
@@ -313,6 +334,15 @@ def count_footers(rows: Sequence[Row], last: Sequence[Row], whole: bool) -> int:
             break
         best = count
     return best
+
+
+def _may_be_footer(row: Row) -> bool:
+    """Whether a row is worth a look at the others: nearly empty, or with a word for a total."""
+    return len(_filled(row)) <= 1 or any(_is_total_word(cell) for cell in row)
+
+
+def _is_total_word(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell) <= _LONGEST_NUMBER and bool(_TOTAL.fullmatch(cell.strip().rstrip(":. ")))
 
 
 def _is_footer(row: Row, columns: Sequence[Sequence[Any]], width: int, least: int, n: int) -> bool:
@@ -335,7 +365,7 @@ def _is_total(row: Row, columns: Sequence[Sequence[Any]], width: int, n: int) ->
     """Whether a row is called a total, and differs from the rows of data in more than that."""
     if len(row) > width:
         return False
-    places = [j for j, cell in enumerate(row[: len(columns)]) if _TOTAL.fullmatch(text_of(cell).rstrip(":. "))]
+    places = [j for j, cell in enumerate(row[: len(columns)]) if _is_total_word(cell)]
     if len(places) != 1:
         return False
     at = places[0]
