@@ -1,4 +1,4 @@
-"""CSV and its relatives: encoding and delimiter are found, then rows stream out as text cells.
+"""CSV and its relatives: encoding, delimiter and header are found, then rows stream out as text cells.
 
 First step on the way of the data, for text tables: bytes → frames of raw cells.
 """
@@ -7,138 +7,30 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import logging
-import re
-import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from modelgpt_cli.core.errors import ModelGPTError, damaged
+from modelgpt_cli.data.dialect import Record, find_dialect, read_records
+from modelgpt_cli.data.encoding import is_gzip, open_bytes, read_facts
+from modelgpt_cli.data.layout import count_footers, find_layout, head_rows, is_header_of_another
 
 log = logging.getLogger("modelgpt")
 
-DELIMITERS = (",", ";", "\t", "|")
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""What a file in one of these encodings begins with, longer marks before those that they begin with."""
 _HEAD_CHARS = 4 << 20
 _BLOCK_BYTES = 8 << 20
 _FRAME_BYTES = 256 << 20
-_MAX_CELL = 1 << 30
-_SNIFF_RECORDS = 50
-_STRAY_SHARE = 0.01
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading bytes, unpacked where it is gzip."""
-    if is_gzip(path):
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether the file starts as gzip does, whatever its name says."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def find_encoding(path: Path, name: str) -> str:
-    """The text encoding of a whole file: by its mark, as UTF-8 where every byte fits, else latin-1 with a note.
-
-    Raises
-    ------
-    ModelGPTError
-        The file is binary, or its compressed stream is damaged.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with open_bytes(path) as file:
-            block = file.read(1 << 20)
-            for mark, encoding in BOMS:
-                if block.startswith(mark):
-                    return encoding
-            if b"\0" in block and not _has_stray_zeros(block):
-                return _utf16_without_mark(block, name)
-            while block:
-                if not (block.isascii() and not decoder.getstate()[0]):
-                    decoder.decode(block)
-                block = file.read(1 << 20)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        log.info("%s is not UTF-8: read as latin-1. If letters look wrong, save it as UTF-8.", name)
-        return "latin-1"
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(name, error) from error
-    return "utf-8"
-
-
-def unknown_type(name: str) -> ModelGPTError:
-    """The error for a file that is no table."""
-    return ModelGPTError(
-        f"{name} is not a table that ModelGPT can read.",
-        "Its content is binary and of no known type.",
-        "Give a CSV or TSV (also .gz), JSON lines, Parquet or Excel (.xlsx) file.",
-    )
-
-
-def _has_stray_zeros(block: bytes) -> bool:
-    """Whether this is UTF-8 text in which a few zeros and other control characters got lost, as scraped texts are."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(block)
-    except UnicodeDecodeError:
-        return False
-    return len(_CONTROL.findall(text)) <= _STRAY_SHARE * len(text)
-
-
-def _utf16_without_mark(block: bytes, name: str) -> str:
-    """UTF-16 text of mostly Latin letters has a zero in every second byte; anything else with zeros is binary."""
-    half = max(1, len(block) // 2)
-    for encoding, high in (("utf-16-le", block[1::2]), ("utf-16-be", block[0::2])):
-        text = block[: 2 * half].decode(encoding, "replace")
-        if high.count(0) > 0.5 * half and not _CONTROL.search(text):
-            return encoding
-    raise unknown_type(name)
-
-
-def _records(text: str, delimiter: str, limit: int) -> list[list[str]]:
-    """The first records of a piece of CSV text, blank lines left out."""
-    rows: list[list[str]] = []
-    csv.field_size_limit(_MAX_CELL)  # its default refuses cells beyond 128 kB
-    try:
-        for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), limit):
-            if row:
-                rows.append(row)
-    except csv.Error:  # a zero in a line, which older Pythons refuse: what was read so far must do
-        pass
-    return rows
-
-
-def find_delimiter(text: str) -> str:
-    """The delimiter under which the first records agree best with the header, more columns winning a tie."""
-    best, best_score = ",", (0.0, 0)
-    for delimiter in DELIMITERS:
-        rows = _records(text, delimiter, _SNIFF_RECORDS)
-        if not rows or len(rows[0]) < 2:
-            continue
-        width = len(rows[0])
-        score = (sum(len(row) == width for row in rows) / len(rows), width)
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+_TAIL_RECORDS = 3
 
 
 class CsvFile:
@@ -150,6 +42,8 @@ class CsvFile:
         The file, plain or gzip.
     name : str
         What messages call it.
+    header : str
+        See `layout.find_layout`.
 
     Attributes
     ----------
@@ -161,33 +55,79 @@ class CsvFile:
         Of the text, as Python calls it.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, header: str = "auto") -> None:
         self.path = path
         self.name = name
-        self.encoding = find_encoding(path, name)
+        self._facts = read_facts(path, name)
+        self.encoding = self._facts.encoding
         text = self._head()
         if not text.strip():
             raise ModelGPTError(f"{name} is empty.", "", "Give a file with a header line and at least two rows.")
-        self.delimiter = find_delimiter(text)
-        header = _records(text, self.delimiter, 1 + text.count("\n"))[0]
-        self.columns = [cell.strip() or f"unnamed_{i + 1}" for i, cell in enumerate(header)]
+        self._dialect = find_dialect(text, self._facts.quotes)
+        self.delimiter = self._dialect.delimiter
+        if not self._dialect.quoted:
+            log.warning("%s: quotes that are never closed are read as part of the text.", name)
+        records, whole = self._first_records(text)
+        layout = find_layout([record.cells for record in records], header, name)
+        for note in layout.notes:
+            log.warning("%s", note)
+        self.columns = layout.names
+        body = records[layout.start :]
+        self._skip = records[layout.start - 1].end if layout.start else records[0].line
+        self._is_empty = whole and not body
+        self._footers: list[list[str]] = []
+        if header == "auto":
+            self._check_one_table(body)
+            self._footers = self._find_footers(body, whole)
+        self._reported = False
 
     def _head(self) -> str:
-        try:
-            with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
-                return file.read(_HEAD_CHARS)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise damaged(self.name, error) from error
+        with open_bytes(self.path) as raw, self._text(raw) as file:
+            return file.read(_HEAD_CHARS)
+
+    def _text(self, raw: BinaryIO) -> io.TextIOWrapper:
+        return io.TextIOWrapper(raw, self.encoding, "replace", newline="")
+
+    def _first_records(self, text: str) -> tuple[list[Record], bool]:
+        """The records that say how the table lies, and whether they are all that there are."""
+        first = read_records(text, self._dialect, 1)
+        limit = head_rows(len(first[0].cells)) if first else 1
+        records = read_records(text, self._dialect, limit)
+        if not records:
+            raise ModelGPTError(f"{self.name} is empty.", "", "Give a file with a header line and at least two rows.")
+        whole = len(text) < _HEAD_CHARS and len(records) < limit
+        cut = len(text) == _HEAD_CHARS and 1 < len(records) < limit
+        return records[:-1] if cut else records, whole
+
+    def _check_one_table(self, body: list[Record]) -> None:
+        for i, (before, record) in enumerate(pairwise(body), 1):
+            if record.line > before.end and is_header_of_another(
+                record.cells, [other.cells for other in body[:i]], self.columns
+            ):
+                raise ModelGPTError(
+                    f"{self.name} holds two tables: line {record.line + 1} is the header of another.",
+                    f"It reads: {self.delimiter.join(record.cells)[:80]}",
+                    "Put each table in a file of its own.",
+                )
+
+    def _find_footers(self, body: list[Record], whole: bool) -> list[list[str]]:
+        """The records at the end that are no data."""
+        tail = read_records(self._facts.tail, replace(self._dialect, skip=0), 1 + self._facts.tail.count("\n"))
+        last = [record.cells for record in tail[-_TAIL_RECORDS:]]
+        count = count_footers([record.cells for record in body], last, whole)
+        for cells in last[len(last) - count :]:
+            shown = self.delimiter.join(cells)[:80]
+            log.warning("%s: left out the last row, which is a total or a remark: %s", self.name, shown)
+        return last[len(last) - count :]
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The rows as frames of at most `rows` rows or some 256 MB, header left out, the named columns as ordered."""
+        """The rows as frames of at most `rows` rows or some 256 MB, the named columns in this order."""
         place = {name: i for i, name in enumerate(self.columns)}
         keys = [f"f{place[name]}" for name in columns]
         held: list[pa.RecordBatch] = []
-        count, first = 0, True
+        count = 0
         for batch in self._batches(keys):
-            held.append(batch.slice(1) if first else batch)
-            first = False
+            held.append(batch)
             count += held[-1].num_rows
             while count >= rows:
                 table = pa.Table.from_batches(held)
@@ -200,14 +140,48 @@ class CsvFile:
             yield _to_frame(pa.Table.from_batches(held), columns)
 
     def _batches(self, keys: list[str]) -> Iterator[pa.RecordBatch]:
-        # An open quote in the last column swallows whole lines, so that column is always looked at.
-        last_key = f"f{len(self.columns) - 1}"
-        read_keys = keys if last_key in keys else [*keys, last_key]
-        encoding = "utf8" if self.encoding in ("utf-8", "utf-8-sig") else self.encoding
-        read = pacsv.ReadOptions(autogenerate_column_names=True, block_size=_BLOCK_BYTES, encoding=encoding)
-        # in a file of one column an empty line is a missing cell
+        """The rows of data as batches of these columns."""
+        if self._is_empty:
+            return
+        # An open quote in the last column swallows whole lines, and a header that is repeated is known by its ends, so
+        # the outer columns are always looked at.
+        all_keys = [f"f{i}" for i in range(len(self.columns))]
+        read_keys = list(dict.fromkeys([*keys, all_keys[0], all_keys[-1]]))
+        full_footers = sum(len(cells) == len(self.columns) for cells in self._footers)
+        repeats = 0
+        held: pa.RecordBatch | None = None  # what may hold the footers
+        last: pa.RecordBatch | None = None
+        try:
+            for batch in self._stream(all_keys, read_keys):
+                if not batch.num_rows:
+                    continue
+                last = batch
+                batch, dropped = self._without_headers(batch)
+                repeats += dropped
+                if full_footers:
+                    batch = pa.concat_batches([held, batch]) if held is not None else batch
+                    held = batch.slice(max(0, batch.num_rows - full_footers))
+                    batch = batch.slice(0, batch.num_rows - held.num_rows)
+                yield batch.select(keys)
+            if last is not None and self._dialect.quoted:
+                self._check_quotes(last.slice(last.num_rows - 1))
+        except pa.ArrowInvalid as error:
+            raise self._explain(error) from error
+        except OSError as error:
+            raise damaged(self.name, error) from error
+        if repeats and not self._reported:
+            self._reported = True
+            log.warning("%s: left out %d rows that repeat the header.", self.name, repeats)
+
+    def _stream(self, all_keys: list[str], read_keys: list[str]) -> Iterator[pa.RecordBatch]:
+        read = pacsv.ReadOptions(column_names=all_keys, skip_rows=self._skip, block_size=_BLOCK_BYTES)
         parse = pacsv.ParseOptions(
-            delimiter=self.delimiter, newlines_in_values=True, ignore_empty_lines=len(self.columns) > 1
+            delimiter=self.delimiter,
+            quote_char='"' if self._dialect.quoted else False,
+            newlines_in_values=self._dialect.quoted,
+            # in a file of one column an empty line is a missing cell
+            ignore_empty_lines=len(self.columns) > 1,
+            invalid_row_handler=self._skip_footer if self._footers else None,
         )
         convert = pacsv.ConvertOptions(
             column_types=dict.fromkeys(read_keys, pa.string()),
@@ -215,27 +189,35 @@ class CsvFile:
             strings_can_be_null=True,
             null_values=[""],
         )
-        try:
-            stream = pa.input_stream(str(self.path), compression="gzip" if is_gzip(self.path) else None)
-            with stream, pacsv.open_csv(stream, read, parse, convert) as reader:
-                last: pa.RecordBatch | None = None
-                for batch in reader:
-                    last = batch if batch.num_rows else last
-                    yield batch.select(keys)
-            if last is not None:
-                self._check_quotes(last.slice(last.num_rows - 1))
-        except pa.ArrowInvalid as error:
-            raise self._explain(error) from error
-        except OSError as error:
-            raise damaged(self.name, error) from error
+        stream = pa.input_stream(str(self.path), compression="gzip" if is_gzip(self.path) else None)
+        if not self._facts.clean:
+            decoder = codecs.getincrementaldecoder(self.encoding)("replace")
+            stream = pa.TransformInputStream(stream, lambda block: decoder.decode(bytes(block)).encode())
+        with stream, pacsv.open_csv(stream, read, parse, convert) as reader:
+            yield from reader
+
+    def _skip_footer(self, row: pacsv.InvalidRow) -> str:
+        cells = read_records(row.text, replace(self._dialect, skip=0), 1)
+        return "skip" if not cells or cells[0].cells in self._footers else "error"
+
+    def _without_headers(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
+        """A batch without rows that repeat the header in all columns that were read, and their number."""
+        if len(self.columns) < 2:
+            return batch, 0
+        names = [self.columns[int(key[1:])] for key in batch.schema.names]
+        same = pc.equal(pc.utf8_trim_whitespace(batch.column(0)), names[0])
+        if not pc.any(same).as_py():
+            return batch, 0
+        for column, name in zip(batch.columns[1:], names[1:], strict=True):
+            same = pc.and_(same, pc.equal(pc.utf8_trim_whitespace(column), name))
+        same = pc.fill_null(same, False)
+        return batch.filter(pc.invert(same)), pc.sum(same).as_py() or 0
 
     def _check_quotes(self, last_row: pa.RecordBatch) -> None:
         """A quote that is never closed swallows the rest of the file into one cell without any complaint."""
         if not any("\n" in (column[0].as_py() or "") for column in last_row.columns):
             return
-        with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
-            quotes = sum(block.count('"') for block in iter(lambda: file.read(_HEAD_CHARS), ""))
-        if quotes % 2:
+        if self._facts.quotes % 2:
             text = next(cell for column in last_row.columns if "\n" in (cell := column[0].as_py() or ""))
             raise ModelGPTError(
                 f"{self.name}: a quote is opened and never closed, so the rest of the file is one cell.",
@@ -252,12 +234,12 @@ class CsvFile:
                 "Shorten the text in it, or close the quote that makes it so long.",
             )
         width = len(self.columns)
-        with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace", newline="") as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
+        with open_bytes(self.path) as raw, self._text(raw) as file:
+            reader = self._dialect.reader(file)
             try:
                 start = 1
                 for row in reader:
-                    if row and len(row) != width:
+                    if row and len(row) != width and start > self._skip and row not in self._footers:
                         count = f"{len(row)} cell{'s' if len(row) > 1 else ''}"
                         lines = self.delimiter.join(row).splitlines() or [""]
                         hint = 'Mend or remove the line. A cell that holds the delimiter goes in quotes: "a, b".'

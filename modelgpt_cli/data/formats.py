@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelgpt_cli.core.errors import ModelGPTError, damaged
-from modelgpt_cli.data.csv_file import find_encoding, open_bytes
+from modelgpt_cli.data.encoding import open_bytes, read_facts
 
 log = logging.getLogger("modelgpt")
 
@@ -35,7 +35,7 @@ class JsonFile:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
-        self.encoding = find_encoding(path, name)
+        self.encoding = read_facts(path, name).encoding
         self._told = False
         keys: dict[str, None] = {}
         for record in islice(self._records(), _KEY_LINES):

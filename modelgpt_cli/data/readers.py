@@ -23,7 +23,8 @@ import pandas as pd
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
-from modelgpt_cli.data.csv_file import CsvFile, open_bytes, unknown_type
+from modelgpt_cli.data.csv_file import CsvFile
+from modelgpt_cli.data.encoding import open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame

@@ -39,13 +39,13 @@ def test_delimiters_and_encodings(tmp_path: Path, delimiter: str, encoding: str)
     assert rows_of(path) == EXPECTED
 
 
-def test_latin1_is_read_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_western_bytes_are_read_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "data.csv"
     # the odd byte comes late: the head of the file alone looks like UTF-8
     path.write_bytes(("a,b\n" + "1,x\n" * 400_000 + "2,café\n").encode("latin-1"))
     with caplog.at_level("INFO", logger="modelgpt"):
         table = open_table(path)
-    assert "latin-1" in caplog.text
+    assert "read as cp1252" in caplog.text
     assert list(table.frames())[-1]["b"].iloc[-1] == "café"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.data.csv_file import BOMS
+from modelgpt_cli.data.encoding import BOMS
 from modelgpt_cli.data.folder_names import TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.readers import is_about
 from modelgpt_cli.data.synthetic import MARKED, SYNTHETIC
