@@ -126,7 +126,7 @@ def parse_dates(cells: pa.Array | pd.Series, rule: ReadingRule) -> np.ndarray:
     """
     series = cells if isinstance(cells, pd.Series) else _unified(cells)
     values = _parsed(series, rule.format, rule) if rule.format else np.full(len(series), np.nan)
-    for form in (ISO, *_CERTAIN):
+    for form in (ISO, "%Y-%m-%d", *_CERTAIN):
         values = _filled(values, series, form, rule)
     values = _filled(values, series, "%d.%m.%Y", rule)
     values = _filled(values, series, "%d.%m.%y", rule)

@@ -14,6 +14,7 @@ from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.limits import Limits, parse_parameters, parse_size
 from modelgpt_cli.core.quality import Quality
+from modelgpt_cli.core.reading import ReadingRule
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.requirement_generator.domain import domain_of
@@ -26,9 +27,10 @@ FULL = Requirement(
     classes=("no", "yes", "2024", "", "null", "<=50K", "a: b", " x "),
     columns=(
         Column("age", "numeric", "years", mean=38.5816, std=13.6404, missing=0.25),
-        Column("since", "datetime", mean=1.5e-7, std=0.0, format="%d.%m.%Y: %H"),
+        Column("since", "datetime", mean=1.5e-7, std=0.0, low=-1.0, reading=ReadingRule(format="%d.%m.%Y: %H")),
+        Column("paid", "numeric", reading=ReadingRule(",", ".", "", " €", missing=("-", "no"))),
         Column("job", "categorical", levels=("no", "1.0", "~"), n_levels=70),
-        Column("on", "boolean", levels=("true", "false"), n_levels=2),
+        Column("on", "boolean", levels=("yes", "no"), n_levels=2, reading=ReadingRule(true="yes", false="no")),
         Column("id: #1", "identifier", note='all "different"\nlines'),
         Column("", "constant"),
     ),
@@ -38,6 +40,7 @@ FULL = Requirement(
     quality=Quality(accuracy=0.9, log_loss=0.25),
     deploy=Deploy("onnx", 17, "int8", "onnxruntime-web"),
     author="gpt-4o-mini",
+    target_reading=ReadingRule(missing=()),
 )
 
 
