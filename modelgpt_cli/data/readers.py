@@ -25,6 +25,7 @@ import pandas as pd
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.data.address import read_address
 from modelgpt_cli.data.arff_file import ArffFile
 from modelgpt_cli.data.csv_file import CsvFile
 from modelgpt_cli.data.encoding import open_bytes, unknown_type
@@ -162,7 +163,7 @@ def open_table(data: Data) -> Table:
     Parameters
     ----------
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
-        See `in_memory.to_frame` for what is no path.
+        See `address.read_address` for what may follow the name of a file, `in_memory.to_frame` for what is no path.
 
     Raises
     ------
@@ -177,9 +178,10 @@ def open_table(data: Data) -> Table:
     if path == "-":
         file = _spool_stdin()
         return Table(_open_file(file, "stdin"), "stdin", file, None)
-    path = Path(path).expanduser()
+    address = read_address(str(path))
+    path = Path(address.path).expanduser()
     if path.is_file() and path.suffix.lower() != ".zip":
-        return _open_named(path)
+        return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
     if not tables and (found := _of_a_domain(path)):
         return found
@@ -187,6 +189,8 @@ def open_table(data: Data) -> Table:
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
         raise ModelGPTError(f"There is no file {path}.", "", hint)
+    if path.is_file():
+        return _open_named(path, sheet=address.sheet, header=address.header)
     if not path.is_dir():  # a pipe or a device can be read once only, and a table is read several times
         raise UsageError(
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
@@ -195,9 +199,17 @@ def open_table(data: Data) -> Table:
     return _open_named(table, readme(path), test_path, path)
 
 
-def _open_named(file: Path, description: str = "", test_path: Path | None = None, folder: Path | None = None) -> Table:
+def _open_named(
+    file: Path,
+    description: str = "",
+    test_path: Path | None = None,
+    folder: Path | None = None,
+    *,
+    sheet: str = "",
+    header: str = "auto",
+) -> Table:
     name = os.path.basename(os.path.abspath(file))
-    return Table(_open_file(file, name), name, file, file, description, test_path, folder)
+    return Table(_open_file(file, name, sheet, header), name, file, file, description, test_path, folder)
 
 
 def _of_a_domain(path: Path) -> Table | None:
@@ -301,7 +313,7 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     if magic.startswith((b"\xd0\xcf\x11\xe0", b"PK\x03\x04")):
         return SheetFile(file, name, sheet, header)
     if sheet:
-        raise UsageError(f"{name} is no workbook, so it has no sheet {sheet!r}.", "", "Leave --sheet out.")
+        raise UsageError(f"{name} is no workbook, so it has no sheet {sheet!r}.", "", "Leave out what follows #.")
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return with_vectors(JsonFile(file, name), name)
     if suffix == ".arff" or start.lower().startswith(b"@relation"):

@@ -128,7 +128,10 @@ def _first_table(book: Any, names: Sequence[str], name: str) -> tuple[list[list[
     chosen = next(i for i, size in enumerate(sizes) if size >= enough)
     if chosen:
         log.warning(
-            "%s: read the sheet %r, the first that looks like a table. --sheet takes another.", name, names[chosen]
+            "%s: read the sheet %r, the first that looks like a table. For another, give %s#NAME.",
+            name,
+            names[chosen],
+            name,
         )
     elif len(names) > 1:
         log.info("%s: read the first of %d sheets, %s.", name, len(names), names[0])
