@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from modelgpt_cli.core.errors import ModelGPTError, damaged
-from modelgpt_cli.data.dialect import Record, find_dialect, read_records
+from modelgpt_cli.data.dialect import NO_DELIMITER, Dialect, Record, find_dialect, is_lines, read_records
 from modelgpt_cli.data.encoding import is_gzip, open_bytes, read_facts
-from modelgpt_cli.data.layout import count_footers, find_layout, head_rows, is_header_of_another
+from modelgpt_cli.data.layout import Layout, count_footers, find_layout, head_rows, is_header_of_another
 
 log = logging.getLogger("modelgpt")
 
@@ -31,6 +31,7 @@ _HEAD_CHARS = 4 << 20
 _BLOCK_BYTES = 8 << 20
 _FRAME_BYTES = 256 << 20
 _TAIL_RECORDS = 3
+_ONE_TEXT = "%s: each line is a text, the first too; the column is called text."
 
 
 class CsvFile:
@@ -63,12 +64,14 @@ class CsvFile:
         text = self._head()
         if not text.strip():
             raise ModelGPTError(f"{name} is empty.", "", "Give a file with a header line and at least two rows.")
-        self._dialect = find_dialect(text, self._facts.quotes)
+        as_lines = header != "1" and path.suffix.lower() == ".txt" and is_lines(text)
+        self._dialect = Dialect(NO_DELIMITER, False) if as_lines else find_dialect(text, self._facts.quotes)
         self.delimiter = self._dialect.delimiter
-        if not self._dialect.quoted:
+        if not self._dialect.quoted and not as_lines:
             log.warning("%s: quotes that are never closed are read as part of the text.", name)
         records, whole = self._first_records(text)
-        layout = find_layout([record.cells for record in records], header, name)
+        cells = [record.cells for record in records]
+        layout = Layout(["text"], 0, [_ONE_TEXT % name]) if as_lines else find_layout(cells, header, name)
         for note in layout.notes:
             log.warning("%s", note)
         self.columns = layout.names

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+NO_DELIMITER = "\x1f"
+"""A control character that separates units and is found in no text."""
 DELIMITERS = (",", ";", "\t", "|")
 _RARE = ";\t|"
 _MAX_CELL = 1 << 30
@@ -92,6 +94,18 @@ def find_dialect(text: str, quotes: int) -> Dialect:
         delimiter, skip = find_delimiter(text), 0
     quoted = not (quotes and _are_strays(text, delimiter, quotes))
     return Dialect(delimiter, quoted, skip)
+
+
+def is_lines(text: str) -> bool:
+    """Whether a text is one text a line: no delimiter agrees on 9 of 10 lines, and lines have 3 words on average."""
+    lines = [line for line in text.splitlines()[:_SNIFF_RECORDS] if line.strip()]
+    if not lines or sum(len(line.split()) for line in lines) < 3 * len(lines):
+        return False
+    for delimiter in DELIMITERS:
+        counts = [line.count(delimiter) for line in lines]
+        if counts[0] and counts.count(counts[0]) >= 0.9 * len(counts):
+            return False
+    return True
 
 
 def find_delimiter(text: str) -> str:

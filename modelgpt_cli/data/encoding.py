@@ -29,6 +29,8 @@ _SAMPLE_BYTES = 1 << 16
 _STRAY_SHARE = 0.01
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_HIGH_WITHIN = re.compile(rb"[A-Za-z][\x80-\xff]+|[\x80-\xff]+[A-Za-z]")
+_LONG_RUN = 4
 _NOT_LATIN_RUN = 1.6
 """Letters beyond ASCII stand alone in Latin words (mean run 1.0 to 1.2 in German, French, Polish, Turkish samples) and
 side by side in other scripts (2 and more), but for Japanese katakana, which `_KANA` finds."""
@@ -172,13 +174,20 @@ def _legacy(lines: list[bytes]) -> str:
     sample = b"\n".join(lines)[:_SAMPLE_BYTES]
     runs = _HIGH_RUN.findall(sample)
     high = b"".join(runs)
-    if len(high) >= _NOT_LATIN_RUN * len(runs) or sum(map(high.count, _KANA)) > _KANA_SHARE * len(high):
+    if _is_not_latin(sample, runs) or sum(map(high.count, _KANA)) > _KANA_SHARE * len(high):
         from charset_normalizer import from_bytes  # takes 50 ms, and few files need it
 
         best = from_bytes(sample, cp_isolation=list(_NOT_LATIN)).best()
         if best is not None:
             return best.encoding
     return max(_LATIN, key=lambda encoding: _commonness(sample, encoding))
+
+
+def _is_not_latin(sample: bytes, runs: list[bytes]) -> bool:
+    """Whether letters beyond ASCII make up words of their own, rather than stand within words as in "größe"."""
+    within = len(_HIGH_WITHIN.findall(sample))
+    long = sum(map(len, runs)) >= _NOT_LATIN_RUN * len(runs)
+    return long and (2 * within < len(runs) or max(map(len, runs)) >= _LONG_RUN)
 
 
 def _commonness(sample: bytes, encoding: str) -> float:

@@ -7,4 +7,7 @@ TEST_NAMES = ("test", "testing")
 VALIDATION_NAMES = ("val", "valid", "validation")
 ABOUT = ("readme", "description.txt")
 """How files that describe the data begin, in lower case."""
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".xlsx", ".data", ".dat")
+SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+TABLE_SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", *SHEET_SUFFIXES, ".data", ".dat", ".arff",
+)  # fmt: skip

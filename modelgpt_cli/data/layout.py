@@ -36,11 +36,15 @@ _NUMBER = re.compile(
     r"[^\w\s]{0,3}\s?(?=[.,]?\d)[\d.,'\u2019\u00a0\u202f :/-]*\d[.)]?([eE][+-]?\d+)?\s?([^\W\d]{0,4}|\W{1,3})"
 )
 """A number, date or time, perhaps with a currency before it or a short unit behind."""
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _LONGEST_NUMBER = 40
 _PLAIN = re.compile(r"[+-]?\d*[.,]?\d+([eE][+-]?\d+)?")
 _YEAR = re.compile(r"(19|20)\d\d")
 _COMMENT = ("#", "%", "//")
-_UNIT = re.compile(r"[\[(<{].*[\])>}]|[-–—]+|[^\W\d]{1,3}|[€$£%°]\w?|[^\W\d]{1,4}[/²³^]\w{0,4}")
+_UNIT = re.compile(
+    r"[\[(<{].{0,30}[\])>}]|[%€$£°‰]|°[CFK]|(k|m|c|d|n|µ|M|G)?(m|g|s|l|L|V|A|W|Hz|Pa|J|mol)[²³23]?|t|h|min|km/h|m/s|kWh?|bar|ppm"
+    r"|EUR|USD|GBP|CHF|years?|Jahre|Stück|pcs"
+)
 _TOTAL = re.compile(
     r"(grand |sub)?totals?|summe|sum|gesamt(summe|betrag|ergebnis)?|insgesamt|overall|average|mean|mittelwert"
     r"|durchschnitt|totale?s?|total g[eé]n[eé]ral|somme|suma|razem|totaal",
@@ -84,7 +88,7 @@ def _is_number(cell: Any) -> bool:
     if not isinstance(cell, str):
         return True
     text = cell.strip()
-    return len(text) <= _LONGEST_NUMBER and bool(_NUMBER.fullmatch(text))
+    return len(text) <= _LONGEST_NUMBER and bool(_NUMBER.fullmatch(text) or _INFINITE.fullmatch(text))
 
 
 def _value(cell: Any) -> float | None:
@@ -202,15 +206,15 @@ def _unit_rows(rows: Sequence[Row], header: Row, width: int) -> int:
             break
         columns = _body(rows[found + 1 :], width, header)
         numeric = [j for j, cells in enumerate(columns) if cells and sum(map(_is_number, cells)) >= 0.9 * len(cells)]
-        texts = [text_of(cell) for cell in row]
-        against = [j for j in numeric if texts[j] and not _is_number(row[j])]
-        if not against or any(texts[j] and j not in against and not _UNIT.fullmatch(texts[j]) for j in numeric):
+        filled = [j for j in range(len(columns)) if not _is_missing(row[j])]
+        against = [j for j in filled if j in numeric]
+        units = [j for j in filled if _UNIT.fullmatch(text_of(row[j]))]
+        if not all(j in against or j in units or _evidence(row[j], columns[j]) < 0 for j in filled):
             break
-        others = [j for j in range(len(columns)) if j not in numeric and texts[j]]
-        if not all(_UNIT.fullmatch(texts[j]) or _evidence(row[j], columns[j]) < 0 for j in others):
+        # One word in a column of numbers, or the same in all, may be a missing value, whatever it is called.
+        words = {text_of(row[j]) for j in against if j not in units}
+        if not against or (len(words) < 2 and not any(j in units for j in against)):
             break
-        if len(against) == 1 and not others and not _UNIT.fullmatch(texts[against[0]]):
-            break  # one odd cell in a column of numbers is a missing value, whatever it is called
         found += 1
     return found
 
@@ -269,12 +273,12 @@ def find_layout(rows: Sequence[Row], header: str, name: str) -> Layout:
     if titles == 0 and _is_data(rows[0], rows[1:], width):
         note = (
             f"{name} has no header line, by its first row: the columns are called column_1 to column_{width}. "
-            "If that row is a header, say so with --header 1."
+            "If that row is a header, give {name}#header=1."
         )
         return Layout([f"column_{j + 1}" for j in range(width)], 0, [note])
     notes = []
     if titles:
-        shown = "; ".join(" ".join(_filled(row))[:40] for row in rows[:titles] if _filled(row))
+        shown = "; ".join(" ".join(dict.fromkeys(_filled(row)))[:40] for row in rows[:titles] if _filled(row))
         notes.append(f"{name}: left out {_count(titles, 'line')} above the header: {shown}.")
     return _with_units(rows, titles, width, name, notes)
 
@@ -347,6 +351,8 @@ def _is_total_word(cell: Any) -> bool:
 
 def _is_footer(row: Row, columns: Sequence[Sequence[Any]], width: int, least: int, n: int) -> bool:
     filled = _filled(row)
+    if any("\n" in text for text in filled):  # an open quote, which has swallowed rows
+        return False
     if _is_total(row, columns, width, n):
         return True
     if len(filled) > 1 or (len(row) == width and (width < 3 or least <= 1)):

@@ -12,6 +12,8 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -21,13 +23,18 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import pandas as pd
 
 from modelgpt_cli.core.domain import all_domains
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.data.address import read_address
+from modelgpt_cli.data.arff_file import ArffFile
 from modelgpt_cli.data.csv_file import CsvFile
 from modelgpt_cli.data.encoding import open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
-from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
+from modelgpt_cli.data.json_file import JsonFile
+from modelgpt_cli.data.parquet_file import ParquetFile
+from modelgpt_cli.data.sheets import SheetFile
+from modelgpt_cli.data.vectors import with_vectors
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.source import Reader
@@ -156,7 +163,7 @@ def open_table(data: Data) -> Table:
     Parameters
     ----------
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
-        See `in_memory.to_frame` for what is no path.
+        See `address.read_address` for what may follow the name of a file, `in_memory.to_frame` for what is no path.
 
     Raises
     ------
@@ -166,14 +173,15 @@ def open_table(data: Data) -> Table:
         It is no data at all.
     """
     if not isinstance(data, (str, os.PathLike)):
-        return Table(FrameCells(to_frame(data)), NAME, None, None)
+        return Table(with_vectors(FrameCells(to_frame(data)), NAME), NAME, None, None)
     path: str | Path = os.fspath(data)
     if path == "-":
         file = _spool_stdin()
         return Table(_open_file(file, "stdin"), "stdin", file, None)
-    path = Path(path).expanduser()
+    address = read_address(str(path))
+    path = Path(address.path).expanduser()
     if path.is_file() and path.suffix.lower() != ".zip":
-        return _open_named(path)
+        return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
     if not tables and (found := _of_a_domain(path)):
         return found
@@ -181,6 +189,8 @@ def open_table(data: Data) -> Table:
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
         raise ModelGPTError(f"There is no file {path}.", "", hint)
+    if path.is_file():
+        return _open_named(path, sheet=address.sheet, header=address.header)
     if not path.is_dir():  # a pipe or a device can be read once only, and a table is read several times
         raise UsageError(
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
@@ -189,9 +199,17 @@ def open_table(data: Data) -> Table:
     return _open_named(table, readme(path), test_path, path)
 
 
-def _open_named(file: Path, description: str = "", test_path: Path | None = None, folder: Path | None = None) -> Table:
+def _open_named(
+    file: Path,
+    description: str = "",
+    test_path: Path | None = None,
+    folder: Path | None = None,
+    *,
+    sheet: str = "",
+    header: str = "auto",
+) -> Table:
     name = os.path.basename(os.path.abspath(file))
-    return Table(_open_file(file, name), name, file, file, description, test_path, folder)
+    return Table(_open_file(file, name, sheet, header), name, file, file, description, test_path, folder)
 
 
 def _of_a_domain(path: Path) -> Table | None:
@@ -208,13 +226,13 @@ def stem_of(path: Path) -> str:
     return path.name.lower().split(".")[0]
 
 
-def _is_table_name(path: Path) -> bool:
-    name = path.name.lower().removesuffix(".gz")
-    return path.is_file() and not name.startswith((".", "~$")) and name.endswith(TABLE_SUFFIXES)
+def _is_table_name(name: str) -> bool:
+    name = name.lower().removesuffix(".gz")
+    return not name.startswith((".", "~$")) and name.endswith(TABLE_SUFFIXES)
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if _is_table_name(file))
+    return sorted(file for file in folder.iterdir() if file.is_file() and _is_table_name(file.name))
 
 
 def _train_and_test(folder: Path, files: list[Path]) -> tuple[Path, Path | None]:
@@ -275,7 +293,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _open_file(file: Path, name: str) -> RawCells:
+def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> RawCells:
     """The reader for a file, by its first bytes, then by its name."""
     try:
         with file.open("rb") as raw:
@@ -289,13 +307,17 @@ def _open_file(file: Path, name: str) -> RawCells:
         raise ModelGPTError(f"{name} can't be read.", error.strerror or str(error), "Check the file.") from error
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     if magic.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
-        return ParquetFile(file, name)
-    if magic.startswith(b"\xd0\xcf\x11\xe0"):
-        raise ModelGPTError(f"{name} is an old Excel file.", "", "Save it as .xlsx or CSV and give that.")
-    if magic.startswith(b"PK\x03\x04"):
-        return ExcelFile(file, name)
+        return with_vectors(ParquetFile(file, name), name)
+    if magic.startswith(b"PK\x03\x04") and (inner := _zipped_table(file, name)):
+        return _open_file(inner, inner.name, sheet, header)
+    if magic.startswith((b"\xd0\xcf\x11\xe0", b"PK\x03\x04")):
+        return SheetFile(file, name, sheet, header)
+    if sheet:
+        raise UsageError(f"{name} is no workbook, so it has no sheet {sheet!r}.", "", "Leave out what follows #.")
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
-        return JsonFile(file, name)
+        return with_vectors(JsonFile(file, name), name)
+    if suffix == ".arff" or start.lower().startswith(b"@relation"):
+        return ArffFile(file, name)
     if b"\0" in start:
         for domain in all_domains():
             reader: Reader = domain.part("read")
@@ -303,4 +325,28 @@ def _open_file(file: Path, name: str) -> RawCells:
                 raise found
     if start.startswith(b"%PDF"):
         raise unknown_type(name)
-    return CsvFile(file, name)
+    return CsvFile(file, name, header)
+
+
+def _zipped_table(file: Path, name: str) -> Path | None:
+    """The one table in a zip, unpacked to a file that is removed when the process ends; None for a workbook."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if "[Content_Types].xml" in names or "mimetype" in names:
+                return None
+            tables = [found for found in names if _is_table_name(Path(found).name) and not found.startswith("__MACOSX")]
+            if len(tables) != 1:
+                raise ModelGPTError(
+                    f"{name} holds {len(tables) or 'no'} tables.",
+                    f"It holds: {', '.join(names[:10])}.",
+                    "Unpack it, and give one of its tables.",
+                )
+            folder = Path(tempfile.mkdtemp(prefix="modelgpt-zip-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            inner = folder / Path(tables[0]).name
+            with archive.open(tables[0]) as source, inner.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            return inner
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise damaged(name, error) from error

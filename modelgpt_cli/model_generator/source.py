@@ -15,6 +15,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import known_options
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.data.in_memory import NAME, Data
 from modelgpt_cli.requirement_generator.requirement_file import (
@@ -118,12 +119,12 @@ def _name(data: Data) -> str:
 
 def is_data(path: str) -> bool:
     """Whether a path is a folder, or a file whose name says that it holds data."""
-    return os.path.isdir(path) or path.lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
+    return os.path.isdir(path) or without_place(path).lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
 
 
 def _is_sentence(text: str) -> bool:
     """Whether a text is words, and not the name of a file."""
-    return len(text.split()) > 1 and not os.path.exists(text) and not text.lower().endswith(_SUFFIXES)
+    return len(text.split()) > 1 and not os.path.exists(text) and not without_place(text).lower().endswith(_SUFFIXES)
 
 
 def _relative(data: str, file: Path) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import FREE_TEXT
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.runtime.findings import Findings
 
@@ -158,7 +159,9 @@ def _listed(model: Model, data: Sequence[Any]) -> list[Any]:
 
 
 def _names_a_file(text: str) -> bool:
-    return text == "-" or os.path.exists(text) or text.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES)
+    return (
+        text == "-" or os.path.exists(text) or without_place(text).lower().removesuffix(".gz").endswith(TABLE_SUFFIXES)
+    )
 
 
 def file_titles() -> str:

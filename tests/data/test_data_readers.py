@@ -97,12 +97,12 @@ def test_wide_table_comes_in_small_frames(tmp_path: Path) -> None:
 
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
-    records = [{"a": 1, "b": "x"}, {"b": None, "c": [1, 2]}]
+    records = [{"a": 1, "b": "x"}, {"b": None, "c": [1, "two"]}]
     path.write_text("\n".join(json.dumps(record) for record in records) + "\n\n")
     assert open_table(path).columns == ["a", "b", "c"]
     frame = next(open_table(path).frames())
     assert frame["a"].tolist() == [1, None]
-    assert frame["c"].tolist() == [None, [1, 2]]
+    assert frame["c"].tolist() == [None, [1, "two"]]
 
 
 def test_json_array(tmp_path: Path) -> None:

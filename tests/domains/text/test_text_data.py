@@ -331,7 +331,7 @@ def test_a_row_beyond_all_measure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_long_texts_come_in_small_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    for module in ("csv_file", "formats"):
+    for module in ("csv_file", "json_file", "parquet_file"):
         monkeypatch.setattr(f"modelgpt_cli.data.{module}._FRAME_BYTES", 1 << 20)
     frame = pd.DataFrame({"text": [f"{i} " + "word " * 60_000 for i in range(60)], "label": ["a", "b"] * 30})
     path = tmp_path / f"t.{suffix}"
