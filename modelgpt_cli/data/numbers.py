@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,8 @@ _REWRITTEN = (
     (r"^([+-]) +", r"\1"),
 )
 """Signs that only look different, and the minus of accountants: (5), 5-."""
+_LOOKS_DIFFERENT = "[\u00a0\u2007\u2009\u202f\u2019\u02bc`´\u2212\u2013()]|-$|^[+-] "
+"""What cells have in which there is one of them."""
 _BLANK_GROUPS = r"^[+-]?\d{1,3}([ '_]\d{3})+([.,]\d*)?$"
 _POINT_GROUPS = r"^[+-]?\d{1,3}((\.\d{3}){2,}(,\d*)?|(\.\d{3})+,\d*)$"
 _COMMA_GROUPS = r"^[+-]?\d{1,3}(,\d{2,3})*((,\d{3}){2,}(\.\d*)?|(,\d{2}),\d{3}(\.\d*)?|,\d{3}\.\d*)$"
@@ -167,8 +169,7 @@ def parse_numbers(cells: pa.Array, rule: ReadingRule, bounds: Bounds | None = No
 
 def _stripped(cells: pa.Array, rule: ReadingRule) -> pa.Array:
     """Numbers without their marks, and without signs that only look different."""
-    for pattern, instead in _REWRITTEN:
-        cells = pc.replace_substring_regex(cells, pattern, instead)
+    cells = _replaced_all(cells, _LOOKS_DIFFERENT, _REWRITTEN)
     if rule.prefix:
         pattern = rf"^([+-]?) *{re.escape(rule.prefix)} *([+-]?)"
         cells = pc.replace_substring_regex(cells, pattern, r"\1\2")
@@ -190,10 +191,19 @@ def _plain(cells: pa.Array, rule: ReadingRule) -> pa.Array:
 
 
 def _replaced(cells: pa.Array, where: str, pattern: str, instead: str) -> pa.Array:
-    found = pc.match_substring_regex(cells, where)
+    """Replace a pattern in the cells that match another."""
+    return _replaced_all(cells, where, ((pattern, instead),))
+
+
+def _replaced_all(cells: pa.Array, where: str, replacements: Sequence[tuple[str, str]]) -> pa.Array:
+    """Replace patterns in the cells that match one; the others, mostly all, are left alone."""
+    found = pc.match_substring_regex(cells, where).fill_null(False)
     if not pc.any(found).as_py():
         return cells
-    return pc.if_else(found, pc.replace_substring_regex(cells, pattern, instead), cells)
+    some = cells.filter(found)
+    for pattern, instead in replacements:
+        some = pc.replace_substring_regex(some, pattern, instead)
+    return pc.replace_with_mask(cells, found, some)
 
 
 def duration(cell: str) -> float:
