@@ -61,7 +61,7 @@ class Rows:
         self.columns = list(self._table.columns)
         self.target = target or model.target
         self._inputs = [
-            Column(i.column, i.type, levels=i.levels, format=i.format)  # type: ignore[arg-type]
+            Column(i.column, i.type, levels=i.levels, format=i.format)
             for i in model.inputs
             if i.column in set(self.columns)
         ]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
 _KIND = "Conv"
 
@@ -69,13 +69,14 @@ def _sensitive(proto: onnx.ModelProto) -> list[str]:
     return sorted({node.name for node in [*convs[:1], *depthwise]})
 
 
-class _Reader(CalibrationDataReader):
-    """Hands images to onnxruntime's tool, one after the other."""
+class _Reader:
+    """Hand images to onnxruntime's tool, one after the other: a `CalibrationDataReader` by what it does."""
 
     def __init__(self, image: str, images: Sequence[np.ndarray]) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{image: one[None]} for one in images])
 
-    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]  # the tool stops at None
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next image; None at the end."""
         return next(self._feeds, None)
 
 

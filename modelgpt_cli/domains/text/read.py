@@ -77,9 +77,9 @@ def _roles(source: Source) -> dict[str, str]:
         _check_folder(source.table)
         check_two_columns(source.table)
         asked = asked_texts(source)
-        roles = {name: column.role for name, column in asked.items()}
-        source.found[DOMAIN.name] = roles or _find_roles(source, source.scanned())
-    roles = source.found[DOMAIN.name]
+        named = {name: column.role for name, column in asked.items()}
+        source.found[DOMAIN.name] = named or _find_roles(source, source.scanned())
+    roles: dict[str, str] = source.found[DOMAIN.name]
     return roles
 
 

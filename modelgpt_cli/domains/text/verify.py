@@ -141,7 +141,8 @@ def _answers(model: TextModel, inputs: np.ndarray) -> np.ndarray:
     if model.blueprint.task == "classification":
         return scores.softmax(1).numpy()
     mean, std = model.constants["target"]
-    return (scores * std + mean).numpy()
+    answers: np.ndarray = (scores * std + mean).numpy()
+    return answers
 
 
 def _check_head_inputs(expected: np.ndarray, got: np.ndarray, alone: np.ndarray, largest: float, mean: float) -> None:
@@ -158,9 +159,11 @@ def edge_texts(model: TextModel) -> pd.DataFrame:
     texts = [*_TEXTS, _LONG * model.blueprint.architecture.max_tokens]
     names = [column.name for column in model.columns]
     if not model.pair:
-        return pd.DataFrame({names[0]: texts}, dtype=object)
+        alone: pd.DataFrame = pd.DataFrame({names[0]: texts}, dtype=object)
+        return alone
     pairs = [*zip(texts, reversed(texts), strict=True), (texts[2], ""), ("", texts[2]), (texts[-1], texts[2])]
-    return pd.DataFrame(pairs, columns=names, dtype=object)
+    rows: pd.DataFrame = pd.DataFrame(pairs, columns=names, dtype=object)
+    return rows
 
 
 class _Feeds:
