@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from modelgpt_cli.artifacts.verify import difference
 from modelgpt_cli.core.blueprint import Blueprint
@@ -19,8 +19,8 @@ class HeadModel(Protocol):
     """A model with a linear head: weight (P, C), bias (C,)."""
 
     blueprint: Blueprint
-    head_weight: Tensor
-    head_bias: Tensor
+    head_weight: nn.Parameter
+    head_bias: nn.Parameter
 
 
 @torch.inference_mode()
