@@ -5,7 +5,7 @@ from __future__ import annotations
 from setuptools.command.build_py import build_py
 
 
-class BuildPackage(build_py):
+class BuildPackage(build_py):  # type: ignore[misc]  # setuptools has no types
     """Build every package that `find:` sees, and those that setup.cfg maps to other folders.
 
     setup.cfg says which folders these are (`package_dir`), and what of them travels (`package_data`,

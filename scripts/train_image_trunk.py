@@ -195,7 +195,7 @@ class Run:
         self.batches = Batches(train, args.seed)
         self.teacher = Teacher(TEACHER, args.teacher)
         torch.manual_seed(args.seed)
-        self.student = Student(self.batches.classes, TEACHER.features).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.student = Student(self.batches.classes, TEACHER.features).to(memory_format=torch.channels_last)
         if args.init:
             load_trunk(self.student.trunk, read_weights(args.init))
         self.averaged = AveragedModel(self.student, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
@@ -264,7 +264,7 @@ class Run:
 
     def _probe(self) -> None:
         self.averaged.eval()
-        self._log(probe=probe(self.averaged.module.trunk, self.judged))  # type: ignore[arg-type,union-attr]
+        self._log(probe=probe(self.averaged.module.trunk, self.judged))  # type: ignore[arg-type]
 
     def _log(self, **values: object) -> None:
         line = json.dumps({"step": self.step, "seconds": round(self.seconds, 1), **values})

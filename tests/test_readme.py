@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import onnxruntime
 import pytest
 from conftest import ROOT, Cli
 
 README = ROOT / "README.md"
 DOCUMENTS = [p for p in (README, *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()]
 MOST_BYTES = 15_360
+GUIDE = ROOT / "docs" / "deploy.md"
+GPP = shutil.which("g++")
+HEADERS = Path(os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime")) / "onnxruntime_cxx_api.h"
 
 # A share may move by one row of the smallest example (1 of 24), a probability or a loss by as much, a size by 5 %.
 ABSOLUTE, RELATIVE = 0.05, 0.05
@@ -96,20 +103,61 @@ def test_its_scripts_exist() -> None:
         assert (ROOT / script).exists(), f"README.md names {script}, which is not there"
 
 
-def test_its_python_runs(examples: ModuleType, cli: Cli, tmp_path: Path) -> None:
-    """The Python snippet parses, and gives a label, on the model of the example."""
-    snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert snippets
+@pytest.fixture
+def model(examples: ModuleType, cli: Cli, tmp_path: Path) -> Path:
+    """The model of the example of tables."""
     examples.write_iris(tmp_path)
     describe, build = examples.EXAMPLES["tables"].steps[:2]
     for step in (describe, build):
         done = cli(*step.command.split()[1:])
         assert done.returncode == 0, done.stderr
+    return tmp_path / "model.onnx"
+
+
+def test_its_python_runs(model: Path) -> None:
+    """The Python snippet parses, and gives a label, on the model of the example."""
+    snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert snippets
     for snippet in snippets:
-        code = snippet.replace('"model.onnx"', repr(str(tmp_path / "model.onnx")))
+        code = snippet.replace('"model.onnx"', repr(str(model)))
         found: dict[str, object] = {}
         exec(compile(ast.parse(code), "README.md", "exec"), found)
         assert list(found["label"]) == ["setosa"]  # type: ignore[call-overload]
+
+
+def cpp_of(document: Path) -> str:
+    """The C++ of a document, without indentation and comments."""
+    found = re.search(r"```cpp\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    lines = (line.partition("  //")[0].strip() for line in found.group(1).splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def test_its_cpp_is_of_the_whole_program_and_names_what_the_model_has(model: Path) -> None:
+    program = cpp_of(GUIDE)
+    assert set(cpp_of(README).splitlines()) <= set(program.splitlines())
+    session = onnxruntime.InferenceSession(model)
+    for array, ports in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        listed = re.search(rf"{array}\[\] = {{(.*?)}};", program)
+        assert listed
+        assert re.findall(r'"([^"]+)"', listed.group(1)) == [port.name for port in ports]
+
+
+@pytest.mark.skipif(not (GPP and HEADERS.exists()), reason=f"no C++ compiler, or no {HEADERS} (ONNXRUNTIME_INCLUDE)")
+def test_its_cpp_compiles_and_runs(model: Path) -> None:
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"), None)
+    if library is None:
+        pytest.skip("this onnxruntime has no shared library to link")
+    folder = model.parent
+    (folder / "main.cpp").write_text(cpp_of(GUIDE), encoding="utf-8")
+    linked = folder / ".".join(library.name.split(".")[:3])  # libonnxruntime.so.1, as the loader looks for it
+    linked.symlink_to(library)
+    rest = [f"-I{HEADERS.parent}", str(linked), f"-Wl,-rpath,{folder}", "-o", "classify"]
+    subprocess.run([str(GPP), "-std=c++17", "main.cpp", *rest], cwd=folder, check=True)
+    done = subprocess.run(["./classify"], cwd=folder, check=True, capture_output=True, text=True)
+    label, probability = done.stdout.split()
+    assert label == "setosa"
+    assert float(probability) > 0.5
 
 
 def test_every_command_has_its_page_in_the_reference() -> None:

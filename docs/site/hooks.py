@@ -17,15 +17,20 @@ sys.path.insert(0, str(ROOT))  # the commands are those of this checkout, whatev
 from mkdocs.exceptions import PluginError  # noqa: E402
 
 from modelgpt_cli.commands.group import cli  # noqa: E402
+from modelgpt_cli.core.option_fields import known_options  # noqa: E402
+from modelgpt_cli.core.options import BuildOptions  # noqa: E402
 
 COMMANDS_MARKER = "<!-- commands -->"
+REQUESTS_MARKER = "<!-- request options -->"
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./|results\b)[^)#\s]*)(?:#[^)\s]*)?\)")
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
-    """Fill in the command reference, and turn links that leave docs/ into links to the repository, or into text."""
+    """Fill in what is made from the options, and turn links that leave docs/ into links to the repository, or text."""
     if COMMANDS_MARKER in markdown:
         markdown = markdown.replace(COMMANDS_MARKER, command_reference())
+    if REQUESTS_MARKER in markdown:
+        markdown = markdown.replace(REQUESTS_MARKER, request_options())
 
     def resolved(link: re.Match[str]) -> str:
         label, target = link.groups()
@@ -58,6 +63,13 @@ def command_reference() -> str:
             raise PluginError(f"modelgpt lists {name!r}, which is not there")
         parts += command_section(command, root, name, shared={p.name for p in cli.params})
     return "\n\n".join(parts)
+
+
+def request_options() -> str:
+    """Write the options that a line of a batch may have beside its data, as a table."""
+    options = known_options(BuildOptions)
+    rows = [f"| `{name}` | {cell(known.about.help)} |" for name, known in options.items() if name != "data"]
+    return "\n".join(["| key | effect |", "| --- | --- |", *rows])
 
 
 def command_section(command: click.Command, parent: click.Context, name: str, shared: set[str | None]) -> list[str]:

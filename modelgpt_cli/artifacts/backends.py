@@ -1,6 +1,6 @@
 """File formats of models, each a module behind one protocol: a target model to bytes, their check, and the way back.
 
-Adding a format is adding a module that follows `Backend` and a line in `_BACKENDS`.
+Adding a format is adding a module that follows `Backend` and a line in `core.deploy.FORMATS`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from modelgpt_cli.artifacts.target_model import TargetModel
-
-_BACKENDS = {
-    "onnx": "modelgpt_cli.artifacts.onnx_file",
-    "safetensors": "modelgpt_cli.artifacts.safetensors_file",
-}
-"""The registry: name → module. A file of the format ends in ``.<name>``."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +122,14 @@ class Backend(Protocol):
 
 def load_backend(name: str) -> Backend:
     """Return the backend of a format; its module is loaded on first use."""
-    backend: Backend = import_module(_BACKENDS[name])
+    backend: Backend = import_module(FORMATS[name])
     return backend
 
 
 def format_of(path: str | Path) -> str | None:
     """Return the name of the format that a file's name ends in; None for any other name."""
     name = Path(path).suffix.lower().removeprefix(".")
-    return name if name in _BACKENDS else None
+    return name if name in FORMATS else None
 
 
 def check_format(path: str | Path) -> str:
@@ -147,7 +142,7 @@ def check_format(path: str | Path) -> str:
     """
     name = format_of(path)
     if name is None:
-        raise UsageError(f"Can't tell what to write to {path}.", hint=f"End the name in {_endings(_BACKENDS)}.")
+        raise UsageError(f"Can't tell what to write to {path}.", hint=f"End the name in {_endings(FORMATS)}.")
     return name
 
 
@@ -164,7 +159,7 @@ def check_deployable(path: str | Path) -> None:
     UsageError
         It is not.
     """
-    deployable = [name for name in _BACKENDS if load_backend(name).DEPLOYABLE]
+    deployable = [name for name in FORMATS if load_backend(name).DEPLOYABLE]
     if format_of(path) not in deployable:
         raise UsageError(f"Can't export a model to {path}.", hint=f"End the name in {_endings(deployable)}.")
 

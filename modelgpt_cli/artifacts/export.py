@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
+from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.data.in_memory import Data
 
 
@@ -196,18 +195,6 @@ def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dic
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / f"model{path.suffix}"
         exact.write_bytes(backend.write(model, backend.complete(model, replace(settings, quantize="none"))))
-        with _silenced():  # what there is to say of the rows is said once
+        with quiet("modelgpt"):  # what there is to say of the rows is said once
             before = evaluate(exact, data).metrics
         return {"before": before, "after": evaluate(path, data).metrics}
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep warnings from the user."""
-    logger = logging.getLogger("modelgpt")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

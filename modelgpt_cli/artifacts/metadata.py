@@ -16,4 +16,5 @@ def with_entries(raw: bytes, entries: Mapping[str, Any]) -> bytes:
     proto = onnx.load_model_from_string(raw)
     model_card = next(entry for entry in proto.metadata_props if entry.key == KEY)
     model_card.value = json.dumps(json.loads(model_card.value) | dict(entries), allow_nan=False)
-    return proto.SerializeToString(deterministic=True)
+    written: bytes = proto.SerializeToString(deterministic=True)
+    return written

@@ -94,4 +94,5 @@ def _pack(array: np.ndarray) -> dict[str, Any]:
 
 def _unpack(packed: Mapping[str, Any]) -> np.ndarray:
     data = np.frombuffer(base64.b64decode(packed["data"]), dtype=packed["dtype"])
-    return data.reshape(packed["shape"])
+    array: np.ndarray = data.reshape(packed["shape"])
+    return array

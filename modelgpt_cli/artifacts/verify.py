@@ -176,7 +176,8 @@ def difference(blueprint: Blueprint, expected: np.ndarray, outputs: list[np.ndar
     gap: np.ndarray = np.abs(got.astype(np.float64) - expected)
     if blueprint.task == "regression":
         steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
-        return np.maximum(gap - steps, 0) / (std or 1.0)
+        excess: np.ndarray = np.maximum(gap - steps, 0) / (std or 1.0)
+        return excess
     best = [blueprint.labels[k] for k in got.argmax(1)]
     if [str(label) for label in outputs[0].tolist()] != best:
         raise failed("Its label is not the one with the highest probability.")

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.option_fields import About, Known, known_options
 from modelgpt_cli.core.options import BuildOptions
@@ -25,7 +26,7 @@ _REQUIREMENTS = {
     "req": Known("req", str, None, About("A requirement file.", path="path")),
 }
 """What a request may say beside the options of `build`."""
-FORMATS = ("onnx", "safetensors")
+_DEFAULT_FORMAT = next(iter(FORMATS))
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HINT = 'A line is a JSON object, such as {"id": "store-17", "data": "store-17.csv", "target": "sold"}.'
 
@@ -44,7 +45,8 @@ class Request:
         See `known`; what the whole batch is given is in here as well. Paths are absolute.
     folder : str
         From where data are found that the words of `requirement` name.
-    format : {"onnx", "safetensors"}
+    format : str
+        One of `FORMATS`.
     lenient : sequence of str
         Names of options that the whole batch is given, and not this request alone: a domain that doesn't understand
         one passes it over.
@@ -53,7 +55,7 @@ class Request:
     id: str
     options: Mapping[str, Any]
     folder: str
-    format: str = "onnx"
+    format: str = _DEFAULT_FORMAT
     lenient: Sequence[str] = ()
 
     @property
@@ -174,7 +176,7 @@ def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) ->
             f"The id {named!r} can't name a file.",
             "It begins with a letter from a to z or a digit, and may go on with '-', '_' and '.' too; 100 at most.",
         )
-    form = values.pop("format", "onnx")
+    form = values.pop("format", _DEFAULT_FORMAT)
     if form not in FORMATS:
         raise UsageError(f"format can't be {form!r}.", f"It is one of {', '.join(FORMATS)}.")
     own = _resolved(_checked(values, "id", "format"), folder)

@@ -17,8 +17,9 @@ from typing import Any
 from tqdm import tqdm
 
 from modelgpt_cli.batch.manifest import Entry, Manifest
-from modelgpt_cli.batch.requests import FORMATS, Request, file_states, read_requests
+from modelgpt_cli.batch.requests import Request, file_states, read_requests
 from modelgpt_cli.batch.work import Task
+from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.options import BatchOptions

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands import options as o
-from modelgpt_cli.core.options import BatchOptions, BuildLLMOptions, BuildOptions
+from modelgpt_cli.core.options import BatchOptions, BuildDataOptions, BuildLLMOptions, BuildOptions
 
 _DATA = o.theme("Data")
 
@@ -26,6 +26,7 @@ modelgpt build --req req.txt --generate 200 --provider ollama -o model.onnx
 modelgpt build --req req.txt --data-from iris --catalog cards/ -o model.onnx
 modelgpt build --batch requests.jsonl --members 1 -o models/""",
     BuildOptions,
+    BuildDataOptions,
     BuildLLMOptions,
     BatchOptions,
 )
@@ -33,18 +34,12 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.requirement_option()
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors; --batch: a folder.")
 @o.off_option("--no-req", "keep_requirement", "Don't keep the requirement written for the data.", heading=_DATA)
-@o.option("--data-from", metavar="NAME", heading=_DATA, help="Use this data set of the catalogue, once you agree.")
-@o.catalog_option(heading=_DATA)
-@o.option("-y", "--yes", is_flag=True, heading=_DATA, help="Agree to the data of --data-from.")
 @o.force_option
 @o.json_option
 def build(
     source: str | None,
     req: str | None,
     output: str,
-    data_from: str | None,
-    catalog: str | None,
-    yes: bool,
     keep_requirement: bool,
     force: bool,
     as_json: bool,
@@ -61,8 +56,9 @@ def build(
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
     many, asked = o.take(options, BatchOptions), o.take(options, BuildLLMOptions)
+    found = o.take(options, BuildDataOptions)
     if many.batch is not None:
-        if asked.generate is not None or data_from is not None or source is not None:
+        if asked.generate is not None or found.data_from is not None or source is not None:
             what = "--generate and --data-from are" if source is None else f"{source!r} is"
             raise UsageError(f"{what} for a single model.", hint="Leave it out, or leave out --batch.")
         _build_batch(many, output, force, as_json, {"req": req, **options})
@@ -70,8 +66,8 @@ def build(
     if many.given():
         raise UsageError("--jobs and --engine are for --batch.", hint="Leave them out, or give --batch FILE.")
     begin_with = _source(source, req, options)
-    if data_from is not None:
-        options["data"] = _catalogue_data(data_from, catalog, options["data"], yes)
+    if found.data_from is not None:
+        options["data"] = _catalogue_data(found.data_from, found.catalog, options["data"], found.yes)
     if options["words"] and options["encoder"] is None:
         begin_check()  # while torch is loaded
     report = api.build(
@@ -133,7 +129,7 @@ def _llm_arguments(asked: BuildLLMOptions, source: str | None, seed: int) -> dic
         from modelgpt_cli.sources.generator.run import Wish
 
         wish = Wish(
-            asked.generate,
+            rows=asked.generate,
             examples=asked.examples,
             redact=asked.redact,
             max_tokens=asked.generate_tokens,

@@ -13,7 +13,7 @@ from modelgpt_cli.core.options import DoctorOptions
 @o.command("doctor", "modelgpt doctor", DoctorOptions)
 @o.json_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool, **options: Any) -> None:
+def doctor(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Check versions, devices, the shipped checkpoints and the LLM (if one is set up). Exit code 1 if one is broken.
 
     Where only the runtime is installed (requirements-runtime.txt), what builds models is not checked. The LLM check

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import FindOptions
 
 
 @o.command(
@@ -13,13 +16,11 @@ from modelgpt_cli.commands import options as o
 modelgpt find "which iris species a flower is" --catalog cards/
 modelgpt find "angry customers" --catalog cards.jsonl -k 3 --json
 modelgpt find "spam in text messages" --hub""",
+    FindOptions,
 )
 @click.argument("words")
-@o.catalog_option()
-@o.option("--hub", is_flag=True, help="Search the Hugging Face hub too; this sends it the words.")
-@o.option("-k", "--top", "k", type=click.IntRange(min=1), metavar="N", default=5, help="Results to show.")
 @o.json_option
-def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> None:
+def find(words: str, as_json: bool, **options: Any) -> None:
     """Search dataset cards for data.
 
     Cards are YAML files in a folder, or one YAML or JSONL file: name, title, description, licence, task, columns. The
@@ -28,7 +29,7 @@ def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> N
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
 
-    found = api.find(words, catalog=catalog, hub=hub, k=k)
+    found = api.find(words, k=options.pop("top"), **options)
     if as_json:
         result_json({"results": [card.to_dict() | {"score": score} for card, score in found]})
         return

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from modelgpt_cli.commands import options as o
 from modelgpt_cli.core.options import GenerateOptions, LLMOptions
 
@@ -21,7 +19,6 @@ modelgpt generate --req req.txt -n 200 -o data.csv --resume""",
     LLMOptions,
 )
 @o.requirement_option(required=True)
-@o.option("-n", "--rows", "n", type=click.IntRange(min=1), metavar="N", required=True, help="Rows, over all classes.")
 @o.option("-o", "--output", metavar="FILE|DIR", required=True, help="data.csv, data.jsonl, or a folder for texts.")
 @o.force_option
 @o.json_option
@@ -35,7 +32,7 @@ def generate(req: str, as_json: bool, **options: Any) -> None:
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json
 
-    done = api.generate(req, **options)
+    done = api.generate(req, n=options.pop("rows"), **options)
     if done.prompt is not None:
         result(done.prompt)
     elif as_json:

@@ -212,11 +212,15 @@ def _click_option(known: Known) -> Option:
     about = known.about
     flags = [about.short, known.flag] if about.short else [known.flag]
     given: dict[str, Any] = {"help": about.help, "shared": about.shared, "heading": _heading(known)}
+    if known.required:
+        given["required"] = True
     if about.shown:
         given["show_default"] = about.shown
     if known.type is not bool:
         metavar = about.metavar or "|".join(about.choices) or ("N" if known.type is int else "NUMBER")
-        given |= {"type": _click_type(known), "metavar": metavar, "default": known.default}
+        given |= {"type": _click_type(known), "metavar": metavar}
+        if not known.required:
+            given["default"] = known.default
     elif known.default is None:
         flags[-1] += f"/--no-{known.flag[2:]}"
         given["default"] = None
@@ -296,9 +300,3 @@ def force_option(function: F) -> F:
 def json_option(function: F) -> F:
     """``--json``, as `as_json`."""
     return option("--json", "as_json", is_flag=True, last=True, help="Print the result as JSON.")(function)
-
-
-def catalog_option(**kwargs: Any) -> Callable[[F], F]:
-    """``--catalog``."""
-    help = "Dataset cards: a folder, or a YAML or JSONL file."
-    return option("--catalog", metavar="DIR|FILE", shared=True, help=help, **kwargs)

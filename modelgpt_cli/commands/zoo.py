@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands import options as o
-
-_COUNT = click.IntRange(min=1)
+from modelgpt_cli.core.options import ZooOptions
 
 
 @o.command(
@@ -18,17 +17,12 @@ _COUNT = click.IntRange(min=1)
 modelgpt zoo
 modelgpt zoo show tabular-4 --columns 30 --classes 5
 modelgpt zoo bench minilm-l6 --threads 2""",
+    ZooOptions,
 )
 @click.argument("action", type=click.Choice(["list", "show", "bench"]), default="list", required=False)
 @click.argument("name", required=False)
-@o.option("--columns", type=_COUNT, metavar="N", default=10, help="Tables: columns of numbers to compute for.")
-@o.option("--classes", type=click.IntRange(min=2), metavar="N", default=2, help="Classes to compute for.")
-@o.option("--batch-size", type=_COUNT, metavar="N", default=1, help="Rows per batch, for latency and memory.")
-@o.option("--threads", type=_COUNT, metavar="N", default=1, help="CPU threads, for latency and memory.")
 @o.json_option
-def zoo(
-    action: str, name: str | None, columns: int, classes: int, batch_size: int, threads: int, as_json: bool
-) -> None:
+def zoo(action: str, name: str | None, as_json: bool, **options: Any) -> None:
     """List the cards that a build chooses from, or show or measure (bench) one by its NAME.
 
     A card is an architecture with its generator; each can be stored as fp32, fp16 or int8. What it costs is computed;
@@ -40,7 +34,7 @@ def zoo(
 
     if (name is None) != (action == "list") and action != "bench":
         raise UsageError("zoo list takes no NAME, and zoo show takes one.", hint="See: modelgpt zoo")
-    setting = cards.Setting(columns, classes, batch_size, threads)
+    setting = ZooOptions(**options)
     found = cards.bench(name, setting) if action == "bench" else cards.zoo(name, setting)
     if as_json:
         result_json(found[0] if action == "show" else {"cards": found})

@@ -1,4 +1,4 @@
-"""Where a model is to run, as far as it decides how its file is written."""
+"""File formats of models, and where a model is to run as far as it decides how its file is written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from modelgpt_cli.core.block import Block
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.units import one_of, whole
 
-Format = Literal["onnx", "safetensors"]
 Quantize = Literal["none", "fp16", "int8"]
 Runtime = Literal["onnxruntime", "onnxruntime-web", "onnxruntime-mobile"]
 
-FORMATS: tuple[str, ...] = get_args(Format)
+FORMATS = {
+    "onnx": "modelgpt_cli.artifacts.onnx_file",
+    "safetensors": "modelgpt_cli.artifacts.safetensors_file",
+}
+"""The registry of file formats: name → module that follows `artifacts.backends.Backend`. A file of the format ends in
+``.<name>``; the first is the default."""
 QUANTIZE: tuple[str, ...] = get_args(Quantize)
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 MIN_OPSET, MAX_OPSET = 13, 20
@@ -43,13 +47,13 @@ class Deploy(Block):
 
     name: ClassVar[str] = "deploy"
     readers: ClassVar[Mapping[str, Callable[[object], Any]]] = {
-        "format": lambda value: one_of("deploy: format", value, FORMATS),
+        "format": lambda value: one_of("deploy: format", value, tuple(FORMATS)),
         "opset": _opset,
         "quantize": lambda value: one_of("deploy: quantize", value, QUANTIZE),
         "runtime": lambda value: one_of("deploy: runtime", value, RUNTIMES),
     }
 
-    format: Format | None = None
+    format: str | None = None
     """The file's format; what `build -o` is called must agree."""
     opset: int | None = None
     """ONNX operator set to export for."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -68,7 +68,10 @@ class About:
 
 
 def option(help: str, default: Any = None, **about: Any) -> Any:
-    """Declare a field of an `Options` class as an option; `about` are `About`'s attributes."""
+    """Declare a field of an `Options` class as an option; `about` are `About`'s attributes.
+
+    With the default ``dataclasses.MISSING`` it must be given.
+    """
     return field(default=default, metadata={_KEY: About(help, **about)})
 
 
@@ -112,6 +115,11 @@ class Known:
     default: Any
     about: About
     domains: tuple[Domain, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is MISSING
 
     @property
     def flag(self) -> str:

@@ -7,7 +7,7 @@ part ``options``, in a subclass of the same name. Adding an option is adding a f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 
 from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
 from modelgpt_cli.core.option_fields import Options, option, option_like
@@ -107,6 +107,7 @@ class ParseOptions(Options):
 class GenerateOptions(Options):
     """How an LLM is to write rows."""
 
+    rows: int = option("Rows, over all classes.", MISSING, short="-n", least=1)
     data: str | None = option_like(BuildOptions, "data", help="Real rows, some to show as examples.")
     examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0)
     description: str | None = option_like(BuildOptions, "description")
@@ -119,6 +120,36 @@ class GenerateOptions(Options):
     dry_run: bool = option_like(DescribeOptions, "dry_run", help="Send nothing; print a request and an estimate.")
     resume: bool = option("Continue an interrupted run.", False)
     seed: int = option_like(BuildOptions, "seed")
+
+
+@dataclass(frozen=True)
+class FindOptions(Options):
+    """Where to look for data sets."""
+
+    catalog: str | None = option(
+        "Dataset cards: a folder, or a YAML or JSONL file.", metavar="DIR|FILE", shared=True, path="path"
+    )
+    hub: bool = option("Search the Hugging Face hub too; this sends it the words.", False)
+    top: int = option("Results to show.", 5, short="-k", least=1)
+
+
+@dataclass(frozen=True)
+class BuildDataOptions(Options):
+    """Which data set of a catalogue to build from."""
+
+    data_from: str | None = option("Use this data set of the catalogue, once you agree.", metavar="NAME", theme="Data")
+    catalog: str | None = option_like(FindOptions, "catalog", theme="Data")
+    yes: bool = option("Agree to the data of --data-from.", False, short="-y", theme="Data")
+
+
+@dataclass(frozen=True)
+class ZooOptions(Options):
+    """What the figures of cards are given for."""
+
+    columns: int = option("Tables: columns of numbers to compute for.", 10, least=1)
+    classes: int = option("Classes to compute for.", 2, least=2)
+    batch_size: int = option("Rows per batch, for latency and memory.", 1, least=1)
+    threads: int = option("CPU threads, for latency and memory.", 1, least=1)
 
 
 @dataclass(frozen=True)

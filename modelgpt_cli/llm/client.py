@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.core.option_fields import options_of
+from modelgpt_cli.core.options import LLMOptions
 from modelgpt_cli.llm.keys import find_key, key_missing
 from modelgpt_cli.llm.providers import RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
 from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
@@ -59,10 +61,8 @@ class LLM:
             raise UsageError("The API key has blanks or special characters in it.", hint=hint)
         if self.base_url and not (self.base_url.startswith(("http://", "https://")) and self.host):
             raise UsageError("The base URL is not a web address.", hint="For instance: http://localhost:11434/v1")
-        if not self.timeout > 0:
-            raise UsageError(f"--timeout can't be {self.timeout:g}.", "It is a number of seconds above 0.")
-        if self.retries < 0:
-            raise UsageError(f"--retries can't be {self.retries}.", "It is 0 or more.")
+        for name in ("timeout", "retries"):
+            options_of(LLMOptions)[name].check(getattr(self, name))
 
     @classmethod
     def from_settings(

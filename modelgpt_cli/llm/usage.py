@@ -100,4 +100,5 @@ def image_tokens(url: str) -> int:
             width, height = image.size
     except (binascii.Error, UnidentifiedImageError, OSError):
         width = height = TILE
-    return IMAGE_TOKENS + TILE_TOKENS * math.ceil(width / TILE) * math.ceil(height / TILE)
+    tokens: int = IMAGE_TOKENS + TILE_TOKENS * math.ceil(width / TILE) * math.ceil(height / TILE)
+    return tokens

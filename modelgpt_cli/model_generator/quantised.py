@@ -38,7 +38,7 @@ class Comparison:
         if self._truth is None or self._rows is None or not len(self._truth):
             return {}
         if self._before is None:
-            self._before = self._scores(self._model.predict(self._rows))  # type: ignore[arg-type]  # its domain's rows
+            self._before = self._scores(self._model.predict(self._rows))
         answers = Model(path).run(self._measured.columns(self._model, self._rows))
         after = self._scores(answers["probabilities" if "probabilities" in answers else "prediction"])
         return {key: worse_by(key, old, after[key]) for key, old in self._before.items()}

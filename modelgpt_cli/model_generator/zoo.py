@@ -11,13 +11,14 @@ import logging
 import os
 import platform
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.options import ZooOptions
 from modelgpt_cli.core.paths import cache_folder, keep
 from modelgpt_cli.model_generator.cards import ArchitectureCard, find_card, find_cards
 from modelgpt_cli.model_generator.costs import STORAGES, Sizes
@@ -25,36 +26,7 @@ from modelgpt_cli.model_generator.costs import STORAGES, Sizes
 log = logging.getLogger("modelgpt")
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What figures are given for.
-
-    Attributes
-    ----------
-    columns : int
-        Columns of numbers, for cards whose rows have columns.
-    classes : int
-    batch_size, threads : int
-        Of latency and memory.
-    """
-
-    columns: int = 10
-    classes: int = 2
-    batch_size: int = 1
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value < (2 if name == "classes" else 1):
-                raise UsageError(f"--{name.replace('_', '-')} can't be {value}.")
-
-    def key(self, card: ArchitectureCard) -> str:
-        """What of it matters to a card's speed."""
-        parts = [f"batch {self.batch_size}", f"threads {self.threads}", f"classes {self.classes}"]
-        return ", ".join(parts + ([f"columns {self.columns}"] if "columns" in card.limits else []))
-
-
-def zoo(name: str | None = None, setting: Setting | None = None) -> list[dict[str, Any]]:
+def zoo(name: str | None = None, setting: ZooOptions | None = None) -> list[dict[str, Any]]:
     """The cards with all that is known of them.
 
     Parameters
@@ -67,12 +39,12 @@ def zoo(name: str | None = None, setting: Setting | None = None) -> list[dict[st
     UsageError
         There is no such card.
     """
-    setting = setting or Setting()
+    setting = setting or ZooOptions()
     cards = find_cards() if name is None else [find_card(name)]
     return [_figures(card, setting) for card in cards]
 
 
-def bench(name: str | None = None, setting: Setting | None = None) -> list[dict[str, Any]]:
+def bench(name: str | None = None, setting: ZooOptions | None = None) -> list[dict[str, Any]]:
     """Measure size, latency and memory of a card's models on this machine, in each storage, and keep the figures.
 
     Parameters
@@ -87,7 +59,7 @@ def bench(name: str | None = None, setting: Setting | None = None) -> list[dict[
     ModelGPTError
         Its weights are not at hand.
     """
-    setting = setting or Setting()
+    setting = setting or ZooOptions()
     cards = [find_card(name)] if name is not None else [card for card in find_cards() if card.at_hand]
     for card in cards:
         if not card.at_hand:
@@ -101,7 +73,7 @@ def bench(name: str | None = None, setting: Setting | None = None) -> list[dict[
     return [_figures(card, setting) for card in cards]
 
 
-def _figures(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
+def _figures(card: ArchitectureCard, setting: ZooOptions) -> dict[str, Any]:
     costs = card.costs(Sizes(setting.classes, numbers=setting.columns))
     return {
         "name": card.name,
@@ -119,11 +91,11 @@ def _figures(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
         "flops_at": (costs.at if costs else "") or None,
         "bytes": {name: costs.n_bytes[storage] for name, storage in STORAGES.items()} if costs else None,
         "at": asdict(setting),
-        "measured": _known().get(card.name, {}).get(setting.key(card)),
+        "measured": _known().get(card.name, {}).get(_key(setting, card)),
     }
 
 
-def _measure(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
+def _measure(card: ArchitectureCard, setting: ZooOptions) -> dict[str, Any]:
     """A dummy model's figures, by storage."""
     from modelgpt_cli.artifacts.export import write_model
     from modelgpt_cli.model_generator.measure import measure_latency, measure_memory, measured
@@ -144,6 +116,12 @@ def _measure(card: ArchitectureCard, setting: Setting) -> dict[str, Any]:
                 "memory": memory,
             }
     return found | {"date": date.today().isoformat()} | _here()
+
+
+def _key(setting: ZooOptions, card: ArchitectureCard) -> str:
+    """What of a setting matters to a card's speed."""
+    parts = [f"batch {setting.batch_size}", f"threads {setting.threads}", f"classes {setting.classes}"]
+    return ", ".join(parts + ([f"columns {setting.columns}"] if "columns" in card.limits else []))
 
 
 def _here() -> dict[str, str]:
@@ -173,7 +151,7 @@ def _known() -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _keep(card: ArchitectureCard, setting: Setting, measured: dict[str, Any]) -> None:
+def _keep(card: ArchitectureCard, setting: ZooOptions, measured: dict[str, Any]) -> None:
     known = _known()
-    known.setdefault(card.name, {})[setting.key(card)] = measured
+    known.setdefault(card.name, {})[_key(setting, card)] = measured
     keep(_path(), (json.dumps(known, indent=1) + "\n").encode())

@@ -52,7 +52,8 @@ class FeedForward(nn.Module):
         self.down = zero_init(nn.Linear(2 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(F.gelu(self.up(self.norm(x))))
+        out: Tensor = x + self.down(F.gelu(self.up(self.norm(x))))
+        return out
 
 
 class SelfAttention(nn.Module):
@@ -71,7 +72,8 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, heads, n, D / heads) each
         attend = None if mask is None else mask[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend)
-        return x + self.out(mixed.transpose(1, 2).reshape(B, n, D))
+        out: Tensor = x + self.out(mixed.transpose(1, 2).reshape(B, n, D))
+        return out
 
 
 class Block(nn.Module):
@@ -120,20 +122,23 @@ class Block(nn.Module):
         B, n, d, K = e.channels.shape
         value = self.support_value(self.support_norm(support))  # (B, n, V)
         read = e.channels.reshape(B, n, d * K).transpose(1, 2) @ value / max(n, 1)  # (B, d K, V)
-        return self.to_features(read.view(B, d, K * self.exchange))
+        read_out: Tensor = self.to_features(read.view(B, d, K * self.exchange))
+        return read_out
 
     def _read_features(self, features: Tensor, e: Evidence) -> Tensor:
         """Rows read their features: channels · feature tokens. (B, n, D)"""
         B, n, d, K = e.channels.shape
         value = self.feature_value(self.feature_norm(features)).view(B, d * K, self.exchange)
         scale = e.feature_mask.sum(1).clamp(min=1).rsqrt()[:, None, None]  # (B, 1, 1)
-        return self.to_support(e.channels.reshape(B, n, d * K) @ value * scale)
+        read_out: Tensor = self.to_support(e.channels.reshape(B, n, d * K) @ value * scale)
+        return read_out
 
     def _pool_classes(self, support: Tensor, e: Evidence) -> Tensor:
         """Classes take the mean of their rows (regression: rows weighted by the target). (B, C, D)"""
         weight = e.membership.abs().sum(1).clamp(min=1)  # (B, C)
         pooled = e.membership.transpose(1, 2) @ self.support_norm(support) / weight[..., None]
-        return self.to_classes(pooled)
+        tokens: Tensor = self.to_classes(pooled)
+        return tokens
 
     def _hear(self, t: Tokens, e: Evidence) -> Tokens:
         """The global token hears the means of the other three sets."""
@@ -154,7 +159,8 @@ class Block(nn.Module):
     @staticmethod
     def _mix(layers: nn.ModuleList, x: Tensor, mask: Tensor | None = None) -> Tensor:
         attention, feed_forward = layers
-        return feed_forward(attention(x, mask))
+        mixed: Tensor = feed_forward(attention(x, mask))
+        return mixed
 
 
 def make_norm(kind: str, width: int) -> nn.Module:

@@ -35,7 +35,8 @@ class TokenDecoder(nn.Module):
     def forward(self, features: Tensor, classes: Tensor, world: Tensor) -> Tensor:
         tokens = features if self.use_features else classes
         hidden = F.gelu(self.from_token(tokens) + self.from_world(world)[:, None])
-        return self.out(hidden).view(*tokens.shape[:2], *self.sizes)
+        weights: Tensor = self.out(hidden).view(*tokens.shape[:2], *self.sizes)
+        return weights
 
 
 class PairDecoder(nn.Module):
@@ -50,7 +51,8 @@ class PairDecoder(nn.Module):
 
     def forward(self, features: Tensor, classes: Tensor, world: Tensor) -> Tensor:
         left, right = self.from_class(classes), self.from_feature(features)
-        return left @ right.transpose(1, 2) * left.shape[-1] ** -0.5
+        weights: Tensor = left @ right.transpose(1, 2) * left.shape[-1] ** -0.5
+        return weights
 
 
 class MatrixDecoder(nn.Module):
@@ -67,7 +69,8 @@ class MatrixDecoder(nn.Module):
         nn.init.zeros_(self.left.bias)
 
     def forward(self, features: Tensor, classes: Tensor, world: Tensor) -> Tensor:
-        return self.base + self.left(world).view(-1, self.rows, RANK) @ self.right
+        weights: Tensor = self.base + self.left(world).view(-1, self.rows, RANK) @ self.right
+        return weights
 
 
 class VectorDecoder(nn.Module):
@@ -80,7 +83,8 @@ class VectorDecoder(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor, classes: Tensor, world: Tensor) -> Tensor:
-        return self.out(world)
+        weights: Tensor = self.out(world)
+        return weights
 
 
 class RowReadout(nn.Module):

@@ -91,7 +91,8 @@ class TaskInputs:
 def draw_codes(batch: int, n_classes: int, generator: torch.Generator | None = None) -> Tensor:
     """Random class codes of unit root mean square, (B, C, R)."""
     codes = torch.randn(batch, n_classes, CODE, generator=generator)
-    return codes / codes.norm(dim=-1, keepdim=True) * CODE**0.5
+    unit: Tensor = codes / codes.norm(dim=-1, keepdim=True) * CODE**0.5
+    return unit
 
 
 class Feedback(Protocol):

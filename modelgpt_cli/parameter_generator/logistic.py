@@ -51,7 +51,8 @@ def posterior_rows(
     identity = torch.eye(len(phi), dtype=phi.dtype, device=phi.device)
     if regression:
         dual = torch.linalg.solve(gram + identity, target - offset)
-        return prior + scaled.T @ dual
+        weights: Tensor = prior + scaled.T @ dual
+        return weights
     # In float64: rounding must not outweigh the identity, however large the inputs.
     exact = phi.double() @ scaled.double().T
     root = torch.linalg.cholesky(CURVATURE * exact + identity.double()).to(phi.dtype)
@@ -87,7 +88,8 @@ def posterior_weights(
     diagonal = torch.diag(precision.double())
     if regression:
         moment = (phi.T @ (target - phi @ prior)).double()
-        return prior + torch.linalg.solve(system + diagonal, moment).to(prior.dtype)
+        solved: Tensor = prior + torch.linalg.solve(system + diagonal, moment).to(prior.dtype)
+        return solved
     root = torch.linalg.cholesky(CURVATURE * system + diagonal)
 
     def step(weight: Tensor) -> Tensor:

@@ -95,7 +95,8 @@ def leave_one_out(phi: Tensor, target: Tensor, precision: Tensor, prior: Tensor 
     half = torch.linalg.solve_triangular(root, x.transpose(1, 2), upper=False)  # (B, p, n)
     residual = y - half.transpose(1, 2) @ (half @ y)
     leverage = half.square().sum(1)[..., None]
-    return (residual / (1 - leverage).clamp(min=LEAST_SLACK)).to(target.dtype)
+    left_out: Tensor = (residual / (1 - leverage).clamp(min=LEAST_SLACK)).to(target.dtype)
+    return left_out
 
 
 def _residuals_by_rows(x: Tensor, y: Tensor, precision: Tensor) -> Tensor:
@@ -125,6 +126,7 @@ def cholesky(gram: Tensor, precision: Tensor) -> Tensor:
     for jitter in JITTERS:
         system = gram.clone()
         system.diagonal(dim1=1, dim2=2).copy_(diagonal + (jitter * trace + LEAST_JITTER))
+        factor: Tensor
         factor, info = torch.linalg.cholesky_ex(system)
         if not info.any():
             return factor

@@ -61,7 +61,7 @@ def read_answer(answer: str, key: str, profile: Profile) -> str:
     values = read_object(answer)
     if set(values) != {key} or not isinstance(values[key], str):
         raise BadAnswerError(f'it must be a JSON object with exactly one key, "{key}", and a sentence as its value.')
-    sentence = values[key].strip()
+    sentence: str = values[key].strip()
     check_sentence(sentence, profile)
     return sentence
 

@@ -225,7 +225,8 @@ def pick_rows(target: pd.Series, task: TaskType, rows: int, seed: int) -> np.nda
     order = np.random.default_rng(seed).permutation(len(target))
     if task == "regression":
         by_value = order[np.argsort(target.to_numpy()[order], kind="stable")]
-        return by_value[np.linspace(0, len(by_value) - 1, min(rows, len(by_value))).round().astype(int)]
+        spread: np.ndarray = by_value[np.linspace(0, len(by_value) - 1, min(rows, len(by_value))).round().astype(int)]
+        return spread
     labels = target.iloc[order]
     turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
     # classes take turns, the frequent ones first

@@ -13,7 +13,7 @@ from modelgpt_cli.core.errors import UsageError
 _Base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
-class _Loader(_Base):
+class _Loader(_Base):  # type: ignore[misc]  # one of two classes
     """Keeps every scalar as the text that was typed: a class called ``no`` or ``2024`` stays one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:

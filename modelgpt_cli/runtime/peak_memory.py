@@ -30,7 +30,7 @@ def save_rows(path: Path, columns: Mapping[str, Any]) -> None:
         else:
             cells = np.asarray(cells)
             arrays[str(i)] = cells.astype(str) if cells.dtype == object else cells
-    np.savez(path, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # numpy's stubs take names for flags
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def load_rows(path: Path) -> dict[str, Any]:

@@ -257,7 +257,7 @@ class TrainingRun(ABC, Generic[G]):
         self.optimizer.zero_grad(set_to_none=True)
         try:
             losses = self.teach(batch)
-        except torch.linalg.LinAlgError:  # a system that can't be solved must not end a run of hours
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # a system that can't be solved must not end a run of hours
             if self.processes.count > 1:  # the others have gradients to sum, and would wait for this one's
                 raise
             log.warning("Step %d met a head that can't be solved; skipped.", self.step)

@@ -71,8 +71,8 @@ def with_shared_lora(generator: AdapterGenerator) -> None:
     """The factors that all tasks share, without what is generated."""
     with torch.no_grad():
         for layer in generator.factors.out.values():
-            layer.weight.zero_()  # type: ignore[operator,union-attr]
-            layer.bias.zero_()  # type: ignore[operator,union-attr]
+            layer.weight.zero_()  # type: ignore[operator]
+            layer.bias.zero_()  # type: ignore[operator]
 
 
 SHIPPED = {"**as shipped**": Variant()}

@@ -101,7 +101,8 @@ def number_metrics(
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Return probabilities (n, C) of scores (n, C)."""
     p = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+    probabilities: np.ndarray = p / p.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def spread(model: Any, x: np.ndarray, n_classes: int) -> np.ndarray:

@@ -165,7 +165,8 @@ def load_part(folder: Path, part: str, command: str) -> pd.DataFrame:
     ]
     if not found:
         raise SystemExit(f"No results of {part} in {folder}. Run: {command} {part}")
-    return pd.DataFrame(found)
+    frame: pd.DataFrame = pd.DataFrame(found)
+    return frame
 
 
 def load_tables(paths: Sequence[Path]) -> pd.DataFrame:

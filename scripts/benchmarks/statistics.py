@@ -39,12 +39,14 @@ class Comparison:
     @property
     def scores(self) -> pd.DataFrame:
         """Table x method: what methods are ranked by."""
-        return self.means[SCORES[self.task]].unstack("method")[self.methods]
+        scores: pd.DataFrame = self.means[SCORES[self.task]].unstack("method")[self.methods]
+        return scores
 
     @property
     def ranks(self) -> pd.DataFrame:
         """Table x method: 1 is best, ties share the mean of their ranks."""
-        return self.scores.rank(axis=1, ascending=False, method="average")
+        ranks: pd.DataFrame = self.scores.rank(axis=1, ascending=False, method="average")
+        return ranks
 
     def average(self, column: str) -> pd.Series:
         """Return the mean over the common tables, by method; NaN where a method does not have the column."""

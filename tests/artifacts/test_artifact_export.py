@@ -15,11 +15,11 @@ from artifact_models import random_model, random_table
 from onnx import helper, numpy_helper
 from tiny_models import tiny_model
 
-from modelgpt_cli.artifacts import backends
 from modelgpt_cli.artifacts.backends import Contents, format_of, load_backend
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.onnx_state import read_onnx_state
+from modelgpt_cli.core.deploy import FORMATS, Deploy
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.tabular import onnx as onnx_part
 from modelgpt_cli.domains.tabular.model import TabularModel
@@ -220,7 +220,8 @@ def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
             return Contents({"blueprint": json.loads(path.read_bytes())}, model.state(), {})
 
     monkeypatch.setitem(sys.modules, "toy_file", Toy("toy_file"))
-    monkeypatch.setitem(backends._BACKENDS, "toy", "toy_file")
+    monkeypatch.setitem(FORMATS, "toy", "toy_file")
+    assert Deploy(format="toy").format == "toy"
     assert write_model(model, tmp_path / "m.toy").max_difference == 0.25
     assert load_model(tmp_path / "m.toy").blueprint == model.blueprint
     export(tmp_path / "m.toy", output=tmp_path / "n.toy")

@@ -207,6 +207,14 @@ def test_an_option_like_another_differs_where_it_says_so() -> None:
     assert options_of(GenerateOptions)["seed"] == options_of(BuildOptions)["seed"]
 
 
+def test_an_option_without_a_default_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert options_of(GenerateOptions)["rows"].required
+    assert main(["generate", "--req", "r.txt", "-o", "rows.csv"]) == 2
+    assert "Missing option '-n' / '--rows'" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--rows can't be 0"):
+        GenerateOptions(rows=0)
+
+
 def test_flags_that_turn_off(built: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["build", "Sort mails.", "-o", "m.onnx"]
     assert main(command) == 0

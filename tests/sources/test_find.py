@@ -96,6 +96,8 @@ def test_what_is_no_catalogue_is_said(tmp_path: Path, content: str, words: str) 
     (tmp_path / "cards.yaml").write_text(content)
     with pytest.raises(ModelGPTError, match=words):
         read_catalogue(tmp_path / "cards.yaml")
+    with pytest.raises(UsageError, match="--top can't be 0"):
+        find("flowers", catalog="cards", k=0)
     with pytest.raises(UsageError, match="There is no catalogue"):
         read_catalogue(tmp_path / "none")
 

@@ -18,6 +18,7 @@ import torch
 import yaml
 from conftest import Cli, clean_environment
 from safetensors.torch import load_file
+from tiny_training import TINY
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.tabular import train as module
@@ -29,21 +30,6 @@ from modelgpt_cli.domains.tabular.train import TabularTraining
 from modelgpt_cli.domains.tabular.train_config import MetaTrainConfig, read_config
 from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.processes import Processes
-
-TINY = {
-    "width": 32,
-    "blocks": 1,
-    "batch": 2,
-    "min_support": 16,
-    "max_support": 32,
-    "query": 24,
-    "max_features": 6,
-    "max_classes": 3,
-    "lr": 3e-3,
-    "warmup": 5,
-    "validate_every": 20,
-    "validation_batches": 8,
-}
 
 
 @pytest.fixture

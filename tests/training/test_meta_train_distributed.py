@@ -16,7 +16,8 @@ import torch
 import yaml
 from conftest import clean_environment
 from safetensors.torch import load_file
-from test_meta_train import TINY, interrupt_at, log_of, saved_progress, tasks, wait_for  # noqa: F401
+from test_meta_train import interrupt_at, log_of, saved_progress, tasks, wait_for  # noqa: F401
+from tiny_training import TINY
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.tabular import train as module

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import Cli
+from tiny_training import TINY
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.tabular.generator import load_generator
@@ -26,22 +27,8 @@ from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.muon import Muon, orthogonalise
 from modelgpt_cli.training.processes import Processes
 
-TINY: dict[str, Any] = {
-    "width": 32,
-    "blocks": 1,
-    "batch": 2,
-    "min_support": 16,
-    "max_support": 32,
-    "query": 24,
-    "max_features": 6,
-    "max_classes": 3,
-    "lr": 3e-3,
-    "warmup": 5,
-    "validate_every": 20,
-    "validation_batches": 8,
-    "workers": 0,
-}
 RECIPE: dict[str, Any] = TINY | {
+    "workers": 0,
     "optimizer": "muon",
     "average": 0.9,
     "step_rows": 400,

@@ -174,7 +174,7 @@ def _downloaded(network: str) -> bool:
     import torch
     from torchvision.models import get_model_weights
 
-    url = get_model_weights(network).DEFAULT.url  # type: ignore[attr-defined]
+    url = get_model_weights(network).DEFAULT.url
     return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
 
 

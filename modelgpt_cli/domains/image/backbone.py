@@ -43,7 +43,7 @@ class Backbone(AdaptedModule):
         settings = LoraConfig(
             r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
         )
-        super().__init__(get_peft_model(trunk, settings), card.rank)  # type: ignore[arg-type]  # any nn.Module will do
+        super().__init__(get_peft_model(trunk, settings), card.rank)
         self.card, self.size, self.weights = card, card.features, weights
         self.train(False)
 
@@ -154,7 +154,7 @@ def _from_hub(card: ImageCard) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights
 
     try:
-        state: dict[str, Tensor] = get_model_weights(card.network).DEFAULT.get_state_dict(  # type: ignore[attr-defined]
+        state: dict[str, Tensor] = get_model_weights(card.network).DEFAULT.get_state_dict(
             progress=False, check_hash=True
         )
     except (OSError, RuntimeError) as error:

@@ -17,7 +17,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
-from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, IMAGE_COLUMN, ImageModel
+from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement import require
@@ -29,6 +29,7 @@ from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, b
 from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import fit_head
+from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator

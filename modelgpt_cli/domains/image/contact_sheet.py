@@ -51,4 +51,5 @@ def contact_sheet(images: Sequence[np.ndarray]) -> bytes:
 def sheet_size(sheet: bytes) -> tuple[int, int]:
     """Width and height of a sheet in pixels."""
     with Image.open(io.BytesIO(sheet)) as image:
-        return image.size
+        size: tuple[int, int] = image.size
+        return size

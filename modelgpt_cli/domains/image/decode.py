@@ -174,5 +174,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits as 8: uint8 of the same shape. Pillow itself would cut them off at 255."""
     if values.dtype.kind == "f":
         scale = 255.0 if np.nanmax(values) <= 1 else 1.0
-        return np.nan_to_num(np.clip(values * scale, 0, 255)).round().astype(np.uint8)
-    return (np.clip(values, 0, _16_BITS).astype(np.uint32) // 257).astype(np.uint8)
+        grey: np.ndarray = np.nan_to_num(np.clip(values * scale, 0, 255)).round()
+    else:
+        grey = np.clip(values, 0, _16_BITS).astype(np.uint32) // 257
+    return grey.astype(np.uint8)

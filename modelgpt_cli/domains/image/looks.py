@@ -130,7 +130,8 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 def _largest(values: np.ndarray) -> np.ndarray:
     """The largest of three channels: [h, w]. Faster than numpy's own way along so short an axis."""
-    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+    largest: np.ndarray = np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+    return largest
 
 
 def _steps(values: np.ndarray) -> np.ndarray:

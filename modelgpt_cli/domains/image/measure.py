@@ -62,8 +62,8 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> ImageMo
     """Return the pretrained network as it is, with a random head."""
     from modelgpt_cli.domains.image.architectures import find_card
     from modelgpt_cli.domains.image.backbone import load_backbone
-    from modelgpt_cli.domains.image.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
     from modelgpt_cli.domains.image.trunks import trunk_state
+    from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
     found = find_card(card.name)
     trunk = load_backbone(found).merge(None)

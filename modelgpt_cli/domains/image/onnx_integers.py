@@ -6,16 +6,15 @@ them, preprocessing and head stay as they are.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+from modelgpt_cli.core.quiet import quiet
 
 _KIND = "Conv"
 
@@ -32,7 +31,7 @@ def in_integers(proto: onnx.ModelProto, image: str, images: Sequence[np.ndarray]
     images : sequence of uint8 (H, W, 3)
         Ranges are the least and greatest number that these give.
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(""):  # the tool advises to prepare the graph, which is prepared
         path = Path(folder) / "model.onnx"
         quantize_static(
             proto,
@@ -69,25 +68,12 @@ def _sensitive(proto: onnx.ModelProto) -> list[str]:
     return sorted({node.name for node in [*convs[:1], *depthwise]})
 
 
-class _Reader(CalibrationDataReader):
-    """Hands images to onnxruntime's tool, one after the other."""
+class _Reader:
+    """Hand images to onnxruntime's tool, one after the other: a `CalibrationDataReader` by what it does."""
 
     def __init__(self, image: str, images: Sequence[np.ndarray]) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{image: one[None]} for one in images])
 
-    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]  # the tool stops at None
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next image; None at the end."""
         return next(self._feeds, None)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tool's advice to prepare the graph, which is prepared."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -222,7 +222,8 @@ def _in_turn(domains: pd.Series, labels: pd.Series, seed: int) -> np.ndarray:
     first = frame.assign(turn=turn, any=shuffled).sort_values(["turn", "any"])
     # within a round: the first image met of each domain, then the second of each
     again = first.groupby(["turn", "domain"], sort=False).cumcount()
-    return order[first.assign(again=again).sort_values(["turn", "again", "any"]).index.to_numpy()]
+    positions: np.ndarray = order[first.assign(again=again).sort_values(["turn", "again", "any"]).index.to_numpy()]
+    return positions
 
 
 def _tell(dataset: Dataset, reasons: dict[str, str], none: bool) -> None:

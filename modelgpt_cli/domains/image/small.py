@@ -46,7 +46,8 @@ class SmallNet(nn.Module):
         """Features (N, 512)."""
         x = self.stem(x)  # (N, c, S/2, S/2)
         x = self.stages(x)  # (N, c, S/16, S/16)
-        return self.pool(self.last(x)).flatten(1)
+        features: Tensor = self.pool(self.last(x)).flatten(1)
+        return features
 
 
 class _Unit(nn.Module):

@@ -54,7 +54,7 @@ class Teacher:
             load_trunk(self.trunk, state)
         except ValueError as error:
             raise UsageError(f"{weights} doesn't fit the teacher {card.name!r}.", str(error)) from error
-        self.trunk = self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.trunk = self.trunk.to(memory_format=torch.channels_last)
         heads = [k for k, v in state.items() if v.shape == (CLASSES, card.features) and k.endswith(".weight")]
         if len(heads) != 1:
             raise UsageError(

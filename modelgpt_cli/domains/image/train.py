@@ -112,7 +112,7 @@ class ImageTraining(AdapterTraining[Images]):
         *,
         taught: bool = True,
     ) -> None:
-        self.backbone = backbone.to(processes.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.backbone = backbone.to(processes.device).to(memory_format=torch.channels_last)
         self.bf16, self.training = multiplies_bf16(config.precision, processes.device), False
         aside = set(config.judged)
         train = [t for t in tasks if not held_out(t.name, config.holdout) and t.name not in aside]

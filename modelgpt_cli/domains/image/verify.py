@@ -17,7 +17,6 @@ from modelgpt_cli.artifacts.verify import (
     BATCHES,
     check_difference,
     check_gap,
-    difference,
     failed,
     graph_session,
     relative_gap,
@@ -27,6 +26,7 @@ from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS
 from modelgpt_cli.domains.image.preprocess import LONGEST, normalise, pixels
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS
+from modelgpt_cli.domains.shared.verify import worst_difference
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (1.0, 0.5)}
 """Of quantised models: how far, at most and in the mean of the images, features may be from the original's, in shares
@@ -83,16 +83,11 @@ def verify(
             exact = features
             if given or quantize != "int8":
                 gaps.append(relative_gap(original, features))
-        check_difference(_worst(model, exact, outputs))
-        worst = max(worst, _worst(model, original, outputs))
+        check_difference(worst_difference(model, exact, outputs))
+        worst = max(worst, worst_difference(model, original, outputs))
     if gaps:
         check_gap(np.concatenate(gaps), *TOLERANCES[quantize])
     return worst
-
-
-def _worst(model: ImageModel, features: np.ndarray, outputs: list[np.ndarray]) -> float:
-    """The largest difference between the graph's answers and the original head's on some features."""
-    return float(difference(model.blueprint, _answers(model, features), outputs).max())
 
 
 def edge_images(size: int) -> list[np.ndarray]:
@@ -133,10 +128,3 @@ def _features(model: ImageModel, seen: Tensor) -> np.ndarray:
     """What the original's head sees of some pixels, (N, E)."""
     found: np.ndarray = model.features(normalise(seen, model.view)).numpy()
     return found
-
-
-@torch.inference_mode()
-def _answers(model: ImageModel, features: np.ndarray) -> np.ndarray:
-    """What the original's head makes of features: (N, C)."""
-    scores = torch.from_numpy(features) @ model.head_weight + model.head_bias
-    return scores.softmax(1).numpy()

@@ -224,7 +224,8 @@ def _even_draw(frame: pd.DataFrame, rows: int, target: str, task: str, seed: int
         labels = frame[target].iloc[order]
         turn = labels.groupby(labels, sort=False).cumcount().to_numpy()
         order = order[np.argsort(turn >= CLASS_FLOOR, kind="stable")]
-    return frame.iloc[np.sort(order[:rows])].reset_index(drop=True)
+    drawn: pd.DataFrame = frame.iloc[np.sort(order[:rows])].reset_index(drop=True)
+    return drawn
 
 
 def backbone_builders(

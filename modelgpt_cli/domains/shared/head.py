@@ -241,7 +241,8 @@ def _loss(found: np.ndarray, truth: np.ndarray, regression: bool) -> np.ndarray:
     if regression:
         squares: np.ndarray = (found - truth)[:, 0] ** 2
         return squares
-    return -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
+    loss: np.ndarray = -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
+    return loss
 
 
 def head_scores(found: np.ndarray, target: Tensor, regression: bool, scale: tuple[float, float]) -> dict[str, float]:

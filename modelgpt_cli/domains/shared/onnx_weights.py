@@ -75,7 +75,8 @@ def _neighbours(matrix: np.ndarray) -> np.ndarray:
     """The largest sum of two neighbours of one sign, of each row (O,)."""
     sides = (np.maximum(side, 0) for side in (matrix, -matrix))
     sums = ((side[:, 1:] + side[:, :-1]).max(1, initial=0) for side in sides)
-    return np.maximum(*sums)
+    largest: np.ndarray = np.maximum(*sums)
+    return largest
 
 
 def rows(g: GraphWriter, name: str, ids: str) -> str:

@@ -31,7 +31,8 @@ class Scaling:
 
     def inputs(self, features: Tensor) -> Tensor:
         """Head inputs (N, E) of features (N, E)."""
-        return (features - self.mean) / (self.std * features.shape[1] ** 0.5)
+        scaled: Tensor = (features - self.mean) / (self.std * features.shape[1] ** 0.5)
+        return scaled
 
     def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """A head on inputs, (E, C) and (C,), as one on features."""

@@ -23,11 +23,12 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.typing import typed
+from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
-from modelgpt_cli.domains.tabular.model import CONSTANTS, PARAMETERS, TabularModel
+from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
@@ -108,7 +109,7 @@ def with_levels(columns: Sequence[Column], preprocessor: TablePreprocessor) -> t
     return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
 
 
-class _TabularEstimator(BaseEstimator):
+class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the classifier and the regressor share."""
 
     _task: TaskType
@@ -209,7 +210,8 @@ class _TabularEstimator(BaseEstimator):
             validate_data(self, X, reset=False, skip_check_array=True)
             return _named(X) if self.columns is not None else typed(_named(X), self.model_.blueprint.used)
         X = validate_data(self, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
-        return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+        frame: pd.DataFrame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+        return frame
 
     def export(self, path: str | Path, *, quantize: str = "none", force: bool = False) -> Path:
         """Write the model as a verified ``model.onnx`` that takes the columns by name and needs onnxruntime alone.
@@ -409,4 +411,5 @@ def _drawn_seed(random_state: np.random.RandomState | np.integer | None) -> int:
 
 def _named(X: pd.DataFrame) -> pd.DataFrame:
     """Return a frame whose columns are called by texts."""
-    return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
+    named: pd.DataFrame = X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
+    return named

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
 from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner, head_outputs
 from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
-from modelgpt_cli.domains.tabular.model import CONSTANTS
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.parameter_generator.generator import Generator
 

@@ -128,7 +128,8 @@ class Refiner:
         precision, centre = precision[..., None], self.prior.repeat_interleave(J, 0)  # (M J, p, 1), (M J, p, C)
 
         def weights(rounded: Tensor) -> Tensor:
-            return torch.linalg.solve_triangular(root.mT, rounded, upper=True)
+            solved: Tensor = torch.linalg.solve_triangular(root.mT, rounded, upper=True)
+            return solved
 
         def objective(rounded: Tensor) -> tuple[Tensor, Tensor]:  # (M J, p, C): the root times the weights
             weight = weights(rounded)

@@ -57,9 +57,9 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     """Return a model of random numbers for so many columns of numbers."""
     import torch
 
+    from modelgpt_cli.domains.shared.names import CONSTANTS
     from modelgpt_cli.domains.tabular.architectures import SETTING
     from modelgpt_cli.domains.tabular.features import CHANNELS
-    from modelgpt_cli.domains.tabular.model import CONSTANTS
     from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
     from modelgpt_cli.domains.tabular.target import HIDDEN as H

@@ -85,7 +85,8 @@ class TabularModel(nn.Module):
 
     def weight(self, name: str) -> Tensor:
         """One parameter, by its name in the state."""
-        return self.parameters_[name.replace(".", "_")]
+        parameter: Tensor = self.parameters_[name.replace(".", "_")]
+        return parameter
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
         """Raw arrays to logits (N, C), or to the target in its own unit (N, 1).
@@ -132,7 +133,7 @@ class TabularModel(nn.Module):
         if self.blueprint.task == "classification":
             return scores.softmax(1)
         mean, std = self.constants["target"]
-        out = scores * std + mean
+        out: Tensor = scores * std + mean
         if not self.has_interval:
             return out
         quantile, bias, least, most = self.constants[INTERVAL]

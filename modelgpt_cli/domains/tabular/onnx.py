@@ -18,12 +18,12 @@ from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, write_answers
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.domains.shared.names import TARGET
+from modelgpt_cli.domains.shared.names import CONSTANTS, TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
 from modelgpt_cli.domains.tabular import onnx_features
 from modelgpt_cli.domains.tabular.features import SourceStats
 from modelgpt_cli.domains.tabular.graph_inputs import describe_inputs, graph_inputs, input_infos
-from modelgpt_cli.domains.tabular.model import CONSTANTS, INTERVAL, PARAMETERS, SPREAD, TabularModel
+from modelgpt_cli.domains.tabular.model import INTERVAL, PARAMETERS, SPREAD, TabularModel
 from modelgpt_cli.domains.tabular.onnx_network import SCALE, bounds, linear_inputs, network_scores
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder

@@ -13,8 +13,8 @@ from onnx import TensorProto
 
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.domains.shared import onnx_text_encoder
+from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT, Z_CLIP
-from modelgpt_cli.domains.tabular.model import CONSTANTS
 from modelgpt_cli.domains.tabular.preprocessing import DATE_PARTS, YEAR, TablePreprocessor, text_parts
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
 

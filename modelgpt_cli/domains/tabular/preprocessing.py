@@ -111,21 +111,21 @@ def text_parts(column: Column) -> list[str]:
 def date_part(days: np.ndarray, part: str) -> np.ndarray:
     """One part of dates given as float32 days since 1970-01-01; the same float32 arithmetic as in the graph."""
     whole = np.floor(days)
+    parts = days
     if part == "year":
-        return days - np.floor(days / np.float32(YEAR)) * np.float32(YEAR)
-    if part == "week":
+        parts = days - np.floor(days / np.float32(YEAR)) * np.float32(YEAR)
+    elif part == "week":
         shifted = whole + np.float32(3)  # 1970-01-01 was a Thursday; 0 = Monday
-        return shifted - np.floor(shifted / np.float32(7)) * np.float32(7)
-    if part == "day":
-        return days - whole
-    return days
+        parts = shifted - np.floor(shifted / np.float32(7)) * np.float32(7)
+    elif part == "day":
+        parts = days - whole
+    return parts
 
 
 def level_codes(cells: pd.Series, levels: Sequence[str]) -> np.ndarray:
     """Level codes of one column, int64 (n,)."""
-    codes = (
-        pd.Index(np.asarray(levels, dtype=object)).get_indexer(pd.Index(cells.to_numpy(dtype=object))).astype(np.int64)
-    )
+    vocabulary = pd.Index(np.asarray(levels, dtype=object))
+    codes: np.ndarray = vocabulary.get_indexer(pd.Index(cells.to_numpy(dtype=object))).astype(np.int64)
     codes[codes < 0] = UNSEEN
     codes[cells.isna().to_numpy()] = MISSING
     return codes

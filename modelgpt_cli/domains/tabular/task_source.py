@@ -21,7 +21,7 @@ VALIDATION_STREAM = 1_000_003
 WHOLE = slice(None)
 
 
-class TaskSource(IterableDataset):
+class TaskSource(IterableDataset[tuple[int, TaskBatch]]):
     """An endless stream of (step, TaskBatch), from step `start` on.
 
     Workers of a DataLoader take turns, so that it gives the steps in order.

@@ -80,7 +80,8 @@ class TabularTraining(TrainingRun[Generator]):
     @property
     def _fraction(self) -> float:
         """Of a batch's tasks, how many are this process's."""
-        return (self.share.stop - self.share.start) / self.config.batch
+        share: float = (self.share.stop - self.share.start) / self.config.batch
+        return share
 
     def count(self, batch: list[TaskBatch]) -> int:
         """Return how many tasks a step has, of all processes."""

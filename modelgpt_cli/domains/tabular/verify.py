@@ -97,7 +97,8 @@ def edge_rows(model: TabularModel) -> pd.DataFrame:
             cells[column.name] = pd.Series([_TEXTS[row % len(_TEXTS)] for row in range(n_rows)], dtype=object)
         else:
             cells[column.name] = pd.Series(_string_cells(levels[i], n_rows, rng), dtype=object)
-    return pd.DataFrame(cells)
+    rows: pd.DataFrame = pd.DataFrame(cells)
+    return rows
 
 
 def _float_cells(column: Column, n_rows: int, rng: np.random.Generator) -> np.ndarray:

@@ -63,7 +63,7 @@ class Backbone(AdaptedModule):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
-                adapted = get_peft_model(model, settings)  # type: ignore[arg-type]  # any nn.Module will do
+                adapted = get_peft_model(model, settings)
         except ValueError as error:
             raise UsageError(
                 f"No LoRA factors can be put into {card.name!r}.",

@@ -22,10 +22,11 @@ from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, b
 from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
+from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
-from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET, TextModel, encoder_config
+from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.target import input_groups, shared_text_generator

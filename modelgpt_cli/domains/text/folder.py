@@ -147,4 +147,5 @@ def _decode(content: bytes) -> tuple[str, bool]:
 
 def _frame(texts: list[str], labels: list[str], marks: list[str], columns: Sequence[str]) -> pd.DataFrame:
     cells = {TEXT: texts, LABEL: labels, SYNTHETIC: marks}
-    return pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in columns})
+    frame: pd.DataFrame = pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in columns})
+    return frame

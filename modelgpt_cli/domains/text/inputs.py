@@ -36,4 +36,5 @@ def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> T
 def _mean(states: Tensor, weight: Tensor) -> Tensor:
     """The direction of the mean over some tokens: length 1, or 0 where there are none. (N, E)"""
     total = (states * weight[..., None]).sum(1)
-    return total / total.norm(dim=1, keepdim=True).clamp(min=EPS)
+    direction: Tensor = total / total.norm(dim=1, keepdim=True).clamp(min=EPS)
+    return direction

@@ -53,9 +53,10 @@ def bench_rows() -> None:
 
 def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> TextModel:
     """Return the pretrained encoder as it is, with a random head."""
+    from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
     from modelgpt_cli.domains.text.architectures import find_card
     from modelgpt_cli.domains.text.backbone import load_backbone
-    from modelgpt_cli.domains.text.model import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, encoder_config
+    from modelgpt_cli.domains.text.model import encoder_config
     from modelgpt_cli.domains.text.tokens import prepare_tokenizer
 
     found = find_card(card.name)

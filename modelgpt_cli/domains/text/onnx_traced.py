@@ -11,8 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.paths import cache_folder, keep
+from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.domains.shared.names import BACKBONE
 from modelgpt_cli.domains.shared.onnx_weights import RoundedRows, factor, kept, kept_for_integers, linear, rows
 from modelgpt_cli.domains.text.model import TextModel
@@ -124,7 +124,7 @@ def _trace(model: TextModel, types: bool, opset: int) -> onnx.ModelProto:
     mask[1, 5:] = 0
     free = {0: torch.export.Dim("N"), 1: torch.export.Dim("T")}
     try:
-        with _quiet():
+        with quiet("torch.onnx", "torch.export", "onnxscript", "onnx_ir"):
             program = torch.onnx.export(
                 _Traced(model.encoder).eval(),
                 (ids, mask, torch.zeros_like(ids))[: len(names)],
@@ -160,22 +160,6 @@ def _stripped(proto: onnx.ModelProto, weights: Mapping[str, Tensor]) -> onnx.Mod
         node.ClearField("doc_string")
         del node.metadata_props[:]
     return proto
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the words of torch's exporter, which speak to programmers."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _Filler:

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, make_dataset
 from modelgpt_cli.data.infer import Shape, shape_of
@@ -16,6 +17,7 @@ from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.data.target import check_lacking, check_repeats
 from modelgpt_cli.domains.text import DOMAIN
 from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder
+from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.roles import (
     as_texts,
     asked_texts,
@@ -26,7 +28,7 @@ from modelgpt_cli.domains.text.roles import (
 )
 
 FILES = ".txt files"
-OPTIONS = {"text": True, "text_pair": True}
+OPTIONS = {name: True for name, known in options_of(BuildOptions).items() if known.about.reading}
 
 
 def open_path(path: Path) -> Table | None:
@@ -77,9 +79,9 @@ def _roles(source: Source) -> dict[str, str]:
         _check_folder(source.table)
         check_two_columns(source.table)
         asked = asked_texts(source)
-        roles = {name: column.role for name, column in asked.items()}
-        source.found[DOMAIN.name] = roles or _find_roles(source, source.scanned())
-    roles = source.found[DOMAIN.name]
+        named = {name: column.role for name, column in asked.items()}
+        source.found[DOMAIN.name] = named or _find_roles(source, source.scanned())
+    roles: dict[str, str] = source.found[DOMAIN.name]
     return roles
 
 

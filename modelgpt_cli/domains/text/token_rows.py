@@ -67,28 +67,38 @@ class TextRows:
 
     def batches(self, tokens: int = _TOKENS_PER_RUN) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """All rows in batches of about `tokens` tokens with the padding: row numbers, and the graph's inputs."""
-        lengths = np.array([len(row) for row in self.ids], dtype=np.int64)
-        order = np.argsort(lengths, kind="stable")
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens:
-                end += 1
-            yield order[start:end], self.feed(order[start:end])
-            start = end
+        for rows in by_length(self.ids, tokens):
+            yield rows, self.feed(rows)
 
     def feed(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The graph's inputs of some rows, int64 (N, T) each; padding is 0."""
-        lengths = np.array([len(self.ids[i]) for i in rows], dtype=np.int64)
-        place = np.arange(int(lengths.max(initial=1)))
-        present = place < lengths[:, None]
-        ids = np.zeros(present.shape, dtype=np.int64)
-        if len(rows):
-            ids[present] = np.concatenate([self.ids[i] for i in rows])
-        inputs = {IDS: ids, MASK: present.astype(np.int64)}
-        if self.pair:
-            inputs[SEGMENTS] = (present & (place >= self.second[rows][:, None])).astype(np.int64)
-        return inputs
+        inputs = padded([self.ids[i] for i in rows], self.second[rows])
+        return inputs if self.pair else {IDS: inputs[IDS], MASK: inputs[MASK]}
+
+
+def by_length(ids: Sequence[np.ndarray], tokens: int) -> Iterator[np.ndarray]:
+    """Yield the numbers of all rows, short with short, in batches of about `tokens` tokens with the padding."""
+    lengths = np.array([max(1, len(row)) for row in ids], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def padded(ids: Sequence[np.ndarray], second: np.ndarray) -> dict[str, np.ndarray]:
+    """The graph's inputs, int64 (N, T) each, of rows and of where their second texts begin; padding is 0."""
+    lengths = np.array([len(row) for row in ids], dtype=np.int64)
+    place = np.arange(int(lengths.max(initial=1)))
+    present = place < lengths[:, None]
+    filled = np.zeros(present.shape, dtype=np.int64)
+    if len(ids):
+        filled[present] = np.concatenate(ids)
+    segments = present & (place >= second[:, None])
+    return {IDS: filled, MASK: present.astype(np.int64), SEGMENTS: segments.astype(np.int64)}
 
 
 def _second(encoding: Encoding, length: int) -> int:

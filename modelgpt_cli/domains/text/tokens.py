@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from modelgpt_cli.domains.text.backbone import Tokens
-from modelgpt_cli.domains.text.token_rows import TextRows
+from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows, by_length, padded
 
 
 @dataclass
@@ -52,28 +52,13 @@ class Encoded:
 
     def padded(self, rows: Sequence[int] | np.ndarray) -> Tokens:
         """Some rows as tensors; what pads is 0 with an attention mask of 0."""
-        lengths = np.array([len(self.ids[i]) for i in rows])
-        width = max(1, int(lengths.max(initial=0)))
-        place = np.arange(width)
-        mask = place < lengths[:, None]
-        ids = np.zeros(mask.shape, dtype=np.int64)
-        if len(lengths):
-            ids[mask] = np.concatenate([self.ids[i] for i in rows])
-        segments = mask & (place >= self.second[np.asarray(rows, dtype=np.int64)][:, None])
-        return Tokens(*(torch.from_numpy(a.astype(np.int64)) for a in (ids, mask, segments)))
+        inputs = padded([self.ids[i] for i in rows], self.second[np.asarray(rows, dtype=np.int64)])
+        return Tokens(*(torch.from_numpy(inputs[name]) for name in (IDS, MASK, SEGMENTS)))
 
     def batches(self, tokens: int) -> Iterator[tuple[np.ndarray, Tokens]]:
         """All rows, short with short: row numbers and tensors of about `tokens` tokens with the padding."""
-        lengths = np.maximum(self.lengths, 1)
-        order = np.argsort(lengths, kind="stable")
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and lengths[order[end]] * (end + 1 - start) <= tokens:
-                end += 1
-            rows = order[start:end]
+        for rows in by_length(self.ids, tokens):
             yield rows, self.padded(rows)
-            start = end
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, max_tokens: int) -> Tokenizer:

@@ -18,7 +18,6 @@ from modelgpt_cli.artifacts.verify import (
     BATCHES,
     check_difference,
     check_gap,
-    difference,
     failed,
     graph_session,
     in_batches,
@@ -27,6 +26,7 @@ from modelgpt_cli.artifacts.verify import (
 )
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
+from modelgpt_cli.domains.shared.verify import worst_difference
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
@@ -99,27 +99,21 @@ def verify(
         given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([given.astype(object), frame], ignore_index=True)
     inputs = _head_inputs(model, frame)
-    expected = _answers(model, inputs)
+    mean, std = model.constants["target"].tolist() if model.blueprint.task == "regression" else (0.0, 1.0)
     feeds = _Feeds(model, raw, frame, in_graph)
     alone: np.ndarray | None = None
     worst = 0.0
     for size in BATCHES:
         outputs = in_batches(session, feeds, len(frame), size)
-        exact = expected
+        exact = inputs
         if quantize != "none":
             seen = outputs.pop()
             alone = seen if alone is None else alone
             _check_head_inputs(inputs, seen, alone, *TOLERANCES[quantize])
-            exact = _answers(model, seen)
-        check_difference(_worst(model, exact, outputs))
-        worst = max(worst, _worst(model, expected, outputs))
+            exact = seen
+        check_difference(worst_difference(model, exact, outputs, mean, std))
+        worst = max(worst, worst_difference(model, inputs, outputs, mean, std))
     return worst
-
-
-def _worst(model: TextModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
-    """The largest difference of an answer."""
-    std = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
-    return float(difference(model.blueprint, expected, outputs, std).max())
 
 
 @torch.inference_mode()
@@ -132,16 +126,6 @@ def _head_inputs(model: TextModel, frame: pd.DataFrame) -> np.ndarray:
         states = model.encoder(**given).last_hidden_state
         found[place] = head_inputs(states, batch.mask, batch.segments, model.pair).numpy()
     return found
-
-
-@torch.inference_mode()
-def _answers(model: TextModel, inputs: np.ndarray) -> np.ndarray:
-    """What the original's head makes of its inputs: (N, C) or (N, 1)."""
-    scores = torch.from_numpy(inputs) @ model.head_weight + model.head_bias
-    if model.blueprint.task == "classification":
-        return scores.softmax(1).numpy()
-    mean, std = model.constants["target"]
-    return (scores * std + mean).numpy()
 
 
 def _check_head_inputs(expected: np.ndarray, got: np.ndarray, alone: np.ndarray, largest: float, mean: float) -> None:
@@ -158,9 +142,11 @@ def edge_texts(model: TextModel) -> pd.DataFrame:
     texts = [*_TEXTS, _LONG * model.blueprint.architecture.max_tokens]
     names = [column.name for column in model.columns]
     if not model.pair:
-        return pd.DataFrame({names[0]: texts}, dtype=object)
+        alone: pd.DataFrame = pd.DataFrame({names[0]: texts}, dtype=object)
+        return alone
     pairs = [*zip(texts, reversed(texts), strict=True), (texts[2], ""), ("", texts[2]), (texts[-1], texts[2])]
-    return pd.DataFrame(pairs, columns=names, dtype=object)
+    rows: pd.DataFrame = pd.DataFrame(pairs, columns=names, dtype=object)
+    return rows
 
 
 class _Feeds:

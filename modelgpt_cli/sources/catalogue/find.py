@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.options import FindOptions
 from modelgpt_cli.sources.catalogue.cards import DataCard, read_catalogue
 from modelgpt_cli.sources.catalogue.search import rank
 
@@ -33,10 +34,11 @@ def find(
     Raises
     ------
     UsageError
-        There are no words, or nowhere to look.
+        There are no words, or nowhere to look, or `k` is less than 1.
     UnreachableError
         The hub is out of reach.
     """
+    most = FindOptions(top=k).top
     if not words.strip():
         raise UsageError("There are no words to look for.", hint='For instance: modelgpt find "spam messages" ...')
     if catalog is None and not hub:
@@ -46,4 +48,4 @@ def find(
         from modelgpt_cli.sources.catalogue.hub import search_hub
 
         cards += search_hub(words)
-    return rank(words, cards)[:k]
+    return rank(words, cards)[:most]

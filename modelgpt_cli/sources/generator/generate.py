@@ -130,7 +130,7 @@ def generate(
         The requirement does not say what a row is, is about images, or the rows can't be written.
     """
     output = Path(output)
-    wish = Wish(n, batch, examples, redact, max_tokens, max_cost, seed)
+    wish = Wish(n, batch, examples, max_tokens, max_cost, seed, redact)
     asked = replace(LLM.from_settings(llm, base_url, api_key, timeout, retries, provider), otherwise=GO_ON)
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     source = data if data is not None else wanted.data if examples else None
@@ -205,7 +205,7 @@ def complete(run: Run, *, resume: bool, force: bool) -> Outcome:
     else:
         journal.start()
     what = f" and {len(run.shown)} real rows as examples" if run.shown else ""
-    log.info("Asking %s at %s for %d rows; it is sent the requirement%s.", llm.model, llm.host, run.wish.n, what)
+    log.info("Asking %s at %s for %d rows; it is sent the requirement%s.", llm.model, llm.host, run.wish.rows, what)
     outcome = run.run()
     _tell(outcome, run)
     if not outcome.rows:
@@ -268,7 +268,7 @@ def _planned(run: Run, llm: LLM) -> Generated:
         log.info(redaction_words(request))
     log.info(
         "%d rows take %d requests or more (rows that can't be used are asked for again): %s. Estimated: %s.",
-        *(run.wish.n, requests, usage.words(llm.prices), HOW),
+        *(run.wish.rows, requests, usage.words(llm.prices), HOW),
     )
     return Generated(prompt=json.dumps(request, ensure_ascii=False, indent=2))
 
@@ -280,7 +280,7 @@ def _tell(outcome: Outcome, run: Run) -> None:
         log.info("%d answers came from the cache; --no-cache asks anew.", run.recalled)
     log.info("%d requests took %s.", outcome.requests, outcome.spent.words(run.talk.llm.prices))
     if outcome.stopped:
-        log.warning("%d of %d rows: %s.", len(outcome.rows), run.wish.n, outcome.stopped)
+        log.warning("%d of %d rows: %s.", len(outcome.rows), run.wish.rows, outcome.stopped)
 
 
 def _embedder() -> Any:

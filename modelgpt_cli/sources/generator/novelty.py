@@ -73,4 +73,5 @@ class Novelty:
             return None
         found = self._embed([str(row[name] or "") for row in rows for name in self._texts])
         found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return found.reshape(len(rows), len(self._texts), -1)
+        vectors: np.ndarray = found.reshape(len(rows), len(self._texts), -1)
+        return vectors

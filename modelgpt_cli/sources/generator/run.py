@@ -13,6 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
+from modelgpt_cli.core.option_fields import Options, option_like
+from modelgpt_cli.core.options import GenerateOptions, LLMOptions
 from modelgpt_cli.llm.asking import BadAnswerError, Talk, UselessAnswerError, read_object
 from modelgpt_cli.llm.template import Prompt
 from modelgpt_cli.llm.usage import Usage, estimate, text_tokens
@@ -36,7 +38,7 @@ _CELL_CHARS = {"number": 6, "level": 12, "word": 12, "date": 10}
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wish(Options):
     """How many rows, and what they may take.
 
     Raises
@@ -45,30 +47,16 @@ class Wish:
         If a number makes no sense; names the option.
     """
 
-    n: int
-    batch: int = 20
-    examples: int = 8
+    rows: int = option_like(GenerateOptions, "rows")
+    batch: int = option_like(GenerateOptions, "batch")
+    examples: int = option_like(GenerateOptions, "examples")
     """Real rows that the LLM is shown, where there are some."""
-    redact: bool = False
-    max_tokens: int | None = None
+    max_tokens: int | None = option_like(GenerateOptions, "max_tokens")
     """In and out together, over all requests."""
-    max_cost: float | None = None
+    max_cost: float | None = option_like(GenerateOptions, "max_cost")
     """US dollars."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {
-            "n": ("-n", 1),
-            "batch": ("--batch", 1),
-            "examples": ("--examples", 0),
-            "max_tokens": ("--max-tokens", 1),
-        }
-        for name, (flag, low) in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise UsageError(f"{flag} can't be {value}.", f"It is {low} or more.")
-        if self.max_cost is not None and not self.max_cost > 0:
-            raise UsageError(f"--max-cost can't be {self.max_cost:g}.", "It is a number of US dollars above 0.")
+    seed: int = option_like(GenerateOptions, "seed")
+    redact: bool = option_like(LLMOptions, "redact")
 
 
 @dataclass
@@ -140,9 +128,9 @@ class Run:
         self._told: set[str] = set()
         self._untold: list[str] = []
         self._most_out = self._row_tokens()
-        if wish.n < len(form.classes):
+        if wish.rows < len(form.classes):
             raise UsageError(
-                f"{wish.n} rows are too few.",
+                f"{wish.rows} rows are too few.",
                 f"There are {len(form.classes)} classes.",
                 "Ask for one of each at least.",
             )
@@ -159,9 +147,9 @@ class Run:
 
     def estimate(self) -> tuple[int, Usage]:
         """How many requests all rows take if each is new, and their tokens."""
-        requests = math.ceil(self.wish.n / self.wish.batch)
+        requests = math.ceil(self.wish.rows / self.wish.batch)
         one = estimate(self.request()).tokens_in
-        return requests, Usage(one * requests, math.ceil(self._row_tokens() * self.wish.n), estimated=True)
+        return requests, Usage(one * requests, math.ceil(self._row_tokens() * self.wish.rows), estimated=True)
 
     def resume(self) -> None:
         """Take over what the journal holds.
@@ -186,9 +174,11 @@ class Run:
         novelty = Novelty(self.form, self._embed)
         novelty.keep_new([*self.real, *self.outcome.rows])
         self.talk.allow = self._allow
-        most = self._number + PATIENCE * math.ceil(self.wish.n / self.wish.batch) + BARREN
-        with tqdm(total=self.wish.n, initial=len(self.outcome.rows), desc="generate", unit="row", disable=None) as bar:
-            while len(self.outcome.rows) < self.wish.n and not self.outcome.stopped:
+        most = self._number + PATIENCE * math.ceil(self.wish.rows / self.wish.batch) + BARREN
+        with tqdm(
+            total=self.wish.rows, initial=len(self.outcome.rows), desc="generate", unit="row", disable=None
+        ) as bar:
+            while len(self.outcome.rows) < self.wish.rows and not self.outcome.stopped:
                 try:
                     entry = self._ask(self._step(), novelty)
                 except _OverBudgetError as error:
@@ -210,7 +200,7 @@ class Run:
 
     def _step(self) -> Step:
         have = Counter(map(self._class_of, self.outcome.rows))
-        return next_step(self.form, self.prompt, self._number, self.wish.n, self.wish.batch, have, self.wish.seed)
+        return next_step(self.form, self.prompt, self._number, self.wish.rows, self.wish.batch, have, self.wish.seed)
 
     def _request(self, step: Step) -> dict[str, Any]:
         messages = step_messages(self.form, self.prompt, step, self.shown, self.description, self._untold)
@@ -263,7 +253,7 @@ class Run:
 
     def _room(self, rows: list[dict[str, Cell]], novelty: Novelty, dropped: Counter[str]) -> list[dict[str, Cell]]:
         """The rows that there is room for and that are new."""
-        room = Counter(quotas(self.wish.n, self.form.classes) or {"": self.wish.n})
+        room = Counter(quotas(self.wish.rows, self.form.classes) or {"": self.wish.rows})
         room.subtract(map(self._class_of, self.outcome.rows))
         fitting = []
         for row in rows:
@@ -302,7 +292,7 @@ class Run:
         """Keep a request back that would exceed the budget."""
         wish, prices = self.wish, self.talk.llm.prices
         spent = self.outcome.spent + self._under_way()
-        size = min(wish.batch, wish.n - len(self.outcome.rows))
+        size = min(wish.batch, wish.rows - len(self.outcome.rows))
         total = spent + estimate(request, math.ceil(self._most_out * size))
         tokens, cost = total.tokens_in + total.tokens_out, total.cost(prices)
         if wish.max_tokens is not None and tokens > wish.max_tokens:

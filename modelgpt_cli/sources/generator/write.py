@@ -83,9 +83,10 @@ def write_rows(output: Path, form: Form, rows: Sequence[Row], force: bool) -> No
 
 def raw_frame(form: Form, rows: Sequence[Row]) -> pd.DataFrame:
     """The rows as a file's raw cells, without the mark."""
-    return pd.DataFrame(
+    frame: pd.DataFrame = pd.DataFrame(
         {f.name: pd.Series([_text(row[f.name]) or None for row in rows], dtype=object) for f in form.fields}
     )
+    return frame
 
 
 def _write_folder(output: Path, form: Form, rows: Sequence[Row]) -> None:

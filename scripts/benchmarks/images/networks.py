@@ -67,7 +67,8 @@ class Memory:
 
     def now(self) -> np.ndarray:
         """Return the clock, with what is owed."""
-        return clock() + self.owed
+        times: np.ndarray = clock() + self.owed
+        return times
 
     def features(
         self, key: tuple[str, ...], rows: Images, index: np.ndarray, embed: Callable[[Images], Tensor]
@@ -145,7 +146,7 @@ def make_trainable(trunk: nn.Module, lora: bool) -> nn.Module:
     for name, parameter in trunk.named_parameters():
         parameter.requires_grad_(not lora or ".lora_" in name)
     freeze_norms(trunk)
-    return trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return trunk.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def accumulate(path: Path, all_rows: bool, seed: int) -> dict[str, Any]:
     from modelgpt_cli.domains.tabular.generator import load_generator
     from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
-    from modelgpt_cli.model_generator.build import SAMPLE_ROWS
+    from modelgpt_cli.requirement_generator.load import SAMPLE_ROWS
 
     generator, _ = load_generator(asset("weights", "tabular", "generator.safetensors"))
     started, used = time.perf_counter(), cpu_seconds()

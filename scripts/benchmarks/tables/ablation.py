@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from modelgpt_cli.domains.tabular import crossfit, members, stack
+from modelgpt_cli.domains.tabular import crossfit, fit, members, stack
 from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
 
 from ..common import make_parser, provenance, table, write_section
@@ -94,10 +94,9 @@ def _measure(variant: Variant, data: Table, repeat: int, generator: str | None) 
 @contextmanager
 def _support() -> Iterator[None]:
     """Members drawn with the module's present number of support rows; `fit_table` keeps the one it was defined with."""
-    whole = crossfit.fit_table
 
     def fit_table(*args: Any, **options: Any) -> Any:
-        return whole(*args, **options, max_support=members.MAX_SUPPORT)
+        return fit.fit_table(*args, **options, max_support=members.MAX_SUPPORT)
 
     with patch.object(crossfit, "fit_table", fit_table):
         yield

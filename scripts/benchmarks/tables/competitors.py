@@ -203,6 +203,7 @@ class CatBoost(Competitor):
 
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the used columns; a missing category is the empty string, as CatBoost takes no gap in a category."""
-        return pd.DataFrame(
+        cells: pd.DataFrame = pd.DataFrame(
             {c.name: frame[c.name] if c.is_float else frame[c.name].astype(object).fillna("") for c in self.columns}
         )
+        return cells

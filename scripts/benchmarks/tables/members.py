@@ -128,7 +128,8 @@ def paired(cells: pd.DataFrame, metric: str) -> pd.DataFrame:
     cell = ["table", "n", "seed"]
     wide = known.set_index([*cell, "d", "classes", "members", "storage"])[metric].unstack(["members", "storage"])
     sign = 1 if metric == "log_loss" else -1
-    return wide.sub(wide[(8, "none")], axis=0) * sign
+    losses: pd.DataFrame = wide.sub(wide[(8, "none")], axis=0) * sign
+    return losses
 
 
 def summary(lost: pd.Series) -> tuple[float, float]:

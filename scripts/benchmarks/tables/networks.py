@@ -30,7 +30,8 @@ class Mlp(nn.Module):
         """Return logits [n, C], or the standardised target [n, 1], of inputs [n, inputs]."""
         hidden = torch.relu(self.first(x))
         hidden = torch.relu(self.second(hidden))
-        return self.head(hidden)
+        scores: Tensor = self.head(hidden)
+        return scores
 
 
 class Trained(Competitor):
@@ -66,7 +67,7 @@ class Trained(Competitor):
             config = LoraConfig(
                 r=LORA_R, lora_alpha=LORA_ALPHA, target_modules=["first", "second"], modules_to_save=["head"]
             )
-            self.net = get_peft_model(self.net, config)  # type: ignore[arg-type]
+            self.net = get_peft_model(self.net, config)
         loss: nn.Module = nn.CrossEntropyLoss() if task == "classification" else nn.MSELoss()
         trained = [p for p in self.net.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(trained, lr=LR, weight_decay=WEIGHT_DECAY)
@@ -90,4 +91,5 @@ class Trained(Competitor):
         out = self.net(x)
         if self.task == "classification":
             return torch.softmax(out, dim=1).double().numpy()
-        return (out[:, 0].double() * self.std + self.mean).numpy()
+        answers: np.ndarray = (out[:, 0].double() * self.std + self.mean).numpy()
+        return answers

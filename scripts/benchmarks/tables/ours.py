@@ -55,7 +55,7 @@ class Generated:
 
         with tempfile.TemporaryDirectory(prefix="modelgpt-benchmark-") as folder:
             path = Path(folder) / "model.onnx"
-            size = self.estimator.export(path).stat().st_size
+            size: int = self.estimator.export(path).stat().st_size
             self.model = Model(path, threads=self.threads)
         return size
 

@@ -130,7 +130,8 @@ def draw_rows(table: Table, limit: int, seed: int) -> Table:
 def split(table: Table, train_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return row numbers of the training and the test part; stratified by class."""
     splitter = _splitter(table, train_size=train_share, test_size=1 - train_share, seed=seed)
-    return next(iter(splitter.split(table.frame, table.y)))
+    parts: tuple[np.ndarray, np.ndarray] = next(iter(splitter.split(table.frame, table.y)))
+    return parts
 
 
 def _splitter(

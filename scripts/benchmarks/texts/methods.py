@@ -124,7 +124,8 @@ def modelgpt(settings: Settings, **options: Any) -> Fit:
     """Ours; imported here, as it loads modelgpt's build."""
     from .ours import ours
 
-    return ours(**options)
+    method: Fit = ours(**options)
+    return method
 
 
 LIBRARIES = ("torch", "transformers", "tokenizers")

@@ -55,7 +55,7 @@ class Backbone:
         self.folder = folder or default_folder()
         self.tokenizer = prepare_tokenizer(Tokenizer.from_file(str(self.folder / "tokenizer.json")), MAX_TOKENS)
         self.model: nn.Module = AutoModel.from_pretrained(self.folder, add_pooling_layer=False).float().eval()
-        self.size: int = self.model.config.hidden_size  # type: ignore[union-attr,assignment]
+        self.size: int = self.model.config.hidden_size
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None) -> Encoded:
         """Tokenize; of what is too long, the end of the longer text goes first."""
@@ -76,7 +76,8 @@ class Network(nn.Module):
 
     def forward(self, batch: Tokens, bf16: bool = False) -> Tensor:
         """Return logits, or standardised numbers, [n, C]; `bf16` is the precision of the encoder's products only."""
-        return self.head(embed(self.encoder, batch, self.paired, bf16))
+        scores: Tensor = self.head(embed(self.encoder, batch, self.paired, bf16))
+        return scores
 
 
 def make_network(backbone: Backbone, n_outputs: int, paired: bool, lora: bool) -> Network:
@@ -88,7 +89,7 @@ def make_network(backbone: Backbone, n_outputs: int, paired: bool, lora: bool) -
         config = LoraConfig(
             r=LORA_R, lora_alpha=LORA_ALPHA, lora_dropout=LORA_DROPOUT, target_modules=list(LORA_MODULES)
         )
-        encoder = get_peft_model(encoder, config)  # type: ignore[arg-type]
+        encoder = get_peft_model(encoder, config)
     return Network(encoder, backbone.head_inputs(paired), n_outputs, paired)
 
 
@@ -156,7 +157,8 @@ class TextLearner(Learner):
         return (rows[index] for index in bucketed(self.rows.lengths[rows], size, rng))
 
     def output(self, rows: np.ndarray) -> Tensor:
-        return self.network(self.rows.padded(rows), self.bf16)
+        scores: Tensor = self.network(self.rows.padded(rows), self.bf16)
+        return scores
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
         return answer(self.network, self.rows.take(rows), self.bf16)

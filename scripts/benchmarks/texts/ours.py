@@ -54,7 +54,8 @@ def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.n
     if classes:
         return scores.softmax(1).numpy()
     mean, std = model.constants["target"]
-    return (scores[:, 0] * std + mean).numpy()
+    answers: np.ndarray = (scores[:, 0] * std + mean).numpy()
+    return answers
 
 
 def generator_file() -> Path:
@@ -105,7 +106,8 @@ def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: i
 
 def _frame(rows: Rows) -> pd.DataFrame:
     columns = {TEXT: rows.texts} | ({PAIR: rows.pairs} if rows.pairs is not None else {})
-    return pd.DataFrame(columns, dtype=object)
+    frame: pd.DataFrame = pd.DataFrame(columns, dtype=object)
+    return frame
 
 
 def _dataset(rows: Rows, schema: Schema) -> Dataset:

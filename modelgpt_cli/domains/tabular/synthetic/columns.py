@@ -24,7 +24,8 @@ class Table:
     @property
     def width(self) -> int:
         """Its one-hot width: a numeric or two-level column counts 1, a column of L levels L."""
-        return self.x.shape[1] + sum(column_width(levels) for levels in self.levels)
+        width: int = self.x.shape[1] + sum(column_width(levels) for levels in self.levels)
+        return width
 
 
 def column_width(levels: int) -> int:
@@ -35,7 +36,8 @@ def column_width(levels: int) -> int:
 def standardise(x: np.ndarray) -> np.ndarray:
     """Centre and scale columns (n, k); constant ones become zero."""
     x = x - x.mean(0)
-    return (x / np.maximum(np.sqrt((x * x).mean(0)), 1e-6)).astype(np.float32)
+    scaled: np.ndarray = (x / np.maximum(np.sqrt((x * x).mean(0)), 1e-6)).astype(np.float32)
+    return scaled
 
 
 def draw_levels(rng: np.random.Generator, room: int, config: PriorConfig) -> int:
@@ -181,23 +183,25 @@ def warp(rng: np.random.Generator, x: np.ndarray, config: PriorConfig) -> np.nda
 def _warp_column(rng: np.random.Generator, z: np.ndarray, kind: str) -> np.ndarray:
     """One standardised column (n,) through one monotone warp."""
     if kind == "exp":
-        return np.exp(z * np.float32(rng.uniform(0.3, 1.5)))
-    if kind == "power":
-        return np.sign(z) * np.abs(z) ** np.float32(rng.uniform(1.5, 3.0))
-    if kind == "log":
-        return np.log(z - z.min() + np.float32(rng.uniform(0.02, 0.5)))
-    if kind == "rank":
-        return np.argsort(np.argsort(z, kind="stable"), kind="stable").astype(np.float32)
-    if kind == "squash":
-        return np.tanh(z * np.float32(rng.uniform(0.5, 3.0)))
-    if kind == "integers":
-        return np.rint(z * np.float32(rng.uniform(0.7, 10.0)))
-    if kind == "few":
+        warped: np.ndarray = np.exp(z * np.float32(rng.uniform(0.3, 1.5)))
+    elif kind == "power":
+        warped = np.sign(z) * np.abs(z) ** np.float32(rng.uniform(1.5, 3.0))
+    elif kind == "log":
+        warped = np.log(z - z.min() + np.float32(rng.uniform(0.02, 0.5)))
+    elif kind == "rank":
+        warped = np.argsort(np.argsort(z, kind="stable"), kind="stable").astype(np.float32)
+    elif kind == "squash":
+        warped = np.tanh(z * np.float32(rng.uniform(0.5, 3.0)))
+    elif kind == "integers":
+        warped = np.rint(z * np.float32(rng.uniform(0.7, 10.0)))
+    elif kind == "few":
         cuts = np.sort(z[rng.integers(0, len(z), int(rng.integers(2, 8)))])
-        return np.searchsorted(cuts, z).astype(np.float32)
-    if kind == "spike":
-        return np.maximum(z - np.quantile(z, rng.uniform(0.1, 0.8)), 0.0)
-    return np.floor(np.exp(z * np.float32(rng.uniform(0.4, 1.2)) + np.float32(rng.uniform(-0.5, 2.5))))
+        warped = np.searchsorted(cuts, z).astype(np.float32)
+    elif kind == "spike":
+        warped = np.maximum(z - np.quantile(z, rng.uniform(0.1, 0.8)), 0.0)
+    else:
+        warped = np.floor(np.exp(z * np.float32(rng.uniform(0.4, 1.2)) + np.float32(rng.uniform(-0.5, 2.5))))
+    return warped
 
 
 def blank_cells(rng: np.random.Generator, table: Table, config: PriorConfig) -> None:

@@ -162,7 +162,8 @@ def _classes(
     lacking = np.maximum(floor - np.bincount(labels, minlength=n_classes), 0).sum()
     if lacking > 1 + 0.03 * len(labels) and not lenient:
         return None
-    return rng.permutation(n_classes)[_fill_classes(rng, labels, n_classes, floor)]
+    classes: np.ndarray = rng.permutation(n_classes)[_fill_classes(rng, labels, n_classes, floor)]
+    return classes
 
 
 def _bin(rng: np.random.Generator, score: np.ndarray, n_classes: int) -> np.ndarray:
@@ -193,7 +194,8 @@ def _argmax(rng: np.random.Generator, scores: np.ndarray) -> np.ndarray:
     for _ in range(5):
         shares = np.bincount((scores + bias).argmax(1), minlength=k) / len(scores)
         bias += (0.4 * np.log((wanted + 0.02) / (shares + 0.02))).astype(np.float32)
-    return (scores + bias).argmax(1)
+    classes: np.ndarray = (scores + bias).argmax(1)
+    return classes
 
 
 def _fill_classes(rng: np.random.Generator, labels: np.ndarray, n_classes: int, floor: int) -> np.ndarray:

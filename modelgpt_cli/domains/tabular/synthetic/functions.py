@@ -145,7 +145,8 @@ def draw_forest(rng: np.random.Generator, ask: Ask, config: PriorConfig) -> Draw
 def _thresholds(rng: np.random.Generator, x: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Thresholds shaped as `features`, each the feature's value at a random row, mostly from the middle of three."""
     rows = rng.integers(0, len(x), (3, *features.shape))
-    return np.median(x[rows, features], axis=0) if rng.random() < 0.5 else x[rows[0], features]
+    thresholds: np.ndarray = np.median(x[rows, features], axis=0) if rng.random() < 0.5 else x[rows[0], features]
+    return thresholds
 
 
 def _oblivious_leaves(rng: np.random.Generator, x: np.ndarray, trees: int, depth: int) -> np.ndarray:
@@ -163,7 +164,8 @@ def _leaves(rng: np.random.Generator, x: np.ndarray, trees: int, depth: int) -> 
     rows, tree = np.arange(len(x))[:, None], np.arange(trees)
     for _ in range(depth):
         node = 2 * node + 1 + (x[rows, features[tree, node]] > thresholds[tree, node])
-    return node - (2**depth - 1)
+    leaves: np.ndarray = node - (2**depth - 1)
+    return leaves
 
 
 def draw_additive(rng: np.random.Generator, ask: Ask, config: PriorConfig) -> Drawn:

@@ -36,22 +36,26 @@ def _scores(rng: np.random.Generator, kind: str, x: np.ndarray) -> np.ndarray:
     """One score (n,) of a rule on columns (n, m)."""
     n, m = x.shape
     if kind == "products":
-        return np.sign(x[:, : min(m, 3)]).prod(1) if rng.random() < 0.5 else x[:, : min(m, 2)].prod(1)
+        scores: np.ndarray = np.sign(x[:, : min(m, 3)]).prod(1) if rng.random() < 0.5 else x[:, : min(m, 2)].prod(1)
+        return scores
     if kind == "compare" and m > 1:
         return (x[:, 0] > x[:, 1]).astype(np.float32) if m == 2 or rng.random() < 0.5 else x.argmax(1) % 2
     if kind == "board":  # cells of a grid, coloured in turn or at random
         cells = np.floor(x[:, : min(m, 2)] * rng.uniform(0.6, 1.6) + rng.random()).astype(np.int64)
         if rng.random() < 0.5:
-            return cells.sum(1) % 2
+            scores = cells.sum(1) % 2
+            return scores
         colours = rng.standard_normal((16, 16))
         return colours[cells[:, 0] % 16, cells[:, -1] % 16]
     holds = x > x[rng.integers(0, n, m), np.arange(m)] if rng.random() < 0.4 else x > np.median(x, axis=0)
     if kind == "list":  # the first condition that holds decides
         first = np.where(holds.any(1), holds.argmax(1), m)
-        return rng.standard_normal(m + 1)[first]
-    if kind == "parity":
-        return holds[:, : min(m, 4)].sum(1) % 2
-    return rng.standard_normal(2**m)[holds @ (2 ** np.arange(m))]
+        scores = rng.standard_normal(m + 1)[first]
+    elif kind == "parity":
+        scores = holds[:, : min(m, 4)].sum(1) % 2
+    else:
+        scores = rng.standard_normal(2**m)[holds @ (2 ** np.arange(m))]
+    return scores
 
 
 def repeat_rows(rng: np.random.Generator, y: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

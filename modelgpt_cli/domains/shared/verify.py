@@ -1,0 +1,55 @@
+"""What the proofs of models with a backbone share: the original's head, on what a graph's head sees.
+
+Shapes: N rows, P head inputs, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from modelgpt_cli.artifacts.verify import difference
+from modelgpt_cli.core.blueprint import Blueprint
+
+
+class HeadModel(Protocol):
+    """A model with a linear head: weight (P, C), bias (C,)."""
+
+    blueprint: Blueprint
+    head_weight: nn.Parameter
+    head_bias: nn.Parameter
+
+
+@torch.inference_mode()
+def worst_difference(
+    model: HeadModel, inputs: np.ndarray, outputs: list[np.ndarray], mean: float = 0.0, std: float = 1.0
+) -> float:
+    """Compute the largest difference between a graph's answers and those of the original's head.
+
+    Parameters
+    ----------
+    model : HeadModel
+        The original.
+    inputs : (N, P)
+        What the head is given.
+    outputs : list of ndarray
+        The graph's answers.
+    mean, std : float
+        Regression: the target's.
+
+    Returns
+    -------
+    float
+        Of a probability, or of a prediction in standard deviations of the target.
+
+    Raises
+    ------
+    VerificationError
+        As `artifacts.verify.difference`.
+    """
+    scores = torch.from_numpy(inputs) @ model.head_weight + model.head_bias
+    answers = scores.softmax(1) if model.blueprint.task == "classification" else scores * std + mean
+    return float(difference(model.blueprint, answers.numpy(), outputs, std).max())
