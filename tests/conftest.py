@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from bad_input import Bench
-from warm_process import WarmProcess
+from warm_process import Run, WarmProcess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,14 @@ class Cli(Protocol):
         timeout: float = 120,
         fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+class Start(Protocol):
+    """Starts ``modelgpt`` and gives the process, whose streams are pipes of text."""
+
+    def __call__(
+        self, *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, new_session: bool = False
+    ) -> Run | subprocess.Popen[str]: ...
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -107,6 +115,26 @@ def cli(modelgpt_path: str, warm_process: WarmProcess | None, tmp_path: Path, ow
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def start(modelgpt_path: str, warm_process: WarmProcess | None, tmp_path: Path) -> Start:
+    """Start a command for a test that does something while it runs: ``start("generate", "-n", "40")``."""
+
+    def begin(
+        *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, new_session: bool = False
+    ) -> Run | subprocess.Popen[str]:
+        command = [modelgpt_path, *map(str, args)]
+        environment, folder = clean_environment(**(env or {})), cwd or tmp_path
+        if warm_process is not None:
+            return warm_process.start(command, env=environment, cwd=folder, new_session=new_session)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe,
+            env=environment, cwd=folder, text=True, start_new_session=new_session,
+        )  # fmt: skip
+
+    return begin
 
 
 @pytest.fixture
