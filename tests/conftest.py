@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from bad_input import Bench
+from warm_process import Run, WarmProcess
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background jo
 
 
 class Cli(Protocol):
-    """Runs ``modelgpt`` and returns what it did."""
+    """Runs ``modelgpt`` in a process of its own and returns what it did; `fresh`, not even its imports are shared."""
 
     def __call__(
         self,
@@ -33,7 +35,16 @@ class Cli(Protocol):
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float = 120,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+class Start(Protocol):
+    """Starts ``modelgpt`` and gives the process, whose streams are pipes of text."""
+
+    def __call__(
+        self, *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, new_session: bool = False
+    ) -> Run | subprocess.Popen[str]: ...
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -60,9 +71,20 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return folder / "answers"
 
 
+@pytest.fixture(scope="session")
+def warm_process() -> Iterator[WarmProcess | None]:
+    """The process that commands are copies of; none where a process that has threads cannot be copied safely."""
+    if sys.platform != "linux":
+        yield None
+        return
+    process = WarmProcess(clean_environment())
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def cli(modelgpt_path: str, tmp_path: Path, own_folders: Path) -> Cli:
-    """Run the installed command in a fresh process, text in and out: ``cli("describe", path, env={...})``."""
+def cli(modelgpt_path: str, warm_process: WarmProcess | None, tmp_path: Path, own_folders: Path) -> Cli:
+    """Run the installed command in its own process, text in and out: ``cli("describe", path, env={...})``."""
 
     def run(
         *args: str | Path,
@@ -70,21 +92,49 @@ def cli(modelgpt_path: str, tmp_path: Path, own_folders: Path) -> Cli:
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
         timeout: float = 120,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [modelgpt_path, *map(str, args)],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            env=clean_environment(**{"MODELGPT_CACHE": str(own_folders.parent), **(env or {})}),
-            cwd=cwd or tmp_path,
-            timeout=timeout,
-            check=False,
-        )
+        command = [modelgpt_path, *map(str, args)]
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        environment = clean_environment(**{"MODELGPT_CACHE": str(own_folders.parent), **(env or {})})
+        folder = cwd or tmp_path
+        if warm_process is not None and not fresh and warm_process.can_run(environment):
+            done = warm_process.run(command, stdin=given, env=environment, cwd=folder, timeout=timeout)
+        else:
+            done = subprocess.run(
+                command,
+                input=given,
+                stdin=subprocess.DEVNULL if given is None else None,
+                capture_output=True,
+                env=environment,
+                cwd=folder,
+                timeout=timeout,
+                check=False,
+            )
         out, err = (stream.decode("utf-8", errors="replace") for stream in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def start(modelgpt_path: str, warm_process: WarmProcess | None, tmp_path: Path) -> Start:
+    """Start a command for a test that does something while it runs: ``start("generate", "-n", "40")``."""
+
+    def begin(
+        *args: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, new_session: bool = False
+    ) -> Run | subprocess.Popen[str]:
+        command = [modelgpt_path, *map(str, args)]
+        environment, folder = clean_environment(**(env or {})), cwd or tmp_path
+        if warm_process is not None:
+            return warm_process.start(command, env=environment, cwd=folder, new_session=new_session)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe,
+            env=environment, cwd=folder, text=True, start_new_session=new_session,
+        )  # fmt: skip
+
+    return begin
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ import torch
 from batch_inputs import Gate, entries, wait_for, write_requests, write_table
 from conftest import Cli, clean_environment
 from PIL import Image
+from warm_process import Run, WarmProcess
 
 from modelgpt_cli import build, build_batch, predict
+from modelgpt_cli.batch import processes
 from modelgpt_cli.batch.requests import file_states, read_requests
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
@@ -56,6 +58,24 @@ def write_inputs(folder: Path) -> Path:
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / name / f"{i}.png")
     write_requests(folder / "good.jsonl", *GOOD)
     return write_requests(folder / "requests.jsonl", *GOOD, *BAD)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_workers(warm_process: WarmProcess | None) -> Iterator[None]:
+    """Let the batches of this process have workers that have imported all; those of commands start from nothing."""
+    code = (
+        "import os; os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"  # nobody reads what they say
+        "from modelgpt_cli.batch.worker import serve; serve()"
+    )
+
+    def start() -> Run:
+        env = processes.SETTINGS | os.environ
+        return warm_process.start(["worker"], env=env, cwd=Path.cwd(), code=code, new_session=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if warm_process is not None:
+            patch.setattr(processes, "_start", start)
+        yield
 
 
 @pytest.fixture(scope="module")

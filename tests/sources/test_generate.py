@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import signal
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Cli, clean_environment
+from conftest import ROOT, Cli, Start
 from fake_llm import FakeLLM, Reply, Request, answer, fault
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
@@ -253,15 +252,12 @@ def test_rows_for_another_requirement_are_not_gone_on_with(tmp_path: Path) -> No
         assert run(tmp_path, fake, TABLE.replace("virginica", "tulip"), force=True).n_rows == 40
 
 
-def test_ctrl_c_loses_nothing(modelgpt_path: str, tmp_path: Path) -> None:
+def test_ctrl_c_loses_nothing(start: Start, tmp_path: Path) -> None:
     (tmp_path / "req.txt").write_text(TABLE)
     arguments = ["generate", "--req", "req.txt", "-n", "40", "--batch", "10", "-o", "out.csv", "--no-cache"]
     writer = Writer()
     with FakeLLM(Reply(write=writer), Reply(write=writer, delay=60)) as fake:
-        environment = clean_environment(OPENAI_BASE_URL=fake.url)
-        process = subprocess.Popen(
-            [modelgpt_path, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        process = start(*arguments, env={"OPENAI_BASE_URL": fake.url})
         end = time.monotonic() + 60
         while len(fake.requests) < 2 and time.monotonic() < end:
             time.sleep(0.01)

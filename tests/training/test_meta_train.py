@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import Cli, clean_environment
+from conftest import Cli, Start
 from safetensors.torch import load_file
 from tiny_training import TINY
 
@@ -150,13 +149,10 @@ def test_another_seed_is_another_run(config: Path, tmp_path: Path) -> None:
     assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
-def test_ctrl_c_saves_and_resume_goes_on(modelgpt_path: str, cli: Cli, config: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_resume_goes_on(start: Start, cli: Cli, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     config.write_text(yaml.safe_dump(TINY | {"validate_every": 2, "validation_batches": 1}))
-    process = subprocess.Popen(
-        [modelgpt_path, "meta-train", "--config", config, "--steps", "100000", "--out", run],
-        env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+    process = start("meta-train", "--config", config, "--steps", "100000", "--out", run, new_session=True)
     try:
         wait_for(lambda: (run / "log.jsonl").exists() or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the main process and its worker alike

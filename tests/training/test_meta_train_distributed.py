@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import clean_environment
+from conftest import Start, clean_environment
 from safetensors.torch import load_file
 from test_meta_train import interrupt_at, log_of, saved_progress, tasks, wait_for  # noqa: F401
 from tiny_training import TINY
@@ -52,24 +53,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(*args: str | Path, processes: int = 2) -> list[subprocess.Popen[str]]:
+@pytest.fixture
+def launch(start: Start) -> Callable[..., list]:
     """Start ``modelgpt meta-train`` as a launcher does: each process is told its number and where to meet."""
-    common = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1"}
-    common |= {"MASTER_PORT": free_port(), "OMP_NUM_THREADS": 1}
-    command = [sys.executable, "-m", "modelgpt_cli.cli", "meta-train", "--device", "cpu", *map(str, args)]
-    return [
-        subprocess.Popen(
-            command,
-            env=clean_environment(**{k: str(v) for k, v in (common | {"RANK": i, "LOCAL_RANK": i}).items()}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(processes)
-    ]
+
+    def launch(*args: str | Path, processes: int = 2) -> list:
+        common = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1"}
+        common |= {"MASTER_PORT": free_port(), "OMP_NUM_THREADS": 1}
+        return [
+            start("meta-train", "--device", "cpu", *args, env={k: str(v) for k, v in (common | own).items()})
+            for own in ({"RANK": i, "LOCAL_RANK": i} for i in range(processes))
+        ]
+
+    return launch
 
 
-def finish(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+def finish(started: list) -> list[tuple[int, str, str]]:
     """What each process returned and said."""
     try:
         said = [p.communicate(timeout=240) for p in started]
@@ -113,7 +112,7 @@ def test_accelerate_launch_trains_as_one_process_does(config: Path, tmp_path: Pa
 
 
 def test_run_of_one_process_is_resumed_by_two_and_back(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    launch: Callable[..., list], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, parts = tmp_path / "one", tmp_path / "parts"
     for run in (one, parts):
@@ -123,7 +122,7 @@ def test_run_of_one_process_is_resumed_by_two_and_back(
                 meta_train(config=config, steps=STEPS, out=run, device="cpu")
         assert saved_progress(run)["step"] == 3
     meta_train(out=one, resume=True, steps=6, device="cpu")
-    for code, _, err in finish(start("--resume", "--steps", "6", "--out", parts)):
+    for code, _, err in finish(launch("--resume", "--steps", "6", "--out", parts)):
         assert code == 0, err
     assert saved_progress(parts)["step"] == 6
     for run in (one, parts):
@@ -131,9 +130,11 @@ def test_run_of_one_process_is_resumed_by_two_and_back(
     assert_same_training(one, parts)
 
 
-def test_ctrl_c_at_one_process_stops_all_at_the_same_step(config: Path, tmp_path: Path) -> None:
+def test_ctrl_c_at_one_process_stops_all_at_the_same_step(
+    launch: Callable[..., list], config: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    started = start("--config", config, "--steps", "100000", "--out", run)
+    started = launch("--config", config, "--steps", "100000", "--out", run)
     wait_for(lambda: (run / "log.jsonl").exists() or any(p.poll() is not None for p in started), seconds=200)
     started[1].send_signal(signal.SIGINT)
     (code, out, err), (other_code, other_out, other_err) = finish(started)
