@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.option_fields import About, Known, known_options
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
@@ -163,7 +164,7 @@ def _lines(path: str | Path, name: str) -> list[str]:
 def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) -> Request:
     """One line."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
     except ValueError as error:
         raise UsageError("This is not JSON.", str(error), _HINT) from None
     if not isinstance(values, dict):

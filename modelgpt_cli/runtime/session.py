@@ -5,7 +5,6 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import onnxruntime as ort
 
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
 FORMAT = 1
@@ -181,7 +181,7 @@ def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
             "Build one: modelgpt build --req req.txt -o model.onnx",
         )
     try:
-        metadata = json.loads(text)
+        metadata = parse_json(text)
         version = metadata["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(path, "The 'modelgpt' entry in its metadata can't be read.") from error

@@ -5,7 +5,6 @@ A card needs a name (or title) and a description; of the rest, what is there is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CARDS = (".yaml", ".yml")
@@ -118,7 +118,7 @@ def _mappings(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ModelGPTError(f"{path} is too large for cards.", f"It has more than {MAX_BYTES:,} bytes.")
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in (".jsonl", ".ndjson"):
-            documents: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()]
+            documents: list[Any] = [parse_json(line) for line in text.splitlines() if line.strip()]
         else:
             documents = list(yaml.load_all(text, Loader=_Loader))
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
