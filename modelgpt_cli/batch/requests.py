@@ -17,6 +17,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.option_fields import About, Known, known_options
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
@@ -205,8 +206,8 @@ def _resolved(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     options = known()
     for key in found:
         kind = options[key].about.path
-        if kind == "path" or (kind == "place" and (folder / Path(found[key]).expanduser()).exists()):
-            found[key] = os.path.normpath(folder / Path(found[key]).expanduser())
+        if kind == "path" or (kind == "place" and (folder / expand(found[key])).exists()):
+            found[key] = os.path.normpath(folder / expand(found[key]))
     words = found.get("description", "")
     if words.startswith("@"):
         found["description"] = read_description(f"@{folder / words[1:]}")

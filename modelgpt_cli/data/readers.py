@@ -23,6 +23,8 @@ import pandas as pd
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.core.paths import expand
+from modelgpt_cli.core.temporary import remove_leftovers
 from modelgpt_cli.data.csv_file import CsvFile, open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
@@ -170,7 +172,7 @@ def open_table(data: Data) -> Table:
     if path == "-":
         file = _spool_stdin()
         return Table(_open_file(file, "stdin"), "stdin", file, None)
-    path = Path(path).expanduser()
+    path = expand(path)
     if path.is_file() and path.suffix.lower() != ".zip":
         return _open_named(path)
     tables = _tables(path) if path.is_dir() else []
@@ -261,6 +263,7 @@ def _spool_stdin() -> Path:
         raise UsageError(
             '"-" reads the table from stdin, and nothing is piped in.', "", "For example: cat data.csv | …"
         )
+    remove_leftovers(Path(tempfile.gettempdir()))
     handle, name = tempfile.mkstemp(prefix="modelgpt-stdin-")
     spool = Path(name)
     atexit.register(_remove, spool)

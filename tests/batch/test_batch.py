@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -505,3 +506,24 @@ def test_one_lookup_of_a_folder_serves_all_requests(tmp_path: Path) -> None:
     (tmp_path / "new.png").write_text("")
     assert seen(tmp_path) is first
     assert file_states()(tmp_path) != first
+
+
+LONE_PARENT = """
+import os, subprocess, sys, time
+code = f"from modelgpt_cli.batch.worker import serve; serve({os.getpid()})"
+print(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL).pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there its input ends with its parent")
+def test_a_worker_does_not_outlive_its_parent() -> None:
+    # The worker's input stays open, as it does where a build leaves it no time to look there.
+    with subprocess.Popen([sys.executable, "-c", LONE_PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+        end = time.monotonic() + 60
+        while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < end
+            time.sleep(0.05)
