@@ -87,6 +87,19 @@ class Request:
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class BadLine:
+    """A line that is no request."""
+
+    number: int
+    error: UsageError
+
+    @property
+    def id(self) -> str:
+        """What the manifest calls it; no request's id has a blank."""
+        return f"line {self.number}"
+
+
 def known() -> dict[str, Known]:
     """Return what a request may say, beside its id and format, by name: a requirement, and `build`'s options."""
     return {**_REQUIREMENTS, **known_options(BuildOptions)}
@@ -106,7 +119,7 @@ def _states(path: Path) -> list[tuple[str, int, int]]:
     return [(name, state.st_size, state.st_mtime_ns) for name, state in found]
 
 
-def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
+def read_requests(path: str | Path, shared: Mapping[str, Any], bad: list[BadLine] | None = None) -> list[Request]:
     """Read a file of requests; ``-`` for stdin.
 
     Parameters
@@ -114,11 +127,13 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
     shared : mapping
         Options of all requests; what a request says goes before. A requirement of its own takes the place of a shared
         one, whichever way either is given.
+    bad : list of BadLine, optional
+        Takes the lines that are no requests, as long as there is one that is.
 
     Raises
     ------
     UsageError
-        A line is no request, or an id comes twice; names the line.
+        A line is no request, or an id comes twice, and there is no `bad`; names the line.
     ModelGPTError
         The file can't be read.
     """
@@ -133,9 +148,15 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
             request = _request(line, number, folder, shared)
             if request.id.lower() in requests:  # also where files' names don't tell case
                 raise UsageError(f"There is a request {request.id!r} before it.", hint="Give each an id of its own.")
-        except UsageError as error:
-            raise UsageError(f"{name}, line {number}: {error.problem}", error.cause, error.hint) from None
+        except ModelGPTError as error:
+            wrong = UsageError(f"{name}, line {number}: {error.problem}", error.cause, error.hint)
+            if bad is None:
+                raise wrong from None
+            bad.append(BadLine(number, wrong))
+            continue
         requests[request.id.lower()] = request
+    if bad and not requests:
+        raise bad[0].error
     if not requests:
         raise UsageError(f"There are no requests in {name}.", hint=_HINT)
     return list(requests.values())

@@ -17,7 +17,7 @@ modelgpt find "spam in text messages" --hub""",
 @click.argument("words")
 @o.catalog_option()
 @o.option("--hub", is_flag=True, help="Search the Hugging Face hub too; this sends it the words.")
-@o.option("-k", "--top", "k", type=click.IntRange(min=1), metavar="N", default=5, help="Results to show.")
+@o.option("-k", "--top", "k", type=click.IntRange(1, 10_000), metavar="N", default=5, help="Results to show.")
 @o.json_option
 def find(words: str, catalog: str | None, hub: bool, k: int, as_json: bool) -> None:
     """Search dataset cards for data.

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands import options as o
-from modelgpt_cli.core.options import GenerateOptions, LLMOptions
+from modelgpt_cli.core.options import MOST_ROWS, GenerateOptions, LLMOptions
 
 
 @o.command(
@@ -21,7 +21,9 @@ modelgpt generate --req req.txt -n 200 -o data.csv --resume""",
     LLMOptions,
 )
 @o.requirement_option(required=True)
-@o.option("-n", "--rows", "n", type=click.IntRange(min=1), metavar="N", required=True, help="Rows, over all classes.")
+@o.option(
+    "-n", "--rows", "n", type=click.IntRange(1, MOST_ROWS), metavar="N", required=True, help="Rows, over all classes."
+)
 @o.option("-o", "--output", metavar="FILE|DIR", required=True, help="data.csv, data.jsonl, or a folder for texts.")
 @o.force_option
 @o.json_option

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import MOST_THREADS
 
-_COUNT = click.IntRange(min=1)
+_COUNT = click.IntRange(1, 100_000)
 
 
 @o.command(
@@ -22,9 +23,15 @@ modelgpt zoo bench minilm-l6 --threads 2""",
 @click.argument("action", type=click.Choice(["list", "show", "bench"]), default="list", required=False)
 @click.argument("name", required=False)
 @o.option("--columns", type=_COUNT, metavar="N", default=10, help="Tables: columns of numbers to compute for.")
-@o.option("--classes", type=click.IntRange(min=2), metavar="N", default=2, help="Classes to compute for.")
+@o.option("--classes", type=click.IntRange(2, 100_000), metavar="N", default=2, help="Classes to compute for.")
 @o.option("--batch-size", type=_COUNT, metavar="N", default=1, help="Rows per batch, for latency and memory.")
-@o.option("--threads", type=_COUNT, metavar="N", default=1, help="CPU threads, for latency and memory.")
+@o.option(
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    metavar="N",
+    default=1,
+    help="CPU threads, for latency and memory.",
+)
 @o.json_option
 def zoo(
     action: str, name: str | None, columns: int, classes: int, batch_size: int, threads: int, as_json: bool
