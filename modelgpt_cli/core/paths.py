@@ -70,10 +70,12 @@ def read_yaml(path: str | Path, what: str) -> Any:
     """
     import yaml
 
+    from modelgpt_cli.core.yaml_text import parse_yaml
+
     try:
         # From the open file: of a text in memory, YAML's errors would quote the line, and what may stand there.
         with open(path, encoding="utf-8") as file:
-            return yaml.safe_load(file)
+            return parse_yaml(file)
     except OSError as error:
         raise UsageError(f"Can't read the {what} {path}.", error.strerror or str(error)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

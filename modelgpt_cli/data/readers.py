@@ -28,6 +28,7 @@ from modelgpt_cli.core.temporary import remove_leftovers
 from modelgpt_cli.data.csv_file import CsvFile, open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.formats import ExcelFile, JsonFile, ParquetFile
+from modelgpt_cli.data.guarded import guarded
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
 
 if TYPE_CHECKING:
@@ -277,6 +278,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+@guarded
 def _open_file(file: Path, name: str) -> RawCells:
     """The reader for a file, by its first bytes, then by its name."""
     try:

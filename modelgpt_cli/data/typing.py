@@ -13,6 +13,7 @@ import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.data.cells import clip_finite, days, numbers, texts, to_arrow
 
 _TRUTH = {"true", "false"}
@@ -64,7 +65,7 @@ def read_types(path: str | Path) -> dict[str, ColumnType]:
     kinds = column_types()
     known = f"The types are {', '.join(kinds)}."
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The types file {path} can't be read.", str(error), "Check the path.") from error
     except yaml.YAMLError as error:

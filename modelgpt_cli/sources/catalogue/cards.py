@@ -14,6 +14,7 @@ import yaml
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.json_text import parse_json
+from modelgpt_cli.core.yaml_text import parse_documents
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CARDS = (".yaml", ".yml")
@@ -120,8 +121,8 @@ def _mappings(path: Path) -> Iterator[Mapping[str, Any]]:
         if path.suffix.lower() in (".jsonl", ".ndjson"):
             documents: list[Any] = [parse_json(line) for line in text.splitlines() if line.strip()]
         else:
-            documents = list(yaml.load_all(text, Loader=_Loader))
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
+            documents = list(parse_documents(text, _Loader))
+    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         raise ModelGPTError(f"{path} can't be read as cards.", " ".join(str(error).split())[:300]) from None
     for document in documents:
         for values in document if isinstance(document, list) else [document]:
