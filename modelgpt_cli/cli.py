@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 error, 2 usage, 3 a limit or a verification failed, 4 an L
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import signal
@@ -65,6 +66,8 @@ def _run(args: Sequence[str] | None, settings: object) -> int:
         sys.stdout.flush()
     except click.Abort as error:
         return _ended(signal_behind(error))
+    except SystemExit:  # how Click leaves when nobody reads its output
+        return _reader_gone()
     return code if isinstance(code, int) else 0
 
 
@@ -96,9 +99,10 @@ def _report(error: Exception) -> int:
 def _say_error(problem: str, cause: str = "", hint: str = "") -> None:
     """Write one error to stderr: the problem, with the cause and the next command indented below it."""
     from modelgpt_cli.commands.output import paint
+    from modelgpt_cli.core.printable import printable
 
-    lines = [paint("Error:", "red", stream=sys.stderr) + " " + problem]
-    lines += ["  " + line for part in (cause, hint) for line in part.splitlines()]
+    lines = [paint("Error:", "red", stream=sys.stderr) + " " + printable(problem)]
+    lines += ["  " + printable(line) for part in (cause, hint) for line in part.splitlines()]
     print("\n".join(lines), file=sys.stderr)
 
 
@@ -111,8 +115,20 @@ def _ended(signum: int | None) -> int:
 
 def _reader_gone() -> int:
     """Whoever read our output has left (``| head``): be quiet, also when Python flushes stdout at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
+
+
+def _prepare_streams() -> None:
+    """Make the standard streams take any text, and be there even if the caller has closed them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The lowest number that is free, so that no file of ours gets one that libraries print to.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for good
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def entry() -> NoReturn:
@@ -122,6 +138,7 @@ def entry() -> NoReturn:
     as long as the work of a small build, is left to the operating system.
     """
     handle_signals()
+    _prepare_streams()
     try:
         code = main()
     except KeyboardInterrupt as error:  # a second one, while the first is told
