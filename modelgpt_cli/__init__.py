@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli import api
 from modelgpt_cli.core import clock as _clock  # noqa: F401  # it starts with the import
+from modelgpt_cli.core import telemetry as _telemetry  # noqa: F401  # before any library that has some
 from modelgpt_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:

@@ -1,21 +1,21 @@
 """The ``modelgpt`` command: the one place where errors become words and exit codes. Everything else is imported inside.
 
-Exit codes: 0 done, 1 error, 2 usage, 3 a limit or a verification failed, 4 an LLM or hub out of reach, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 usage, 3 a limit or a verification failed, 4 an LLM or hub out of reach, 130 interrupted,
+129 and 143 ended by SIGHUP and SIGTERM.
 """
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
 import gc
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
-from types import FrameType
 from typing import NoReturn
+
+from modelgpt_cli.core.signals import begin_to_leave, exit_code, handle_signals, leave, say_ended, signal_behind
 
 _GC_THRESHOLD = (100_000, 20, 20)
 """New objects before Python looks for garbage among them, and how many such looks before it looks at older ones."""
@@ -44,15 +44,15 @@ def main(args: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _reader_gone()
         except Exception as error:
-            if _was_interrupted(error):
-                return _interrupted()
+            if (signum := signal_behind(error)) is not None:
+                return _ended(signum)
             if settings.debug:
                 import traceback
 
                 traceback.print_exc()
             return _report(error)
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as error:
+        return _ended(signal_behind(error))
 
 
 def _run(args: Sequence[str] | None, settings: object) -> int:
@@ -64,8 +64,10 @@ def _run(args: Sequence[str] | None, settings: object) -> int:
     try:
         code = cli.main(args=args, prog_name="modelgpt", standalone_mode=False, obj=settings)
         sys.stdout.flush()
-    except click.Abort:
-        return _interrupted()
+    except click.Abort as error:
+        return _ended(signal_behind(error))
+    except SystemExit:  # how Click leaves when nobody reads its output
+        return _reader_gone()
     return code if isinstance(code, int) else 0
 
 
@@ -97,40 +99,36 @@ def _report(error: Exception) -> int:
 def _say_error(problem: str, cause: str = "", hint: str = "") -> None:
     """Write one error to stderr: the problem, with the cause and the next command indented below it."""
     from modelgpt_cli.commands.output import paint
+    from modelgpt_cli.core.printable import printable
 
-    lines = [paint("Error:", "red", stream=sys.stderr) + " " + problem]
-    lines += ["  " + line for part in (cause, hint) for line in part.splitlines()]
+    lines = [paint("Error:", "red", stream=sys.stderr) + " " + printable(problem)]
+    lines += ["  " + printable(line) for part in (cause, hint) for line in part.splitlines()]
     print("\n".join(lines), file=sys.stderr)
 
 
-def _interrupted() -> int:
-    """Ctrl-C is no error: one word, and the exit code that shells expect."""
-    print("Interrupted.", file=sys.stderr)
-    return 130
-
-
-def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error: a compiled module that is being loaded turns it into an ImportError."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
+def _ended(signum: int | None) -> int:
+    """Ctrl-C and its like are no error: one word, and the exit code that shells expect. To decline is Ctrl-C."""
+    signum = signal.SIGINT if signum is None else signum
+    say_ended(signum)
+    return exit_code(signum)
 
 
 def _reader_gone() -> int:
     """Whoever read our output has left (``| head``): be quiet, also when Python flushes stdout at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Ctrl-C; while a module is being loaded, a little later: not every compiled one lives through an exception."""
-    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
-        frame = frame.f_back
-    if frame is None:
-        raise KeyboardInterrupt
-    again = threading.Timer(0.05, _thread.interrupt_main)
-    again.daemon = True
-    again.start()
+def _prepare_streams() -> None:
+    """Make the standard streams take any text, and be there even if the caller has closed them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The lowest number that is free, so that no file of ours gets one that libraries print to.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for good
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def entry() -> NoReturn:
@@ -139,14 +137,15 @@ def entry() -> NoReturn:
     What is registered for the exit is done and all output written; taking every loaded module apart, which costs Python
     as long as the work of a small build, is left to the operating system.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    code = main()
+    handle_signals()
+    _prepare_streams()
+    try:
+        code = main()
+    except KeyboardInterrupt as error:  # a second one, while the first is told
+        code = _ended(signal_behind(error))
+    begin_to_leave()
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    os._exit(code)
+    leave(code)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from modelgpt_cli.artifacts.model_card import KEY
 from modelgpt_cli.artifacts.target_model import find_own_domain
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.runtime.session import check_file, parse_metadata
 
 _REST = "modelgpt_state"
@@ -70,7 +71,7 @@ def read_onnx_state(path: str | Path) -> Contents:
             "Use the model.safetensors, or the unquantised model.onnx, that it was exported from.",
         )
     try:
-        tensors = {name: _unpack(packed) for name, packed in json.loads(found.pop(_REST, "{}")).items()}
+        tensors = {name: _unpack(packed) for name, packed in parse_json(found.pop(_REST, "{}")).items()}
         tensors |= {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
         blueprint = Blueprint.from_dict(model_card["blueprint"])
         state = find_own_domain(blueprint, path).part("onnx").read_state(blueprint, tensors)

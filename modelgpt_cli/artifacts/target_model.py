@@ -99,10 +99,10 @@ def make_target_model(
     ModelGPTError
         Something is missing, or the tensors are not those of the blueprint.
     """
-    blueprint = Blueprint.from_dict(model_card["blueprint"])
-    models: Models = find_own_domain(blueprint, path).part("model")
     try:
-        return models.load(blueprint, state, extras, path)
+        blueprint = Blueprint.from_dict(model_card["blueprint"])
+        models: Models = find_own_domain(blueprint, path).part("model")
+        model = models.load(blueprint, state, extras, path)
     except KeyError as error:
         raise damaged(path, f"{error} is missing.") from error
     except ModelGPTError as error:
@@ -111,6 +111,9 @@ def make_target_model(
         raise ModelGPTError(
             f"{path} can't be loaded: {error.problem[0].lower()}{error.problem[1:]}", error.cause, error.hint
         ) from error
+    except Exception as error:  # a file that contradicts itself can end anywhere below
+        raise damaged(path, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+    return model
 
 
 def find_own_domain(blueprint: Blueprint, path: Path) -> Domain:

@@ -13,6 +13,7 @@ from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write
+from modelgpt_cli.core.json_text import parse_json
 
 NAME = "manifest.jsonl"
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": "\n"}
@@ -59,7 +60,7 @@ class Entry:
     @classmethod
     def read(cls, line: str) -> Entry:
         """The entry of a line; a ValueError or TypeError where it is none."""
-        return cls(**json.loads(line))
+        return cls(**parse_json(line))
 
 
 class Manifest:

@@ -29,6 +29,9 @@ SETTINGS = {
 """Of a worker: one thread, as there are as many workers as cores; and glibc keeps memory that a model has used for the
 next one, as getting it anew from the kernel took a tenth of the time. What the user has set stays."""
 
+_GRACE = 1.0
+"""Seconds for a worker to end by itself: Ctrl-C ends the command within two."""
+
 
 def run_processes(tasks: Iterable[Task], jobs: int | None) -> Generator[Entry]:
     """Do the tasks in `jobs` processes, by default one for each core; entries come as they are done.
@@ -72,6 +75,8 @@ def run_processes(tasks: Iterable[Task], jobs: int | None) -> Generator[Entry]:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
+            worker.ask_to_end()
+        for worker in workers:
             worker.end()
         pool.shutdown()
 
@@ -100,13 +105,23 @@ class _Worker:
         cause = "" if self._process is None else _cause(self._process.returncode)
         return ModelGPTError("The process that was building it died, twice.", cause, "Build it alone to see more.")
 
-    def end(self) -> None:
-        """End the process, whatever it does, for good."""
+    def ask_to_end(self) -> None:
+        """Let the process end for good, once it has removed what it is writing."""
         with self._lock:
             self._ended = True
             if self._process is not None:
-                self._process.kill()
-                self._process.wait()
+                self._process.terminate()
+
+    def end(self) -> None:
+        """End the process, whatever it does, for good."""
+        self.ask_to_end()
+        with self._lock:
+            if self._process is not None:
+                try:
+                    self._process.wait(_GRACE)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
 
     def _started(self) -> subprocess.Popen[str] | None:
         """The process, ready for a task; None after the end."""
@@ -129,7 +144,8 @@ class _Worker:
 
 def _start() -> subprocess.Popen[str]:
     """A Python that finds modules where this one does, in a session of its own: Ctrl-C is for the main process."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from modelgpt_cli.batch.worker import serve; serve()"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from modelgpt_cli.batch.worker import serve; "
+    code += f"serve({os.getpid()})"
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.PIPE,

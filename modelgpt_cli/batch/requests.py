@@ -15,8 +15,10 @@ from typing import Any
 
 from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.option_fields import About, Known, known_options
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
@@ -87,6 +89,19 @@ class Request:
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class BadLine:
+    """A line that is no request."""
+
+    number: int
+    error: UsageError
+
+    @property
+    def id(self) -> str:
+        """What the manifest calls it; no request's id has a blank."""
+        return f"line {self.number}"
+
+
 def known() -> dict[str, Known]:
     """Return what a request may say, beside its id and format, by name: a requirement, and `build`'s options."""
     return {**_REQUIREMENTS, **known_options(BuildOptions)}
@@ -106,7 +121,7 @@ def _states(path: Path) -> list[tuple[str, int, int]]:
     return [(name, state.st_size, state.st_mtime_ns) for name, state in found]
 
 
-def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
+def read_requests(path: str | Path, shared: Mapping[str, Any], bad: list[BadLine] | None = None) -> list[Request]:
     """Read a file of requests; ``-`` for stdin.
 
     Parameters
@@ -114,11 +129,13 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
     shared : mapping
         Options of all requests; what a request says goes before. A requirement of its own takes the place of a shared
         one, whichever way either is given.
+    bad : list of BadLine, optional
+        Takes the lines that are no requests, as long as there is one that is.
 
     Raises
     ------
     UsageError
-        A line is no request, or an id comes twice; names the line.
+        A line is no request, or an id comes twice, and there is no `bad`; names the line.
     ModelGPTError
         The file can't be read.
     """
@@ -133,9 +150,15 @@ def read_requests(path: str | Path, shared: Mapping[str, Any]) -> list[Request]:
             request = _request(line, number, folder, shared)
             if request.id.lower() in requests:  # also where files' names don't tell case
                 raise UsageError(f"There is a request {request.id!r} before it.", hint="Give each an id of its own.")
-        except UsageError as error:
-            raise UsageError(f"{name}, line {number}: {error.problem}", error.cause, error.hint) from None
+        except ModelGPTError as error:
+            wrong = UsageError(f"{name}, line {number}: {error.problem}", error.cause, error.hint)
+            if bad is None:
+                raise wrong from None
+            bad.append(BadLine(number, wrong))
+            continue
         requests[request.id.lower()] = request
+    if bad and not requests:
+        raise bad[0].error
     if not requests:
         raise UsageError(f"There are no requests in {name}.", hint=_HINT)
     return list(requests.values())
@@ -165,7 +188,7 @@ def _lines(path: str | Path, name: str) -> list[str]:
 def _request(line: str, number: int, folder: Path, shared: Mapping[str, Any]) -> Request:
     """One line."""
     try:
-        values = json.loads(line)
+        values = parse_json(line)
     except ValueError as error:
         raise UsageError("This is not JSON.", str(error), _HINT) from None
     if not isinstance(values, dict):
@@ -206,8 +229,8 @@ def _resolved(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     options = known()
     for key in found:
         kind = options[key].about.path
-        if kind == "path" or (kind == "place" and (folder / Path(found[key]).expanduser()).exists()):
-            found[key] = os.path.normpath(folder / Path(found[key]).expanduser())
+        if kind == "path" or (kind == "place" and (folder / expand(found[key])).exists()):
+            found[key] = os.path.normpath(folder / expand(found[key]))
     words = found.get("description", "")
     if words.startswith("@"):
         found["description"] = read_description(f"@{folder / words[1:]}")

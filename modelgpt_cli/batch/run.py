@@ -17,8 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 from modelgpt_cli.batch.manifest import Entry, Manifest
-from modelgpt_cli.batch.requests import Request, file_states, read_requests
-from modelgpt_cli.batch.work import Task
+from modelgpt_cli.batch.requests import BadLine, Request, file_states, read_requests
+from modelgpt_cli.batch.work import Task, failure
 from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
@@ -91,7 +91,7 @@ def build_batch(
 ) -> BatchReport:
     """Build a model for each request.
 
-    What one request asks for wrongly costs the others nothing: its error is in the manifest. Of a batch that was
+    What one line asks for wrongly costs the others nothing: its error is in the manifest. Of a batch that was
     interrupted, or whose requests have changed since, only what is missing, failed or changed is built.
 
     Parameters
@@ -112,13 +112,14 @@ def build_batch(
     Raises
     ------
     UsageError
-        A line is no request, or a file is in the way; nothing has been built then.
+        No line is a request, or a file is in the way; nothing has been built then.
     ModelGPTError
         The folder can't be written.
     """
     start = time.monotonic()
     BatchOptions(jobs=jobs, engine=engine)  # checks them
-    wanted = read_requests(requests, options)
+    bad: list[BadLine] = []
+    wanted = read_requests(requests, options, bad)
     states = file_states()
     keys = {request.file: request.key(states) for request in wanted}
     folder = Path(output)
@@ -129,15 +130,17 @@ def build_batch(
         missing = wanted if force else [r for r in wanted if not _is_there(manifest, folder, r, keys[r.file])]
         if not force:
             _check_free(manifest, folder, missing)
-        report = BatchReport(folder, manifest.path, kept=len(wanted) - len(missing))
+        report = BatchReport(folder, manifest.path, kept=len(wanted) - len(missing), failed=len(bad))
+        for line in bad:
+            manifest.add(Entry(line.id, "", "failed", line.id, 0.0, error=failure(line.error)))
         if missing:
             manifest.write(manifest.entries)  # without what broke off
             _build_all(missing, keys, folder, manifest, engine, jobs, report)
-        ours = [request.file for request in wanted]
+        ours = [*(line.id for line in bad), *(request.file for request in wanted)]
         others = [path for path in manifest.entries if path not in keys and (folder / path).is_file()]
         manifest.write(ours + others)
     report.seconds = time.monotonic() - start
-    _tell(manifest, missing)
+    _tell(manifest, [*(line.id for line in bad), *(request.file for request in missing)])
     return report
 
 
@@ -243,9 +246,9 @@ def _check_free(manifest: Manifest, folder: Path, requests: list[Request]) -> No
         )
 
 
-def _tell(manifest: Manifest, requests: list[Request]) -> None:
+def _tell(manifest: Manifest, paths: list[str]) -> None:
     """Say which failed, the first few of them."""
-    failed = [entry for request in requests if not (entry := manifest.entries[request.file]).built]
+    failed = [entry for path in paths if not (entry := manifest.entries[path]).built]
     for entry in failed[:_TOLD]:
         log.warning("%s failed: %s", entry.id, _words(entry.error))
     if len(failed) > _TOLD:

@@ -48,13 +48,17 @@ class Task:
 
     def failed(self, error: Exception, seconds: float) -> Entry:
         """The entry where there is no model."""
-        if isinstance(error, ModelGPTError):
-            said: dict[str, Any] = {"problem": error.problem, "cause": error.cause, "hint": error.hint}
-            said["exit_code"] = error.exit_code
-        else:  # a fault of ours, which must not cost the others their models
-            cause = "".join(traceback.format_exception(error)).strip()
-            said = {"problem": f"{type(error).__name__}: {error}", "cause": cause, "hint": "", "exit_code": 1}
-        return Entry(self.request.id, self.key, "failed", self.request.file, round(seconds, 3), error=said)
+        return Entry(self.request.id, self.key, "failed", self.request.file, round(seconds, 3), error=failure(error))
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What the manifest says of an error."""
+    if isinstance(error, ModelGPTError):
+        said = {"problem": error.problem, "cause": error.cause, "hint": error.hint}
+        return said | {"exit_code": error.exit_code}
+    # a fault of ours, which must not cost the others their models
+    cause = "".join(traceback.format_exception(error)).strip()
+    return {"problem": f"{type(error).__name__}: {error}", "cause": cause, "hint": "", "exit_code": 1}
 
 
 def make(task: Task) -> Entry:

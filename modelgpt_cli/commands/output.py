@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from modelgpt_cli.core.printable import POWERFUL, printable
+
 _COLOURS = {"red": "31", "yellow": "33"}
 
 
@@ -25,7 +27,7 @@ class _Words(logging.Formatter):
     """Warnings are announced, words for the user stand plain, debug lines name their module."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if record.levelno >= logging.WARNING:
             message = paint("Warning:", "yellow", stream=sys.stderr) + " " + message
         elif record.levelno < logging.INFO:
@@ -48,13 +50,15 @@ def set_up_logging(*, quiet: bool, verbose: bool) -> None:
 
 
 def result(text: str | os.PathLike[str]) -> None:
-    """Write the command's result to stdout."""
-    print(os.fspath(text))
+    """Write the command's result to stdout: as it is, but for a terminal without what has power over one."""
+    shown = os.fspath(text)
+    print(printable(shown) if sys.stdout.isatty() else shown)
 
 
 def result_json(value: Mapping[str, Any]) -> None:
     """Write the command's result to stdout as JSON."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    print(POWERFUL.sub(lambda match: json.dumps(match[0])[1:-1], text))
 
 
 def _plain(value: Any) -> Any:
@@ -71,7 +75,7 @@ def _plain(value: Any) -> Any:
 def say(text: str) -> None:
     """Write words or a small table to stderr, unless the user asked for quiet."""
     if logging.getLogger("modelgpt").isEnabledFor(logging.INFO):
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
 
 
 def number(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,12 @@ def begin(work: Callable[[], T]) -> Callable[[], T]:
     What `work` raises is raised there, and nowhere if nobody asks.
     """
     future: Future[T] = Future()
+    _start(work, future)
+    return future.result
+
+
+def _start(work: Callable[[], T], future: Future[T]) -> None:
+    """Do `work` in a thread that dies with the process, for its result to be in `future`."""
 
     def run() -> None:
         try:
@@ -24,7 +31,6 @@ def begin(work: Callable[[], T]) -> Callable[[], T]:
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    return future.result
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
@@ -34,3 +40,21 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := upcoming.result()) is not None:
             upcoming = pool.submit(next, items, None)
             yield item
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return the result of `work`, unless it takes longer.
+
+    Raises
+    ------
+    TimeoutError
+        It does; it goes on in a thread that dies with the process, and its result is dropped.
+    """
+    future: Future[T] = Future()
+    _start(work, future)
+    try:
+        return future.result(seconds)
+    except FutureTimeoutError:
+        if future.done():  # `work` itself raised it
+            raise
+        raise TimeoutError(f"no complete answer within {seconds:g} seconds") from None

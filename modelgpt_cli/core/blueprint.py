@@ -6,8 +6,9 @@ It is kept as JSON in the header of ``model.safetensors`` and in the metadata of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
+from modelgpt_cli.core.conform import misfits
 from modelgpt_cli.core.domain import default_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
@@ -35,9 +36,9 @@ class Architecture:
     """
 
     card: str = "tabular-mlp-128"
-    hidden: int = 128
-    members: int = 4
-    max_tokens: int = 0
+    hidden: Annotated[int, range(1 << 16)] = 128
+    members: Annotated[int, range(1 << 16)] = 4
+    max_tokens: Annotated[int, range(1 << 20)] = 0
     encoder: dict[str, Any] = field(default_factory=dict)
 
 
@@ -108,6 +109,8 @@ class Blueprint:
                 f"The model has blueprint format {values.get('format')}; this version reads format {FORMAT}.",
                 hint="Use the version of modelgpt that built it, or build it again.",
             )
+        if (fault := next(misfits(values, cls, "its blueprint"), None)) is not None:
+            raise ModelGPTError("The model's blueprint is damaged.", f"{fault[0].upper()}{fault[1:]}.")
         known = {f.name for f in fields(cls)}
         try:
             kept = {k: v for k, v in values.items() if k in known}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.temporary import remove_leftovers, removed_at_end, temporary_name
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -60,11 +60,9 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
             f"Can't write {shown}.", f"The folder {folder} is not writable.", "Choose another folder with -o."
         )
     # Permissions don't show a read-only disk, nor a place such as /proc: only trying does.
-    probe = _temporary_name(target)
-    try:
+    probe = temporary_name(target)
+    with removed_at_end(probe):
         _create(probe, shown)
-    finally:
-        probe.unlink(missing_ok=True)
     return target
 
 
@@ -72,7 +70,8 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
 def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary file beside `path`; it becomes `path` if the block succeeds, and is removed if not.
 
-    The temporary name ends like `path` does, so that writers that go by the suffix work.
+    The temporary name ends like `path` does, so that writers that go by the suffix work. Such files that a killed
+    process left in the folder are removed after a day.
 
     Parameters
     ----------
@@ -87,25 +86,33 @@ def atomic_write(path: str | os.PathLike[str], *, force: bool = False) -> Iterat
         As `check_destination` does, or if the disk is full.
     """
     target = check_destination(path, force)
-    temporary = _temporary_name(target)
-    try:
+    remove_leftovers(target.parent)
+    temporary = temporary_name(target)
+    with removed_at_end(temporary):
         _create(temporary, path)
         mode = stat.S_IMODE(temporary.stat().st_mode)
-        yield temporary
-        check_destination(path, force)
-        if target.exists():
-            shutil.copymode(target, temporary)
-        else:  # some writers, such as safetensors, make the file anew, for its owner only
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise ModelGPTError(
-                f"Can't write {path}.", error.strerror or "", "Free some space, or choose another disk with -o."
-            ) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            check_destination(path, force)
+            if target.exists():
+                shutil.copymode(target, temporary)
+            else:  # some writers, such as safetensors, make the file anew, for its owner only
+                os.chmod(temporary, mode)
+            os.replace(temporary, target)
+        except Exception as error:
+            if (reason := _no_room(error)) is not None:
+                hint = "Free some space, or choose another disk with -o."
+                raise ModelGPTError(f"Can't write {path}.", reason, hint) from error
+            raise
+
+
+def _no_room(error: Exception) -> str | None:
+    """Say that the disk is full, if that is what an error says; libraries below Python put it into words only."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return error.strerror or ""
+    words = " ".join(str(error).split())[:300]
+    reasons = {os.strerror(number) for number in _NO_ROOM} | {f"os error {number}" for number in _NO_ROOM}
+    return words if any(reason in words for reason in reasons) else None
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -115,10 +122,6 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _temporary_name(target: Path) -> Path:
-    return target.with_name(f".tmp-{secrets.token_hex(4)}-{target.name[-200:]}")
 
 
 def _create(temporary: Path, shown: str | os.PathLike[str]) -> None:

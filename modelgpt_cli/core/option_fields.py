@@ -6,6 +6,7 @@ The options themselves stand in `core.options`, and in each domain's part ``opti
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import cache
@@ -17,6 +18,8 @@ from modelgpt_cli.core.errors import UsageError
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 _KEY = "option"
+_MOST_NAME = 255
+"""Bytes of a file's or a folder's name, on all usual file systems."""
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -144,19 +147,21 @@ class Known:
         name = name or self.flag
         if value is None:
             return None
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool) and _is_finite(value):
             value = float(value)
         if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
             raise UsageError(f"{name} can't be {value!r}.", f"It is {_KINDS[self.type]}.")
         about = self.about
         if about.choices and value not in about.choices:
             raise UsageError(f"{name} can't be {value!r}.", f"It is one of {', '.join(about.choices)}.")
+        if isinstance(value, str):
+            _check_text(value, name, about.path)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             low, high = about.least, about.most
-            if not math.isfinite(value) or (low is not None and (value < low or (about.above and value == low))):
-                raise UsageError(f"{name} can't be {value:g}.", self._range())
+            if not _is_finite(value) or (low is not None and (value < low or (about.above and value == low))):
+                raise UsageError(f"{name} can't be {_short(value)}.", self._range())
             if high is not None and (value > high or (about.below and value == high)):
-                raise UsageError(f"{name} can't be {value:g}.", self._range())
+                raise UsageError(f"{name} can't be {_short(value)}.", self._range())
         return value
 
     def _range(self) -> str:
@@ -164,6 +169,26 @@ class Known:
         parts = [f"{'above' if self.about.above else 'at least'} {low:g}"] if low is not None else []
         parts += [f"{'below' if self.about.below else 'at most'} {high:g}"] if high is not None else []
         return f"It is {' and '.join(parts)}." if parts else "It is a finite number."
+
+
+def _short(value: float) -> str:
+    """A number for an error, however large."""
+    return f"{value:g}" if _is_finite(value) or isinstance(value, float) else "so large"
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
+
+
+def _check_text(value: str, name: str, path: str) -> None:
+    """Make sure that a text is one that the system takes, and a path one that can be."""
+    if "\0" in value:
+        raise UsageError(f"{name} holds a NUL character.", hint="Take it out.")
+    if path and any(len(part.encode(errors="surrogateescape")) > _MOST_NAME for part in re.split(r"[/\\]", value)):
+        raise UsageError(f"{name} names no file: {value[:60]!r}….", f"A name has at most {_MOST_NAME} bytes.")
 
 
 @dataclass(frozen=True)

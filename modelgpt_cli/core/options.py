@@ -13,6 +13,15 @@ from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
 from modelgpt_cli.core.option_fields import Options, option, option_like
 
 _CONFIGURED = "from --config"
+# Numbers end where no machine or purpose is left: a slip or a hostile line is an error, and not a frozen machine.
+MOST_SEED = 2**32 - 1
+"""The largest that all of numpy's generators take."""
+MOST_THREADS = 1024
+MOST_ROWS = 10_000_000
+"""Of rows at a time, written or generated."""
+MOST_TOKENS = 10**12
+MOST_USD = 10**6
+MOST_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class BuildOptions(Options):
         "Text encoder.", metavar="NAME|DIR", shown="the bundled one", shared=True, path="place", theme="Model"
     )
     device: str = option("Device to compute on.", "auto", choices=("auto", "cpu", "cuda", "mps"), shared=True)
-    seed: int = option("Random seed.", 0, shared=True)
+    seed: int = option("Random seed.", 0, least=0, most=MOST_SEED, shared=True)
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,9 @@ class BatchOptions(Options):
     batch: str | None = option(
         "Build a model per line of a JSON Lines file ('-': stdin).", metavar="FILE", theme="Batch"
     )
-    jobs: int | None = option("Models to build at a time.", least=1, shown="one per core", theme="Batch")
+    jobs: int | None = option(
+        "Models to build at a time.", least=1, most=MOST_THREADS, shown="one per core", theme="Batch"
+    )
     engine: str | None = option(
         "Build on this machine, or on a Ray cluster.", choices=("processes", "ray"), shown="processes", theme="Batch"
     )
@@ -71,11 +82,14 @@ class LLMOptions(Options):
         "Time to wait for an answer.",
         metavar="SECONDS",
         least=0,
+        most=MOST_SECONDS,
         above=True,
         shown="the provider's, or 60",
         theme="LLM",
     )
-    retries: int | None = option("Times to retry a failed call.", least=0, shown="the provider's, or 3", theme="LLM")
+    retries: int | None = option(
+        "Times to retry a failed call.", least=0, most=100, shown="the provider's, or 3", theme="LLM"
+    )
     redact: bool = option(
         "Hide e-mail addresses, phone and other long numbers from it.", False, shared=True, theme="LLM"
     )
@@ -107,15 +121,17 @@ class ParseOptions(Options):
 class GenerateOptions(Options):
     """How an LLM is to write rows."""
 
-    rows: int = option("Rows, over all classes.", MISSING, short="-n", least=1)
+    rows: int = option("Rows, over all classes.", MISSING, short="-n", least=1, most=MOST_ROWS)
     data: str | None = option_like(BuildOptions, "data", help="Real rows, some to show as examples.")
-    examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0)
+    examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0, most=1000)
     description: str | None = option_like(BuildOptions, "description")
     types: str | None = option_like(BuildOptions, "types")
-    batch: int = option("Rows per request.", 20, least=1, theme="LLM")
-    max_tokens: int | None = option("Stop before using more than N tokens, in and out.", least=1, theme="LLM")
+    batch: int = option("Rows per request.", 20, least=1, most=1000, theme="LLM")
+    max_tokens: int | None = option(
+        "Stop before using more than N tokens, in and out.", least=1, most=MOST_TOKENS, theme="LLM"
+    )
     max_cost: float | None = option(
-        "Stop before spending more than this.", metavar="USD", least=0, above=True, theme="LLM"
+        "Stop before spending more than this.", metavar="USD", least=0, most=MOST_USD, above=True, theme="LLM"
     )
     dry_run: bool = option_like(DescribeOptions, "dry_run", help="Send nothing; print a request and an estimate.")
     resume: bool = option("Continue an interrupted run.", False)
@@ -130,7 +146,7 @@ class FindOptions(Options):
         "Dataset cards: a folder, or a YAML or JSONL file.", metavar="DIR|FILE", shared=True, path="path"
     )
     hub: bool = option("Search the Hugging Face hub too; this sends it the words.", False)
-    top: int = option("Results to show.", 5, short="-k", least=1)
+    top: int = option("Results to show.", 5, short="-k", least=1, most=10_000)
 
 
 @dataclass(frozen=True)
@@ -146,10 +162,10 @@ class BuildDataOptions(Options):
 class ZooOptions(Options):
     """What the figures of cards are given for."""
 
-    columns: int = option("Tables: columns of numbers to compute for.", 10, least=1)
-    classes: int = option("Classes to compute for.", 2, least=2)
-    batch_size: int = option("Rows per batch, for latency and memory.", 1, least=1)
-    threads: int = option("CPU threads, for latency and memory.", 1, least=1)
+    columns: int = option("Tables: columns of numbers to compute for.", 10, least=1, most=100_000)
+    classes: int = option("Classes to compute for.", 2, least=2, most=100_000)
+    batch_size: int = option("Rows per batch, for latency and memory.", 1, least=1, most=100_000)
+    threads: int = option("CPU threads, for latency and memory.", 1, least=1, most=MOST_THREADS)
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,7 @@ class BuildLLMOptions(LLMOptions):
     """What an LLM does in a build: it describes data, and writes rows."""
 
     offline: bool = option_like(DescribeOptions, "offline")
-    generate: int | None = option("Have an LLM write N rows to learn from, too.", least=1, theme="LLM")
+    generate: int | None = option("Have an LLM write N rows to learn from, too.", least=1, most=MOST_ROWS, theme="LLM")
     examples: int = option_like(GenerateOptions, "examples", theme="LLM")
     generate_tokens: int | None = option_like(GenerateOptions, "max_tokens")
     max_cost: float | None = option_like(GenerateOptions, "max_cost")
@@ -167,9 +183,9 @@ class BuildLLMOptions(LLMOptions):
 class TuneOptions(Options):
     """How a model is to be finetuned."""
 
-    epochs: int = option("Passes over the data.", 1, least=1)
-    lr: float | None = option("Learning rate.", least=0, above=True, shown="chosen")
-    batch_size: int | None = option("Rows per step.", least=1, shown="by domain")
+    epochs: int = option("Passes over the data.", 1, least=1, most=1_000_000)
+    lr: float | None = option("Learning rate.", least=0, most=100, above=True, shown="chosen")
+    batch_size: int | None = option("Rows per step.", least=1, most=MOST_ROWS, shown="by domain")
     device: str = option_like(BuildOptions, "device")
     seed: int = option_like(BuildOptions, "seed")
 
@@ -190,8 +206,8 @@ class PredictOptions(Options):
 
     proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
     strict: bool = option("Exit 3 if the data hold what the model was not made for.", False)
-    chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1)
-    threads: int | None = option("CPU threads to use.", least=1, shown="all cores", shared=True)
+    chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1, most=MOST_ROWS)
+    threads: int | None = option("CPU threads to use.", least=1, most=MOST_THREADS, shown="all cores", shared=True)
 
 
 @dataclass(frozen=True)
@@ -222,8 +238,8 @@ class MetaTrainOptions(Options):
 
     tasks: str | None = option("Folder of real tasks with cards.", metavar="DIR", path="path")
     config: str | None = option("YAML file of the training's settings.", metavar="FILE", path="path")
-    steps: int | None = option("Train for this many steps.", least=1, shown=_CONFIGURED)
-    minutes: float | None = option("Train for this many minutes.", metavar="N", least=0, above=True)
+    steps: int | None = option("Train for this many steps.", least=1, most=10**9, shown=_CONFIGURED)
+    minutes: float | None = option("Train for this many minutes.", metavar="N", least=0, most=1_000_000, above=True)
     out: str | None = option("Folder for checkpoints and log.", metavar="DIR", path="path", shown="runs/DOMAIN")
     resume: bool = option("Continue from the last checkpoint in --out.", False)
     update: str | None = option(
@@ -233,6 +249,6 @@ class MetaTrainOptions(Options):
         "Of the generator; auto: bf16 on CUDA.", choices=("auto", "bf16", "float32"), shown=_CONFIGURED
     )
     compile: bool | None = option("Use torch.compile.", shown=_CONFIGURED)
-    workers: int | None = option("Processes that draw tasks ahead.", least=0, shown=_CONFIGURED)
+    workers: int | None = option("Processes that draw tasks ahead.", least=0, most=MOST_THREADS, shown=_CONFIGURED)
     device: str = option_like(BuildOptions, "device")
     seed: int | None = option_like(BuildOptions, "seed", default=None, shown=_CONFIGURED)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.temporary import remove_leftovers, removed_at_end, temporary_name
 
 log = logging.getLogger("modelgpt")
 
@@ -18,13 +17,21 @@ def cache_folder() -> Path:
     """Where things are that can be made again: ``MODELGPT_CACHE``, else ``modelgpt`` in the user's cache folder."""
     own = os.environ.get("MODELGPT_CACHE")
     if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "modelgpt"
+        return expand(own)
+    return expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "modelgpt"
 
 
 def config_folder() -> Path:
     """Where the user's settings are: ``modelgpt`` in the user's configuration folder."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "modelgpt"
+    return expand(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "modelgpt"
+
+
+def expand(path: str | Path) -> Path:
+    """Return a path with ``~`` as the user's home folder; as it is where nothing says which that is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no HOME, and a user without an entry, as in some containers
+        return Path(path)
 
 
 def keep(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -35,17 +42,17 @@ def keep(path: Path, content: bytes, *, private: bool = False) -> None:
     private : bool
         Whether nobody but its owner may read it.
     """
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    temporary = temporary_name(path)
     try:
         path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private else 0o666)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
+        remove_leftovers(path.parent)
+        with removed_at_end(temporary):
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private else 0o666)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
     except OSError as error:
         log.debug("%s can't be kept in %s: %s", path.name, path.parent, error.strerror)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
@@ -63,10 +70,12 @@ def read_yaml(path: str | Path, what: str) -> Any:
     """
     import yaml
 
+    from modelgpt_cli.core.yaml_text import parse_yaml
+
     try:
         # From the open file: of a text in memory, YAML's errors would quote the line, and what may stand there.
         with open(path, encoding="utf-8") as file:
-            return yaml.safe_load(file)
+            return parse_yaml(file)
     except OSError as error:
         raise UsageError(f"Can't read the {what} {path}.", error.strerror or str(error)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from modelgpt_cli.core.domain import all_domains, default_domain
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
@@ -49,7 +49,7 @@ class Column:
     """Why the column is dropped, or what was noticed about it."""
     reading: ReadingRule = PLAIN
     """How its cells are written."""
-    components: int = 0
+    components: Annotated[int, range(1 << 16)] = 0
     """Free text among other columns: how many numbers its embedding is reduced to; 0 where the column is dropped."""
     role: str = ""
     """What the column is to the domain's models: one of `Domain.roles`. "" in domains that have none, and where the

@@ -15,6 +15,7 @@ import pandas as pd
 from modelgpt_cli.core.background import ahead
 from modelgpt_cli.core.domain import Domain, all_domains, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
@@ -306,7 +307,7 @@ def _is_vague(folder: Path) -> bool:
     temporary = Path(tempfile.gettempdir()).resolve()
     is_general = folder.name.lower() in _VAGUE_FOLDERS or not any(map(str.isalpha, folder.name))
     made_up = folder.parent == temporary and folder.name.startswith("tmp")
-    return is_general or made_up or folder in (temporary, Path.home().resolve())
+    return is_general or made_up or folder in (temporary, expand("~").resolve())
 
 
 def _header_warning(table: Table) -> list[str]:

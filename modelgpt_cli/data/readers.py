@@ -25,11 +25,14 @@ import pandas as pd
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.files import sha256
+from modelgpt_cli.core.paths import expand
+from modelgpt_cli.core.temporary import remove_leftovers
 from modelgpt_cli.data.address import read_address
 from modelgpt_cli.data.arff_file import ArffFile
 from modelgpt_cli.data.csv_file import CsvFile
 from modelgpt_cli.data.encoding import open_bytes, unknown_type
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.data.guarded import guarded
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
 from modelgpt_cli.data.json_file import JsonFile
 from modelgpt_cli.data.parquet_file import ParquetFile
@@ -179,7 +182,7 @@ def open_table(data: Data) -> Table:
         file = _spool_stdin()
         return Table(_open_file(file, "stdin"), "stdin", file, None)
     address = read_address(str(path))
-    path = Path(address.path).expanduser()
+    path = expand(address.path)
     if path.is_file() and path.suffix.lower() != ".zip":
         return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
@@ -280,6 +283,7 @@ def _spool_stdin() -> Path:
         raise UsageError(
             '"-" reads the table from stdin, and nothing is piped in.', "", "For example: cat data.csv | …"
         )
+    remove_leftovers(Path(tempfile.gettempdir()))
     handle, name = tempfile.mkstemp(prefix="modelgpt-stdin-")
     spool = Path(name)
     atexit.register(_remove, spool)
@@ -293,6 +297,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+@guarded
 def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> RawCells:
     """The reader for a file, by its first bytes, then by its name."""
     try:

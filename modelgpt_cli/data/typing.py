@@ -11,6 +11,7 @@ import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.data.cells import clip_finite, is_text, texts, to_arrow
 from modelgpt_cli.data.dates import days, measure_dates
 from modelgpt_cli.data.levels import canonical
@@ -75,7 +76,7 @@ def read_types(path: str | Path) -> dict[str, ColumnType]:
     known = f"The types are {', '.join(kinds)}."
     try:
         # Every value is a text: a column may be called no, on or 1.
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"), yaml.BaseLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The types file {path} can't be read.", str(error), "Check the path.") from error
     except yaml.YAMLError as error:

@@ -5,7 +5,6 @@ Everything that has an LLM write something goes through a `Talk`.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from modelgpt_cli.core.errors import UnreachableError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM, Answer
 from modelgpt_cli.llm.template import Message, Prompt
@@ -125,10 +125,13 @@ def read_object(answer: str) -> dict[str, Any]:
     BadAnswerError
         If it is none.
     """
-    fence = re.fullmatch(r"\s*```[A-Za-z]*\s*\n(.*?)\n?\s*```\s*", answer, re.DOTALL)
+    text = answer.strip()
+    if text.startswith("```") and text.endswith("```"):
+        language, _, fenced = text[3:-3].partition("\n")
+        text = fenced if re.fullmatch(r"[A-Za-z]*\s*", language) else text
     try:
-        values = json.loads(fence[1] if fence else answer)
-    except (ValueError, RecursionError):
+        values = parse_json(text)
+    except ValueError:
         raise BadAnswerError("it is empty." if not answer.strip() else "it is not JSON.") from None
     if not isinstance(values, dict):
         raise BadAnswerError("it must be a JSON object.")

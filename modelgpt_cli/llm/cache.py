@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.paths import cache_folder, keep
 
 
@@ -41,7 +42,7 @@ class AnswerCache:
     def get(self, server: str, request: Mapping[str, Any]) -> KeptAnswer | None:
         """Give the answer to a request; None if there is none that can be read."""
         try:
-            values = json.loads(self._path(server, request).read_text(encoding="utf-8"))
+            values = parse_json(self._path(server, request).read_text(encoding="utf-8"))
             found = KeptAnswer(**values)
         except (OSError, ValueError, TypeError, RecursionError):
             return None

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.options import LLMOptions
+from modelgpt_cli.core.web import RefusedAnswerError
 from modelgpt_cli.llm.keys import find_key, key_missing
 from modelgpt_cli.llm.providers import RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
 from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
@@ -39,7 +40,7 @@ class LLM:
     base_url: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     timeout: float = TIMEOUT
-    """Seconds to wait for an answer, at each try."""
+    """Seconds to wait for a whole answer, at each try."""
     retries: int = RETRIES
     """How often to try again after a time-out, a refusal for load (429), a server error or a lost connection."""
     provider: str | None = None
@@ -220,7 +221,7 @@ class LLM:
         try:
             message = answer.choices[0].message if answer.choices != [] else None
             content = message.content if message else None
-        except (AttributeError, TypeError):
+        except (AttributeError, LookupError, TypeError):
             raise UnreachableError(
                 f"{self.host} does not speak the Chat Completions API.",
                 "Its answer has another form.",
@@ -232,9 +233,15 @@ class LLM:
     def _client(self) -> Any:
         import openai
 
+        from modelgpt_cli.llm.http_client import BoundedClient
+
         # Local servers ask for no key, but the client does.
         return openai.OpenAI(
-            api_key=self.api_key or "none", base_url=self.base_url, timeout=self.timeout, max_retries=self.retries
+            api_key=self.api_key or "none",
+            base_url=self.base_url,
+            max_retries=self.retries,
+            timeout=self.timeout,
+            http_client=BoundedClient(self.timeout),
         )
 
     @contextmanager
@@ -253,15 +260,26 @@ class LLM:
                 f"{who} gave no answer in time.", f"It took over {self.timeout:g} seconds, {tries}.", self._later
             ) from None
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, RefusedAnswerError):
+                raise self._unreadable(str(error.__cause__)) from None
             cause = self.scrub(str(error.__cause__ or error))
             raise UnreachableError(f"{self.host} is out of reach.", f"{cause} ({tries}).", self._later) from None
         except openai.APIStatusError as error:
             raise self._refused(error.status_code, self.scrub(str(error.message))) from None
-        except (openai.OpenAIError, ValueError) as error:
-            cause = self.scrub(str(error))[:500]
-            raise UnreachableError(f"{who} gave an answer that can't be read.", cause, self._later) from None
+        except Exception as error:  # an answer of another shape ends in whatever the client stumbles over
+            raise self._unreadable(str(error)) from None
+
+    def _unreadable(self, cause: str) -> UnreachableError:
+        problem = f"{self.model} at {self.host} gave an answer that can't be read."
+        return UnreachableError(problem, self.scrub(cause)[:500], self._later)
 
     def _refused(self, status: int, message: str) -> UnreachableError:
+        if 300 <= status < 400:
+            return UnreachableError(
+                f"{self.host} sends requests on to another address (HTTP {status}).",
+                "That is not followed: the key and the data are for this server alone.",
+                self.hint("Give the server's own address as --base-url"),
+            )
         key = f"Set {self.key_env} to a valid key" if self.key_env else _NO_KEY
         hints = {
             401: self.hint(key),

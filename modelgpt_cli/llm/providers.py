@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.paths import config_folder, read_yaml
+from modelgpt_cli.core.paths import config_folder, expand, read_yaml
 from modelgpt_cli.llm.keys import refuse_secret
 from modelgpt_cli.llm.usage import Prices
 
@@ -52,7 +52,7 @@ _KEYS = tuple(field.name for field in fields(Provider) if field.name != "name")
 def user_file() -> Path:
     """Where the user's own providers stand: ``MODELGPT_PROVIDERS``, else in the configuration folder."""
     own = os.environ.get("MODELGPT_PROVIDERS")
-    return Path(own).expanduser() if own else config_folder() / "providers.yaml"
+    return expand(own) if own else config_folder() / "providers.yaml"
 
 
 def load_providers() -> dict[str, Provider]:

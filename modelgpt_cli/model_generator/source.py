@@ -15,8 +15,8 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import known_options
 from modelgpt_cli.core.options import BuildOptions
-from modelgpt_cli.data.address import without_place
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.data.in_memory import NAME, Data
 from modelgpt_cli.requirement_generator.requirement_file import (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.options import ZooOptions
 from modelgpt_cli.core.paths import cache_folder, keep
 from modelgpt_cli.model_generator.cards import ArchitectureCard, find_card, find_cards
@@ -141,7 +142,7 @@ def _path() -> Path:
 def _known() -> dict[str, dict[str, Any]]:
     """Card → setting → what was measured here."""
     try:
-        kept = json.loads(_path().read_text(encoding="utf-8"))
+        kept = parse_json(_path().read_text(encoding="utf-8"))
         here = _here()
         return {
             card: {key: one for key, one in settings.items() if {k: one.get(k) for k in here} == here}

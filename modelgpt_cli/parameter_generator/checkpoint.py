@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write, sha256
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
 from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
@@ -99,11 +100,11 @@ def read_checkpoint(
         raise ModelGPTError(f"No generator checkpoint at {path}.", hint="Run: modelgpt doctor")
     try:
         with safe_open(str(path), "pt", device=device) as file:
-            header = json.loads((file.metadata() or {}).get("modelgpt", "null"))
+            header = parse_json((file.metadata() or {}).get("modelgpt", "null"))
             state = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ModelGPTError(f"{path} is not a generator checkpoint.", str(error)) from error
-    if not header or "generator" not in header:
+    if not isinstance(header, dict) or "generator" not in header:
         raise ModelGPTError(f"{path} is a safetensors file, but not a generator checkpoint.")
     if header.get("format") != FORMAT:
         raise ModelGPTError(f"{path} has format {header.get('format')}; this version reads format {FORMAT}.")
@@ -164,7 +165,7 @@ def restore_run(
 ) -> dict[str, Any]:
     """Put back what `save_run` wrote; returns what was known."""
     with safe_open(str(path), "pt") as file:
-        known: dict[str, Any] = json.loads(file.metadata()["progress"])
+        known: dict[str, Any] = parse_json(file.metadata()["progress"])
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     _restore_training_state(state, generator, optimizer)
     if averaged is not None:

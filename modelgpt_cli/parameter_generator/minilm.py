@@ -7,7 +7,6 @@ Shapes: n texts, t tokens, E embedding size.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -15,13 +14,15 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from modelgpt_cli.core.json_text import parse_json
+
 
 class MiniLM(nn.Module):
     """A BERT encoder read from a model folder (``config.json``, ``model.safetensors``, ``tokenizer.json``)."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         super().__init__()
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((folder / "config.json").read_text(encoding="utf-8"))
         self.size: int = config["hidden_size"]
         eps = config["layer_norm_eps"]
         state = _renamed(load_file(folder / "model.safetensors"))

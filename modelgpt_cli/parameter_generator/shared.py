@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ def read_once(read: Callable[P, T], place: Callable[P, str | Path | None]) -> Ca
 
     def shared(*args: P.args, **options: P.kwargs) -> T:
         where = place(*args, **options)
-        return kept(0 if where is None else _modified(Path(where).expanduser()), *args, **options)  # type: ignore[arg-type]  # they are hashable
+        return kept(0 if where is None else _modified(expand(where)), *args, **options)  # type: ignore[arg-type]  # they are hashable
 
     return shared
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 
@@ -66,7 +66,7 @@ class TextEncoder:
 
 def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[str]], tuple[Tensor, Tensor]], int]:
     """Any encoder that transformers can load, as a function to token states and mask, and its embedding size."""
-    if source.startswith((".", "/", "~")) and not Path(source).expanduser().is_dir():
+    if source.startswith((".", "/", "~")) and not expand(source).is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Give --encoder a model folder, or a name on the hub.")
     from transformers import AutoModel, AutoTokenizer, logging
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.yaml_text import parse_yaml
 
 # libyaml, where PyYAML was built with it, reads a wide table's requirement several times faster.
 _Base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -58,8 +59,8 @@ def load_yaml(text: str) -> Mapping[str, Any]:
         If it is not YAML, or not a mapping.
     """
     try:
-        values = yaml.load(text, Loader=_Loader)  # a BaseLoader builds nothing but text
-    except (yaml.YAMLError, RecursionError) as error:
+        values = parse_yaml(text, _Loader)  # a BaseLoader builds nothing but text
+    except yaml.YAMLError as error:
         raise UsageError("The part below --- is not YAML.", _where(error), "Each line there is a key: value.") from None
     if values is None or values == "":
         return {}
@@ -82,5 +83,5 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 def _where(error: Exception) -> str:
     """Say where the YAML breaks; line 1 is the line after ``---``."""
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error) or "It is nested too deeply"
+    problem = getattr(error, "problem", None) or str(error)
     return f"{problem} (line {mark.line + 1} after the ---)." if mark else f"{problem}."

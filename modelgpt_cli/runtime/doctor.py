@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -17,6 +15,7 @@ from typing import Any, Literal
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.version import __version__
+from modelgpt_cli.core.web import get
 from modelgpt_cli.llm.keys import find_key
 from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
@@ -209,24 +208,20 @@ def _llm(base_url: str | None, timeout: float, provider: str | None = None) -> C
         return Check("llm", "ok", nothing)
     url = (url or "https://api.openai.com/v1").rstrip("/")
     shown = _without_secrets(url)
-    request = urllib.request.Request(f"{url}/models" if "://" in url else f"http://{url}/models")
-    if key:
-        request.add_header("Authorization", f"Bearer {key}")
+    address = f"{url}/models" if "://" in url else f"http://{url}/models"
     hint = "Give another --provider or --base-url, or use describe --offline."
     try:
-        with urllib.request.urlopen(request, timeout=timeout):
-            return Check("llm", "ok", f"{shown} answers")
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            hint = f"Check {variable or 'its key'}."
-            return Check("llm", "broken", f"{shown} refuses the key (HTTP {error.code})", hint)
-        if error.code >= 500:
-            return Check("llm", "broken", f"{shown} answers with HTTP {error.code}", hint)
-        # Not every server that speaks Chat Completions lists its models.
-        return Check("llm", "ok", f"{shown} answers (HTTP {error.code} to the list of models)")
+        status = get(address, {"Authorization": f"Bearer {key}"} if key else None, timeout=timeout).status
     except (OSError, ValueError) as error:
         reason = _one_line(getattr(error, "reason", error))
         return Check("llm", "broken", f"{shown} is out of reach: {reason}", hint)
+    if status in (401, 403):
+        hint = f"Check {variable or 'its key'}."
+        return Check("llm", "broken", f"{shown} refuses the key (HTTP {status})", hint)
+    if status >= 500:
+        return Check("llm", "broken", f"{shown} answers with HTTP {status}", hint)
+    # Not every server that speaks Chat Completions lists its models.
+    return Check("llm", "ok", f"{shown} answers{f' (HTTP {status} to the list of models)' if status >= 300 else ''}")
 
 
 def _without_secrets(url: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.runtime.session import Model, check_file, is_safetensors, parse_metadata
 
 
@@ -57,7 +57,7 @@ def _safetensors_card(path: Path) -> tuple[dict[str, Any], int]:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(length)
     try:
-        header = json.loads(text)
+        header = parse_json(text)
         metadata = header.pop("__metadata__", {})
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         parameters = sum(_count(tensor["shape"]) for tensor in header.values())

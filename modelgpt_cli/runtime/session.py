@@ -5,7 +5,6 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from modelgpt_cli.core.card_schema import card_fault
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.feed import Feed, Feeds
@@ -148,8 +149,16 @@ class Model:
         rows, parts = [], []
         for numbers, inputs in self._feed.batches(columns):
             rows.append(numbers)
-            parts.append(self._session.run(None, inputs))
+            parts.append(self._run(inputs))
         return self._joined(parts, rows)
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Run the graph; where it can't, its card says something else than the graph does."""
+        try:
+            found: list[np.ndarray] = self._session.run(None, inputs)
+        except Exception as error:  # onnxruntime's errors have no common base but Exception
+            raise damaged(self.path, f"onnxruntime can't run it: {' '.join(str(error).split())[:300]}") from error
+        return found
 
     def report(self) -> None:
         """Warn of what the model could not read in full, once all rows are scored."""
@@ -177,8 +186,12 @@ class Model:
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
         if self.coverage is not None:
             wanted |= {"lower", "upper"}
-        if not wanted <= {output.name for output in self._session.get_outputs()}:
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        if not wanted <= set(shapes):
             raise damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
+        width = shapes["probabilities"][-1] if self.task == "classification" and shapes["probabilities"] else None
+        if isinstance(width, int) and width != len(self.labels):
+            raise damaged(self.path, f"Its card names {len(self.labels):,} classes, and its graph has {width:,}.")
 
 
 def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
@@ -196,7 +209,7 @@ def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
             "Build one: modelgpt build --req req.txt -o model.onnx",
         )
     try:
-        metadata = json.loads(text)
+        metadata = parse_json(text)
         version = metadata["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(path, "The 'modelgpt' entry in its metadata can't be read.") from error
@@ -206,8 +219,10 @@ def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:
             "Another version of modelgpt has written it.",
             "Upgrade, or build the model again: pip install --upgrade modelgpt-cli",
         )
-    assert isinstance(metadata, dict)
-    return metadata
+    if (fault := card_fault(metadata)) is not None:
+        raise damaged(path, f"{fault[0].upper()}{fault[1:]}.")
+    card: dict[str, Any] = metadata
+    return card
 
 
 def _domain(name: str, path: Path) -> Domain:

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.training.muon import Muon
 
 FORMAT = 1
@@ -73,10 +74,10 @@ def read_state(path: str | Path) -> dict[str, Any]:
     """
     try:
         with safe_open(str(path), "pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("modelgpt_state", "null"))
+            header: dict[str, Any] = parse_json((file.metadata() or {}).get("modelgpt_state", "null"))
     except (OSError, SafetensorError, ValueError) as error:
         raise ModelGPTError(f"{path} is not a state of a training run.", str(error)) from error
-    if not header or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelGPTError(f"{path} is not a state of a training run that this version reads.")
     return header
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.signals import ENDING
 
 log = logging.getLogger("modelgpt")
 PATIENCE = timedelta(hours=2)
@@ -149,13 +150,14 @@ def join(device: str) -> Processes:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT instead of raising it, so that a step is finished and saved first."""
+    """Collect Ctrl-C, SIGTERM and SIGHUP instead of raising them, so that a step is finished and saved first."""
     caught: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    previous = {number: signal.signal(number, lambda number, _: caught.append(number)) for number in ENDING}
     try:
         yield caught
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def is_main_process() -> bool:

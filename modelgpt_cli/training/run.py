@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from modelgpt_cli.core.signals import EndedError
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_generator, save_run, warm_start
 from modelgpt_cli.parameter_generator.generator import Generator
@@ -241,7 +243,7 @@ class TrainingRun(ABC, Generic[G]):
             self.processes.leave()
         if interrupted:
             log.warning("Interrupted at step %d; the state is saved. Go on with --resume.", self.step)
-            raise KeyboardInterrupt
+            raise EndedError(caught[0] if caught else signal.SIGINT)
         spent = max(self.seconds - before, 1e-9)
         rate = (self.tasks - tasks_before) / spent
         return TrainReport(

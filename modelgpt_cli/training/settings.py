@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.yaml_text import parse_yaml
 
 T = TypeVar("T")
 
@@ -132,7 +133,7 @@ def read_settings(kind: type[T], path: str | Path | None, base: dict[str, Any] |
     values: Any = {}
     if path is not None:
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            values = parse_yaml(Path(path).read_text(encoding="utf-8")) or {}
         except OSError as error:
             raise UsageError(f"The configuration {path} can't be read.", error.strerror or str(error)) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:

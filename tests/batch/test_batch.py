@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from warm_process import Run, WarmProcess
 
 from modelgpt_cli import build, build_batch, predict
 from modelgpt_cli.batch import processes
-from modelgpt_cli.batch.requests import file_states, read_requests
+from modelgpt_cli.batch.manifest import Entry
+from modelgpt_cli.batch.requests import BadLine, file_states, read_requests
+from modelgpt_cli.batch.run import SomeFailedError
+from modelgpt_cli.batch.work import Task
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 WORDS = "Tell whether a customer buys.\n---\ntarget: buys\n"
@@ -466,19 +470,54 @@ def test_a_description_may_be_in_a_file_beside_the_requests(tmp_path: Path) -> N
         ('{"data": "a.csv", "members": "two"}', "members"),
         ('{"data": "a.csv", "members": true}', "members"),
         ('{"data": "a.csv", "members": 0}', "members"),
+        ('{"data": "a.csv", "members": 1000000000}', "members"),
+        ('{"data": "a.csv", "seed": -1}', "seed"),
+        ('{"data": "a\\u0000.csv"}', "data"),
+        ('{"data": "' + 5000 * "a" + '"}', "data"),
+        ("[" * 100_000, "not JSON"),
         ('{"data": 5}', "data"),
         ('{"target": "buys"}', "neither words nor data"),
         ('{"req": "r.txt", "requirement": "Tell."}', "both"),
         ('{"data": "a.csv", "description": "@none.txt"}', "none.txt"),
     ],
 )
-def test_a_bad_line_is_named_before_anything_is_built(tmp_path: Path, line: str, words: str) -> None:
+def test_a_bad_line_is_named_and_the_others_are_read(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "r.jsonl"
     path.write_text('{"id": "first", "data": "a.csv"}\n' + line + "\n")
-    with pytest.raises(UsageError, match=r"r\.jsonl, line 2: ") as caught:
+    bad: list[BadLine] = []
+    assert [request.id for request in read_requests(path, {}, bad)] == ["first"]
+    (found,) = bad
+    assert (found.number, found.error.exit_code) == (2, 2)
+    assert "r.jsonl, line 2: " in found.error.problem
+    assert words in found.error.problem
+
+
+def test_a_file_of_bad_lines_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('[1]\n{"dta": "a.csv"}\n')
+    with pytest.raises(UsageError, match=r"r\.jsonl, line 1: "):
         build_batch(path, output=tmp_path / "out")
-    assert words in caught.value.problem
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_line_costs_the_others_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def built(tasks: list[Task], engine: str, jobs: int | None) -> Iterator[Entry]:
+        for task in tasks:
+            (Path(task.folder) / task.request.file).write_text("a model")
+            yield Entry(task.request.id, task.key, "built", task.request.file, 0.0, report={"sha256": "0"})
+
+    monkeypatch.setattr("modelgpt_cli.batch.run._run", built)
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": "first", "data": "a.csv"}\n{"members": 1e9, "data": "a.csv"}\n')
+    report = build_batch(path, output=tmp_path / "out")
+    assert (report.built, report.failed) == (1, 1)
+    found = {name: one["status"] for name, one in entries(tmp_path / "out").items()}
+    assert list(found.items()) == [("line 2", "failed"), ("first", "built")]
+    with pytest.raises(SomeFailedError, match="1 of 2 models"):
+        report.check()
+    path.write_text('{"id": "first", "data": "a.csv"}\n')  # the bad one is gone
+    assert build_batch(path, output=tmp_path / "out").kept == 1
+    assert list(entries(tmp_path / "out")) == ["first"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n \n", b"\xff\xfe"])
@@ -525,3 +564,24 @@ def test_one_lookup_of_a_folder_serves_all_requests(tmp_path: Path) -> None:
     (tmp_path / "new.png").write_text("")
     assert seen(tmp_path) is first
     assert file_states()(tmp_path) != first
+
+
+LONE_PARENT = """
+import os, subprocess, sys, time
+code = f"from modelgpt_cli.batch.worker import serve; serve({os.getpid()})"
+print(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL).pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there its input ends with its parent")
+def test_a_worker_does_not_outlive_its_parent() -> None:
+    # The worker's input stays open, as it does where a build leaves it no time to look there.
+    with subprocess.Popen([sys.executable, "-c", LONE_PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+        end = time.monotonic() + 60
+        while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < end
+            time.sleep(0.05)

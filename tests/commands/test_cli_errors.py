@@ -70,7 +70,7 @@ def test_an_interrupt_is_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         (["predikt"], "Did you mean 'predict'?"),
         (["zzz"], "The commands are: describe, parse, find, generate, build"),
         (["generate", "-n", "5", "-o", "d.csv"], "Missing option '-r' / '--req'"),
-        (["build", "--req", "r", "-o", "m", "--members", "0"], "0 is not in the range x>=1"),
+        (["build", "--req", "r", "-o", "m", "--members", "0"], "0 is not in the range 1<=x<=1000"),
         (["predict", "m.onnx"], "Missing argument 'DATA...'"),
         (["predict", "m.onnx", "d.csv", "--outptu", "x"], "--output"),
     ],

@@ -1,9 +1,11 @@
-"""Ctrl-C at any moment: exit 130, one word, no traceback, nothing half-written, and what was there stays."""
+"""Ctrl-C, SIGTERM and SIGHUP at any moment: one word, no traceback, nothing half-written, and what was there stays."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from conftest import clean_environment
 from fake_llm import FakeLLM, sentence
 
 PATIENCE = 60
+WORDS = {2: "Interrupted.", 15: "Ended by SIGTERM.", 1: "Ended by SIGHUP."}
 
 
 class Started:
@@ -46,13 +49,13 @@ class Started:
         assert self._process.stderr is not None
         assert any(line.split()[-1:] == [module] for line in self._process.stderr)
 
-    def interrupt(self) -> str:
-        """Press Ctrl-C; what was said on stderr, once all has been checked."""
-        self._process.send_signal(signal.SIGINT)
+    def interrupt(self, number: int = signal.SIGINT) -> str:
+        """Press Ctrl-C, or send another signal; what was said on stderr, once all has been checked."""
+        self._process.send_signal(number)
         out, err = self._process.communicate(timeout=PATIENCE)
-        assert self._process.returncode == 130, err
+        assert self._process.returncode == 128 + number, err
         assert out == ""
-        assert err.splitlines()[-1] == "Interrupted."
+        assert err.splitlines()[-1] == WORDS[number]
         assert "Traceback" not in err
         assert self.out.read_text() == "old"
         assert sorted(p for p in self._folder.iterdir() if p.name != "run") == self._before
@@ -98,11 +101,14 @@ def test_while_a_model_is_made(modelgpt_path: str, iris_model: Path, tmp_path: P
     run.interrupt()
 
 
-def test_while_predictions_are_written(modelgpt_path: str, iris_model: Path, tmp_path: Path, big_csv: Path) -> None:
+@pytest.mark.parametrize("number", WORDS)
+def test_while_predictions_are_written(
+    modelgpt_path: str, iris_model: Path, tmp_path: Path, big_csv: Path, number: int
+) -> None:
     args = ("predict", iris_model / "model.onnx", big_csv, "--chunk-rows", "1000", "-o", "out.csv", "--force")
     run = Started(modelgpt_path, tmp_path, "out.csv", *args)
     run.wait_for(run.writing)
-    run.interrupt()
+    run.interrupt(number)
 
 
 def test_while_predictions_go_to_stdout(modelgpt_path: str, iris_model: Path, tmp_path: Path, big_csv: Path) -> None:
@@ -128,7 +134,8 @@ def test_while_an_llm_is_asked(modelgpt_path: str, iris_model: Path, tmp_path: P
         run.interrupt()
 
 
-def test_while_stdin_is_read(modelgpt_path: str, iris_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", WORDS)
+def test_while_stdin_is_read(modelgpt_path: str, iris_model: Path, tmp_path: Path, number: int) -> None:
     with subprocess.Popen(
         [modelgpt_path, "predict", iris_model / "model.onnx", "-"],
         stdin=subprocess.PIPE,
@@ -141,10 +148,10 @@ def test_while_stdin_is_read(modelgpt_path: str, iris_model: Path, tmp_path: Pat
         while not list(tmp_path.glob("modelgpt-stdin-*")):
             assert time.monotonic() < end
             time.sleep(0.002)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert (out, err.decode().split()) == (b"", ["Interrupted."])
+    assert process.returncode == 128 + number
+    assert (out, err.decode().strip()) == (b"", WORDS[number])
     assert list(tmp_path.glob("modelgpt-*")) == []
 
 
@@ -178,3 +185,76 @@ def test_meta_training_saves_and_goes_on(modelgpt_path: str, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert steps >= 1
+
+
+AT_EXIT = """
+import atexit, signal, sys, time
+from modelgpt_cli import cli
+from modelgpt_cli.core.files import atomic_write
+atexit.register(lambda: [print("exit", flush=True), time.sleep(60)])
+kept = atomic_write(sys.argv[1])
+def main():
+    kept.__enter__()
+    return 0
+cli.main = main
+cli.entry()
+"""
+
+
+@pytest.mark.parametrize("number", WORDS)
+def test_at_the_exit(tmp_path: Path, number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_EXIT, tmp_path / "out.txt"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"exit\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (128 + number, b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+SLOW_IMPORT = """
+import sys, time
+from modelgpt_cli import cli
+def main():
+    import slow
+cli.main = main
+cli.entry()
+"""
+
+
+def test_a_slow_import_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\nprint('begun', flush=True)\nfor _ in range(12000): time.sleep(.01)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_IMPORT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)  # the import alone takes twice as long
+    assert (process.returncode, err) == (130, b"Interrupted.\n")
+
+
+def test_a_signal_ignored_by_the_parent_stays_ignored() -> None:
+    code = (
+        "import signal; signal.signal(1, signal.SIG_IGN); from modelgpt_cli.core.signals import handle_signals as h; "
+    )
+    code += "h(); print(signal.getsignal(1) == signal.SIG_IGN, callable(signal.getsignal(15)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_old_leftovers_go_at_the_next_run(bench: Bench, iris_model: Path) -> None:
+    old, young = ".tmp-0123abcd-out.csv", ".tmp-4567abcd-out.csv"
+    others = [".tmp-0123abcd", ".tmp-xyz-out.csv", "tmp-0123abcd-out.csv"]
+    for name in [old, young, *others]:
+        os.utime(bench.write(name, "x"), None if name == young else (0, 0))
+    assert bench.run("predict", iris_model / "model.onnx", iris_model / "iris.csv", "-o", "out.csv").code == 0
+    assert set(bench.snapshot()) == {young, *others, "out.csv"}

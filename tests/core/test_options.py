@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from fake_llm import FakeLLM, sentence
@@ -45,6 +46,40 @@ INIT = """
 from modelgpt_cli.core.domain import Domain
 DOMAIN = Domain(name="melody", title="melodies", rows="tunes", package=__name__)
 """
+
+
+def _commands() -> Iterator[tuple[str, click.Option]]:
+    root = click.Context(cli, **cli.context_settings)
+    for name in COMMANDS:
+        command = cli.get_command(root, name)
+        assert command is not None
+        for param in command.get_params(click.Context(command, parent=root)):
+            if isinstance(param, click.Option):
+                yield name, param
+
+
+def test_every_number_has_bounds() -> None:
+    numbers = 0
+    for name, param in _commands():
+        where = f"{name} {param.opts[-1]}"
+        assert param.type.name not in ("integer", "float"), f"{where} has no range"
+        if isinstance(param.type, (click.IntRange, click.FloatRange)):
+            numbers += 1
+            assert param.type.min is not None, where
+            assert param.type.max is not None, where
+    assert numbers > 40
+
+
+@pytest.mark.parametrize("value", [-1, 2**32, 10**400, float("inf"), float("nan"), "7", True])
+def test_a_seed_beyond_its_bounds_is_a_usage_error(value: Any) -> None:
+    with pytest.raises(UsageError, match="--seed can't be"):
+        BuildOptions(seed=value)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "x" * 300, "dir/" + "ü" * 200])
+def test_a_path_that_none_can_be_is_a_usage_error(value: str) -> None:
+    with pytest.raises(UsageError, match="--data"):
+        BuildOptions(data=value)
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def _card(path: Path, change: dict[str, Any]) -> None:
         (_foreign, "was not made by modelgpt"),
         (lambda p: _card(p, {"format": 2}), "has format 2; this modelgpt reads format 1"),
         (lambda p: _card(p, {"format": None}), "is damaged"),
-        (lambda p: _card(p, {"target": None}), "lacks 'target'"),
+        (lambda p: _card(p, {"target": None}), "'target'] is missing"),
         (lambda p: _card(p, {"inputs": [{"name": "size", "type": "numeric"}]}), "not those that its card names"),
         (lambda p: p.write_bytes((2).to_bytes(8, "little") + b"{}"), "modelgpt export"),
     ],

@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UnreachableError, UsageError
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
@@ -127,7 +128,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     UsageError
         It is absent, or no such file.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     if not path.is_file():
         raise UsageError(f"There is no file {path}.", hint="Give --backbone-weights a .safetensors or .pth file.")
     try:

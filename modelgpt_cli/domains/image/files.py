@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.paths import expand
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.layout import (
@@ -109,7 +110,7 @@ def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[Imag
             found += _in_table(source, truth)
             continue
         text = os.fspath(source)
-        path = Path(text).expanduser()
+        path = expand(text)
         if not path.exists() and split_zip(path) is None and glob.has_magic(text):
             matches = sorted(glob.glob(os.path.expanduser(text), recursive=True))
             if not matches:

@@ -29,7 +29,7 @@ class DescribeOptions(options.DescribeOptions):
 class PredictOptions(options.PredictOptions):
     """How images are to be scored."""
 
-    topk: int | None = option("Write the N most likely classes of each.", least=1, shown="1")
+    topk: int | None = option("Write the N most likely classes of each.", least=1, most=1_000_000, shown="1")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.domains.image.preprocess import View, pixels
 from modelgpt_cli.domains.image.rows import Images
@@ -115,7 +116,7 @@ def _data_of(card: Path) -> Path | None:
 
 def read_set(path: Path, view: View) -> list[ImageSet]:
     """The set of a card, by domain where there are any."""
-    card, data = yaml.safe_load(path.read_text(encoding="utf-8")), _data_of(path)
+    card, data = parse_yaml(path.read_text(encoding="utf-8")), _data_of(path)
     assert data is not None
     return split_set(path.stem, card, load_dataset(data, domain="image"), view)
 

@@ -15,7 +15,7 @@ class BackboneBuildOptions(options.BuildOptions):
     backbone: str | None = option(
         "Backbone to adapt: a card's name, or a folder or hub name.", metavar="NAME|DIR", path="place"
     )
-    rows: int | None = option("Solve the head on at most N rows.", least=1, shown="4,096")
+    rows: int | None = option("Solve the head on at most N rows.", least=1, most=10**9, shown="4,096")
     all_rows: bool = option("Solve the head on all rows, however many.", False)
 
 

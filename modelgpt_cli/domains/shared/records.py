@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.yaml_text import parse_yaml
 
 
 @lru_cache
@@ -18,7 +17,7 @@ def record(domain: str, name: str) -> dict[str, Any]:
         path = asset("weights", domain, name)
     except ModelGPTError:  # nothing is on record
         return {}
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = parse_yaml(path.read_text(encoding="utf-8"))
     return found if isinstance(found, dict) else {}
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from torch import Tensor
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.domains.tabular.encoder import TableEncoder
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
@@ -73,7 +73,7 @@ def read_tables(folder: str | Path, seed: int = 0) -> list[FixedTable]:
     """
     tables = []
     for path in sorted(Path(folder).glob("*.yaml")):
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+        card = parse_yaml(path.read_text(encoding="utf-8"))
         if card["task"] == "classification":
             tables.append(_read(path.parent / card["file"], card, seed))
     if not tables:

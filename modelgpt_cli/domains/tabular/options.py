@@ -8,12 +8,15 @@ from modelgpt_cli.core import options
 from modelgpt_cli.core.option_fields import option, option_like
 from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 
+MOST_MEMBERS = 1000
+"""More than eight gain next to nothing; a thousand of the largest network take some gigabytes."""
+
 
 @dataclass(frozen=True)
 class BuildOptions(options.BuildOptions):
     """How a table's model is to be built."""
 
-    members: int | None = option("Networks to merge into the model.", least=1, shown="up to 8")
+    members: int | None = option("Networks to merge into the model.", least=1, most=MOST_MEMBERS, shown="up to 8")
     one_pass: bool = option("One network, no cross-validation: fast, quality unknown.", False)
     coverage: float | None = option(
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"

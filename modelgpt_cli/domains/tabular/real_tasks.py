@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.domains.shared.tasks import hashed
 from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 from modelgpt_cli.domains.tabular.synthetic.draw import SyntheticTask
@@ -140,7 +140,7 @@ def load_real_tasks(folder: str | Path, encoder: TextEncoder) -> list[RealTask]:
         raise UsageError(f"No tables with cards in {folder}.", "Each table needs a card <name>.yaml beside it.")
     tasks = []
     for path in cards:
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+        card = parse_yaml(path.read_text(encoding="utf-8"))
         task = _load(path.parent / card["file"], card, encoder)
         if task is not None:
             tasks.append(task)

@@ -15,7 +15,9 @@ class BuildOptions(BackboneBuildOptions):
 
     text: str | None = option("Column with the text.", metavar="COLUMN", shown="the requirement's", reading=True)
     text_pair: str | None = option("Column with the second text of a pair.", metavar="COLUMN", reading=True)
-    max_tokens: int | None = option("Tokens to read of each text; the rest is cut off.", least=8, shown="128")
+    max_tokens: int | None = option(
+        "Tokens to read of each text; the rest is cut off.", least=8, most=100_000, shown="128"
+    )
     tokenizer_in_graph: bool = option("Put the tokenizer into the ONNX file, to run on strings.", False)
 
 

@@ -13,6 +13,7 @@ import yaml
 from tokenizers import Tokenizer
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.domains.shared.tasks import Part, Task, hashed, label_text, wordings_of
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
@@ -68,7 +69,7 @@ def read_tasks(
 
 
 def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Mapping[str, Any]) -> TextTask:
-    card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
+    card = parse_yaml((folder / "card.yaml").read_text(encoding="utf-8"))
     dev = folder / "dev.csv.gz"
     test = dev if dev.is_file() else folder / "test.csv.gz"
     frames = {"train": pd.read_csv(folder / "train.csv.gz", dtype=str, keep_default_na=False)}

@@ -6,7 +6,6 @@ BERT's normaliser and word splitter look at one character at a time. So their wh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.json_text import parse_json
 
 _MARK = "\u02ac"
 """A letter that is nothing's capital or part: it stays what it is between two characters under test."""
@@ -68,7 +68,7 @@ def plan_wordpiece(tokenizer_json: str) -> WordPiecePlan:
     UsageError
         It is of another kind, or does what can't be done by looking at one character at a time.
     """
-    about = json.loads(tokenizer_json)
+    about = parse_json(tokenizer_json)
     model, steps = about["model"], [(about.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer")]
     if model.get("type") != "WordPiece" or steps != ["BertNormalizer", "BertPreTokenizer"]:
         kinds = ", ".join(str(kind) for kind in (model.get("type"), *steps))

@@ -5,7 +5,6 @@ A card needs a name (or title) and a description; of the rest, what is there is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import yaml
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
+from modelgpt_cli.core.yaml_text import parse_documents
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CARDS = (".yaml", ".yml")
@@ -118,10 +119,10 @@ def _mappings(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ModelGPTError(f"{path} is too large for cards.", f"It has more than {MAX_BYTES:,} bytes.")
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in (".jsonl", ".ndjson"):
-            documents: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()]
+            documents: list[Any] = [parse_json(line) for line in text.splitlines() if line.strip()]
         else:
-            documents = list(yaml.load_all(text, Loader=_Loader))
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError, RecursionError) as error:
+            documents = list(parse_documents(text, _Loader))
+    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
         raise ModelGPTError(f"{path} can't be read as cards.", " ".join(str(error).split())[:300]) from None
     for document in documents:
         for values in document if isinstance(document, list) else [document]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.llm.usage import Usage
 from modelgpt_cli.sources.generator.form import Cell, Form
 
@@ -117,6 +118,6 @@ class Journal:
 
 def _json(line: str) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
