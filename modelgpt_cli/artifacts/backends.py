@@ -1,6 +1,6 @@
 """File formats of models, each a module behind one protocol: a target model to bytes, their check, and the way back.
 
-Adding a format is adding a module that follows `Backend` and a line in `_BACKENDS`.
+Adding a format is adding a module that follows `Backend` and a line in `_FORMATS`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import check_destination
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from modelgpt_cli.artifacts.target_model import TargetModel
 
-_BACKENDS = {
-    "onnx": "modelgpt_cli.artifacts.onnx_file",
-    "safetensors": "modelgpt_cli.artifacts.safetensors_file",
+
+@dataclass(frozen=True)
+class Format:
+    """A file format, known without loading what writes it.
+
+    Attributes
+    ----------
+    module : str
+        Follows `Backend`.
+    deployable : bool
+        Whether a file runs by itself, without torch: what `export` is for.
+    """
+
+    module: str
+    deployable: bool
+
+
+_FORMATS = {
+    "onnx": Format("modelgpt_cli.artifacts.onnx_file", deployable=True),
+    "safetensors": Format("modelgpt_cli.artifacts.safetensors_file", deployable=False),
 }
-"""The registry: name → module. A file of the format ends in ``.<name>``."""
+"""The registry. A file of the format ends in ``.<name>``."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +84,7 @@ class Contents:
 
 
 class Backend(Protocol):
-    """A module that writes and reads one file format.
-
-    Attributes
-    ----------
-    DEPLOYABLE : bool
-        Whether a file runs by itself, without torch: what `export` is for.
-    """
-
-    DEPLOYABLE: bool
+    """A module that writes and reads one file format."""
 
     def complete(self, model: TargetModel, settings: Settings) -> Settings:
         """Return the settings with the defaults of the model filled in.
@@ -127,14 +137,14 @@ class Backend(Protocol):
 
 def load_backend(name: str) -> Backend:
     """Return the backend of a format; its module is loaded on first use."""
-    backend: Backend = import_module(_BACKENDS[name])
+    backend: Backend = import_module(_FORMATS[name].module)
     return backend
 
 
 def format_of(path: str | Path) -> str | None:
     """Return the name of the format that a file's name ends in; None for any other name."""
     name = Path(path).suffix.lower().removeprefix(".")
-    return name if name in _BACKENDS else None
+    return name if name in _FORMATS else None
 
 
 def check_format(path: str | Path) -> str:
@@ -147,8 +157,20 @@ def check_format(path: str | Path) -> str:
     """
     name = format_of(path)
     if name is None:
-        raise UsageError(f"Can't tell what to write to {path}.", hint=f"End the name in {_endings(_BACKENDS)}.")
+        raise UsageError(f"Can't tell what to write to {path}.", hint=f"End the name in {_endings(_FORMATS)}.")
     return name
+
+
+def check_model_destination(path: str | Path, force: bool) -> None:
+    """Make sure, before any long work, that a model can be written to `path`, and in which format.
+
+    Raises
+    ------
+    UsageError
+        The name ends in no known format, or as `check_destination` has it.
+    """
+    check_format(path)
+    check_destination(path, force)
 
 
 def find_backend(path: str | Path) -> Backend:
@@ -164,7 +186,7 @@ def check_deployable(path: str | Path) -> None:
     UsageError
         It is not.
     """
-    deployable = [name for name in _BACKENDS if load_backend(name).DEPLOYABLE]
+    deployable = [name for name, known in _FORMATS.items() if known.deployable]
     if format_of(path) not in deployable:
         raise UsageError(f"Can't export a model to {path}.", hint=f"End the name in {_endings(deployable)}.")
 

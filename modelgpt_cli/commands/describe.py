@@ -34,9 +34,14 @@ def describe(path: str, output: str, **options: Any) -> None:
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, say
-    from modelgpt_cli.requirement_generator.prompt import without_images
+    from modelgpt_cli.core.files import check_destination, check_exists
 
     dry_run = options["dry_run"]
+    check_exists(path)
+    if output != "-" and not dry_run:
+        check_destination(output, options["force"])
+    from modelgpt_cli.requirement_generator.prompt import without_images  # with pandas
+
     done = api.describe(path, output=None if output == "-" or dry_run else output, **options)
     if dry_run:
         if done.prompt is None:

@@ -20,9 +20,6 @@ from modelgpt_cli.parameter_generator.minilm import MiniLM
 EMBEDDING = 384
 MAX_TOKENS = 128
 """Of a text cell; the rest is cut off."""
-PARAMETERS = 22_418_000
-BYTES = 23_400_000
-"""Of a model file: the encoder's weights and the tokenizer."""
 _BATCH = 32
 _KEPT = 50_000
 """Embeddings that are remembered between calls: a build and its verification ask for the same texts again."""

@@ -219,7 +219,7 @@ def write_sentence(
     notes: list[str] = []
     if offline or (not llm.configured and not dry_run):
         why = "as asked" if offline else "as there is no --provider, no base URL and no OPENAI_API_KEY"
-        _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
+        _say(notes, f"The sentence was written offline, without an LLM, {why}.")
         return write_offline(profile), "offline", None, notes
     if profile.sheet is not None and not llm.vision:
         raise UsageError(

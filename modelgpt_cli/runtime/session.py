@@ -17,6 +17,7 @@ import onnxruntime as ort
 
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import check_model_file
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
 FORMAT = 1
@@ -205,16 +206,6 @@ def _domain(name: str, path: Path) -> Domain:
     return find_domain(name)
 
 
-def check_file(path: Path) -> None:
-    """Make sure that `path` is a file with something in it."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "A model file is needed.")
-    if not path.exists():
-        raise ModelGPTError(f"No such file: {path}.", "", "Build one: modelgpt build --req req.txt -o model.onnx")
-    if path.stat().st_size == 0:
-        raise ModelGPTError(f"{path} is empty.", "", "Build the model again.")
-
-
 def is_safetensors(path: Path) -> bool:
     """Whether the file starts as safetensors files do: the header's length, then a JSON object."""
     with open(path, "rb") as file:
@@ -223,7 +214,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _open(path: Path, threads: int | None) -> ort.InferenceSession:
-    check_file(path)
+    check_model_file(path)
     if is_safetensors(path):
         raise UsageError(
             f"{path} is a safetensors file; a model.onnx is needed.",

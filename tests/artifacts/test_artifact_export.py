@@ -205,8 +205,6 @@ def test_the_ending_decides_the_format(model, tmp_path):
 
 def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
     class Toy(ModuleType):
-        DEPLOYABLE = True
-
         def complete(self, model, settings):
             return settings
 
@@ -220,7 +218,7 @@ def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
             return Contents({"blueprint": json.loads(path.read_bytes())}, model.state(), {})
 
     monkeypatch.setitem(sys.modules, "toy_file", Toy("toy_file"))
-    monkeypatch.setitem(backends._BACKENDS, "toy", "toy_file")
+    monkeypatch.setitem(backends._FORMATS, "toy", backends.Format("toy_file", deployable=True))
     assert write_model(model, tmp_path / "m.toy").max_difference == 0.25
     assert load_model(tmp_path / "m.toy").blueprint == model.blueprint
     export(tmp_path / "m.toy", output=tmp_path / "n.toy")
@@ -261,7 +259,7 @@ def test_files_that_cannot_be_read_back(model, tmp_path):
     write_model(model, path)
     whole = path.read_bytes()
     cases = {
-        "No such file": None,
+        "There is no file": None,
         "is empty": b"",
         "can't be read": b"\xff" * 100,
         "not made by modelgpt": onnx.load_model(tiny_model(tmp_path / "t.onnx", {"x": "numeric"})),
