@@ -156,6 +156,10 @@ class PredictOptions(Options):
     """How rows are to be scored, whatever their domain."""
 
     proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
+    keep: str | None = option("Columns of the input to put before the answers.", metavar="COL,...|all", short="-k")
+    min_confidence: float | None = option(
+        "Leave the label empty where the likeliest class is less likely.", metavar="P", least=0, most=1
+    )
     chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1)
     threads: int | None = option("CPU threads to use.", least=1, shown="all cores", shared=True)
 

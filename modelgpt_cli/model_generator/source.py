@@ -98,6 +98,8 @@ def check_start(
     if values.get("card") is not None:
         find_card(values["card"].partition("/")[0])
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
+    if isinstance(source, Requirement) and values.get("data") is None:
+        check_exists(source.data)
     if not isinstance(source, (str, os.PathLike)) or (isinstance(source, str) and _is_sentence(source)):
         return beside
     named = os.fspath(source)

@@ -54,6 +54,14 @@ class Description:
     sheet: bytes | None = None
     """What an LLM is shown beside the words, a JPEG, whether or not one has a part in it; `prompt` holds it too."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``: the requirement file's sentence and fields, where it was written, and the notes."""
+        import yaml
+
+        fields = yaml.safe_load(self.text.partition("\n---\n")[2]) or {}
+        path = None if self.path is None else str(self.path)
+        return {"sentence": self.requirement.sentence, **fields, "path": path, "notes": self.notes}
+
 
 def describe(
     data: Data,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,11 +65,21 @@ class Rows:
             for i in model.inputs
             if i.column in set(self.columns)
         ]
+        self.kept_columns: Sequence[str] = ()
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:
             self._check_target(model)
             self._truth = Column(self.target, "numeric" if model.task == "regression" else "categorical")
+
+    def keep(self, columns: Sequence[str]) -> None:
+        """Hand on the raw cells of these columns as `Chunk.kept`."""
+        from modelgpt_cli.data.readers import no_such_column
+
+        for name in columns:
+            if name not in self.columns:
+                raise no_such_column(name, self._table)
+        self.kept_columns = tuple(columns)
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the typed rows, at most so many at a time.
@@ -81,17 +91,19 @@ class Rows:
             upcoming = pool.submit(next, frames, None)
             while (found := upcoming.result()) is not None:
                 upcoming = pool.submit(next, frames, None)
-                n_rows, columns = found
+                n_rows, columns, kept = found
                 if n_rows:
-                    yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None)
+                    yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None, kept=kept)
 
-    def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray], dict[str, Any]]]:
         from modelgpt_cli.data.typing import typed
 
-        for frame in self._table.frames(rows, [column.name for column in columns]):
+        names = dict.fromkeys([*(column.name for column in columns), *self.kept_columns])
+        for frame in self._table.frames(rows, list(names)):
             cells = typed(frame, columns)
             self._count_odd(frame, cells, columns)
-            yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}
+            kept = {name: frame[name].tolist() for name in self.kept_columns}
+            yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}, kept
 
     def _count_odd(self, raw: pd.DataFrame, cells: pd.DataFrame, columns: list[Column]) -> None:
         """Count, by column, the cells that should be a number or a date and are none: they were read as missing."""

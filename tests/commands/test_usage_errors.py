@@ -41,6 +41,8 @@ MISTAKES: dict[str, list[str]] = {
     "export missing.onnx -o m2.onnx": ["There is no file missing.onnx"],
     "export m.onnx --quantize int8 --data missing.csv -o m2.onnx": ["There is no file missing.csv"],
     "predict missing.onnx d.csv": ["There is no file missing.onnx"],
+    "predict m.onnx missing.csv": ["There is no file missing.csv"],
+    "predict m.onnx d.csv --keep nope": ["no column 'nope'"],
     "evaluate missing.onnx d.csv": ["There is no file missing.onnx"],
     "evaluate m.onnx missing.csv": ["There is no file missing.csv"],
     "inspect missing.onnx": ["There is no file missing.onnx"],
