@@ -170,6 +170,12 @@ class EvaluateOptions(Options):
 
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
+    importance: bool = option("Measure what is lost when a column is shuffled.", False, theme="Importance")
+    importance_metric: str | None = option(
+        "Metric to measure it in.", metavar="NAME", shown="log_loss or r2", theme="Importance"
+    )
+    importance_repeats: int = option("Shuffles of each column.", 5, least=1, theme="Importance")
+    seed: int = option_like(BuildOptions, "seed", help="Random seed of the shuffles.", theme="Importance")
     chunk_rows: int = option_like(PredictOptions, "chunk_rows")
     threads: int | None = option_like(PredictOptions, "threads")
 

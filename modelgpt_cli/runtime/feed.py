@@ -63,6 +63,10 @@ class Source(Protocol):
     def target(self) -> str:
         """What the true values are called."""
 
+    @property
+    def total(self) -> int | None:
+        """How many rows there are; None where only reading them tells."""
+
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield all rows, at most so many at a time; no chunk is empty."""
 

@@ -25,6 +25,7 @@ from modelgpt_cli.runtime.output import (
     number_outputs,
     too_unsure,
 )
+from modelgpt_cli.runtime.scoring import scored
 from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.runtime.texts import open_given
 
@@ -178,8 +179,8 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
     names: list[str] = []
     kept: dict[str, list[Any]] = {}
     n_rows = 0
-    for chunk in source.chunks(chunk_rows):
-        parts.append(_spread(model.run(chunk.columns), chunk))
+    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
+        parts.append(_spread(outputs, chunk))
         names += chunk.names
         for name, cells in chunk.kept.items():
             kept.setdefault(name, []).extend(cells)
@@ -236,7 +237,7 @@ def _write(model: Model, source: Source, stream: BinaryIO, writer: RowWriter, ch
     """Write what comes first, then each chunk as it is scored; return the number of rows."""
     stream.write(writer.head())
     n_rows = 0
-    for chunk in source.chunks(chunk_rows):
+    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
         n_rows += chunk.rows
-        stream.write(writer.rows(chunk, model.run(chunk.columns)))
+        stream.write(writer.rows(chunk, outputs))
     return n_rows

@@ -18,6 +18,7 @@ import onnxruntime as ort
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import check_model_file
+from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
 FORMAT = 1
@@ -110,7 +111,7 @@ class Model:
         self._feed: Feed = self.feeds.make_feed(self)
         self._check_graph()
 
-    def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def run(self, columns: Mapping[str, Any], *, advance: Advance | None = None) -> dict[str, np.ndarray]:
         """Score rows.
 
         Parameters
@@ -119,6 +120,8 @@ class Model:
             By column name. Numbers (datetimes as days since 1970-01-01, NaN = missing) or strings (``""`` or None =
             missing). A column that is absent counts as missing, further ones are ignored. Images are uint8 (H, W, 3)
             each, or (N, H, W, 3).
+        advance : callable, optional
+            Called with the number of rows of each batch that is scored; see `core.progress`.
 
         Returns
         -------
@@ -135,6 +138,8 @@ class Model:
         for numbers, inputs in self._feed.batches(columns):
             rows.append(numbers)
             parts.append(self._session.run(None, inputs))
+            if advance is not None:
+                advance(len(numbers))
         return self._joined(parts, rows)
 
     def report(self) -> None:

@@ -66,6 +66,7 @@ class Rows:
             if i.column in set(self.columns)
         ]
         self.kept_columns: Sequence[str] = ()
+        self.total = None
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:

@@ -65,6 +65,7 @@ class Lines:
     """
 
     name = "stdin"
+    total = None
 
     def __init__(self, model: Model, column: str, stream: BinaryIO) -> None:
         self.target = model.target
