@@ -35,8 +35,7 @@ def progress(what: str, total: int | None = None, unit: str = "rows") -> Iterato
     callable
         To be called with how many more are done.
     """
-    quiet = logging.getLogger("modelgpt").level > logging.INFO
-    if quiet or not sys.stderr.isatty():
+    if hidden() or not sys.stderr.isatty():
         yield _ignore
         return
     try:
@@ -44,8 +43,13 @@ def progress(what: str, total: int | None = None, unit: str = "rows") -> Iterato
     except ImportError:
         yield _ignore
         return
-    with tqdm(total=total, desc=what, unit=f" {unit}", delay=_DELAY, leave=False, disable=None) as bar:
+    with tqdm(total=total, desc=what, unit=f" {unit}", delay=_DELAY, leave=False) as bar:
         yield bar.update
+
+
+def hidden() -> bool | None:
+    """Return what tqdm takes as `disable`: True with ``--quiet``, else None, which leaves it to terminals."""
+    return True if logging.getLogger("modelgpt").level > logging.INFO else None
 
 
 def _ignore(_count: int) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from modelgpt_cli.core.progress import Advance, progress
+
 _KIND = "Conv"
 
 
@@ -32,12 +34,12 @@ def in_integers(proto: onnx.ModelProto, image: str, images: Sequence[np.ndarray]
     images : sequence of uint8 (H, W, 3)
         Ranges are the least and greatest number that these give.
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _quiet(), progress("calibrate", len(images), "images") as advance:
         path = Path(folder) / "model.onnx"
         quantize_static(
             proto,
             path,
-            _Reader(image, images),
+            _Reader(image, images, advance),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[_KIND],
             nodes_to_exclude=_sensitive(proto),
@@ -72,11 +74,14 @@ def _sensitive(proto: onnx.ModelProto) -> list[str]:
 class _Reader(CalibrationDataReader):
     """Hands images to onnxruntime's tool, one after the other."""
 
-    def __init__(self, image: str, images: Sequence[np.ndarray]) -> None:
+    def __init__(self, image: str, images: Sequence[np.ndarray], advance: Advance) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{image: one[None]} for one in images])
+        self._advance = advance
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]  # the tool stops at None
-        return next(self._feeds, None)
+        feed = next(self._feeds, None)
+        self._advance(feed is not None)
+        return feed
 
 
 @contextlib.contextmanager
