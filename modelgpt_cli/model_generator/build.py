@@ -253,10 +253,11 @@ def _read(
     """
     if source is None:
         domain = domain_of(wanted)
-        options = _options(domain, wanted, values, lenient, output)
-        if add is None:
+        if add is None:  # told before the options are, which take torch to check
             claims: Claims = domain.part("requirement")
             claims.require(wanted)
+        options = _options(domain, wanted, values, lenient, output)
+        if add is None:
             return _Ready(wanted, domain, None, options)
         source, add = add(None), None
         if not wanted.columns:  # else the columns' types and roles say what the rows are

@@ -54,6 +54,8 @@ MISTAKES: dict[str, list[str]] = {
     "describe d.csv -t nope": ["no target column 'nope'"],
     "evaluate m.onnx d.csv -t nope": ["no column 'nope'"],
     "build d.csv --card nope -o m2.onnx": ["There is no card 'nope'"],
+    "build req.txt -o m2.onnx": ["Is this about images, texts or tables?"],
+    "build d.csv --backbone x -o m2.onnx --offline": ["--backbone is for"],
     "build d.csv --members 0 -o m2.onnx": ["0 is not in the range"],
     "meta-train --steps 1 --minutes 1": ["exclude each other"],
 }
