@@ -12,9 +12,9 @@ import torch
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
-from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import CONSTANTS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
 
 
 def random_table(n_rows: int = 200, seed: int = 0) -> tuple[list[Column], pd.DataFrame]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import check_destination
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,15 +62,7 @@ class Contents:
 
 
 class Backend(Protocol):
-    """A module that writes and reads one file format.
-
-    Attributes
-    ----------
-    DEPLOYABLE : bool
-        Whether a file runs by itself, without torch: what `export` is for.
-    """
-
-    DEPLOYABLE: bool
+    """A module that writes and reads one file format."""
 
     def complete(self, model: TargetModel, settings: Settings) -> Settings:
         """Return the settings with the defaults of the model filled in.
@@ -122,7 +115,7 @@ class Backend(Protocol):
 
 def load_backend(name: str) -> Backend:
     """Return the backend of a format; its module is loaded on first use."""
-    backend: Backend = import_module(FORMATS[name])
+    backend: Backend = import_module(FORMATS[name].module)
     return backend
 
 
@@ -146,6 +139,18 @@ def check_format(path: str | Path) -> str:
     return name
 
 
+def check_model_destination(path: str | Path, force: bool) -> None:
+    """Make sure, before any long work, that a model can be written to `path`, and in which format.
+
+    Raises
+    ------
+    UsageError
+        The name ends in no known format, or as `check_destination` has it.
+    """
+    check_format(path)
+    check_destination(path, force)
+
+
 def find_backend(path: str | Path) -> Backend:
     """Return the backend that a file to be written is named for; raises as `check_format`."""
     return load_backend(check_format(path))
@@ -159,7 +164,7 @@ def check_deployable(path: str | Path) -> None:
     UsageError
         It is not.
     """
-    deployable = [name for name in FORMATS if load_backend(name).DEPLOYABLE]
+    deployable = [name for name, known in FORMATS.items() if known.deployable]
     if format_of(path) not in deployable:
         raise UsageError(f"Can't export a model to {path}.", hint=f"End the name in {_endings(deployable)}.")
 

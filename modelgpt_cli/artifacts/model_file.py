@@ -1,28 +1,16 @@
-"""Model files of any format: check where one is to be written, and read one back."""
+"""Model files of any format, read back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from modelgpt_cli.artifacts.backends import check_format, format_of, load_backend
+from modelgpt_cli.artifacts.backends import format_of, load_backend
 from modelgpt_cli.artifacts.target_model import TargetModel, make_target_model
-from modelgpt_cli.core.files import check_destination
-from modelgpt_cli.runtime.session import check_file, damaged
+from modelgpt_cli.core.files import check_model_file
+from modelgpt_cli.runtime.session import damaged
 
 _UNNAMED = "safetensors"
 """The format that a file of any other name is tried as."""
-
-
-def check_model_destination(path: Path, force: bool) -> None:
-    """Make sure, before any long work, that a model can be written to `path`, and in which format.
-
-    Raises
-    ------
-    UsageError
-        The name ends in no known format, or as `check_destination` has it.
-    """
-    check_format(path)
-    check_destination(path, force)
 
 
 def load_model(path: str | Path) -> TargetModel:
@@ -34,7 +22,7 @@ def load_model(path: str | Path) -> TargetModel:
         The file is absent, corrupted or foreign.
     """
     path = Path(path)
-    check_file(path)
+    check_model_file(path)
     found = load_backend(format_of(path) or _UNNAMED).read(path)
     model = make_target_model(found.model_card, found.state, found.extras, path)
     _check(model, path)

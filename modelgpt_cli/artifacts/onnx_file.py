@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from modelgpt_cli.data.in_memory import Data
 
-DEPLOYABLE = True
-
 
 class OnnxWriter(Protocol):
     """A domain's part ``onnx``. Its models and rows are the domain's own."""

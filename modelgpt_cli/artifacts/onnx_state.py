@@ -24,8 +24,9 @@ from modelgpt_cli.artifacts.model_card import KEY
 from modelgpt_cli.artifacts.target_model import find_own_domain
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import check_model_file
 from modelgpt_cli.core.json_text import parse_json
-from modelgpt_cli.runtime.session import check_file, parse_metadata
+from modelgpt_cli.runtime.session import parse_metadata
 
 _REST = "modelgpt_state"
 """Metadata entry with the tensors that no node uses: onnxruntime complains of idle initializers."""
@@ -54,7 +55,7 @@ def read_onnx_state(path: str | Path) -> Contents:
         The file is absent, corrupted, foreign, or quantised.
     """
     path = Path(path)
-    check_file(path)
+    check_model_file(path)
     try:
         proto = onnx.load_model_from_string(path.read_bytes())
     except DecodeError as error:

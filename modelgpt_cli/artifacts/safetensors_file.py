@@ -15,8 +15,6 @@ from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.runtime.session import damaged, parse_metadata
 
-DEPLOYABLE = False
-
 
 def complete(model: TargetModel, settings: Settings) -> Settings:
     """Refuse what only a deployable file has; see `Backend`."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.runtime.session import damaged
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class TargetModel(Protocol):

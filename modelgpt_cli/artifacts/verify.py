@@ -16,6 +16,7 @@ from onnx import helper
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import VerificationError
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.runtime.session import register_extensions
 
 TOLERANCE = 1e-4
@@ -107,7 +108,11 @@ def in_batches(
         The graph's outputs, (N, ...) each.
     """
     places = [np.arange(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
-    parts = [session.run(None, feed(place)) for place in places]
+    parts = []
+    with progress("verify", n_rows) as advance:
+        for place in places:
+            parts.append(session.run(None, feed(place)))
+            advance(len(place))
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 

@@ -23,6 +23,7 @@ from modelgpt_cli.core.deploy import FORMATS
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.options import BatchOptions
+from modelgpt_cli.core.progress import hidden
 
 if sys.platform != "win32":
     import fcntl
@@ -159,7 +160,7 @@ def _build_all(
     tasks = [Task(request, keys[request.file], str(building.resolve())) for request in requests]
     try:
         with closing(_run(tasks, engine, jobs)) as entries:
-            for entry in tqdm(entries, total=len(tasks), unit=" models", disable=None):
+            for entry in tqdm(entries, total=len(tasks), unit=" models", disable=hidden()):
                 # In this order: what is noted and not in its place can be found again, see `_settle`.
                 manifest.add(entry)
                 if entry.built:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,8 +52,10 @@ def build(
     Prints the model's path; cross-validated metrics, time and size go to stderr, or everything to stdout with --json.
     """
     from modelgpt_cli import api
+    from modelgpt_cli.artifacts.backends import check_model_destination
     from modelgpt_cli.commands.output import duration, metrics_table, number, result, result_json, say, size
     from modelgpt_cli.core.errors import UsageError
+    from modelgpt_cli.model_generator.source import check_start
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
     many, asked = o.take(options, BatchOptions), o.take(options, BuildLLMOptions)
@@ -65,9 +68,11 @@ def build(
         return
     if many.given():
         raise UsageError("--jobs and --engine are for --batch.", hint="Leave them out, or give --batch FILE.")
+    check_model_destination(output, force)
     begin_with = _source(source, req, options)
     if found.data_from is not None:
         options["data"] = _catalogue_data(found.data_from, found.catalog, options["data"], found.yes)
+    check_start(begin_with, options, Path(output), keep_requirement=keep_requirement, force=force)
     if options["words"] and options["encoder"] is None:
         begin_check()  # while torch is loaded
     report = api.build(
@@ -153,7 +158,9 @@ def _build_batch(many: BatchOptions, output: str, force: bool, as_json: bool, op
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, result, result_json, say
+    from modelgpt_cli.core.files import check_exists
 
+    check_exists(many.batch, "--batch takes a file of requests, one a line.")
     given = {name: value for name, value in options.items() if value is not None} | many.given()
     report = api.build_batch(given.pop("batch"), output=output, force=force, **given)
     if as_json:

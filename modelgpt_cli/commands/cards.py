@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.runtime.doctor import Check
     from modelgpt_cli.runtime.evaluate import Evaluation
     from modelgpt_cli.runtime.feed import Feeds
+    from modelgpt_cli.runtime.importance import Importance
 
 _MAX_CONFUSION = 12
 
@@ -36,7 +37,18 @@ def evaluation_text(done: Evaluation) -> str:
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
     elif done.confusion:
         lines += ["", f"The confusion matrix of {len(done.true_labels)} classes is in --json."]
+    if done.importance is not None:
+        lines += ["", importance_text(done.importance)]
     return "\n".join(lines)
+
+
+def importance_text(found: Importance) -> str:
+    """Lay out what each column is worth."""
+    metric = METRICS[found.metric]
+    worse = f"{'rise' if metric.is_error else 'drop'} of {metric.title}"
+    rows = [[name, mean, sd] for name, (mean, sd) in found.columns.items()]
+    head = f"Permutation importance ({found.rows:,} rows, {found.repeats} shuffles a column):"
+    return f"{head}\n\n{table(['column', worse, '±'], rows)}"
 
 
 def card_text(card: Mapping[str, Any]) -> str:

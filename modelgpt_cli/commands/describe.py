@@ -25,7 +25,8 @@ cat data.csv | modelgpt describe - --offline > req.txt""",
 @click.argument("path")
 @o.stdout_option("Requirement file to write.")
 @o.force_option
-def describe(path: str, output: str, **options: Any) -> None:
+@o.json_option
+def describe(path: str, output: str, as_json: bool, **options: Any) -> None:
     """Describe data: write a requirement.
 
     PATH is a table (CSV, TSV, JSON lines, Parquet, Excel; '-' for stdin), a folder of them, a folder with one
@@ -33,16 +34,23 @@ def describe(path: str, output: str, **options: Any) -> None:
     is sent the column names, a profile and a few rows, or up to 16 small images; --dry-run shows exactly what.
     """
     from modelgpt_cli import api
-    from modelgpt_cli.commands.output import result, say
-    from modelgpt_cli.requirement_generator.prompt import without_images
+    from modelgpt_cli.commands.output import result, result_json, say
+    from modelgpt_cli.core.files import check_destination, check_exists
 
     dry_run = options["dry_run"]
+    check_exists(path)
+    if output != "-" and not dry_run:
+        check_destination(output, options["force"])
     done = api.describe(path, output=None if output == "-" or dry_run else output, **options)
     if dry_run:
         if done.prompt is None:
             say("Nothing would be sent: the sentence is written offline.")
         else:
+            from modelgpt_cli.requirement_generator.prompt import without_images
+
             result(done.prompt if done.sheet is None else without_images(done.prompt))
+    elif as_json:
+        result_json(done.to_dict())
     elif done.path is not None:
         say(done.requirement.sentence)
         result(done.path)

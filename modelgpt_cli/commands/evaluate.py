@@ -10,7 +10,13 @@ from modelgpt_cli.commands import options as o
 from modelgpt_cli.core.options import EvaluateOptions
 
 
-@o.command("evaluate", "modelgpt evaluate model.onnx test.csv --plot test.png", EvaluateOptions)
+@o.command(
+    "evaluate",
+    """
+modelgpt evaluate model.onnx test.csv --plot test.png
+modelgpt evaluate model.onnx test.csv --importance --importance-metric accuracy""",
+    EvaluateOptions,
+)
 @click.argument("model")
 @click.argument("data")
 @o.force_option
@@ -21,12 +27,16 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
     the confusion matrix; for images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
-    R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width.
+    R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width. --importance adds, for each
+    column that the model reads, by how much a metric gets worse when the column's cells are shuffled.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.cards import evaluation_text
     from modelgpt_cli.commands.output import result, result_json, say
+    from modelgpt_cli.core.files import check_exists, check_model_file
 
+    check_model_file(model)
+    check_exists(data)
     done = api.evaluate(model, data, **options)
     if as_json:
         result_json(done.to_dict())

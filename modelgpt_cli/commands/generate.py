@@ -31,7 +31,10 @@ def generate(req: str, as_json: bool, **options: Any) -> None:
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json
+    from modelgpt_cli.core.files import check_exists
 
+    check_exists(req, "Write one with modelgpt describe DATA -o req.txt.")
+    check_exists(options["data"])
     done = api.generate(req, n=options.pop("rows"), **options)
     if done.prompt is not None:
         result(done.prompt)

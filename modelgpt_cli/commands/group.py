@@ -55,7 +55,12 @@ class LazyGroup(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Find the command; a mistyped one is answered with the nearest."""
+        """Find the command; ``help COMMAND`` is ``COMMAND --help``, and a mistyped one is answered with the nearest."""
+        if args and args[0] == "help":
+            if len(args) == 1:
+                click.echo(ctx.get_help(), color=ctx.color)
+                ctx.exit()
+            args = [args[1], "--help"]
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             more = f"Did you mean '{near[0]}'?" if near else f"The commands are: {', '.join(COMMANDS)}."
@@ -74,8 +79,13 @@ class LazyGroup(click.Group):
     params=global_options(environment=True),
     epilog=_EPILOG,
     context_settings=_CONTEXT_SETTINGS,
+    no_args_is_help=False,
+    invoke_without_command=True,
     help="From a requirement in words, and your data if you have any, to a small ready-to-deploy model, in seconds.",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s", prog_name="modelgpt")
-def cli() -> None:
-    """Do nothing of its own: the callbacks of the global flags have done it."""
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Print the help where no command is given; the callbacks of the global flags have done the rest."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), color=ctx.color)

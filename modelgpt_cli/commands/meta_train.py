@@ -32,10 +32,14 @@ def meta_train(as_json: bool, **options: Any) -> None:
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, number, result, result_json, say
     from modelgpt_cli.core.errors import UsageError
-    from modelgpt_cli.training.processes import is_main_process
+    from modelgpt_cli.core.files import check_exists
 
     if options["steps"] is not None and options["minutes"] is not None:
         raise UsageError("--steps and --minutes exclude each other.", "Each says when the training ends.")
+    for name in ("tasks", "config", "state"):
+        check_exists(options[name])
+    from modelgpt_cli.training.processes import is_main_process  # with torch
+
     report = api.meta_train(**options)
     if not is_main_process():
         return

@@ -15,26 +15,35 @@ from modelgpt_cli.core.options import PredictOptions
     """
 modelgpt predict model.onnx new.csv -o preds.csv
 cat new.csv | modelgpt predict model.onnx - --proba
+modelgpt predict model.onnx new.csv --keep id,name --min-confidence 0.8 -o preds.jsonl
+modelgpt predict texts.onnx "what a lovely film" --proba --json
 modelgpt predict model.onnx photos/ more/*.jpg --topk 3""",
     PredictOptions,
 )
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True)
-@o.stdout_option("CSV file to write.")
+@o.stdout_option("File to write, CSV or .jsonl.")
 @o.force_option
-def predict(model: str, data: tuple[str, ...], **options: Any) -> None:
+@o.json_option
+def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Predict for DATA with MODEL (a model.onnx): any table or folder of texts that describe reads, '-' for stdin; or
-    images, as files, folders, globs, zips or tables of paths.
+    images, as files, folders, globs, zips or tables of paths. A model of texts also takes a text of several words, or
+    lines of text on stdin.
 
     Writes CSV with a column 'label', or for regression 'prediction' and, if the model has an interval, 'lower' and
     'upper'; rows in the order of the input. Works on files larger than memory. Missing columns count as empty cells,
     further columns are ignored. For images: 'file', 'label' and 'probability'; one that can't be
-    read has empty cells.
+    read has empty cells. --json prints JSON lines, one a row; with -o FILE, what was done.
     """
     from modelgpt_cli import api
-    from modelgpt_cli.commands.output import result, say
+    from modelgpt_cli.commands.output import result, result_json, say
 
-    done = api.predict(model, data, **options)
-    if done.path is not None:
+    done = api.predict(model, data, json_lines=as_json and options["output"] == "-", **options)
+    if done.unsure:
+        labels = "label is" if done.unsure == 1 else "labels are"
+        say(f"{done.unsure:,} {labels} left empty, being less likely than {options['min_confidence']:g}.")
+    if done.path is not None and as_json:
+        result_json({"path": str(done.path), "rows": done.rows, "unsure": done.unsure, "seconds": done.seconds})
+    elif done.path is not None:
         say(f"Predicted for {done.rows:,} rows.")
         result(done.path)

@@ -23,7 +23,13 @@ def tune(model: str, as_json: bool, **options: Any) -> None:
     finetuning. BatchNorm, in a model of images, stays as it is.
     """
     from modelgpt_cli import api
+    from modelgpt_cli.artifacts.backends import check_model_destination
     from modelgpt_cli.commands.output import duration, metrics_table, result, result_json, say, size
+    from modelgpt_cli.core.files import check_exists, check_model_file
+
+    check_model_destination(options["output"], options["force"])
+    check_model_file(model)
+    check_exists(options["data"])
 
     report = api.tune(model, **options)
     if as_json:

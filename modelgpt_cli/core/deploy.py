@@ -13,12 +13,28 @@ from modelgpt_cli.core.units import one_of, whole
 Quantize = Literal["none", "fp16", "int8"]
 Runtime = Literal["onnxruntime", "onnxruntime-web", "onnxruntime-mobile"]
 
+
+@dataclass(frozen=True)
+class Format:
+    """A file format, known without loading what writes it.
+
+    Attributes
+    ----------
+    module : str
+        Follows `artifacts.backends.Backend`.
+    deployable : bool
+        Whether a file runs by itself, without torch: what `export` is for.
+    """
+
+    module: str
+    deployable: bool
+
+
 FORMATS = {
-    "onnx": "modelgpt_cli.artifacts.onnx_file",
-    "safetensors": "modelgpt_cli.artifacts.safetensors_file",
+    "onnx": Format("modelgpt_cli.artifacts.onnx_file", deployable=True),
+    "safetensors": Format("modelgpt_cli.artifacts.safetensors_file", deployable=False),
 }
-"""The registry of file formats: name → module that follows `artifacts.backends.Backend`. A file of the format ends in
-``.<name>``; the first is the default."""
+"""The registry of file formats. A file of the format ends in ``.<name>``; the first is the default."""
 QUANTIZE: tuple[str, ...] = get_args(Quantize)
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 MIN_OPSET, MAX_OPSET = 13, 20

@@ -5,6 +5,7 @@ And the hash that tells whether a file is the one that it should be.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import hashlib
 import os
@@ -38,9 +39,9 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
     Raises
     ------
     UsageError
-        If the file exists and `force` is off, or `path` is a folder or a device.
+        If the file exists and `force` is off, its folder does not exist, or `path` is a folder or a device.
     ModelGPTError
-        If its folder does not exist or can't be written.
+        If its folder can't be written.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
     folder = target.parent
@@ -52,7 +53,7 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
     if target.exists() and not force:
         raise UsageError(f"{shown} already exists.", hint="Give another name, or --force to replace it.")
     if not folder.is_dir():
-        raise ModelGPTError(
+        raise UsageError(
             f"Can't write {shown}.", f"There is no folder {folder}.", f"Make it first: mkdir -p {shown.parent}"
         )
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -64,6 +65,52 @@ def check_destination(path: str | os.PathLike[str], force: bool = False) -> Path
     with removed_at_end(probe):
         _create(probe, shown)
     return target
+
+
+def check_exists(path: object, hint: str = "") -> None:
+    """Make sure, before anything is loaded, that what a user names to be read is there.
+
+    Parameters
+    ----------
+    path : object
+        A path-like; whatever else it is, such as a table in memory, passes, and so does ``-``, which is stdin.
+    hint : str
+        What to do where no file beside it has a similar name.
+
+    Raises
+    ------
+    UsageError
+        There is no such file or folder.
+    """
+    if not isinstance(path, (str, os.PathLike)) or os.fspath(path) == "-":
+        return
+    if os.path.exists(os.fspath(path).rpartition("#")[0]):  # a sheet of a workbook, or the like
+        return
+    place = Path(path).expanduser()
+    # What lies in an archive has no path of its own: the archive has.
+    if os.path.lexists(place) or any(parent.is_file() for parent in place.parents):
+        return
+    names = os.listdir(place.parent) if place.parent.is_dir() else []
+    near = difflib.get_close_matches(place.name, names, n=1)
+    raise UsageError(f"There is no file {place}.", "", f"Did you mean {place.parent / near[0]}?" if near else hint)
+
+
+def check_model_file(path: str | os.PathLike[str]) -> None:
+    """Make sure that `path` is a file with something in it.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, or it is a folder.
+    ModelGPTError
+        It is empty.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "A model file is needed.")
+    check_exists(path, "Build one: modelgpt build DATA -o model.onnx")
+    if path.stat().st_size == 0:
+        raise ModelGPTError(f"{path} is empty.", "", "Build the model again.")
 
 
 @contextmanager

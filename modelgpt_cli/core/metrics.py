@@ -255,18 +255,33 @@ def classification_metrics(
         rows. None where a metric has no value.
     """
     n_classes = probabilities.shape[1]
-    known = true < n_classes
-    inputs: dict[str, tuple[np.ndarray, ...]] = {
-        "labels": (true, predicted),
-        "likeliest": (true, probabilities),
-        "probabilities": (true[known], probabilities[known]),
-        "confidence": (true == predicted, probabilities.max(axis=1)),
-    }
+    inputs = _class_inputs(true, predicted, probabilities)
     skipped = {f"top_{k}_accuracy" for k in TOPS if not tops or k >= n_classes}
     return {
         name: metric.compute(*inputs[metric.reads])
         for name, metric in METRICS.items()
         if metric.reads in inputs and name not in skipped
+    }
+
+
+def classification_metric(
+    name: str, true: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> float | None:
+    """Compute one of the metrics of `classification_metrics`."""
+    metric = METRICS[name]
+    return metric.compute(*_class_inputs(true, predicted, probabilities)[metric.reads])
+
+
+def _class_inputs(
+    true: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """What each kind of metric of a classifier reads."""
+    known = true < probabilities.shape[1]
+    return {
+        "labels": (true, predicted),
+        "likeliest": (true, probabilities),
+        "probabilities": (true[known], probabilities[known]),
+        "confidence": (true == predicted, probabilities.max(axis=1)),
     }
 
 
@@ -286,10 +301,24 @@ def regression_metrics(
     dict of str to float or None
         By the names of `METRICS`. None where a metric has no value.
     """
-    inputs: dict[str, tuple[np.ndarray, ...]] = {"numbers": (true, predicted)}
-    if len(bounds):
-        inputs["bounds"] = (true, *bounds)
+    inputs = _number_inputs(true, predicted, bounds)
     return {name: metric.compute(*inputs[metric.reads]) for name, metric in METRICS.items() if metric.reads in inputs}
+
+
+def regression_metric(
+    name: str, true: np.ndarray, predicted: np.ndarray, bounds: Sequence[np.ndarray] = ()
+) -> float | None:
+    """Compute one of the metrics of `regression_metrics`."""
+    metric = METRICS[name]
+    return metric.compute(*_number_inputs(true, predicted, bounds)[metric.reads])
+
+
+def _number_inputs(
+    true: np.ndarray, predicted: np.ndarray, bounds: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """What each kind of metric of a regressor reads."""
+    inputs: dict[str, tuple[np.ndarray, ...]] = {"numbers": (true, predicted)}
+    return inputs | {"bounds": (true, *bounds)} if len(bounds) else inputs
 
 
 def class_scores(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -205,6 +205,10 @@ class PredictOptions(Options):
     """How rows are to be scored, whatever their domain."""
 
     proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
+    keep: str | None = option("Columns of the input to put before the answers.", metavar="COL,...|all", short="-k")
+    min_confidence: float | None = option(
+        "Leave the label empty where the likeliest class is less likely.", metavar="P", least=0, most=1
+    )
     strict: bool = option("Exit 3 if the data hold what the model was not made for.", False)
     chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1, most=MOST_ROWS)
     threads: int | None = option("CPU threads to use.", least=1, most=MOST_THREADS, shown="all cores", shared=True)
@@ -217,6 +221,12 @@ class EvaluateOptions(Options):
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
     strict: bool = option_like(PredictOptions, "strict")
+    importance: bool = option("Measure what is lost when a column is shuffled.", False, theme="Importance")
+    importance_metric: str | None = option(
+        "Metric to measure it in.", metavar="NAME", shown="log_loss or r2", theme="Importance"
+    )
+    importance_repeats: int = option("Shuffles of each column.", 5, least=1, most=10_000, theme="Importance")
+    seed: int = option_like(BuildOptions, "seed", help="Random seed of the shuffles.", theme="Importance")
     chunk_rows: int = option_like(PredictOptions, "chunk_rows")
     threads: int | None = option_like(PredictOptions, "threads")
 

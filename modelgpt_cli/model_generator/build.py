@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.artifacts.export import write_model
-from modelgpt_cli.artifacts.model_file import check_model_destination
 from modelgpt_cli.core.clock import seconds_since_start
 from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
@@ -28,7 +27,7 @@ from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
-from modelgpt_cli.model_generator.source import Start, begin
+from modelgpt_cli.model_generator.source import Start, begin, check_start
 from modelgpt_cli.requirement_generator.build_words import add_words
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
@@ -149,9 +148,8 @@ def build(
     """
     start = time.monotonic()
     output = Path(output)
-    check_model_destination(output, force)
     values = _values(options, {**more, "data": data})
-    beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
+    beside = check_start(requirement, values, output, keep_requirement=keep_requirement, force=force)
     begun = begin(requirement, values, beside=beside, force=force, llm=llm, cache=cache, redact=redact, offline=offline)
     if begun.data is not None:
         values["data"] = begun.data
@@ -255,10 +253,11 @@ def _read(
     """
     if source is None:
         domain = domain_of(wanted)
-        options = _options(domain, wanted, values, lenient, output)
-        if add is None:
+        if add is None:  # told before the options are, which take torch to check
             claims: Claims = domain.part("requirement")
             claims.require(wanted)
+        options = _options(domain, wanted, values, lenient, output)
+        if add is None:
             return _Ready(wanted, domain, None, options)
         source, add = add(None), None
         if not wanted.columns:  # else the columns' types and roles say what the rows are

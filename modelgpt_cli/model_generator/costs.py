@@ -97,22 +97,46 @@ def matrix_costs(matrices: Sequence[tuple[int, int]], vectors: int, scales: int)
     return Costs(numbers + vectors, 2 * numbers, n_bytes)
 
 
-def network_costs(network: nn.Module, inputs: int, outputs: int, flops: int) -> Costs:
+@dataclass(frozen=True)
+class NetworkSize:
+    """What a pretrained network's shapes come to.
+
+    Those of the networks that are at hand are on record beside their cards: to compute them takes seconds, as torch
+    has to be loaded.
+
+    Attributes
+    ----------
+    parameters : int
+    matrices : int
+        Of them in matrices. For a floor: positions are cut to the window, and vectors may be folded into matrices.
+    features : int
+        Numbers that a row, or a token, becomes.
+    flops : int
+        Operations of a row.
+    """
+
+    parameters: int
+    matrices: int
+    features: int
+    flops: int
+
+
+def network_size(network: nn.Module, features: int, flops: int) -> NetworkSize:
+    """Compute the size of a network, which may be on torch's "meta" device: its numbers are not read."""
+    sizes = {name: (p.dim(), p.numel()) for name, p in network.named_parameters()}
+    matrices = sum(n for name, (axes, n) in sizes.items() if axes > 1 and "position" not in name)
+    return NetworkSize(sum(n for _, n in sizes.values()), matrices, features, flops)
+
+
+def network_costs(network: NetworkSize, inputs: int, outputs: int) -> Costs:
     """Compute the cost of a network and a head of (P, C), which is kept in float32.
 
     Parameters
     ----------
-    network : nn.Module
-        May be on torch's "meta" device: its numbers are not read.
+    network : NetworkSize
     inputs, outputs : int
         P and C.
-    flops : int
-        Operations of the network, a row.
     """
-    sizes = {name: (p.dim(), p.numel()) for name, p in network.named_parameters()}
-    parameters = sum(n for _, n in sizes.values())
-    # For a floor: positions are cut to the window, and vectors may be folded into matrices.
-    numbers = sum(n for name, (axes, n) in sizes.items() if axes > 1 and "position" not in name)
     head = (inputs + 1) * outputs
-    n_bytes = {storage: numbers * width + 4 * head for storage, width in WIDTHS.items()}
-    return Costs(parameters + head, flops + 2 * inputs * outputs, n_bytes)
+    n_bytes = {storage: network.matrices * width + 4 * head for storage, width in WIDTHS.items()}
+    return Costs(network.parameters + head, network.flops + 2 * inputs * outputs, n_bytes)

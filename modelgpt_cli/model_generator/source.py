@@ -9,21 +9,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from modelgpt_cli.artifacts.backends import check_model_destination
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.core.files import atomic_write, check_destination, check_exists
 from modelgpt_cli.core.option_fields import known_options
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
-from modelgpt_cli.data.in_memory import NAME, Data
+from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.requirement_generator.requirement_file import (
     format_requirement,
     parse_requirement,
     read_requirement,
 )
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
 
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".zip")
 """How names of files end that hold data; a file of any other name is a requirement."""
@@ -61,6 +65,50 @@ class Start:
         kept = self.requirement if data is None else replace(self.requirement, data=_relative(data, self.beside))
         with atomic_write(self.beside, force=force) as temporary:
             temporary.write_text(format_requirement(kept), encoding="utf-8", newline="\n")
+
+
+def check_start(
+    source: Data | Requirement, values: Mapping[str, Any], output: Path, *, keep_requirement: bool, force: bool
+) -> Path | None:
+    """Make sure that what a build is given is there, and that its files may be written; neither is read or loaded.
+
+    Parameters
+    ----------
+    source : str, path-like, table in memory or Requirement
+        As for `begin`.
+    values : mapping
+        The build's options by name.
+    output : Path
+        The model's file.
+    keep_requirement, force : bool
+        As for `build`.
+
+    Returns
+    -------
+    Path or None
+        Where a requirement is to be kept that will be written for data.
+
+    Raises
+    ------
+    UsageError
+        A file is not there, exists already, or is named for no format of models; or there is no such card.
+    """
+    check_model_destination(output, force)
+    for name in ("data", "types", "generator"):
+        check_exists(values.get(name))
+    if values.get("card") is not None:
+        find_card(values["card"].partition("/")[0])
+    beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
+    if isinstance(source, Requirement) and values.get("data") is None:
+        check_exists(source.data)
+    if not isinstance(source, (str, os.PathLike)) or (isinstance(source, str) and _is_sentence(source)):
+        return beside
+    named = os.fspath(source)
+    hint = "Give data, a requirement file, or a sentence of several words."
+    check_exists(named, hint)
+    if is_data(named) and beside is not None:
+        check_destination(beside, force)
+    return beside
 
 
 def begin(
@@ -114,6 +162,8 @@ def begin(
 
 
 def _name(data: Data) -> str:
+    from modelgpt_cli.data.in_memory import NAME
+
     return os.fspath(data) if isinstance(data, (str, os.PathLike)) else NAME
 
 

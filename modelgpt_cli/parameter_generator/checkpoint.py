@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.assets import asset
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write, sha256
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
@@ -92,12 +92,14 @@ def read_checkpoint(
 
     Raises
     ------
+    UsageError
+        If the file is absent.
     ModelGPTError
-        If the file is absent, foreign, of another format or another domain.
+        If it is foreign, of another format or another domain.
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelGPTError(f"No generator checkpoint at {path}.", hint="Run: modelgpt doctor")
+        raise UsageError(f"No generator checkpoint at {path}.", hint="Run: modelgpt doctor")
     try:
         with safe_open(str(path), "pt", device=device) as file:
             header = parse_json((file.metadata() or {}).get("modelgpt", "null"))

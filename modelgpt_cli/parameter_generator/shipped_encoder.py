@@ -12,17 +12,14 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 
 EMBEDDING = 384
 MAX_TOKENS = 128
 """Of a text cell; the rest is cut off."""
-PARAMETERS = 22_418_000
-BYTES = 23_400_000
-"""Of a model file: the encoder's weights and the tokenizer."""
 _BATCH = 32
 _KEPT = 50_000
 """Embeddings that are remembered between calls: a build and its verification ask for the same texts again."""
@@ -79,11 +76,11 @@ class ShippedEncoder:
         if len(self._known) > _KEPT:
             self._known.clear()
         new = sorted({text for text in texts if text not in self._known}, key=len)  # short with short: little padding
-        # A few batches are over before a bar could be read; `disable=None` leaves it to terminals.
-        steps = range(0, len(new), _BATCH)
-        for start in tqdm(steps, desc="embed text", leave=False, disable=True if len(steps) < 8 else None):
-            batch = new[start : start + _BATCH]
-            self._known.update(zip(batch, self.embed(batch), strict=True))
+        with progress("embed texts", len(new), "texts") as advance:
+            for start in range(0, len(new), _BATCH):
+                batch = new[start : start + _BATCH]
+                self._known.update(zip(batch, self.embed(batch), strict=True))
+                advance(len(batch))
         if not texts:
             return np.zeros((0, EMBEDDING), dtype=np.float32)
         return np.stack([self._known[text] for text in texts])

@@ -54,6 +54,14 @@ class Description:
     sheet: bytes | None = None
     """What an LLM is shown beside the words, a JPEG, whether or not one has a part in it; `prompt` holds it too."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``: the requirement file's sentence and fields, where it was written, and the notes."""
+        import yaml
+
+        fields = yaml.safe_load(self.text.partition("\n---\n")[2]) or {}
+        path = None if self.path is None else str(self.path)
+        return {"sentence": self.requirement.sentence, **fields, "path": path, "notes": self.notes}
+
 
 def describe(
     data: Data,
@@ -228,7 +236,7 @@ def write_sentence(
     notes: list[str] = []
     if offline or (not llm.configured and not dry_run):
         why = "as asked" if offline else "as there is no --provider, no base URL and no OPENAI_API_KEY"
-        _say(notes, f"The sentence was written offline, without an LLM, {why}.", offline)
+        _say(notes, f"The sentence was written offline, without an LLM, {why}.")
         return write_offline(profile), "offline", None, notes
     if profile.sheet is not None and not llm.vision:
         raise UsageError(

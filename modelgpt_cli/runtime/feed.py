@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Chunk:
         The files that the rows are, N; empty in a table.
     readable : bool ndarray (N,), optional
         Which rows could be read; None where all could.
+    kept : mapping of str to sequence
+        Columns of the input that are handed on as they are, (N,) each; see `HasColumns`.
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Chunk:
     truth: np.ndarray | None = None
     names: Sequence[str] = ()
     readable: np.ndarray | None = None
+    kept: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -66,11 +69,40 @@ class Source(Protocol):
     def findings(self) -> Findings:
         """What the rows hold that the model was not made for, once all chunks are through."""
 
+    @property
+    def total(self) -> int | None:
+        """How many rows there are; None where only reading them tells."""
+
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield all rows, at most so many at a time; no chunk is empty."""
 
     def report(self) -> None:
         """Warn of what could not be read, once all chunks are through; an error where nothing could be."""
+
+
+@runtime_checkable
+class HasColumns(Protocol):
+    """A source whose rows have columns, further ones than the model's among them.
+
+    Attributes
+    ----------
+    columns : sequence of str
+        All of them, in their order.
+    kept_columns : sequence of str
+        Those that chunks hand on, in the order in which they were asked for.
+    """
+
+    columns: Sequence[str]
+    kept_columns: Sequence[str]
+
+    def keep(self, columns: Sequence[str]) -> None:
+        """Hand on these columns as `Chunk.kept`.
+
+        Raises
+        ------
+        UsageError
+            There is no such column.
+        """
 
 
 class Feed(Protocol):

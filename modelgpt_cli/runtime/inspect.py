@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import check_model_file
 from modelgpt_cli.core.json_text import parse_json
-from modelgpt_cli.runtime.session import Model, check_file, is_safetensors, parse_metadata
+from modelgpt_cli.runtime.session import Model, is_safetensors, parse_metadata
 
 
 def inspect(model: str | os.PathLike[str]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def inspect(model: str | os.PathLike[str]) -> dict[str, Any]:
     ('sepal length (cm)', 'numeric')
     """
     path = Path(model)
-    check_file(path)
+    check_model_file(path)
     about: dict[str, Any] = {"path": str(path), "kind": "onnx", "size_bytes": path.stat().st_size}
     if is_safetensors(path):
         card, parameters = _safetensors_card(path)

@@ -5,19 +5,30 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
-from modelgpt_cli.runtime.feed import Chunk, Source, file_titles, open_source
+from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.findings import Findings
+from modelgpt_cli.runtime.output import (
+    JSON_SUFFIXES,
+    Layout,
+    RowWriter,
+    check_confidence,
+    keep_columns,
+    number_outputs,
+    too_unsure,
+)
+from modelgpt_cli.runtime.scoring import scored
 from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.runtime.texts import open_given
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.in_memory import Data
@@ -49,6 +60,10 @@ class Prediction:
     """What the rows hold that the model was not made for."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
+    kept: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """The columns of the input that were asked for, (N,) each, as they were read."""
+    unsure: int = 0
+    """Rows whose label is left empty, as no class is as likely as `min_confidence`."""
 
 
 def predict(
@@ -58,6 +73,9 @@ def predict(
     output: str | Path | None = None,
     proba: bool = False,
     topk: int | None = None,
+    keep: str | Sequence[str] | None = None,
+    min_confidence: float | None = None,
+    json_lines: bool = False,
     chunk_rows: int = 16_384,
     threads: int | None = None,
     strict: bool = False,
@@ -71,14 +89,21 @@ def predict(
         The ``model.onnx``.
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
         Any table that `describe` can read, ``-`` for stdin, or a table in memory. Of a model that takes one column of
-        text, also a list of texts. Where each row is a file: a file, folder, glob, zip or table of paths, or a sequence
-        of such.
+        text, also a text of several words, a list of texts, or lines of text on stdin. Where each row is a file: a
+        file, folder, glob, zip or table of paths, or a sequence of such.
     output : str or Path, optional
-        The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned.
+        The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned. A name that
+        ends in .jsonl or .ndjson gets JSON lines.
     proba : bool
         Write a column ``probability_<label>`` for each class too.
     topk : int, optional
         Where each row is a file: write its so many likeliest classes; the likeliest by default.
+    keep : str or sequence of str, optional
+        Columns of the input to put before the answers; names separated by commas, or ``all``, where it is one str.
+    min_confidence : float, optional
+        Leave the label empty where the likeliest class is less likely than this, 0 to 1.
+    json_lines : bool
+        Write JSON lines rather than CSV, whatever `output` is called.
     chunk_rows : int
         Rows held in memory at a time.
     threads : int, optional
@@ -119,16 +144,23 @@ def predict(
         check_destination(path, force)
     loaded = Model(model, threads=threads)
     _check_topk(loaded, topk)
-    source = open_source(loaded, data)
+    check_confidence(loaded, min_confidence)
+    source = open_given(loaded, data)
+    if keep is not None:
+        keep_columns(source, keep)
     start = time.perf_counter()
     if output is None:
-        done = _collect(loaded, source, chunk_rows)
+        done = _collect(loaded, source, chunk_rows, min_confidence)
         _report(loaded, source, strict)
     else:
+        layout = Layout(loaded, proba, topk or 1, min_confidence)
+        as_json = json_lines or (path is not None and path.name.lower().endswith(JSON_SUFFIXES))
+        kept = source.kept_columns if isinstance(source, HasColumns) else ()
+        writer = RowWriter(layout, files=loaded.feeds.FILES, kept=kept, as_json=as_json)
         with _sink(path, force) as stream:
-            n_rows = _write(loaded, source, stream, proba=proba, topk=topk or 1, chunk_rows=chunk_rows)
+            n_rows = _write(loaded, source, stream, writer, chunk_rows)
             _report(loaded, source, strict)
-        done = Prediction(n_rows, 0.0, loaded.labels, path)
+        done = Prediction(n_rows, 0.0, loaded.labels, path, unsure=layout.unsure)
     seconds = time.perf_counter() - start
     rate = done.rows / max(seconds, 1e-9)
     logger.debug("%d %s in %.2f s, %.0f %s/s", done.rows, loaded.domain.rows, seconds, rate, loaded.domain.rows)
@@ -152,27 +184,40 @@ def _report(model: Model, source: Source, strict: bool) -> None:
     model.report()
 
 
-def _collect(model: Model, source: Source, chunk_rows: int) -> Prediction:
+def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: float | None) -> Prediction:
     """Keep all predictions in memory."""
     parts: list[dict[str, np.ndarray]] = []
     names: list[str] = []
+    kept: dict[str, list[Any]] = {}
     n_rows = 0
-    for chunk in source.chunks(chunk_rows):
-        parts.append(_spread(model.run(chunk.columns), chunk))
+    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
+        parts.append(_spread(outputs, chunk))
         names += chunk.names
+        for name, cells in chunk.kept.items():
+            kept.setdefault(name, []).extend(cells)
         n_rows += chunk.rows
     joined = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
-    files = tuple(names)
+    common: dict[str, Any] = {"files": tuple(names), "kept": {name: _cells(cells) for name, cells in kept.items()}}
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
-        prediction, *bounds = (joined.get(name, none)[:, 0] for name in _numbers(model))
+        prediction, *bounds = (joined.get(name, none)[:, 0] for name in number_outputs(model))
         lower, upper = bounds or (None, None)
         return Prediction(
-            n_rows, 0.0, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage, files=files
+            n_rows, 0.0, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage, **common
         )
     label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
-    return Prediction(n_rows, 0.0, model.labels, label=label, probabilities=probabilities, files=files)
+    unsure = too_unsure(probabilities, min_confidence)
+    label[unsure] = ""
+    common["unsure"] = int(unsure.sum())
+    return Prediction(n_rows, 0.0, model.labels, label=label, probabilities=probabilities, **common)
+
+
+def _cells(cells: Sequence[Any]) -> np.ndarray:
+    """Cells of any kind as an array, (N,) object."""
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
+    return array
 
 
 def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarray]:
@@ -187,11 +232,6 @@ def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarra
     return found
 
 
-def _numbers(model: Model) -> list[str]:
-    """The outputs of a regression model."""
-    return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
-
-
 @contextmanager
 def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
     """Open the destination: stdout, or a file that appears only when it is whole."""
@@ -204,84 +244,11 @@ def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _write(model: Model, source: Source, stream: BinaryIO, *, proba: bool, topk: int, chunk_rows: int) -> int:
-    """Write the CSV, the header, then each chunk as it is scored; return the number of rows."""
-    layout = _Layout(model, proba, topk)
-    head = ["file"] if model.feeds.FILES else []
-    stream.write((",".join(quoted(name) for name in [*head, *layout.names]) + "\n").encode())
+def _write(model: Model, source: Source, stream: BinaryIO, writer: RowWriter, chunk_rows: int) -> int:
+    """Write what comes first, then each chunk as it is scored; return the number of rows."""
+    stream.write(writer.head())
     n_rows = 0
-    for chunk in source.chunks(chunk_rows):
+    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
         n_rows += chunk.rows
-        lines = layout.lines(model.run(chunk.columns))
-        if chunk.names:
-            lines = _named(lines, chunk, "," * (len(layout.names) - 1))
-        stream.write("\n".join([*lines, ""]).encode(errors="surrogateescape"))
+        stream.write(writer.rows(chunk, outputs))
     return n_rows
-
-
-def _named(lines: Iterable[str], chunk: Chunk, empty: str) -> list[str]:
-    """Put each row's file before it; the cells of one that can't be read are empty."""
-    readable = [True] * chunk.rows if chunk.readable is None else chunk.readable.tolist()
-    given = iter(lines)
-    return [
-        f"{quoted(name)},{next(given) if there else empty}" for name, there in zip(chunk.names, readable, strict=True)
-    ]
-
-
-class _Layout:
-    """The columns of the CSV, and how they are filled.
-
-    Attributes
-    ----------
-    names : list of str
-        For regression prediction and bounds; else the label, with its probability and the next best ones where each
-        row is a file, and where `proba` the probability of each class.
-    """
-
-    def __init__(self, model: Model, proba: bool, topk: int) -> None:
-        # Labels are quoted once, not once a row.
-        self._cells = {label: quoted(label) for label in model.labels}
-        self._proba = proba and model.task != "regression"
-        self._topk = topk if model.feeds.FILES else 0
-        if model.task == "regression":
-            self.names = _numbers(model)
-            if proba:
-                logger.warning("--proba has no meaning for a regression; no column is added.")
-            return
-        self.names = ["label", "probability"] if self._topk else ["label"]
-        for k in range(2, self._topk + 1):
-            self.names += [f"label_{k}", f"probability_{k}"]
-        if proba:
-            self.names += [f"probability_{label}" for label in model.labels]
-
-    def lines(self, outputs: dict[str, np.ndarray]) -> list[str]:
-        """Format one chunk; numbers have float32's digits."""
-        if "prediction" in outputs:
-            # As str, a float32 takes the fewest digits that give it back exactly.
-            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self.names]
-            return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
-        probabilities = outputs["probabilities"]
-        if self._topk:
-            lines = self._ranked(probabilities)
-        else:
-            lines = [self._cells.get(str(label), str(label)) for label in outputs["label"].tolist()]
-        if not self._proba:
-            return lines
-        row = ",%.7g" * probabilities.shape[1]
-        return [line + row % tuple(p) for line, p in zip(lines, probabilities.tolist(), strict=True)]
-
-    def _ranked(self, probabilities: np.ndarray) -> list[str]:
-        """The likeliest classes of each row with their probabilities."""
-        cells = list(self._cells.values())
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._topk]
-        return [
-            ",".join(f"{cells[k]},{p[k]:.7g}" for k in ranked)
-            for ranked, p in zip(best.tolist(), probabilities.tolist(), strict=True)
-        ]
-
-
-def quoted(cell: str) -> str:
-    """Quote a CSV cell where it needs it; a lone empty cell would read back as a blank line."""
-    if cell and not any(c in cell for c in ',"\r\n') and cell == cell.strip():
-        return cell
-    return '"' + cell.replace('"', '""') + '"'

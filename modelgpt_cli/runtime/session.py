@@ -17,7 +17,9 @@ import onnxruntime as ort
 from modelgpt_cli.core.card_schema import card_fault
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import check_model_file
 from modelgpt_cli.core.json_text import parse_json
+from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.feed import Feed, Feeds
@@ -125,7 +127,7 @@ class Model:
         self._feed: Feed = self.feeds.make_feed(self)
         self._check_graph()
 
-    def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def run(self, columns: Mapping[str, Any], *, advance: Advance | None = None) -> dict[str, np.ndarray]:
         """Score rows.
 
         Parameters
@@ -134,6 +136,8 @@ class Model:
             By column name. Numbers (datetimes as days since 1970-01-01, NaN = missing) or strings (``""`` or None =
             missing). A column that is absent counts as missing, further ones are ignored. Images are uint8 (H, W, 3)
             each, or (N, H, W, 3).
+        advance : callable, optional
+            Called with the number of rows of each batch that is scored; see `core.progress`.
 
         Returns
         -------
@@ -150,6 +154,8 @@ class Model:
         for numbers, inputs in self._feed.batches(columns):
             rows.append(numbers)
             parts.append(self._run(inputs))
+            if advance is not None:
+                advance(len(numbers))
         return self._joined(parts, rows)
 
     def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -235,16 +241,6 @@ def _domain(name: str, path: Path) -> Domain:
     return find_domain(name)
 
 
-def check_file(path: Path) -> None:
-    """Make sure that `path` is a file with something in it."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "A model file is needed.")
-    if not path.exists():
-        raise ModelGPTError(f"No such file: {path}.", "", "Build one: modelgpt build --req req.txt -o model.onnx")
-    if path.stat().st_size == 0:
-        raise ModelGPTError(f"{path} is empty.", "", "Build the model again.")
-
-
 def is_safetensors(path: Path) -> bool:
     """Whether the file starts as safetensors files do: the header's length, then a JSON object."""
     with open(path, "rb") as file:
@@ -253,7 +249,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _open(path: Path, threads: int | None) -> ort.InferenceSession:
-    check_file(path)
+    check_model_file(path)
     if is_safetensors(path):
         raise UsageError(
             f"{path} is a safetensors file; a model.onnx is needed.",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,12 +62,23 @@ class Rows:
         self._inputs = [i.as_column for i in model.inputs if i.column in present]
         self._names = [i.column for i in model.inputs], self.columns
         self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
+        self.kept_columns: Sequence[str] = ()
+        self.total = None
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:
             self._check_target(model)
             kind = "numeric" if model.task == "regression" else "categorical"
             self._truth = Column(self.target, kind, levels=model.labels, reading=model.target_reading)
+
+    def keep(self, columns: Sequence[str]) -> None:
+        """Hand on the raw cells of these columns as `Chunk.kept`."""
+        from modelgpt_cli.data.readers import no_such_column
+
+        for name in columns:
+            if name not in self.columns:
+                raise no_such_column(name, self._table)
+        self.kept_columns = tuple(columns)
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the typed rows, at most so many at a time.
@@ -79,23 +90,25 @@ class Rows:
             upcoming = pool.submit(next, frames, None)
             while (found := upcoming.result()) is not None:
                 upcoming = pool.submit(next, frames, None)
-                n_rows, columns = found
+                n_rows, columns, kept = found
                 if n_rows:
-                    yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None)
+                    yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None, kept=kept)
 
-    def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray], dict[str, Any]]]:
         from modelgpt_cli.data.typing import odd_cells, typed
 
         self.findings = Findings()
         self.findings.compare_columns(*self._names, self._known)
-        for frame in self._table.frames(rows, [column.name for column in columns]):
+        names = dict.fromkeys([*(column.name for column in columns), *self.kept_columns])
+        for frame in self._table.frames(rows, list(names)):
             cells = typed(frame, columns)
             self.findings.rows += len(cells)
             for column in columns:
                 raw, read = frame[column.name], cells[column.name]
                 odd = odd_cells(raw, column) if column.is_float and read.isna().any() else None
                 self.findings.add(column if column is not self._truth else _kind_alone(column), read, odd, raw)
-            yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}
+            kept = {name: frame[name].tolist() for name in self.kept_columns}
+            yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}, kept
 
     def report(self) -> None:
         """Warn of what the model was not made for, once all chunks are through."""

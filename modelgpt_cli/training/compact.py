@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import atomic_write
+from modelgpt_cli.core.files import atomic_write, check_exists
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.training.muon import Muon
 
@@ -69,9 +69,12 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
+    UsageError
+        If the file is absent.
     ModelGPTError
-        If the file is absent or none.
+        If it is none.
     """
+    check_exists(path)
     try:
         with safe_open(str(path), "pt") as file:
             header: dict[str, Any] = parse_json((file.metadata() or {}).get("modelgpt_state", "null"))

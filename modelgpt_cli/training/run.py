@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
+from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.core.signals import EndedError
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import restore_run, save_generator, save_run, warm_start
@@ -212,7 +213,7 @@ class TrainingRun(ABC, Generic[G]):
         """
         before, tasks_before, main = self.seconds, self.tasks, self.processes.main
         start = time.monotonic()
-        bar = tqdm(initial=self.step, total=self.plan.steps, disable=None if main else True)
+        bar = tqdm(initial=self.step, total=self.plan.steps, disable=hidden() if main else True)
         batches = self.batches()
         with interruptible() as caught, bar:
             interrupted = self._agree(caught)

@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.training.settings import read_settings
 
 log = logging.getLogger("modelgpt")
@@ -82,12 +82,12 @@ def check_run(out: Path, resume: bool) -> None:
 
     Raises
     ------
-    ModelGPTError
+    UsageError
         It is the other way round.
     """
     if (out / "last.safetensors").exists() != resume:
         problem = f"{out} already holds a run." if not resume else f"{out} holds no run to resume."
-        raise ModelGPTError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
+        raise UsageError(problem, hint="Add --resume to go on with it." if not resume else "Leave out --resume.")
 
 
 def open_run(

@@ -13,8 +13,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from modelgpt_cli.artifacts.backends import check_model_destination
 from modelgpt_cli.artifacts.export import write_model
-from modelgpt_cli.artifacts.model_file import check_model_destination, load_model
+from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain

@@ -19,7 +19,7 @@ from modelgpt_cli.artifacts.backends import Contents, format_of, load_backend
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.onnx_state import read_onnx_state
-from modelgpt_cli.core.deploy import FORMATS, Deploy
+from modelgpt_cli.core.deploy import FORMATS, Deploy, Format
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.tabular import onnx as onnx_part
 from modelgpt_cli.domains.tabular.model import TabularModel
@@ -205,8 +205,6 @@ def test_the_ending_decides_the_format(model, tmp_path):
 
 def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
     class Toy(ModuleType):
-        DEPLOYABLE = True
-
         def complete(self, model, settings):
             return settings
 
@@ -220,7 +218,7 @@ def test_another_format_is_a_module_and_a_line(model, tmp_path, monkeypatch):
             return Contents({"blueprint": json.loads(path.read_bytes())}, model.state(), {})
 
     monkeypatch.setitem(sys.modules, "toy_file", Toy("toy_file"))
-    monkeypatch.setitem(FORMATS, "toy", "toy_file")
+    monkeypatch.setitem(FORMATS, "toy", Format("toy_file", deployable=True))
     assert Deploy(format="toy").format == "toy"
     assert write_model(model, tmp_path / "m.toy").max_difference == 0.25
     assert load_model(tmp_path / "m.toy").blueprint == model.blueprint
@@ -262,7 +260,7 @@ def test_files_that_cannot_be_read_back(model, tmp_path):
     write_model(model, path)
     whole = path.read_bytes()
     cases = {
-        "No such file": None,
+        "There is no file": None,
         "is empty": b"",
         "can't be read": b"\xff" * 100,
         "not made by modelgpt": onnx.load_model(tiny_model(tmp_path / "t.onnx", {"x": "numeric"})),

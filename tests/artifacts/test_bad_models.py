@@ -119,7 +119,7 @@ def test_the_wrong_kind_of_file(bench: Bench, iris_model: Path) -> None:
         done = bench.refuse(2, "a model.onnx is needed", *model_command(command, model, data))
         assert "modelgpt export" in done.err
     for command in ALL:
-        bench.refuse(1, "No such file", *model_command(command, bench.folder / "none.onnx", data))
+        bench.refuse(2, "There is no file", *model_command(command, bench.folder / "none.onnx", data))
         bench.refuse(2, "is a folder", *model_command(command, bench.folder, data))
         bench.refuse(1, "iris.csv", *model_command(command, data, data))
 
@@ -159,7 +159,7 @@ def test_regression_of_words_and_what_else_a_requirement_can_lack(bench: Bench, 
     bare = bench.write("bare.txt", "Classify irises.")
     bench.refuse(2, "the requirement names no classes", "build", "--req", bare, "-o", "out.onnx")
     gone = bench.write("gone.txt", "Classify irises.\n---\ndata: gone.csv\n")
-    bench.refuse(1, "There is no file", "build", "--req", gone, "-o", "out.onnx")
+    bench.refuse(2, "There is no file", "build", "--req", gone, "-o", "out.onnx")
     types = bench.write("types.yaml", "species: numeric\n")
     line = ["build", "--req", iris_model / "req.txt", "--types", types, "-o", "out.onnx"]
     bench.refuse(2, "but the task is classification", *line)
@@ -191,7 +191,7 @@ def writers(iris_model: Path, out: str) -> dict[str, list[str | Path]]:
     ("out", "code", "words"),
     [
         ("old.onnx", 2, "--force"),
-        ("no/such/out.onnx", 1, "mkdir -p no/such"),
+        ("no/such/out.onnx", 2, "mkdir -p no/such"),
         ("folder.onnx", 2, "is a folder"),
         ("/proc/out.onnx", 1, "Can't write /proc/out.onnx"),
     ],
@@ -211,11 +211,11 @@ def test_a_name_that_says_no_format(bench: Bench, iris_model: Path) -> None:
 def test_meta_train_refuses_before_it_starts(bench: Bench, iris_model: Path) -> None:
     out = ["--steps", "1", "--out", "run"]
     bench.refuse(2, "--minutes", "meta-train", "--out", "run")
-    bench.refuse(1, "holds no run to resume", "meta-train", *out, "--resume")
+    bench.refuse(2, "holds no run to resume", "meta-train", *out, "--resume")
     bench.refuse(2, "No tables with cards", "meta-train", *out, "--tasks", iris_model)
     (bench.folder / "run").mkdir(exist_ok=True)
     bench.write("run/last.safetensors", b"old")
-    bench.refuse(1, "already holds a run", "meta-train", *out)
+    bench.refuse(2, "already holds a run", "meta-train", *out)
 
 
 @pytest.mark.parametrize(

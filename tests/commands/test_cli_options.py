@@ -151,8 +151,9 @@ def test_meta_train_has_a_config_of_its_own(
 
     monkeypatch.setattr(api, "meta_train", meta_train)
     options = yaml(tmp_path / "c.yaml", "meta-train: {steps: 10, update: delta}")
-    assert main(["--config", options, "meta-train", "--config", "recipe.yaml"]) == 0
-    assert calls[-1]["config"] == "recipe.yaml"
+    recipe = yaml(tmp_path / "recipe.yaml", "batch: 4")
+    assert main(["--config", options, "meta-train", "--config", recipe]) == 0
+    assert calls[-1]["config"] == recipe
     assert calls[-1]["steps"] == 10
     assert calls[-1]["update"] == "delta"
     out, err = capsys.readouterr()
@@ -192,8 +193,10 @@ def test_quiet_and_verbose_work_before_and_after_the_command(
 
 
 def test_describe_prints_text_path_or_prompt(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").touch()
     calls: list[dict[str, Any]] = []
 
     def describe(path: str, **options: Any) -> SimpleNamespace:

@@ -96,7 +96,7 @@ def test_a_table_without_anything_to_learn(bench: Bench, iris_model: Path, name:
 def test_no_such_file_names_the_nearest(bench: Bench, iris_model: Path) -> None:
     bench.write("iris.csv", TABLE)
     for line in readers(bench, iris_model, bench.folder / "irs.csv", labelled_only=False):
-        assert f"Did you mean {bench.folder / 'iris.csv'}?" in bench.refuse(1, "There is no file", *line).err
+        assert f"Did you mean {bench.folder / 'iris.csv'}?" in bench.refuse(2, "There is no file", *line).err
 
 
 def test_a_pipe_is_no_table(bench: Bench, iris_model: Path) -> None:

@@ -33,6 +33,7 @@ class MelodyFiles:
     def __init__(self, folders: Sequence[Any]) -> None:
         self.findings = Findings()
         self.files = [file for folder in folders for file in Melodies(Path(folder)).files]
+        self.total = len(self.files)
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         truth = np.array([file.parent.name for file in self.files], dtype=object)

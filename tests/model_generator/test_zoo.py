@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from artifact_models import random_model, random_table
 from bad_input import Bench
-from conftest import ROOT
+from conftest import ROOT, clean_environment
 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.limits import Limits
+from modelgpt_cli.domains.image import architectures as image
 from modelgpt_cli.domains.tabular.architectures import MEMBERS, table_costs
-from modelgpt_cli.domains.tabular.features import CHANNELS
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
+from modelgpt_cli.domains.text import architectures as text
 from modelgpt_cli.model_generator.cards import find_cards
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
@@ -42,6 +46,18 @@ def test_a_floor_leaves_out_only_what_cannot_be() -> None:
     assert set(costs.exceeding(over, "none")) == {"size", "parameters"}
     assert set(costs.exceeding(over, "fp16")) == {"parameters"}
     assert set(costs.exceeding(over, "none", file=False)) == {"parameters"}
+
+
+def test_sizes_on_record_are_those_that_are_computed() -> None:
+    assert {name: text.encoder_size(text.CARDS[name]) for name in text.SIZES} == text.SIZES
+    assert {name: image.trunk_size(card) for name, card in image.CARDS.items()} == image.SIZES
+
+
+def test_zoo_lists_the_cards_without_torch() -> None:
+    code = "import sys; from modelgpt_cli.cli import main; main(['zoo']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment())
+    assert done.returncode == 0, done.stderr
+    assert "minilm-l6" in done.stdout
 
 
 def test_what_is_on_record_is_of_the_generator_that_ships() -> None:

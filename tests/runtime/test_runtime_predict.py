@@ -159,7 +159,7 @@ def _card(path: Path, change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda p: p.unlink(), "No such file"),
+        (lambda p: p.unlink(), "There is no file"),
         (lambda p: p.write_bytes(b""), "is empty"),
         (_truncated, "not a model that onnxruntime can load"),
         (_noise, "not a model that onnxruntime can load"),

@@ -5,6 +5,7 @@ Adding a network means adding a card here, and to `trunks` the module that it is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from modelgpt_cli.domains.image import options as own_options
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
 from modelgpt_cli.domains.shared.records import validation
 from modelgpt_cli.model_generator.cards import ArchitectureCard
-from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, network_costs
+from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs, network_size
 
 DEFAULT_CARD = "small"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -97,6 +98,17 @@ CARDS: Mapping[str, ImageCard] = {
     )
 }
 
+SIZES: Mapping[str, NetworkSize] = {
+    "small": NetworkSize(2_105_240, 2_080_264, 512, 538_025_984),
+    "resnet18": NetworkSize(11_176_512, 11_166_912, 512, 3_627_122_688),
+    "resnet50": NetworkSize(23_508_032, 23_454_912, 2048, 8_174_272_512),
+    "mobilenet_v2": NetworkSize(2_223_872, 2_189_760, 1280, 598_988_544),
+    "mobilenet_v3_small": NetworkSize(927_008, 912_008, 576, 109_793_152),
+    "resnet18_layer3": NetworkSize(2_782_784, 2_778_304, 256, 915_931_136),
+    "mobilenet_v2_tf": NetworkSize(2_223_872, 2_189_760, 1280, 195_588_096),
+}
+"""Card → what `trunk_size` computes of it; one that is not in here has it computed."""
+
 
 def find_card(name: str | None) -> ImageCard:
     """The card of a name; the default one for None.
@@ -171,6 +183,10 @@ def _architecture_card(card: ImageCard) -> ArchitectureCard:
 
 def _downloaded(network: str) -> bool:
     """Whether torch's cache holds torchvision's weights of a network."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.environ.get("TORCH_HOME") or os.path.join(cache, "torch")).expanduser() / "hub" / "checkpoints"
+    if not any(folder.glob(f"{network}-*")):
+        return False  # known without torch
     import torch
     from torchvision.models import get_model_weights
 
@@ -178,19 +194,25 @@ def _downloaded(network: str) -> bool:
     return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
 
 
-@lru_cache
 def _costs(name: str, outputs: int) -> Costs | None:
     """Of a trunk and its head."""
+    card = CARDS.get(name)
+    if card is None:
+        return None
+    size = SIZES.get(name) or trunk_size(card)
+    return network_costs(size, size.features, outputs)
+
+
+@lru_cache
+def trunk_size(card: ImageCard) -> NetworkSize:
+    """Compute the size of a card's network."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from modelgpt_cli.domains.image.trunks import make_trunk
 
-    card = CARDS.get(name)
-    if card is None:
-        return None
     with torch.device("meta"):
         trunk = make_trunk(card.network)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         trunk(torch.zeros(1, 3, card.size, card.size, device="meta"))
-    return network_costs(trunk, card.features, outputs, int(counter.get_total_flops()))
+    return network_size(trunk, card.features, int(counter.get_total_flops()))

@@ -80,6 +80,7 @@ class Images:
         self._consequence = "are left out" if labelled else "have empty cells"
         truth = Truth(model.labels, (target,) if target else (model.target, *_LABEL_NAMES)) if labelled else None
         self._files = find_images(sources, truth)
+        self.total = len(self._files)
         self._labelled = labelled
         self._least = SHARP * int(model.metadata["image"]["resize"])
         self._broken: list[tuple[str, str]] = []

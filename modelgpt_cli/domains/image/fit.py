@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Images
@@ -44,7 +45,11 @@ class Adapted(HeadSource):
     def features(self, rows: Images) -> Tensor:
         """Features of all images, (N, E) float32."""
         device = next(self.trunk.parameters()).device
-        parts = [self.trunk(normalise(part.to(device), self.view)).cpu() for part in rows.values.split(BATCH)]
+        parts = []
+        with progress("embed images", len(rows.values), "images") as advance:
+            for part in rows.values.split(BATCH):
+                parts.append(self.trunk(normalise(part.to(device), self.view)).cpu())
+                advance(len(part))
         return torch.cat(parts)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+from modelgpt_cli.core.progress import Advance, progress
 from modelgpt_cli.core.quiet import quiet
 
 _KIND = "Conv"
@@ -31,12 +32,16 @@ def in_integers(proto: onnx.ModelProto, image: str, images: Sequence[np.ndarray]
     images : sequence of uint8 (H, W, 3)
         Ranges are the least and greatest number that these give.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet(""):  # the tool advises to prepare the graph, which is prepared
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        quiet(""),
+        progress("calibrate", len(images), "images") as advance,
+    ):  # the tool advises to prepare the graph, which is prepared
         path = Path(folder) / "model.onnx"
         quantize_static(
             proto,
             path,
-            _Reader(image, images),
+            _Reader(image, images, advance),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=[_KIND],
             nodes_to_exclude=_sensitive(proto),
@@ -71,9 +76,12 @@ def _sensitive(proto: onnx.ModelProto) -> list[str]:
 class _Reader:
     """Hand images to onnxruntime's tool, one after the other: a `CalibrationDataReader` by what it does."""
 
-    def __init__(self, image: str, images: Sequence[np.ndarray]) -> None:
+    def __init__(self, image: str, images: Sequence[np.ndarray], advance: Advance) -> None:
         self._feeds: Iterator[dict[str, np.ndarray]] = iter([{image: one[None]} for one in images])
+        self._advance = advance
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the next image; None at the end."""
-        return next(self._feeds, None)
+        feed = next(self._feeds, None)
+        self._advance(feed is not None)
+        return feed

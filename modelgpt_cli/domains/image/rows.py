@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.decode import SHARP, ImageError
 from modelgpt_cli.domains.image.preprocess import View, pixels
@@ -99,14 +100,16 @@ def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> Labelled
     reasons: dict[str, str] = {}
     every = -(-len(frame) // SHOWN)
     n = 0
-    for place, image in read_images(dataset, frame[column], least=SHARP * view.resize):
-        if isinstance(image, ImageError):
-            reasons[place] = image.reason
-            continue
-        if n % every == 0:
-            shown.append(image)
-        values[n] = pixels([image], view)[0]
-        n += 1
+    with progress("read images", len(frame), "images") as advance:
+        for place, image in read_images(dataset, frame[column], least=SHARP * view.resize):
+            advance(1)
+            if isinstance(image, ImageError):
+                reasons[place] = image.reason
+                continue
+            if n % every == 0:
+                shown.append(image)
+            values[n] = pixels([image], view)[0]
+            n += 1
     kept, notes = without_unreadable(frame, column, frame[target], reasons)
     for note in notes:
         log.warning(note)

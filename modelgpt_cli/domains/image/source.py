@@ -10,13 +10,14 @@ import hashlib
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.decode import MOST_BYTES, ImageError, decode_image, image_size
 from modelgpt_cli.domains.image.layout import printable
 
@@ -112,7 +113,7 @@ def _too_long(size: int) -> str:
     return f"{size:,} bytes, more than the {MOST_BYTES:,} allowed"
 
 
-def check_images(source: ImageSource, places: Iterable[str], fingerprint: str = "") -> tuple[str, dict[str, str]]:
+def check_images(source: ImageSource, places: Sequence[str], fingerprint: str = "") -> tuple[str, dict[str, str]]:
     """Look at the header of every image, and take the fingerprint of all on the way: each file is read once.
 
     Parameters
@@ -127,14 +128,16 @@ def check_images(source: ImageSource, places: Iterable[str], fingerprint: str = 
     """
     digest = hashlib.sha256(fingerprint.encode())
     reasons: dict[str, str] = {}
-    for place in places:
-        try:
-            content = source.open(place)
-            digest.update(f"{place}\0{len(content)}\0".encode(errors="replace"))
-            digest.update(content)
-            image_size(content)
-        except ImageError as error:
-            reasons[place] = error.reason
+    with progress("check images", len(places), "images") as advance:
+        for place in places:
+            advance(1)
+            try:
+                content = source.open(place)
+                digest.update(f"{place}\0{len(content)}\0".encode(errors="replace"))
+                digest.update(content)
+                image_size(content)
+            except ImageError as error:
+                reasons[place] = error.reason
     return f"sha256:{digest.hexdigest()}", reasons
 
 

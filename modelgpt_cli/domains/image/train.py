@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.embed import embed
@@ -170,7 +171,7 @@ class ImageTraining(AdapterTraining[Images]):
         kept = load_file(path) if path.exists() else {}
         known = len(kept)
         self.adapt(False)
-        for task in tqdm(tasks, desc="features", disable=None):
+        for task in tqdm(tasks, desc="features", disable=hidden()):
             for kind, part in task.parts.items():
                 name = f"{task.name}/{kind}"
                 if name not in kept:

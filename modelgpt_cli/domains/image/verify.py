@@ -22,6 +22,7 @@ from modelgpt_cli.artifacts.verify import (
     relative_gap,
     with_inner_values,
 )
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.onnx_pixels import PIXELS
 from modelgpt_cli.domains.image.preprocess import LONGEST, normalise, pixels
@@ -73,18 +74,21 @@ def verify(
     session = graph_session(with_inner_values(raw, inner))
     worst = 0.0
     gaps: list[np.ndarray] = []
-    for image, given in _batches(model, () if rows is None else rows):
-        *outputs, seen, features = session.run(None, {IMAGE_COLUMN.name: image})
-        expected = pixels(image, model.view)
-        if not np.array_equal(seen, expected.numpy()):
-            raise failed(f"Its pixels are not Pillow's, of an image of {image.shape[2]} x {image.shape[1]}.")
-        original = exact = _features(model, expected)
-        if quantize != "none":
-            exact = features
-            if given or quantize != "int8":
-                gaps.append(relative_gap(original, features))
-        check_difference(worst_difference(model, exact, outputs))
-        worst = max(worst, worst_difference(model, original, outputs))
+    batches = _batches(model, () if rows is None else rows)
+    with progress("verify", len(batches), "batches") as advance:
+        for image, given in batches:
+            *outputs, seen, features = session.run(None, {IMAGE_COLUMN.name: image})
+            expected = pixels(image, model.view)
+            if not np.array_equal(seen, expected.numpy()):
+                raise failed(f"Its pixels are not Pillow's, of an image of {image.shape[2]} x {image.shape[1]}.")
+            original = exact = _features(model, expected)
+            if quantize != "none":
+                exact = features
+                if given or quantize != "int8":
+                    gaps.append(relative_gap(original, features))
+            check_difference(worst_difference(model, exact, outputs))
+            worst = max(worst, worst_difference(model, original, outputs))
+            advance(1)
     if gaps:
         check_gap(np.concatenate(gaps), *TOLERANCES[quantize])
     return worst

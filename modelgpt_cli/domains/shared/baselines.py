@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.head import HeadFit, head_scores
 
 LINEAR, MAJORITY, MEAN = "linear", "majority", "mean"
@@ -43,18 +44,21 @@ def baseline_scores(
     truth = target.numpy()
     y = truth[:, 0] if regression else truth.argmax(1)
     linear, constant = np.zeros_like(truth), np.zeros_like(truth)
-    for fold in range(fit.folds.max() + 1):
-        out = fit.folds == fold
-        constant[out] = truth[~out].mean(0)
-        try:
-            model.fit(cells[~out], y[~out])
-        except ValueError:  # nothing to learn from: one class only, or texts without a word
-            linear[out] = constant[out]
-            continue
-        if regression:
-            linear[out] = model.predict(cells[out])[:, None]
-        else:
-            linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
+    count = fit.folds.max() + 1
+    with progress("compare", count, "folds") as advance:
+        for fold in range(count):
+            out = fit.folds == fold
+            constant[out] = truth[~out].mean(0)
+            advance(1)
+            try:
+                model.fit(cells[~out], y[~out])
+            except ValueError:  # nothing to learn from: one class only, or texts without a word
+                linear[out] = constant[out]
+                continue
+            if regression:
+                linear[out] = model.predict(cells[out])[:, None]
+            else:
+                linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
     found = {LINEAR: linear, MEAN if regression else MAJORITY: constant}
     rows = fit.scored
     return {name: head_scores(answers[rows], target[rows], regression, scale) for name, answers in found.items()}

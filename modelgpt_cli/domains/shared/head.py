@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.parameter_generator.adapter import (
     PRECISION,
@@ -219,12 +220,15 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: np.n
     answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
     full = with_bias(phi)
     total = full.T @ full if len(phi) > MANY_ROWS else None
-    for fold in range(folds.max() + 1):
-        out = torch.from_numpy(folds == fold)
-        gram = None if total is None else total - full[out].T @ full[out]
-        for s in strengths:
-            logits = full[out] @ _solve(source, phi[~out], target[~out], s, gram)
-            answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
+    count = folds.max() + 1
+    with progress("cross-validate", count * len(strengths), "heads") as advance:
+        for fold in range(count):
+            out = torch.from_numpy(folds == fold)
+            gram = None if total is None else total - full[out].T @ full[out]
+            for s in strengths:
+                logits = full[out] @ _solve(source, phi[~out], target[~out], s, gram)
+                answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
+                advance(1)
     truth = target.numpy()
     scored = folds >= 0
     losses = {s: _loss(found[scored], truth[scored], regression) for s, found in answers.items()}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
 from modelgpt_cli.domains.shared.held_out import fold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -148,7 +149,7 @@ class BackboneTuning(ABC, Generic[R]):
         optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
         device = model.head_weight.device
         bf16 = multiplies_bf16("auto", device.type)
-        for step, index in enumerate(tqdm(order, desc="tune", disable=None)):
+        for step, index in enumerate(tqdm(order, desc="tune", disable=hidden())):
             rate = lr * _rate((step + 0.5) / len(order))
             optimizer.param_groups[0]["lr"], optimizer.param_groups[1]["lr"] = rate, rate * self.head_rate
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):

@@ -12,8 +12,10 @@ from typing import Any
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.domains.shared.records import record
 from modelgpt_cli.domains.tabular import options as own
+from modelgpt_cli.domains.tabular.sizes import CHANNELS, HIDDEN, MAX_COLUMNS
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, matrix_costs
+from modelgpt_cli.parameter_generator.default_encoder import BYTES, PARAMETERS
 
 MEMBERS = (8, 4, 2, 1)
 """Of the cards that a build tries by itself; `weights/tabular/members.yaml` has what each loses."""
@@ -64,8 +66,6 @@ def _asked_members(options: BuildOptions) -> int | None:
 
 def table_card(members: int) -> ArchitectureCard:
     """Return the card of so many members."""
-    from modelgpt_cli.domains.tabular.read import MAX_COLUMNS
-
     recorded: Mapping[str, Any] = next(
         (one for one in record("tabular", "members.yaml").get("members", ()) if one["members"] == members), {}
     )
@@ -91,10 +91,6 @@ def table_costs(members: int, sizes: Sizes) -> Costs:
     sizes : Sizes
         `numbers` is f, `levels` b; with any `texts` the model carries the text encoder.
     """
-    from modelgpt_cli.domains.tabular.features import CHANNELS
-    from modelgpt_cli.domains.tabular.target import HIDDEN
-    from modelgpt_cli.parameter_generator.shipped_encoder import BYTES, PARAMETERS
-
     d, c = sizes.numbers + sizes.levels, sizes.outputs
     member = [(sizes.numbers * CHANNELS + sizes.levels, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, c), (HIDDEN, c)]
     matrices = [shape for shape in member for _ in range(members)] + [(d, c)]

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHANNELS = 8
 KNOTS = 16
 Z_CLIP = 6.0
 CELL_LIMIT = 1e37

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.domains.tabular.features import CHANNELS
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.target import TableFeedback, target_spec
 from modelgpt_cli.parameter_generator.checkpoint import fill, read_checkpoint
 from modelgpt_cli.parameter_generator.generator import Generator, GeneratorConfig

@@ -39,7 +39,7 @@ def columns(model: TabularModel, rows: pd.DataFrame) -> Mapping[str, Any]:
 
 def parameters(model: TabularModel) -> int:
     """Return the network's parameters, and the text encoder's where it carries that."""
-    from modelgpt_cli.parameter_generator.shipped_encoder import PARAMETERS
+    from modelgpt_cli.parameter_generator.default_encoder import PARAMETERS
 
     return sum(p.numel() for p in model.parameters()) + (PARAMETERS if model.preprocessor.textual else 0)
 
@@ -59,10 +59,10 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
 
     from modelgpt_cli.domains.shared.names import CONSTANTS
     from modelgpt_cli.domains.tabular.architectures import SETTING
-    from modelgpt_cli.domains.tabular.features import CHANNELS
     from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
-    from modelgpt_cli.domains.tabular.target import HIDDEN as H
+    from modelgpt_cli.domains.tabular.sizes import CHANNELS
+    from modelgpt_cli.domains.tabular.sizes import HIDDEN as H
 
     numbers = tuple(Column(f"x{i}", "numeric", mean=0.0, std=1.0) for i in range(n_columns))
     encoder = encoder_from_statistics(make_preprocessor(numbers))

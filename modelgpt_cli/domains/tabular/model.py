@@ -19,8 +19,9 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.encoder import encode
-from modelgpt_cli.domains.tabular.features import CHANNELS, channels
+from modelgpt_cli.domains.tabular.features import channels
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
 INTERVAL = "interval"

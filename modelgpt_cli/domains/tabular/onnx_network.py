@@ -9,8 +9,8 @@ import numpy as np
 from onnx import TensorProto
 
 from modelgpt_cli.artifacts.graph import GraphWriter
-from modelgpt_cli.domains.tabular.features import CHANNELS
 from modelgpt_cli.domains.tabular.model import PARAMETERS, SPREAD_CLIP
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
 
 SCALE = ".scale"
 """Behind a weight's name: the name of the numbers that its 8-bit integers are to be multiplied by."""

@@ -13,11 +13,10 @@ from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import check_lacking, check_repeats
 from modelgpt_cli.domains.tabular import DOMAIN
+from modelgpt_cli.domains.tabular.sizes import MAX_COLUMNS
 
 FILES = ""
 OPTIONS = {"text_columns": False}
-MAX_COLUMNS = 2_000
-"""Used columns of a table; the time to build, and the model's size, grow with them."""
 TEXT_COMPONENTS = 32
 """Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
 MAX_TEXT_COLUMNS = 3

@@ -13,12 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.domains.tabular.features import CHANNELS
+from modelgpt_cli.domains.tabular.sizes import CHANNELS, HIDDEN
 from modelgpt_cli.parameter_generator.generator import TaskInputs
 from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
 from modelgpt_cli.parameter_generator.spec import CLASSES, FEATURES, ParameterSpec
 
-HIDDEN = 128
 BIAS_PRECISION = 1e-3
 FLOOR_PRECISION, UNIT_PRECISION = 1.0, 10.0
 """λ of the heads that feed residuals back: of the first channels, and of hidden units."""

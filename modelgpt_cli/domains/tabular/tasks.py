@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
-from modelgpt_cli.domains.tabular.features import CHANNELS, channels
+from modelgpt_cli.domains.tabular.features import channels
+from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.synthetic.draw import SyntheticTask
 from modelgpt_cli.parameter_generator.generator import TaskInputs, draw_codes
 

@@ -15,7 +15,8 @@ from modelgpt_cli.domains.tabular.members import draw_support
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.read import MAX_TEXT_COLUMNS
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
-from modelgpt_cli.parameter_generator.shipped_encoder import BYTES, PARAMETERS, shipped_encoder
+from modelgpt_cli.parameter_generator.default_encoder import BYTES, PARAMETERS
+from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
 
 log = logging.getLogger("modelgpt")
 TEXT_WORDS = 30

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
@@ -82,7 +83,7 @@ def _train(
     first, linear, labels = _encoded(model, table, rows, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
     steps = epochs * -(-len(rows) // batch_size)
-    with tqdm(total=steps, desc="tune", disable=None) as bar:
+    with tqdm(total=steps, desc="tune", disable=hidden()) as bar:
         for step, index in enumerate(_shuffled(len(rows), batch_size, epochs, rng)):
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 - step / steps)

@@ -15,8 +15,9 @@ from typing import Any
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
 from modelgpt_cli.domains.shared.records import validation
+from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.model_generator.cards import ArchitectureCard
-from modelgpt_cli.model_generator.costs import STORAGES, Costs, Sizes, network_costs
+from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs, network_size
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 
 DEFAULT_CARD = "minilm-l6"
@@ -86,6 +87,9 @@ CARDS = {
     )
 }
 
+SIZES = {DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936)}
+"""Card → what `encoder_size` computes of it, for those that are always at hand."""
+
 
 def find_card(name: str | None) -> TextCard:
     """The card of a name, or one made for a local folder or a hub name; the default one for None."""
@@ -153,27 +157,39 @@ def _architecture_card(card: TextCard) -> ArchitectureCard:
 
 def _on_disk(source: str) -> bool:
     """Whether the hub's cache holds a text encoder."""
+    return _cached(source, "model.safetensors")
+
+
+def _cached(source: str, file: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(source, "model.safetensors"), str)
+    return isinstance(try_to_load_from_cache(source, file), str)
+
+
+def _costs(name: str, outputs: int, pair: bool) -> Costs | None:
+    """Of a transformer and its head; operations at a full window."""
+    card = CARDS.get(name)
+    size = None if card is None else SIZES.get(name) or encoder_size(card)
+    if card is None or size is None:
+        return None
+    inputs = sum(input_groups(size.features)[pair].values())
+    return replace(network_costs(size, inputs, outputs), at=f"{card.max_tokens} tokens")
 
 
 @lru_cache
-def _costs(name: str, outputs: int, pair: bool) -> Costs | None:
-    """Of a transformer and its head; operations at a full window."""
+def encoder_size(card: TextCard) -> NetworkSize | None:
+    """Compute the size of an encoder, operations at a full window; None where its configuration is not on disk."""
+    if card.source and not _is_folder(card.source) and not _cached(card.source, "config.json"):
+        return None  # known without torch
     from torch import nn
 
     from modelgpt_cli.domains.text.backbone import encoder_shapes
-    from modelgpt_cli.domains.text.target import input_groups
 
-    card = CARDS.get(name)
-    encoder = None if card is None else encoder_shapes(card)
-    if card is None or encoder is None:
+    encoder = encoder_shapes(card)
+    if encoder is None:
         return None
     config: Any = encoder.config
     layers = [m.in_features * m.out_features for m in encoder.modules() if isinstance(m, nn.Linear)]
     # The scores of all pairs of tokens, and what they mix.
     attention = 4 * card.max_tokens**2 * config.hidden_size * config.num_hidden_layers
-    inputs = sum(input_groups(config.hidden_size)[pair].values())
-    found = network_costs(encoder, inputs, outputs, 2 * card.max_tokens * sum(layers) + attention)
-    return replace(found, at=f"{card.max_tokens} tokens")
+    return network_size(encoder, config.hidden_size, 2 * card.max_tokens * sum(layers) + attention)

@@ -26,10 +26,11 @@ from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, 
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
+from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
-from modelgpt_cli.domains.text.target import input_groups, shared_text_generator
+from modelgpt_cli.domains.text.target import shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.core.devices import multiplies_bf16
+from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.head import HeadSource
 from modelgpt_cli.domains.text.backbone import Backbone, Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
@@ -42,10 +43,12 @@ class Adapted(HeadSource):
         device = next(self.encoder.parameters()).device
         parts, order = [], []
         # As in meta-training: what a head is solved on bears rounding, and this is most of a build's time.
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_bf16("auto", device.type)):
+        bf16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_bf16("auto", device.type))
+        with bf16, progress("embed texts", len(rows)) as advance:
             for index, batch in rows.batches(BATCH_TOKENS):
                 parts.append(self._inputs(batch.to(str(device)), pair).cpu())
                 order.append(torch.from_numpy(index))
+                advance(len(index))
         return torch.cat(parts)[torch.argsort(torch.cat(order))]
 
     def _inputs(self, batch: Tokens, pair: bool) -> Tensor:

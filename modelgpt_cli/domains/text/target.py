@@ -7,18 +7,10 @@ from typing import Any
 
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.text.backbone import Backbone
-from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
+from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.parameter_generator.shared import read_once
-
-
-def input_groups(size: int) -> InputGroups:
-    """Return the groups of the head's inputs for a backbone whose states have `size` numbers.
-
-    A pair has both texts, their distance and product by component, and their cosine (after InferSent's).
-    """
-    pair = {"first": size, "second": size, "distance": size, "product": size, "cosine": 1}
-    return {False: {"text": size}, True: pair}
 
 
 def make_text_generator(config: AdapterConfig, backbone: Backbone) -> AdapterGenerator:

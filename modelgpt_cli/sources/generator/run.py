@@ -15,6 +15,7 @@ from tqdm import tqdm
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.core.option_fields import Options, option_like
 from modelgpt_cli.core.options import GenerateOptions, LLMOptions
+from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.llm.asking import BadAnswerError, Talk, UselessAnswerError, read_object
 from modelgpt_cli.llm.template import Prompt
 from modelgpt_cli.llm.usage import Usage, estimate, text_tokens
@@ -175,9 +176,8 @@ class Run:
         novelty.keep_new([*self.real, *self.outcome.rows])
         self.talk.allow = self._allow
         most = self._number + PATIENCE * math.ceil(self.wish.rows / self.wish.batch) + BARREN
-        with tqdm(
-            total=self.wish.rows, initial=len(self.outcome.rows), desc="generate", unit="row", disable=None
-        ) as bar:
+        there = len(self.outcome.rows)
+        with tqdm(total=self.wish.rows, initial=there, desc="generate", unit="row", disable=hidden()) as bar:
             while len(self.outcome.rows) < self.wish.rows and not self.outcome.stopped:
                 try:
                     entry = self._ask(self._step(), novelty)

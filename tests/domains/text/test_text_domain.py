@@ -22,9 +22,9 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.text.architectures import CARDS, find_card
 from modelgpt_cli.domains.text.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.text.embed import embed
+from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT, head_inputs
 from modelgpt_cli.domains.text.model import encoder_config, make_encoder
-from modelgpt_cli.domains.text.target import input_groups
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 
 

@@ -23,7 +23,8 @@ from modelgpt_cli.domains.shared.tasks import Episode
 from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.text.backbone import Backbone
 from modelgpt_cli.domains.text.embed import embed
-from modelgpt_cli.domains.text.target import input_groups, load_text_generator
+from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.target import load_text_generator
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.parameter_generator.adapter import (
     NAME_SCALE,

@@ -117,7 +117,7 @@ def test_the_command_trains_a_generator(bench: Bench, world: Path, config: Path)
     generator, header = load_text_generator(run / "generator.safetensors")
     assert header["step"] == report["best_step"]
     assert generator.config.backbone == "tiny"
-    bench.refuse(1, "already holds a run", *line)
+    bench.refuse(2, "already holds a run", *line)
     more = bench.run("meta-train", "--domain", "text", "--out", "run", "--resume", "--steps", "4", "--device", "cpu")
     assert more.code == 0, more.err
     assert "4 steps" in more.err

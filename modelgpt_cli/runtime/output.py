@@ -1,0 +1,265 @@
+"""What `predict` writes: the answers, beside columns of the input where asked for, as CSV or as JSON lines.
+
+Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
+from modelgpt_cli.runtime.session import Model
+
+logger = logging.getLogger("modelgpt")
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+"""How files end that get JSON lines rather than CSV."""
+_ALL = "all"
+
+
+def keep_columns(source: Source, asked: str | Sequence[str]) -> None:
+    """Have a source hand on further columns of its own.
+
+    Parameters
+    ----------
+    source : Source
+    asked : str or sequence of str
+        Names, separated by commas where they are one str (those with a comma in them in double quotes), or ``all``.
+
+    Raises
+    ------
+    UsageError
+        The rows have no columns, or not one of that name.
+    """
+    if not isinstance(source, HasColumns):
+        raise UsageError(
+            f"--keep is for tables and texts, and this is a model of {file_titles()}.", hint="Leave it out."
+        )
+    if isinstance(asked, str):
+        named = [asked] if asked in source.columns else next(csv.reader([asked], skipinitialspace=True), [])
+        asked = source.columns if named == [_ALL] else [name.strip() for name in named]
+    source.keep(list(dict.fromkeys(asked)))
+
+
+def check_confidence(model: Model, least: float | None) -> None:
+    """Make sure that a model has a confidence to ask for.
+
+    Raises
+    ------
+    UsageError
+        It predicts numbers, or the least is no probability.
+    """
+    if least is None:
+        return
+    if model.task == "regression":
+        raise UsageError("--min-confidence is for classification.", f"{model.path} predicts numbers.", "Leave it out.")
+    if not 0 <= least <= 1:
+        raise UsageError(f"--min-confidence can't be {least:g}.", "It is a probability, at least 0 and at most 1.")
+
+
+def number_outputs(model: Model) -> list[str]:
+    """Return the names of a regression model's outputs."""
+    return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
+
+
+def too_unsure(probabilities: np.ndarray, least: float | None) -> np.ndarray:
+    """Return which rows, (N,) bool, have no class as likely as `least`; False where it is None."""
+    if least is None or not probabilities.shape[1]:
+        return np.zeros(len(probabilities), bool)
+    unsure: np.ndarray = probabilities.max(axis=1) < least
+    return unsure
+
+
+class Layout:
+    """The columns of the answers, and how they are filled.
+
+    Parameters
+    ----------
+    model : Model
+    proba : bool
+        Whether the probability of each class is wanted.
+    topk : int
+        How many of the likeliest classes, where each row is a file.
+    least : float, optional
+        The label of a row whose likeliest class is less likely than this is left empty.
+
+    Attributes
+    ----------
+    names : list of str
+        For regression prediction and bounds; else the label, with its probability and the next best ones where each
+        row is a file, and where `proba` the probability of each class.
+    unsure : int
+        Labels that were left empty so far.
+    """
+
+    def __init__(self, model: Model, proba: bool, topk: int, least: float | None = None) -> None:
+        # Labels are quoted once, not once a row.
+        self._cells = {label: quoted(label) for label in ("", *model.labels)}
+        self._labels = model.labels
+        self._proba = proba and model.task != "regression"
+        self._topk = topk if model.feeds.FILES else 0
+        self._least = least
+        self.unsure = 0
+        if model.task == "regression":
+            self.names = number_outputs(model)
+            if proba:
+                logger.warning("--proba has no meaning for a regression; no column is added.")
+            return
+        self.names = ["label", "probability"] if self._topk else ["label"]
+        for k in range(2, self._topk + 1):
+            self.names += [f"label_{k}", f"probability_{k}"]
+        if proba:
+            self.names += [f"probability_{label}" for label in model.labels]
+
+    def lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
+        """Format the answers of one chunk as CSV; numbers have float32's digits."""
+        if "prediction" in outputs:
+            # As str, a float32 takes the fewest digits that give it back exactly.
+            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self.names]
+            return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
+        probabilities = outputs["probabilities"]
+        if self._topk:
+            lines = [
+                ",".join(f"{self._cells[label]},{p:.7g}" for label, p in ranked) for ranked in self._ranked(outputs)
+            ]
+        else:
+            lines = [self._cells.get(label, label) for label in self._first(outputs)]
+        if not self._proba:
+            return lines
+        row = ",%.7g" * probabilities.shape[1]
+        return [line + row % tuple(p) for line, p in zip(lines, probabilities.tolist(), strict=True)]
+
+    def values(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
+        """Return the answers of one chunk, a list a row, as JSON has them: null for a label that is left empty."""
+        if "prediction" in outputs:
+            columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self.names]
+            return [list(row) for row in zip(*columns, strict=True)]
+        rows: list[list[Any]]
+        if self._topk:
+            rows = [
+                [cell for label, p in ranked for cell in (label or None, _digits(p))]
+                for ranked in self._ranked(outputs)
+            ]
+        else:
+            rows = [[label or None] for label in self._first(outputs)]
+        if self._proba:
+            for row, p in zip(rows, outputs["probabilities"], strict=True):
+                row += [_digits(one) for one in p]
+        return rows
+
+    def _first(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
+        """The label of each row, "" where it is too unsure."""
+        labels = [str(label) for label in outputs["label"].tolist()]
+        unsure = too_unsure(outputs["probabilities"], self._least)
+        self.unsure += int(unsure.sum())
+        return ["" if doubt else label for label, doubt in zip(labels, unsure.tolist(), strict=True)]
+
+    def _ranked(self, outputs: Mapping[str, np.ndarray]) -> Iterator[list[tuple[str, float]]]:
+        """The likeliest classes of each row with their probabilities; the first is "" where it is too unsure."""
+        probabilities = outputs["probabilities"]
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self._topk]
+        unsure = too_unsure(probabilities, self._least)
+        self.unsure += int(unsure.sum())
+        for ranked, p, doubt in zip(best.tolist(), probabilities.tolist(), unsure.tolist(), strict=True):
+            pairs = [(self._labels[k], p[k]) for k in ranked]
+            yield [("", pairs[0][1]), *pairs[1:]] if doubt else pairs
+
+
+class RowWriter:
+    """Turns chunks and their answers into the bytes of a file, kept columns and files' names first.
+
+    A kept column that is called like an answer is written as ``input_<name>``.
+
+    Parameters
+    ----------
+    layout : Layout
+    files : bool
+        Whether each row is a file, whose name comes first.
+    kept : sequence of str
+        Further columns of the input, in their order.
+    as_json : bool
+        Whether to write JSON lines rather than CSV.
+    """
+
+    def __init__(self, layout: Layout, *, files: bool, kept: Sequence[str] = (), as_json: bool = False) -> None:
+        self._layout = layout
+        self._kept = list(kept)
+        self._json = as_json
+        self._before = ["file"] * files + [f"input_{name}" if name in layout.names else name for name in kept]
+        renamed = [name for name in kept if name in layout.names]
+        if renamed:
+            logger.info("The input's '%s' is written as 'input_%s': an answer is called so.", renamed[0], renamed[0])
+
+    def head(self) -> bytes:
+        """Return what comes before the first row."""
+        if self._json:
+            return b""
+        return (",".join(quoted(name) for name in [*self._before, *self._layout.names]) + "\n").encode()
+
+    def rows(self, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> bytes:
+        """Return the lines of a chunk."""
+        before = [list(chunk.names)] if chunk.names else []
+        before += [list(chunk.kept[name]) for name in self._kept]
+        lines = self._json_lines(chunk, before, outputs) if self._json else self._csv_lines(chunk, before, outputs)
+        return "\n".join([*lines, ""]).encode(errors="surrogateescape")
+
+    def _csv_lines(
+        self, chunk: Chunk, before: Sequence[Sequence[Any]], outputs: Mapping[str, np.ndarray]
+    ) -> Iterable[str]:
+        lines = self._layout.lines(outputs)
+        if not before:
+            return lines
+        empty = "," * (len(self._layout.names) - 1)
+        heads = ([quoted(_text(cell)) if cell is not None else "" for cell in row] for row in zip(*before, strict=True))
+        return [",".join([*head, line]) for head, line in zip(heads, _spread(lines, chunk, empty), strict=True)]
+
+    def _json_lines(
+        self, chunk: Chunk, before: Sequence[Sequence[Any]], outputs: Mapping[str, np.ndarray]
+    ) -> Iterable[str]:
+        names = [*self._before, *self._layout.names]
+        answers = _spread(self._layout.values(outputs), chunk, [None] * len(self._layout.names))
+        heads: Iterable[tuple[Any, ...]] = zip(*before, strict=True) if before else ((),) * chunk.rows
+        for head, answer in zip(heads, answers, strict=True):
+            cells = dict(zip(names, [*map(_json_value, head), *answer], strict=True))
+            yield json.dumps(cells, ensure_ascii=False, allow_nan=False)
+
+
+def _spread(answers: Sequence[Any], chunk: Chunk, empty: Any) -> Iterator[Any]:
+    """Answers of the rows that could be read as those of all."""
+    given = iter(answers)
+    readable = [True] * chunk.rows if chunk.readable is None else chunk.readable.tolist()
+    return (next(given) if there else empty for there in readable)
+
+
+def _text(cell: Any) -> str:
+    from modelgpt_cli.data.cells import cell_text
+
+    return cell if type(cell) is str else cell_text(cell) or ""
+
+
+def _json_value(cell: Any) -> Any:
+    """A cell of the input as JSON has it: text, numbers and yes or no as they are, all others as text."""
+    if hasattr(cell, "item"):
+        cell = cell.item()
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    return cell if cell is None or isinstance(cell, (str, bool, int)) else _text(cell)
+
+
+def _digits(value: Any) -> float | None:
+    """A float32 as the number of fewest digits that gives it back exactly; None where it is no number."""
+    return float(str(np.float32(value))) if np.isfinite(value) else None
+
+
+def quoted(cell: str) -> str:
+    """Quote a CSV cell where it needs it; a lone empty cell would read back as a blank line."""
+    if cell and not any(c in cell for c in ',"\r\n') and cell == cell.strip():
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
