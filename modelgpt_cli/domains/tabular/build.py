@@ -32,6 +32,7 @@ from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
+from modelgpt_cli.domains.tabular.split import asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -68,8 +69,10 @@ def check(requirement: Requirement, options: BuildOptions, output: Path) -> None
         It is.
     """
     asked = next(iter(requirement.quality.to_mapping()), None)
-    if options.one_pass and (asked is not None or options.coverage):
-        what = f"quality: {asked}" if asked is not None else "--coverage"
+    by = asked_column({"group": options.group, "time": options.time})
+    if options.one_pass and (asked is not None or options.coverage or by is not None):
+        what = "--coverage" if by is None else f"--{by[0]}"
+        what = f"quality: {asked}" if asked is not None else what
         raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
 
 
@@ -177,6 +180,7 @@ class TabularBuild:
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
+            validated="" if table.split is None else table.split.words(),
             notes=notes,
             provenance=self._provenance(dataset),
         )
@@ -195,6 +199,11 @@ class TabularBuild:
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)
             log.info(note)
+        if table.split is not None and checked is not None:
+            blueprint.provenance["split"] = table.split.describe()
+            if words := split_note(table.split, dataset):
+                notes.append(words)
+                log.info(words)
         if checked is None:
             why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
             notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
@@ -225,7 +234,8 @@ class TabularBuild:
                 log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
         preprocessor = make_preprocessor(columns, dataset.sample)
-        table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed)
+        split = read_split(dataset, asked_column({"group": self.options.group, "time": self.options.time}))
+        table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed, split=split)
         texts = self.embed(preprocessor, schema.classes) if self.words else None
         self._read = _Read(columns, preprocessor, table, texts, notes)
         return self._read

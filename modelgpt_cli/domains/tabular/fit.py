@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
 from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner, head_outputs
@@ -71,6 +72,8 @@ class TableArrays:
         Where the table has more rows than these: gives (x, codes, y) chunks of every row, each time it is called.
     synthetic : bool (N,), optional
         Which rows were generated: they are learned from, and never held out where there are real ones.
+    split : Split, optional
+        What ties rows together, so that cross-validation must not part them at random.
     """
 
     x: np.ndarray
@@ -80,11 +83,15 @@ class TableArrays:
     levels: tuple[int, ...]
     stream: RowStream | None = None
     synthetic: np.ndarray | None = None
+    split: Split | None = None
 
     def take(self, rows: np.ndarray) -> TableArrays:
         """Some of the rows, without the stream."""
         marks = None if self.synthetic is None else self.synthetic[rows]
-        return TableArrays(self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels, None, marks)
+        split = None if self.split is None else self.split.take(rows)
+        return TableArrays(
+            self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels, None, marks, split
+        )
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Every row, in chunks."""

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, level_codes
 
@@ -62,7 +63,12 @@ class RowStream:
 
 
 def table_arrays(
-    dataset: Dataset, preprocessor: TablePreprocessor, *, all_rows: bool = True, seed: int = 0
+    dataset: Dataset,
+    preprocessor: TablePreprocessor,
+    *,
+    all_rows: bool = True,
+    seed: int = 0,
+    split: Split | None = None,
 ) -> TableArrays:
     """A dataset's sample as arrays, with a stream of the head's rows where the sample isn't all.
 
@@ -72,6 +78,8 @@ def table_arrays(
         Whether the stream gives every row; else it gives about `HEAD_ROWS` where there are more.
     seed : int
         For the draw.
+    split : Split, optional
+        What ties the sample's rows together.
     """
     share = 1.0 if all_rows else min(1.0, HEAD_ROWS / max(dataset.n_rows, 1))
     stream = RowStream(dataset, preprocessor, share, seed)
@@ -79,4 +87,4 @@ def table_arrays(
     levels = tuple(len(names) for names in preprocessor.levels)
     whole = len(dataset.sample) >= dataset.n_rows
     n_classes = len(dataset.schema.classes)
-    return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic)
+    return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic, split)
