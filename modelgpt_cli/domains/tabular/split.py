@@ -14,7 +14,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.source import Scanned, Source
 from modelgpt_cli.data.typing import typed
-from modelgpt_cli.domains.shared.folds import GROUP, TIME, Split
+from modelgpt_cli.domains.shared.folds import ALIKE, GROUP, TIME, Split
 
 KEYS = "tied by?"
 """The column of a dataset's sample that says what its rows are tied by. The question mark keeps it from being a name
@@ -104,7 +104,9 @@ def read_split(dataset: Dataset, asked: tuple[str, str] | None) -> Split | None:
 
 
 def split_note(split: Split, dataset: Dataset) -> str:
-    """Say how the rows are divided, and what becomes of the column that says so."""
+    """Say how the rows are divided, and what becomes of the column that says so; "" for copies, which are told."""
+    if split.kind == ALIKE:
+        return ""
     note = f"Cross-validated {split.words()}"
     if split.kind == TIME:
         return f"{note}: each part of the rows by models of those before it."
