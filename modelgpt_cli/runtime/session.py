@@ -6,6 +6,7 @@ Shapes: N rows, C classes.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
+logger = logging.getLogger("modelgpt")
 FORMAT = 1
 CARD = "modelgpt"
 """Metadata entry with the model card, as JSON."""
@@ -26,7 +28,7 @@ TOKENIZER = "modelgpt_tokenizer"
 """Metadata entry with a tokenizer, as JSON, of models that read text."""
 EXTENSIONS = "ai.onnx.contrib"
 """The operators of onnxruntime-extensions, which turn raw texts into token ids inside the graph."""
-_EMPTY_TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_EMPTY_TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(double)": np.float64}
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class Model:
             raise damaged(self.path, f"Its card lacks {error}.") from error
         self.feeds: Feeds = self.domain.part("feed")
         self._feed: Feed = self.feeds.make_feed(self)
+        self._bad_answers = 0
         self._check_graph()
 
     def run(self, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -122,8 +125,8 @@ class Model:
         Returns
         -------
         dict of str to ndarray
-            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) float32 and, where the model
-            has an interval, ``lower`` and ``upper`` (N, 1) float32.
+            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) and, where the model has an
+            interval, ``lower`` and ``upper`` (N, 1): float32, or float64 where the target lies too far from zero.
 
         Raises
         ------
@@ -134,11 +137,19 @@ class Model:
         for numbers, inputs in self._feed.batches(columns):
             rows.append(numbers)
             parts.append(self._session.run(None, inputs))
-        return self._joined(parts, rows)
+        found = self._joined(parts, rows)
+        self._bad_answers += _bad_rows(found)
+        return found
 
     def report(self) -> None:
-        """Warn of what the model could not read in full, once all rows are scored."""
+        """Warn of what the model could not read in full, and of answers that are no numbers, once all rows are scored."""
         self._feed.report()
+        if self._bad_answers:
+            logger.warning(
+                "%s %s have answers that are no finite numbers: the model or its input is broken.",
+                f"{self._bad_answers:,}",
+                self.domain.rows,
+            )
 
     def _joined(self, parts: list[list[np.ndarray]], rows: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs of several runs in the order of the rows, by name."""
@@ -164,6 +175,15 @@ class Model:
             wanted |= {"lower", "upper"}
         if not wanted <= {output.name for output in self._session.get_outputs()}:
             raise damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")
+
+
+def _bad_rows(outputs: Mapping[str, np.ndarray]) -> int:
+    """Count the rows with an answer that is NaN or infinite."""
+    numbers = [cells for cells in outputs.values() if cells.dtype.kind == "f" and cells.size]
+    if all(np.isfinite(cells).all() for cells in numbers):
+        return 0
+    bad = [~np.isfinite(cells).reshape(len(cells), -1).all(axis=1) for cells in numbers]
+    return int(np.logical_or.reduce(bad).sum())
 
 
 def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:

@@ -189,9 +189,13 @@ def _check(
         residuals = None
     else:
         y = y.astype(np.float64)
-        numbers = held_out[..., 0].double() * fitted.target_std + fitted.target_mean
-        weights = stack_numbers(numbers, torch.from_numpy(y))
-        outputs = {"model": weights @ numbers, "linear": floor[:, 0], MEAN: constant[:, 0]}
+        numbers = held_out[..., 0].double()  # standardised
+        weights = stack_numbers(numbers, torch.from_numpy((y - fitted.target_mean) / fitted.target_std))
+        outputs = {
+            "model": weights @ numbers * fitted.target_std + fitted.target_mean,
+            "linear": floor[:, 0],
+            MEAN: constant[:, 0],
+        }
         metrics = {name: regression_scores(found.double().numpy(), y) for name, found in outputs.items()}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}

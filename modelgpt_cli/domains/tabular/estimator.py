@@ -147,7 +147,7 @@ class _TabularEstimator(BaseEstimator):
             raise ModelGPTError("There is nothing to learn from.", "No column varies, or all are identifiers.")
         preprocessor = make_preprocessor(used, frame)
         x, codes = preprocessor.arrays(frame)
-        targets = y if labels else y.astype(np.float32)
+        targets = y if labels else y.astype(np.float64)
         table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in preprocessor.levels))
         generator, _ = shared_generator(generator_file(self.generator, "tabular"))
         members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
@@ -365,7 +365,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the predictions, (N,) float32."""
+        """Return the predictions, (N,): float32, or float64 where the target lies too far from zero for that."""
         rows = self._rows(X)
         return self.model_.predict(rows)[:, 0]
 

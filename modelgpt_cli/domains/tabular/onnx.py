@@ -15,7 +15,7 @@ import onnx
 from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
-from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, write_answers
+from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, is_wide, write_answers
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import TARGET
@@ -72,14 +72,15 @@ def to_onnx(
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
     write_answers(g, blueprint, scores, TARGET)
+    wide = blueprint.task == "regression" and is_wide(g, TARGET)
     if model.has_interval:
-        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD)
+        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD, wide=wide)
     metadata = graph_metadata(g, model_card(blueprint), state, opset=opset, quantize=quantize)
     if encoder:
         metadata[TOKENIZER] = encoder.tokenizer_json
     return g.model(
         input_infos(model.preprocessor.columns, inputs),
-        answer_outputs(blueprint, interval=model.has_interval),
+        answer_outputs(blueprint, interval=model.has_interval, wide=wide),
         metadata,
     )
 

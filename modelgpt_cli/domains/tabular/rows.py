@@ -50,7 +50,7 @@ class RowStream:
         x, codes = self.preprocessor.arrays(frame)
         if schema.task == "classification":
             return x, codes, level_codes(frame[schema.target], schema.classes)
-        return x, codes, frame[schema.target].to_numpy(dtype=np.float32)
+        return x, codes, frame[schema.target].to_numpy(dtype=np.float64)
 
     def note(self) -> str:
         """What the user has to know of the rows that were left out, or ""."""

@@ -26,6 +26,7 @@ from modelgpt_cli.artifacts.verify import (
     with_inner_values,
 )
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS, input_names
+from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
@@ -118,8 +119,7 @@ def verify(
 
 def _worst(model: TextModel, expected: np.ndarray, outputs: list[np.ndarray]) -> float:
     """The largest difference of an answer."""
-    std = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
-    return float(difference(model.blueprint, expected, outputs, std).max())
+    return float(difference(model.blueprint, expected, outputs, model.target_std).max())
 
 
 @torch.inference_mode()
@@ -140,8 +140,7 @@ def _answers(model: TextModel, inputs: np.ndarray) -> np.ndarray:
     scores = torch.from_numpy(inputs) @ model.head_weight + model.head_bias
     if model.blueprint.task == "classification":
         return scores.softmax(1).numpy()
-    mean, std = model.constants["target"]
-    return (scores * std + mean).numpy()
+    return in_own_unit(scores, model.constants["target"]).numpy()
 
 
 def _check_head_inputs(expected: np.ndarray, got: np.ndarray, alone: np.ndarray, largest: float, mean: float) -> None:
