@@ -142,7 +142,7 @@ class Model:
         return found
 
     def report(self) -> None:
-        """Warn of what the model could not read in full, and of answers that are no numbers, once all rows are scored."""
+        """Warn of what the model could not read in full, and of answers that are no numbers, after all rows."""
         self._feed.report()
         if self._bad_answers:
             logger.warning(

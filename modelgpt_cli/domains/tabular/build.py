@@ -22,10 +22,18 @@ from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import fit_model
-from modelgpt_cli.domains.tabular.findings import Finding, describe_schema, inspect_table, tell, whole_numbers
+from modelgpt_cli.domains.tabular.findings import (
+    Finding,
+    describe_schema,
+    inspect_table,
+    many_levels,
+    tell,
+    whole_numbers,
+)
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
+from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
@@ -234,10 +242,12 @@ class TabularBuild:
                 )
                 log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
-        preprocessor = make_preprocessor(columns, dataset.sample)
+        preprocessor = make_preprocessor(columns, dataset.sample, many_levels=True)
         split = read_split(dataset, asked_column({"group": self.options.group, "time": self.options.time}))
         table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed, split=split)
         table, found = inspect_table(table, preprocessor, schema, self.seed)
+        preprocessor, table = add_statistics(preprocessor, table)
+        found += many_levels(preprocessor, columns)
         tell(
             [*describe_schema(schema, self._dropped(schema), dataset.n_rows), *_of_numbers(schema, table), *found],
             notes,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from modelgpt_cli.core.schema import Column, Schema
+from modelgpt_cli.core.schema import MAX_LEVELS, Column, Schema
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.leaks import Inspection, find_copies
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
@@ -116,6 +116,33 @@ def _target(schema: Schema, n_rows: int) -> list[Finding]:
             serious=n_rows < FEW_PER_CLASS * len(classes),
         )
     ]
+
+
+def many_levels(preprocessor: TablePreprocessor, columns: Sequence[Column]) -> list[Finding]:
+    """Say what becomes of columns with more levels than have features of their own.
+
+    Parameters
+    ----------
+    preprocessor : TablePreprocessor
+        As the model has it.
+    columns : sequence of Column
+        As the data have them, with the number of their levels.
+    """
+    found = []
+    seen = {column.name: column.n_levels for column in columns}
+    for j, i in enumerate(preprocessor.categorical):
+        name, known = preprocessor.columns[i].name, len(preprocessor.levels[j])
+        n_levels = max(seen.get(name, 0), known)
+        if n_levels <= MAX_LEVELS:
+            continue
+        text = f"{name!r} has {n_levels:,} levels: "
+        if preprocessor.statistics and preprocessor.statistics[j] is not None:
+            rest = "" if known == n_levels else ", rarer ones are as if unseen"
+            text += f"{known:,} are told apart by what the target is there{rest}."
+        else:
+            text += f"the {known} most frequent are told apart, as the target differs between them by chance alone."
+        found.append(Finding(f"{text} A line '{name}: identifier' in a --types FILE leaves the column out."))
+    return found
 
 
 def whole_numbers(schema: Schema, values: Sequence[float]) -> list[Finding]:

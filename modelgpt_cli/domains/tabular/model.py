@@ -21,7 +21,7 @@ from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import CHANNELS, channels
-from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, read_statistics
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
 INTERVAL = "interval"
@@ -66,7 +66,9 @@ class TabularModel(nn.Module):
         self.blueprint = blueprint
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
         self.preprocessor: TablePreprocessor = make_preprocessor(
-            blueprint.columns, texts=read_projections(self.constants)
+            blueprint.columns,
+            texts=read_projections(self.constants),
+            statistics=read_statistics(self.constants, sum(not (c.is_float or c.is_text) for c in blueprint.used)),
         )
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)

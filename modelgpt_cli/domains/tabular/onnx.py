@@ -17,6 +17,7 @@ from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, is_wide, write_answers
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.schema import MAX_LEVELS
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
@@ -104,6 +105,8 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
     strings = sum(column.type in ("boolean", "categorical") for column in blueprint.columns)
     names = [f"{onnx_features.SOURCES}{field.name}" for field in fields(SourceStats)]
     names += [f"{onnx_features.TABLES}{i}" for i in range(strings)]
+    named = [column for column in blueprint.used if column.type in ("boolean", "categorical")]
+    names += [f"{onnx_features.STATISTICS}{i}" for i, c in enumerate(named) if len(c.levels) > MAX_LEVELS]
     texts = sum(column.is_text and bool(column.components) for column in blueprint.columns)
     names += [f"{CONSTANTS}{PREFIX}{i}.{part}" for i in range(texts) for part in ("mean", "components")]
     if blueprint.task == "regression":

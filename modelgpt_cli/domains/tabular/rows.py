@@ -7,7 +7,7 @@ in it shrinks with 1/n, while each row costs as much as reading some fifty of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -37,12 +37,15 @@ class RowStream:
     def __init__(self, dataset: Dataset, preprocessor: TablePreprocessor, share: float, seed: int) -> None:
         self.dataset, self.preprocessor, self.share, self.seed = dataset, preprocessor, share, seed
         self.rows = 0
+        self.finish: Callable[[np.ndarray, np.ndarray, np.ndarray], Arrays] | None = None
+        """What is still to be done to a chunk's arrays; see `level_statistics.add_statistics`."""
 
     def __call__(self) -> Iterator[Arrays]:
         self.rows = 0
         for frame in self.dataset.frames(share=self.share, seed=self.seed):
             self.rows += len(frame)
-            yield self.arrays(frame)
+            arrays = self.arrays(frame)
+            yield arrays if self.finish is None else self.finish(*arrays)
 
     def arrays(self, frame: pd.DataFrame) -> Arrays:
         """A typed frame's inputs, level codes and targets."""

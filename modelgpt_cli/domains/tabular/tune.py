@@ -21,6 +21,7 @@ from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
+from modelgpt_cli.domains.tabular.level_statistics import refit_rows
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
@@ -137,9 +138,12 @@ def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
     x, codes = model.preprocessor.arrays(dataset.sample)
     levels = tuple(len(names) for names in model.preprocessor.levels)
+    known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint
     if b.task == "regression":
         y = dataset.sample[b.target].to_numpy(dtype=np.float64)
-        return TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
+        table = TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
+        return refit_rows(model.preprocessor, table) if known else table
     y = level_codes(dataset.sample[b.target], b.labels)
     check_labels(b, dataset.schema.classes)
-    return TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)
+    table = TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)
+    return refit_rows(model.preprocessor, table) if known else table
