@@ -9,9 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelgpt_cli.artifacts.backends import Settings, check_deployable, find_backend
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.target_model import TargetModel
+from modelgpt_cli.artifacts.verify import check_weights
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
@@ -19,6 +22,8 @@ from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
 from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.data.in_memory import Data
+
+_CHUNK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class ExportReport:
     """None where the format has none."""
     quantize: str
     max_difference: float
-    """Largest difference of a probability, or of a prediction in standard deviations of the target."""
+    """Largest difference of a probability, or of a prediction in standard deviations of the target: on probe rows, and
+    on all rows that were given."""
     seconds: float
     before: dict[str, float | None] = field(default_factory=dict)
     after: dict[str, float | None] = field(default_factory=dict)
@@ -107,6 +113,7 @@ def export(
         measured.update(_cost(loaded, path, data, settings))
 
     report = _write(loaded, Path(output), settings, rows, None if data is None else measure, force, start)
+    measured["max_difference"] = max(report.max_difference, measured.get("max_difference", 0.0))
     return replace(report, **measured)
 
 
@@ -177,6 +184,7 @@ def _write(
 ) -> ExportReport:
     backend = find_backend(path)
     settings = backend.complete(model, settings)
+    check_weights(model.state())
     with atomic_write(path, force=force) as temporary:
         raw = backend.write(model, settings, rows)
         temporary.write_bytes(raw)
@@ -187,8 +195,8 @@ def _write(
     return ExportReport(path, len(raw), settings.opset, settings.quantize, difference, seconds)
 
 
-def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dict[str, dict[str, float | None]]:
-    """Measure a model without and with quantisation on labelled rows."""
+def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dict[str, Any]:
+    """Measure a model without and with quantisation on labelled rows: metrics, and how far its answers are apart."""
     from modelgpt_cli.runtime.evaluate import evaluate
 
     backend = find_backend(path)
@@ -197,4 +205,21 @@ def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dic
         exact.write_bytes(backend.write(model, backend.complete(model, replace(settings, quantize="none"))))
         with quiet("modelgpt"):  # what there is to say of the rows is said once
             before = evaluate(exact, data).metrics
-        return {"before": before, "after": evaluate(path, data).metrics}
+            largest = _largest_difference(exact, path, data, model.target_std)
+        return {"before": before, "after": evaluate(path, data).metrics, "max_difference": largest}
+
+
+def _largest_difference(exact: Path, path: Path, data: Data, std: float) -> float:
+    """Compute the largest difference between two files' answers, on all rows; of numbers in the target's `std`."""
+    from modelgpt_cli.runtime.feed import open_source
+    from modelgpt_cli.runtime.session import Model
+
+    one, other = Model(exact), Model(path)
+    largest = 0.0
+    for chunk in open_source(one, data, labelled=True).chunks(_CHUNK_ROWS):
+        first, second = one.run(chunk.columns), other.run(chunk.columns)
+        for name in first.keys() - {"label"}:
+            if first[name].size:
+                apart = np.abs(first[name].astype(np.float64) - second[name])
+                largest = max(largest, float(apart.max()) / (std if name != "probabilities" else 1.0))
+    return largest

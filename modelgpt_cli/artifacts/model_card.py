@@ -41,6 +41,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "quality": blueprint.quality,
         "deploy": blueprint.deploy,
         "metrics": blueprint.metrics,
+        **({"validated": blueprint.validated} if blueprint.validated else {}),
         "interval": blueprint.interval or None,
         "notes": blueprint.notes,
         "provenance": blueprint.provenance,

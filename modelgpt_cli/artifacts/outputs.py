@@ -44,16 +44,24 @@ def _probabilities(g: GraphWriter, scores: str, labels: Sequence[str]) -> None:
 
 
 def _prediction(g: GraphWriter, scores: str, target: str) -> None:
-    """The standardised target (N, 1) to the output ``prediction``, in the target's own unit."""
+    """The standardised target (N, 1) to the output ``prediction``, in the target's own unit and its scale's type."""
+    if is_wide(g, target):
+        scores = g.op("Cast", scores, to=TensorProto.DOUBLE)
     mean, std = (g.op("Gather", g.tensor(target), g.index(i), axis=0) for i in (0, 1))
     g.op("Add", g.op("Mul", scores, std), mean, output="prediction")
 
 
-def answer_outputs(blueprint: Blueprint, *, interval: bool = False) -> list[ValueInfoProto]:
+def is_wide(g: GraphWriter, target: str) -> bool:
+    """Whether float32 can't hold the target's resolution, so that the graph's numbers are float64."""
+    return bool(g.state[target].dtype == np.float64)
+
+
+def answer_outputs(blueprint: Blueprint, *, interval: bool = False, wide: bool = False) -> list[ValueInfoProto]:
     """Return the graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds."""
     if blueprint.task == "regression":
         names = ["prediction", "lower", "upper"] if interval else ["prediction"]
-        return [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in names]
+        kind = TensorProto.DOUBLE if wide else TensorProto.FLOAT
+        return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names]
     kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
     return [
         helper.make_tensor_value_info("label", kind, ["N"]),

@@ -41,6 +41,11 @@ class TargetModel(Protocol):
         """Yield the trainable tensors with their names."""
         ...
 
+    @property
+    def target_std(self) -> float:
+        """The target's standard deviation; 1 where it is classes."""
+        ...
+
     def predict(self, rows: Any, /) -> np.ndarray:
         """Return probabilities (N, C) or predictions (N, 1) of the domain's rows, float32."""
         ...

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import helper
+from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import VerificationError
@@ -56,6 +57,24 @@ class Verifier(Protocol):
             The checker or onnxruntime refuses the graph, or a difference is above the tolerance.
         """
         ...
+
+
+def check_weights(state: Mapping[str, Tensor]) -> None:
+    """Make sure that all of a model's tensors hold finite numbers.
+
+    Raises
+    ------
+    VerificationError
+        One doesn't.
+    """
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        more = f" and {len(bad) - 3} more tensors" if len(bad) > 3 else ""
+        raise VerificationError(
+            "The model has weights that are no finite numbers; nothing was written.",
+            f"There are NaN or infinite ones in {', '.join(bad[:3])}{more}.",
+            "Build it again; if it still fails, please report it.",
+        )
 
 
 def graph_session(raw: bytes, *, extensions: bool = False) -> ort.InferenceSession:

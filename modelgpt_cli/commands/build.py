@@ -87,7 +87,8 @@ def build(
         result_json(report.to_dict())
         return
     if report.metrics:
-        say(f"Cross-validated on {report.n_rows:,} rows:\n{metrics_table(report.metrics)}")
+        how = f" {report.validated}" if report.validated else ""
+        say(f"Cross-validated{how} on {report.n_rows:,} rows:\n{metrics_table(report.metrics)}")
     if report.interval:
         width, coverage = number(report.interval["mean_width"]), report.interval["coverage"]
         say(f"Interval: 'lower' to 'upper', {width} wide on average, covers {coverage:.4g} of the true values.")

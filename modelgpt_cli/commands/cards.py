@@ -72,7 +72,8 @@ def card_text(card: Mapping[str, Any]) -> str:
     if card.get("dropped"):
         parts.append("Not used:\n" + _left([[d["name"], d["type"], d.get("note", "")] for d in card["dropped"]]))
     if card.get("metrics"):
-        parts.append("Cross-validated when it was built:\n" + metrics_table(card["metrics"]))
+        how = f" {card['validated']}" if card.get("validated") else ""
+        parts.append(f"Cross-validated{how} when it was built:\n" + metrics_table(card["metrics"]))
     if card.get("notes"):
         parts.append("\n".join(f"* {note}" for note in card["notes"]))
     return "\n\n".join(parts)

@@ -43,7 +43,8 @@ def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     if as_json:
         result_json(report.to_dict())
         return
-    say(f"Verified: outputs differ from the original's by at most {number(report.max_difference)}.")
+    where = f"probe rows and all of {data}" if report.after else "probe rows"
+    say(f"Verified on {where}: outputs differ from the original's by at most {number(report.max_difference)}.")
     if report.after:
         say(_cost(report, data or ""))
     elif options["quantize"] != "none":

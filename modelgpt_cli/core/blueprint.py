@@ -56,6 +56,8 @@ class Blueprint:
         The requirement's blocks of these names.
     metrics : dict
         Name of the model or baseline → metric → value, cross-validated at build.
+    validated : str
+        How rows were held out for the metrics, where that was not at random; see `domains.shared.folds.Split.words`.
     interval : dict
         Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
     provenance : dict
@@ -74,6 +76,7 @@ class Blueprint:
     quality: dict[str, Any] = field(default_factory=dict)
     deploy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    validated: str = ""
     interval: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +96,8 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
+        if not self.validated:
+            del values["validated"]
         return values | {"labels": list(self.labels), "format": FORMAT}
 
     @classmethod

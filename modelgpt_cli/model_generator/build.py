@@ -61,6 +61,8 @@ class BuildReport:
     """How its weights are stored: fp32, fp16 or int8."""
     missed: list[str] = field(default_factory=list)
     """With `best_effort`: limits and metrics that the model does not meet."""
+    validated: str = ""
+    """How rows were held out, where that was not at random: "by groups of 'patient'"."""
     total_seconds: float = 0.0
     """Since this process first imported modelgpt: with the loading of libraries, and whatever it did before."""
     requirement: Path | None = None
@@ -189,6 +191,7 @@ def build(
         card=taken.card.name,
         storage=STORED[taken.storage],
         missed=sorted(taken.missed),
+        validated=body.model.blueprint.validated,
         total_seconds=seconds_since_start(),
         requirement=begun.beside,
     )

@@ -5,6 +5,7 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
+logger = logging.getLogger("modelgpt")
 FORMAT = 2
 CARD = "modelgpt"
 """Metadata entry with the model card, as JSON."""
@@ -31,7 +33,7 @@ TOKENIZER = "modelgpt_tokenizer"
 """Metadata entry with a tokenizer, as JSON, of models that read text."""
 EXTENSIONS = "ai.onnx.contrib"
 """The operators of onnxruntime-extensions, which turn raw texts into token ids inside the graph."""
-_EMPTY_TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_EMPTY_TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(double)": np.float64}
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Model:
             raise damaged(self.path, f"Its card lacks {error}.") from error
         self.feeds: Feeds = self.domain.part("feed")
         self._feed: Feed = self.feeds.make_feed(self)
+        self._bad_answers = 0
         self._check_graph()
 
     def run(self, columns: Mapping[str, Any], *, advance: Advance | None = None) -> dict[str, np.ndarray]:
@@ -142,8 +145,8 @@ class Model:
         Returns
         -------
         dict of str to ndarray
-            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) float32 and, where the model
-            has an interval, ``lower`` and ``upper`` (N, 1) float32.
+            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) and, where the model has an
+            interval, ``lower`` and ``upper`` (N, 1): float32, or float64 where the target lies too far from zero.
 
         Raises
         ------
@@ -156,7 +159,9 @@ class Model:
             parts.append(self._run(inputs))
             if advance is not None:
                 advance(len(numbers))
-        return self._joined(parts, rows)
+        found = self._joined(parts, rows)
+        self._bad_answers += _bad_rows(found)
+        return found
 
     def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Run the graph; where it can't, its card says something else than the graph does."""
@@ -167,8 +172,14 @@ class Model:
         return found
 
     def report(self) -> None:
-        """Warn of what the model could not read in full, once all rows are scored."""
+        """Warn of what the model could not read in full, and of answers that are no numbers, after all rows."""
         self._feed.report()
+        if self._bad_answers:
+            logger.warning(
+                "%s %s have answers that are no finite numbers: the model or its input is broken.",
+                f"{self._bad_answers:,}",
+                self.domain.rows,
+            )
 
     def _joined(self, parts: list[list[np.ndarray]], rows: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs of several runs in the order of the rows, by name."""
@@ -198,6 +209,15 @@ class Model:
         width = shapes["probabilities"][-1] if self.task == "classification" and shapes["probabilities"] else None
         if isinstance(width, int) and width != len(self.labels):
             raise damaged(self.path, f"Its card names {len(self.labels):,} classes, and its graph has {width:,}.")
+
+
+def _bad_rows(outputs: Mapping[str, np.ndarray]) -> int:
+    """Count the rows with an answer that is NaN or infinite."""
+    numbers = [cells for cells in outputs.values() if cells.dtype.kind == "f" and cells.size]
+    if all(np.isfinite(cells).all() for cells in numbers):
+        return 0
+    bad = [~np.isfinite(cells).reshape(len(cells), -1).all(axis=1) for cells in numbers]
+    return int(np.logical_or.reduce(bad).sum())
 
 
 def parse_metadata(text: str | None, path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
 from artifact_models import random_model, random_table
@@ -291,3 +292,37 @@ def test_a_card_without_its_tensors_is_damaged(model, tmp_path):
     tiny_model(tmp_path / "tiny.onnx", {"x": "numeric"})
     with pytest.raises(ModelGPTError, match="blueprint"):
         read_onnx_state(tmp_path / "tiny.onnx")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_bound_of_a_quantised_file_holds_on_the_rows_given(task, tmp_path):
+    labels = ("a", "b", "c") if task == "classification" else ()
+    model = random_model(*random_table(), labels=labels, hidden=64, target=(5.0, 20.0))
+    write_model(model, tmp_path / "plain.onnx")
+    _, frame = random_table(n_rows=2000, seed=5)
+    rng = np.random.default_rng(0)
+    frame["y"] = rng.choice(labels, 2000) if labels else rng.normal(5, 20, 2000)
+    written = frame.assign(**{"seen on": pd.to_datetime(frame["seen on"], unit="D")})
+    written.to_parquet(tmp_path / "rows.parquet")
+    alone = export(tmp_path / "plain.onnx", output=tmp_path / "alone.onnx", quantize="int8")
+    report = export(
+        tmp_path / "plain.onnx", output=tmp_path / "s.onnx", quantize="int8", data=tmp_path / "rows.parquet"
+    )
+    columns = {name: frame[name].to_numpy() for name in frame if name != "y"}
+    key = "probabilities" if labels else "prediction"
+    first, second = (Model(tmp_path / name).run(columns)[key] for name in ("plain.onnx", "s.onnx"))
+    found = float(np.abs(first.astype(np.float64) - second).max()) / (1.0 if labels else 20.0)
+    assert report.max_difference == pytest.approx(max(found, alone.max_difference), rel=1e-3)
+    assert report.max_difference >= alone.max_difference
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_weights_that_are_no_numbers_are_refused(value, ending, tmp_path):
+    model = random_model(*random_table(), labels=("a", "b", "c"))
+    with torch.no_grad():
+        model.weight("layers.1.bias")[0, 0, 0] = value
+    with pytest.raises(VerificationError, match="no finite numbers") as caught:
+        write_model(model, tmp_path / f"m.{ending}")
+    assert "layers.1.bias" in caught.value.cause
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from tiny_models import tiny_model
@@ -212,3 +213,31 @@ def test_throughput_has_a_floor(tmp_path: Path) -> None:
     start = time.process_time()
     assert predict(wide, data, output=tmp_path / "p.csv", proba=True).rows == 100_000
     assert time.process_time() - start < 4
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf])
+@pytest.mark.parametrize("labels", [(), ("no", "yes")])
+def test_answers_that_are_no_numbers_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, weight: float, labels: tuple[str, ...]
+) -> None:
+    model = tiny_model(
+        tmp_path / "m.onnx", {"x": "numeric"}, labels=labels, weight={"x": [weight] * (len(labels) or 1)}
+    )
+    predict(model, {"x": [1.0, 2.0]})
+    assert [r.message for r in caplog.records if "no finite numbers" in r.message] == [
+        "2 rows have answers that are no finite numbers: the model or its input is broken."
+    ]
+
+
+def test_numbers_in_float64_are_written_in_full(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "m.onnx", {"x": "numeric"}, weight={"x": [1.0]})
+    proto = onnx.load(model)
+    proto.graph.node[-1].output[0] = "single"
+    proto.graph.node.append(onnx.helper.make_node("Cast", ["single"], ["double"], to=onnx.TensorProto.DOUBLE))
+    proto.graph.node.append(onnx.helper.make_node("Add", ["double", "offset"], ["prediction"]))
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(1e9), "offset"))
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    onnx.save(proto, model)
+    assert predict(model, {"x": [0.25]}).prediction.tolist() == [1e9 + 0.25]
+    predict(model, {"x": [0.25]}, output=tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "prediction\n1000000000.25\n"

@@ -17,8 +17,8 @@ from test_generate import TEXTS, Writer, targets
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.shared.head import LEAST_ROWS, make_folds
-from modelgpt_cli.domains.shared.held_out import held_out_rows, synthetic_note
-from modelgpt_cli.domains.tabular.crossfit import cross_fit, fold_of
+from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows, synthetic_note
+from modelgpt_cli.domains.tabular.crossfit import cross_fit
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.generator import load_generator
 

@@ -69,6 +69,11 @@ class ImageModel(nn.Module):
         """Return one black image, uint8 (1, 1, 1, 3)."""
         return np.zeros((1, 1, 1, 3), dtype=np.uint8)
 
+    @property
+    def target_std(self) -> float:
+        """1: the target is classes."""
+        return 1.0
+
     def features(self, values: Tensor) -> Tensor:
         """What the head sees, (N, E), from float (N, 3, S, S), as `preprocess.normalise` gives them."""
         found: Tensor = self.trunk(values)

@@ -254,5 +254,5 @@ def head_scores(found: np.ndarray, target: Tensor, regression: bool, scale: tupl
     if not regression:
         return class_scores(found, target.argmax(1).numpy())
     mean, std = scale
-    predicted, y = found[:, 0] * std + mean, target[:, 0].numpy() * std + mean
+    predicted, y = (x.astype(np.float64) * std + mean for x in (found[:, 0], target[:, 0].numpy()))
     return regression_scores(predicted, y)

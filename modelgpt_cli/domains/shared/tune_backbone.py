@@ -130,7 +130,7 @@ class BackboneTuning(ABC, Generic[R]):
         inputs, labels = self.head_inputs(rows.take(seen)), torch.from_numpy(y[seen])
         scaling = Scaling.of(inputs)
         mean, std = self.scale
-        target = F.one_hot(labels, n_classes).float() if n_classes else (labels[:, None] - mean) / std
+        target = F.one_hot(labels, n_classes).float() if n_classes else ((labels[:, None] - mean) / std).float()
         words = Words(torch.zeros(0), torch.zeros(target.shape[1], 0), regression=not n_classes, pair=False)
         source = HeadSource(words=words, strengths=START_STRENGTHS)
         fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0))
@@ -155,15 +155,17 @@ class BackboneTuning(ABC, Generic[R]):
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
                 out = self.outputs(rows.take(index))
             optimizer.zero_grad(set_to_none=True)
-            self._loss(out.float(), torch.from_numpy(y[index]).to(device)).backward()
+            self._loss(out, y[index]).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         model.eval()
 
-    def _loss(self, out: Tensor, y: Tensor) -> Tensor:
+    def _loss(self, out: Tensor, y: np.ndarray) -> Tensor:
         if self.model.blueprint.task == "classification":
-            return F.cross_entropy(out, y)
-        return F.mse_loss(out[:, 0] / self.scale[1], y / self.scale[1])
+            return F.cross_entropy(out.float(), torch.from_numpy(y).to(out.device))
+        mean, std = self.scale
+        labels = torch.from_numpy(((y - mean) / std).astype(np.float32))
+        return F.mse_loss(((out[:, 0] - mean) / std).float(), labels.to(out.device))
 
     def _measure(self, rows: R, y: np.ndarray) -> dict[str, float]:
         answers = self.answers(rows)

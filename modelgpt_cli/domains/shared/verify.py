@@ -9,10 +9,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modelgpt_cli.artifacts.verify import difference
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.domains.shared.target_scale import in_own_unit
 
 
 class HeadModel(Protocol):
@@ -25,7 +26,7 @@ class HeadModel(Protocol):
 
 @torch.inference_mode()
 def worst_difference(
-    model: HeadModel, inputs: np.ndarray, outputs: list[np.ndarray], mean: float = 0.0, std: float = 1.0
+    model: HeadModel, inputs: np.ndarray, outputs: list[np.ndarray], scale: Tensor | None = None
 ) -> float:
     """Compute the largest difference between a graph's answers and those of the original's head.
 
@@ -37,8 +38,8 @@ def worst_difference(
         What the head is given.
     outputs : list of ndarray
         The graph's answers.
-    mean, std : float
-        Regression: the target's.
+    scale : Tensor (2,), optional
+        Regression: the target's; see `target_scale`.
 
     Returns
     -------
@@ -51,5 +52,6 @@ def worst_difference(
         As `artifacts.verify.difference`.
     """
     scores = torch.from_numpy(inputs) @ model.head_weight + model.head_bias
-    answers = scores.softmax(1) if model.blueprint.task == "classification" else scores * std + mean
-    return float(difference(model.blueprint, answers.numpy(), outputs, std).max())
+    if scale is None:
+        return float(difference(model.blueprint, scores.softmax(1).numpy(), outputs).max())
+    return float(difference(model.blueprint, in_own_unit(scores, scale).numpy(), outputs, float(scale[1])).max())

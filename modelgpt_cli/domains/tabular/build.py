@@ -15,16 +15,25 @@ from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.core.schema import Column
+from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.estimator import fit_model
+from modelgpt_cli.domains.tabular.findings import (
+    Finding,
+    describe_schema,
+    inspect_table,
+    many_levels,
+    tell,
+    whole_numbers,
+)
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
+from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
@@ -32,6 +41,7 @@ from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
 from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
+from modelgpt_cli.domains.tabular.split import GROUP_NOTE, asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -68,8 +78,10 @@ def check(requirement: Requirement, options: BuildOptions, output: Path) -> None
         It is.
     """
     asked = next(iter(requirement.quality.to_mapping()), None)
-    if options.one_pass and (asked is not None or options.coverage):
-        what = f"quality: {asked}" if asked is not None else "--coverage"
+    by = asked_column({"group": options.group, "time": options.time})
+    if options.one_pass and (asked is not None or options.coverage or by is not None):
+        what = "--coverage" if by is None else f"--{by[0]}"
+        what = f"quality: {asked}" if asked is not None else what
         raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
 
 
@@ -178,6 +190,7 @@ class TabularBuild:
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
+            validated="" if table.split is None else table.split.words(),
             notes=notes,
             provenance=self._provenance(dataset),
         )
@@ -196,6 +209,11 @@ class TabularBuild:
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)
             log.info(note)
+        if table.split is not None and checked is not None:
+            blueprint.provenance["split"] = table.split.describe()
+            if words := split_note(table.split, dataset):
+                notes.append(words)
+                log.info(words)
         if checked is None:
             why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
             notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
@@ -225,11 +243,24 @@ class TabularBuild:
                 )
                 log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
-        preprocessor = make_preprocessor(columns, dataset.sample)
-        table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed)
+        preprocessor = make_preprocessor(columns, dataset.sample, many_levels=True)
+        split = read_split(dataset, asked_column({"group": self.options.group, "time": self.options.time}))
+        table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed, split=split)
+        table, found = inspect_table(table, preprocessor, schema, self.seed)
+        preprocessor, table = add_statistics(preprocessor, table)
+        found += many_levels(preprocessor, columns)
+        tell(
+            [*describe_schema(schema, self._dropped(schema), dataset.n_rows), *_of_numbers(schema, table), *found],
+            notes,
+        )
         texts = self.embed(preprocessor, schema.classes) if self.words else None
         self._read = _Read(columns, preprocessor, table, texts, notes)
         return self._read
+
+    def _dropped(self, schema: Schema) -> list[Column]:
+        """Columns of the data, or of the requirement, that are no inputs."""
+        known = {c.name: c for c in (*self.requirement.columns, *schema.columns)}
+        return [c for c in known.values() if not c.used and c.note != GROUP_NOTE]
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting."""
@@ -265,6 +296,11 @@ class TabularBuild:
         encoder = Path(self.encoder.name).name if self.encoder else None  # None: no words were read
         found = provenance(self.requirement, dataset, self.seed, generator=self.header, encoder=encoder)
         return found | {"members": self.members}
+
+
+def _of_numbers(schema: Schema, table: TableArrays) -> list[Finding]:
+    """What is to be said of a target of whole numbers that is taken as a number."""
+    return [] if table.n_classes else whole_numbers(schema, np.unique(table.y).tolist())
 
 
 def _described(columns: tuple[Column, ...], named: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.baselines import MAJORITY, MEAN
-from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
+from modelgpt_cli.domains.shared.folds import Folds, make_folds
+from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.domains.tabular.fit import (
     ONE_PASS,
     Fitted,
@@ -106,7 +107,8 @@ def cross_fit(
 ) -> CrossFit:
     """Generate M members, choose the mix of heads on rows that they have not seen, and score it there.
 
-    With fewer members than folds the choice is made by K others.
+    With fewer members than folds the choice is made by K others; and so it is where the folds go forward in time, as
+    their members see none of the later rows.
     """
     rng = np.random.default_rng([seed, 11])
     rows = rng.permutation(len(table.y))[:MAX_ROWS] if len(table.y) > MAX_ROWS else np.arange(len(table.y))
@@ -118,12 +120,15 @@ def cross_fit(
         return CrossFit(fit(members), ONE_PASS, None)
     shown = table.take(rows)
     judged, told = held_out_rows(shown.synthetic, MIN_ROWS)
-    fold = fold_of(shown.y, table.n_classes, FOLDS, rng, judged)
-    count = max(members, FOLDS)
-    fitted = fit(count, [rows[fold == m % FOLDS] for m in range(count)])
-    mix, checked, starts = _check(fitted, shown, fold)
-    checked.index = rows[fold >= 0]
-    if members < count:
+    folds = make_folds(shown.y, table.n_classes, FOLDS, rng, judged, shown.split)
+    count = FOLDS if folds.forward else max(members, FOLDS)
+    unseen = [rows[~used] for used in folds.used]
+    if table.split is not None:  # a row that is not shown may be tied to one that is held out
+        unseen = [np.setdiff1d(np.arange(len(table.y)), rows[used]) for used in folds.used]
+    fitted = fit(count, [unseen[m % FOLDS] for m in range(count)])
+    mix, checked, starts = _check(fitted, shown, folds)
+    checked.index = rows[folds.fold >= 0]
+    if members < count or folds.forward:
         return CrossFit(fit(members), mix, checked if told else None)
     return CrossFit(fitted, mix, checked if told else None, starts)
 
@@ -163,7 +168,7 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
 
 @torch.no_grad()
 def _check(
-    fitted: Fitted, table: TableArrays, fold: np.ndarray
+    fitted: Fitted, table: TableArrays, folds: Folds
 ) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor]]:
     """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads.
 
@@ -171,10 +176,9 @@ def _check(
     """
     first, linear = encode_rows(fitted.encoder, table.x, table.codes)
     candidates = LOGISTIC if table.n_classes else RIDGE
-    left_out = torch.from_numpy(fold) == torch.arange(fitted.members.prior.shape[0])[:, None] % FOLDS  # (M, N)
-    held_out, starts = _held_out(fitted, table, first, linear, candidates, left_out)  # (J, N, C)
-    floor, constant = _baselines(fitted, table, linear, torch.from_numpy(fold))
-    scored = np.flatnonzero(fold >= 0)
+    held_out, starts = _held_out(fitted, table, first, linear, candidates, folds)  # (J, N, C)
+    floor, constant = _baselines(fitted, table, linear, folds)
+    scored = np.flatnonzero(folds.fold >= 0)
     held_out, floor, constant, y = held_out[:, scored], floor[scored], constant[scored], table.y[scored]
     if table.n_classes:
         weights = stack_logits(held_out, torch.from_numpy(y))
@@ -185,9 +189,13 @@ def _check(
         residuals = None
     else:
         y = y.astype(np.float64)
-        numbers = held_out[..., 0].double() * fitted.target_std + fitted.target_mean
-        weights = stack_numbers(numbers, torch.from_numpy(y))
-        outputs = {"model": weights @ numbers, "linear": floor[:, 0], MEAN: constant[:, 0]}
+        numbers = held_out[..., 0].double()  # standardised
+        weights = stack_numbers(numbers, torch.from_numpy((y - fitted.target_mean) / fitted.target_std))
+        outputs = {
+            "model": weights @ numbers * fitted.target_std + fitted.target_mean,
+            "linear": floor[:, 0],
+            MEAN: constant[:, 0],
+        }
         metrics = {name: regression_scores(found.double().numpy(), y) for name, found in outputs.items()}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
@@ -200,7 +208,7 @@ def _held_out(
     first: Tensor,
     linear: Tensor,
     candidates: tuple[HeadChoice, ...],
-    left_out: Tensor,
+    folds: Folds,
 ) -> tuple[Tensor, dict[HeadChoice, Tensor]]:
     """Each candidate's outputs for rows that neither body nor head has seen, (J, N, C): logits or standardised.
 
@@ -208,7 +216,8 @@ def _held_out(
     """
     members, C = fitted.members, max(table.n_classes, 1)
     phi = members.phi(first, linear)  # (M, N, p)
-    used = ~left_out
+    turn = np.arange(len(phi)) % FOLDS
+    used, left_out = torch.from_numpy(folds.used[turn]), torch.from_numpy(folds.held_out[turn])  # (M, N) each
     standard = standardise_target(table.y, fitted.target_mean, fitted.target_std, table.n_classes)
     target = targets(torch.from_numpy(standard), C, not table.n_classes)
     kept = phi * used[..., None]
@@ -240,13 +249,13 @@ def _held_out(
     return torch.stack(outputs), refined
 
 
-def _baselines(fitted: Fitted, table: TableArrays, linear: Tensor, fold: Tensor) -> tuple[Tensor, Tensor]:
+def _baselines(fitted: Fitted, table: TableArrays, linear: Tensor, folds: Folds) -> tuple[Tensor, Tensor]:
     """Held-out outputs of a linear model and of the majority class (or the mean), (N, C) each."""
     N, C = len(table.y), max(table.n_classes, 1)
     inputs = torch.cat([linear, torch.ones(N, 1)], 1)  # (N, d + 1)
     precision = torch.full((1, inputs.shape[1]), LINEAR_PRECISION)
     precision[:, -1] = 1e-4
-    used = fold != torch.arange(FOLDS)[:, None]  # (K, N)
+    fold, used = torch.from_numpy(folds.fold), torch.from_numpy(folds.used)  # (N,), (K, N)
     own = torch.arange(N)
     if not table.n_classes:
         y = torch.from_numpy(table.y).double()

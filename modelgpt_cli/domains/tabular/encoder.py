@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.schema import MAX_LEVELS
 from modelgpt_cli.domains.tabular.features import Z_CLIP, SourceStats, apply_sources, fit_sources, inverse_spread
 
 MISSING, UNSEEN = -1, -2
@@ -105,7 +106,7 @@ def fit_encoder(
     codes : int (n, c)
         Level codes; negative = missing or unseen.
     levels : sequence of int (c,)
-        Number of levels of each categorical column.
+        Number of levels of each categorical column; the first `MAX_LEVELS` of each have a feature.
     coded : bool
         See `fit_sources`.
     max_features : int
@@ -115,6 +116,8 @@ def fit_encoder(
     s = x.shape[1]
     n_flat = len(sources.flat) + len(sources.coded) + len(sources.absent)
     counts = [np.bincount(codes[:, i][codes[:, i] >= 0], minlength=n) for i, n in enumerate(levels)]
+    for count in counts:
+        count[MAX_LEVELS:] = 0  # further levels have statistics at most, and no feature of their own
     least = _least_count(counts, max_features - len(sources.full) - n_flat)
 
     origins = [FeatureOrigin(int(j)) for part in (sources.full, sources.flat, sources.coded) for j in part]

@@ -28,8 +28,9 @@ from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
+from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, statistics_state
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
 from modelgpt_cli.parameter_generator.checkpoint import generator_file
@@ -96,7 +97,8 @@ def make_model(
 ) -> TabularModel:
     """Solve and merge: return the target model of a blueprint, whose columns get the preprocessor's levels."""
     heads = cross.heads(table)
-    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in projection_state(preprocessor.texts).items()}
+    found = projection_state(preprocessor.texts) | statistics_state(preprocessor.statistics)
+    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in found.items()}
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 
 
@@ -146,10 +148,11 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         used = tuple(c for c in columns if c.used)
         if not used:
             raise ModelGPTError("There is nothing to learn from.", "No column varies, or all are identifiers.")
-        preprocessor = make_preprocessor(used, frame)
+        preprocessor = make_preprocessor(used, frame, many_levels=True)
         x, codes = preprocessor.arrays(frame)
-        targets = y if labels else y.astype(np.float32)
+        targets = y if labels else y.astype(np.float64)
         table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in preprocessor.levels))
+        preprocessor, table = add_statistics(preprocessor, table)
         generator, _ = shared_generator(generator_file(self.generator, "tabular"))
         members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
         blueprint = Blueprint(
@@ -367,7 +370,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the predictions, (N,) float32."""
+        """Return the predictions, (N,): float32, or float64 where the target lies too far from zero for that."""
         rows = self._rows(X)
         return self.model_.predict(rows)[:, 0]
 

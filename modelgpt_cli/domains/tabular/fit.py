@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.shared.names import CONSTANTS
+from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
 from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner, head_outputs
@@ -63,7 +65,7 @@ class TableArrays:
     Attributes
     ----------
     x : float32 (N, s); codes : int64 (N, c)
-    y : int64 (N,) class indices, or float32 (N,) targets in their own unit
+    y : int64 (N,) class indices, or float64 (N,) targets in their own unit
     n_classes : int
         0 for regression.
     levels : tuple of int (c,)
@@ -71,6 +73,8 @@ class TableArrays:
         Where the table has more rows than these: gives (x, codes, y) chunks of every row, each time it is called.
     synthetic : bool (N,), optional
         Which rows were generated: they are learned from, and never held out where there are real ones.
+    split : Split, optional
+        What ties rows together, so that cross-validation must not part them at random.
     """
 
     x: np.ndarray
@@ -80,11 +84,15 @@ class TableArrays:
     levels: tuple[int, ...]
     stream: RowStream | None = None
     synthetic: np.ndarray | None = None
+    split: Split | None = None
 
     def take(self, rows: np.ndarray) -> TableArrays:
         """Some of the rows, without the stream."""
         marks = None if self.synthetic is None else self.synthetic[rows]
-        return TableArrays(self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels, None, marks)
+        split = None if self.split is None else self.split.take(rows)
+        return TableArrays(
+            self.x[rows], self.codes[rows], self.y[rows], self.n_classes, self.levels, None, marks, split
+        )
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Every row, in chunks."""
@@ -167,7 +175,7 @@ class Fitted:
     def state(self, heads: Tensor) -> dict[str, Tensor]:
         """The state of the merged `TabularModel`."""
         constants = {CONSTANTS + k: v for k, v in self.encoder.state().items()}
-        constants[CONSTANTS + "target"] = torch.tensor([self.target_mean, self.target_std])
+        constants[CONSTANTS + "target"] = target_scale(self.target_mean, self.target_std)
         return constants | self.members.merged(heads)
 
 
@@ -205,7 +213,7 @@ def fit_table(
     encoder = fit_encoder(table.x, table.codes, table.levels)
     mean, std = 0.0, 1.0
     if not table.n_classes:
-        exact = table.y.astype(np.float64)  # in float32 the squares of large targets overflow
+        exact = table.y.astype(np.float64)
         mean, std = float(exact.mean()), float(max(exact.std(), 1e-30))
     n_outputs = max(table.n_classes, 1)
     written = generate_members(
@@ -236,4 +244,4 @@ def standardise_target(y: np.ndarray, mean: float, std: float, n_classes: int) -
     """The standardised target of regression, within what single rows may weigh; class indices as they are."""
     if n_classes:
         return y
-    return np.clip((y - mean) / std, -20, 20).astype(np.float32)
+    return np.clip((y.astype(np.float64) - mean) / std, -20, 20).astype(np.float32)

@@ -158,7 +158,7 @@ def _spread_inputs(model: TabularModel, table: TableArrays, residuals: np.ndarra
     with torch.inference_mode():
         linear = model.encode(torch.from_numpy(table.x), torch.from_numpy(table.codes))[1]
         mean, std = model.constants["target"]
-        scores = (torch.from_numpy(table.y - residuals) - mean) / std
+        scores = (torch.from_numpy(table.y - residuals) - mean.double()) / std.double()
         inputs: Tensor = spread_inputs(linear, scores[:, None].to(linear.dtype))
     return inputs.double().numpy()
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import CONSTANTS
+from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import channels
-from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, read_statistics
 from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
@@ -49,7 +50,7 @@ class TabularModel(nn.Module):
     ----------
     blueprint : Blueprint
     state : dict of Tensor
-        ``constants.*`` (`TableEncoder.state`, and for regression ``constants.target`` = mean and standard deviation,
+        ``constants.*`` (`TableEncoder.state`, and for regression ``constants.target`` as `target_scale` gives it,
         ``constants.interval`` and ``constants.interval.spread`` if it has a prediction interval, ``constants.text.*``
         for text columns) and the parameters:
 
@@ -66,7 +67,9 @@ class TabularModel(nn.Module):
         self.blueprint = blueprint
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
         self.preprocessor: TablePreprocessor = make_preprocessor(
-            blueprint.columns, texts=read_projections(self.constants)
+            blueprint.columns,
+            texts=read_projections(self.constants),
+            statistics=read_statistics(self.constants, sum(not (c.is_float or c.is_text) for c in blueprint.used)),
         )
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)
@@ -109,18 +112,20 @@ class TabularModel(nn.Module):
 
     def scores(self, first: Tensor, linear: Tensor) -> Tensor:
         """What `forward` returns, from encoded rows."""
-        out = self._network(first, linear)
-        if self.blueprint.task == "regression":
-            mean, std = self.constants["target"]
-            out = out * std + mean
-        return out
+        out = self.standard(first, linear)
+        return in_own_unit(out, self.constants["target"]) if self.blueprint.task == "regression" else out
 
-    def _network(self, first: Tensor, linear: Tensor) -> Tensor:
+    def standard(self, first: Tensor, linear: Tensor) -> Tensor:
         """Logits, or the standardised target."""
         h1 = F.relu(first @ self.weight("layers.0.weight") + self.weight("layers.0.bias"))  # (M, N, H)
         h2 = F.relu(h1 @ self.weight("layers.1.weight") + self.weight("layers.1.bias"))  # (M, N, H)
         hidden = (h1 @ self.weight("head.hidden1") + h2 @ self.weight("head.hidden2")).sum(0)  # (N, C)
         return hidden + linear @ self.weight("head.linear") + self.weight("head.bias")
+
+    @property
+    def target_std(self) -> float:
+        """The target's standard deviation; 1 where it is classes."""
+        return float(self.constants["target"][1]) if self.blueprint.task == "regression" else 1.0
 
     @property
     def has_interval(self) -> bool:
@@ -130,11 +135,10 @@ class TabularModel(nn.Module):
     def answers(self, x: Tensor, codes: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C); or prediction (N, 1), with an interval and its bounds (N, 3)."""
         first, linear = self.encode(x, codes)
-        scores = self._network(first, linear)
+        scores = self.standard(first, linear)
         if self.blueprint.task == "classification":
             return scores.softmax(1)
-        mean, std = self.constants["target"]
-        out: Tensor = scores * std + mean
+        out = in_own_unit(scores, self.constants["target"])
         if not self.has_interval:
             return out
         quantile, bias, least, most = self.constants[INTERVAL]
@@ -144,7 +148,10 @@ class TabularModel(nn.Module):
 
     @torch.inference_mode()
     def predict(self, frame: pd.DataFrame, chunk: int = 4096, *, interval: bool = False) -> np.ndarray:
-        """Probabilities (N, C) or predictions (N, 1) of a typed frame, float32; with `interval`, bounds too (N, 3)."""
+        """Probabilities (N, C) or predictions (N, 1) of a typed frame; with `interval`, bounds too (N, 3).
+
+        float32, or where that can't hold the target's resolution float64.
+        """
         wide = interval and self.has_interval
         parts = []
         for start in range(0, len(frame), chunk):

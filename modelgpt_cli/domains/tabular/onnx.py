@@ -15,8 +15,9 @@ import onnx
 from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
-from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, write_answers
+from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, is_wide, write_answers
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.schema import MAX_LEVELS
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import CONSTANTS, TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
@@ -72,14 +73,15 @@ def to_onnx(
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
     write_answers(g, blueprint, scores, TARGET)
+    wide = blueprint.task == "regression" and is_wide(g, TARGET)
     if model.has_interval:
-        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD)
+        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD, wide=wide)
     metadata = graph_metadata(g, model_card(blueprint), state, opset=opset, quantize=quantize)
     if encoder:
         metadata[TOKENIZER] = encoder.tokenizer_json
     return g.model(
         input_infos(model.preprocessor.columns, inputs),
-        answer_outputs(blueprint, interval=model.has_interval),
+        answer_outputs(blueprint, interval=model.has_interval, wide=wide),
         metadata,
     )
 
@@ -103,6 +105,8 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
     strings = sum(column.type in ("boolean", "categorical") for column in blueprint.columns)
     names = [f"{onnx_features.SOURCES}{field.name}" for field in fields(SourceStats)]
     names += [f"{onnx_features.TABLES}{i}" for i in range(strings)]
+    named = [column for column in blueprint.used if column.type in ("boolean", "categorical")]
+    names += [f"{onnx_features.STATISTICS}{i}" for i, c in enumerate(named) if len(c.levels) > MAX_LEVELS]
     texts = sum(column.is_text and bool(column.components) for column in blueprint.columns)
     names += [f"{CONSTANTS}{PREFIX}{i}.{part}" for i in range(texts) for part in ("mean", "components")]
     if blueprint.task == "regression":

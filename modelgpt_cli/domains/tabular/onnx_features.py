@@ -15,11 +15,12 @@ from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.domains.shared import onnx_text_encoder
 from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT, Z_CLIP
-from modelgpt_cli.domains.tabular.preprocessing import DATE_PARTS, YEAR, TablePreprocessor, text_parts
+from modelgpt_cli.domains.tabular.preprocessing import DATE_PARTS, LEVELS, YEAR, TablePreprocessor, text_parts
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
 
 SOURCES = CONSTANTS + "sources."
 TABLES = CONSTANTS + "tables."
+STATISTICS = CONSTANTS + LEVELS
 
 
 def encode(
@@ -67,6 +68,11 @@ def _sources(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple
     for j, i in enumerate(preprocessor.textual):
         parts += _text(g, j, inputs[i])
         found += [(i, part) for part in text_parts(preprocessor.columns[i])]
+    for j, (i, statistics) in enumerate(zip(preprocessor.categorical, preprocessor.statistics, strict=False)):
+        if statistics is not None:
+            looked_up = g.op("Gather", g.tensor(f"{STATISTICS}{j}"), _codes(g, preprocessor, j, inputs[i][0]), axis=0)
+            parts.append(g.op("Squeeze", looked_up, g.index(1)))  # (N, 1, S) to (N, S)
+            found += [(i, f"level {k}") for k in range(statistics.table.shape[1])]
     order = [found.index((source.column, source.part)) for source in preprocessor.sources]
     joined = g.join(parts)
     return joined if order == list(range(len(found))) else g.take(joined, g.index(*order))
@@ -159,20 +165,30 @@ def _channels(g: GraphWriter, z: str, u: str, missing: str) -> list[str]:
 def _categorical(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[str]) -> list[str]:
     """String inputs (N, 1) to their flat features, (N, b) in one part, looked up in the tables."""
     parts = []
-    for i, (name, levels) in enumerate(zip(inputs, preprocessor.levels, strict=True)):
+    for i, name in enumerate(inputs):
         if g.state[f"{TABLES}{i}"].shape[1] == 0:
             continue  # a column that says nothing has a table without columns
+        codes = _codes(g, preprocessor, i, name)
+        parts.append(g.op("Gather", g.tensor(f"{TABLES}{i}"), codes, axis=0))  # (N, 1, f_c)
+    return [g.op("Squeeze", g.join(parts, axis=2), g.index(1))] if parts else []
+
+
+def _codes(g: GraphWriter, preprocessor: TablePreprocessor, j: int, name: str) -> str:
+    """The j-th string input (N, 1) to the rows of its look-ups, int64 (N, 1)."""
+
+    def write() -> str:
+        levels = preprocessor.levels[j]
         known = {level: code for code, level in enumerate(levels) if level}
         known[""] = len(levels)  # the missing cell's row; the unseen level's is the one after
-        codes = g.op(
+        return g.op(
             "LabelEncoder",
             name,
             keys_strings=list(known),
             values_int64s=list(known.values()),
             default_int64=len(levels) + 1,
         )
-        parts.append(g.op("Gather", g.tensor(f"{TABLES}{i}"), codes, axis=0))  # (N, 1, f_c)
-    return [g.op("Squeeze", g.join(parts, axis=2), g.index(1))] if parts else []
+
+    return g.once(f"codes of {j}", write)
 
 
 def _size(g: GraphWriter, field: str) -> int:

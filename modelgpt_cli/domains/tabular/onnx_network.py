@@ -89,12 +89,14 @@ def _zeros(g: GraphWriter, rows: str) -> str:
     return g.op("Cast", g.op("ConstantOfShape", g.op("Shape", rows)), to=TensorProto.FLOAT)
 
 
-def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str) -> None:
+def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str, *, wide: bool = False) -> None:
     """The output ``prediction`` (N, 1) to the outputs ``lower`` and ``upper``; see `TabularModel.answers`."""
     quantile, bias, least, most = (g.op("Gather", g.tensor(interval), g.const(i, np.int64), axis=0) for i in range(4))
     z = g.clip(scores, -SPREAD_CLIP, SPREAD_CLIP)
     inputs = [*([linear] if linear else []), z, g.op("Abs", z), g.op("Mul", z, z)]
     log_spread = g.op("Add", g.op("MatMul", g.join(inputs), g.tensor(spread)), bias)
     half = g.op("Mul", g.op("Exp", g.op("Clip", log_spread, least, most)), quantile)
+    if wide:
+        half = g.op("Cast", half, to=TensorProto.DOUBLE)
     g.op("Sub", "prediction", half, output="lower")
     g.op("Add", "prediction", half, output="upper")

@@ -5,11 +5,13 @@ Shapes: n rows, s numeric sources, c categorical columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN
@@ -19,6 +21,10 @@ from modelgpt_cli.domains.tabular.text_columns import TextProjection, fit_projec
 DATE_PARTS = ("days", "year", "week", "day")
 """Of a datetime: the days themselves, the phase in the year, the day of the week, the phase in the day."""
 YEAR = 365.2425
+LEVELS = "levels."
+"""So begin the names of the look-ups in an artifact."""
+MOST_LEVELS = 5_000
+"""Levels of a column that a look-up holds: their names are part of the file, some 20 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,25 @@ class Source:
 
     column: int
     part: str = "value"
+
+
+@dataclass(frozen=True)
+class LevelStatistics:
+    """Numbers of each level of a column; see `level_statistics`.
+
+    Attributes
+    ----------
+    table : float32 (L + 2, S)
+        Of each level, then of a missing cell, then of an unseen level.
+    """
+
+    table: np.ndarray
+
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        """Numbers of level codes (n,), float32 (n, S)."""
+        L = len(self.table) - 2
+        found: np.ndarray = self.table[np.where(codes < 0, L - 1 - codes, codes)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,11 +66,14 @@ class TablePreprocessor:
         Of each boolean or categorical column, in order.
     texts : tuple of TextProjection
         Of each text column, in order.
+    statistics : tuple of LevelStatistics or None
+        Of each boolean or categorical column, in order; empty where none has any.
     """
 
     columns: tuple[Column, ...]
     levels: tuple[tuple[str, ...], ...]
     texts: tuple[TextProjection, ...] = ()
+    statistics: tuple[LevelStatistics | None, ...] = ()
 
     @property
     def sources(self) -> list[Source]:
@@ -58,7 +86,13 @@ class TablePreprocessor:
                 found += [Source(i, part) for part in DATE_PARTS]
             elif column.is_text:
                 found += [Source(i, part) for part in text_parts(column)]
-        return found
+        return found + self._level_sources
+
+    @property
+    def _level_sources(self) -> list[Source]:
+        """The statistics of categorical columns, which come last."""
+        pairs = zip(self.categorical, self.statistics, strict=True) if self.statistics else ()
+        return [Source(i, f"level {k}") for i, found in pairs if found is not None for k in range(found.table.shape[1])]
 
     @property
     def categorical(self) -> list[int]:
@@ -80,7 +114,8 @@ class TablePreprocessor:
         codes : int64 (n, c)
             Level codes, `MISSING` or `UNSEEN`.
         """
-        x = np.zeros((len(frame), len(self.sources)), dtype=np.float32)
+        sources = self.sources[: len(self.sources) - len(self._level_sources)]
+        x = np.zeros((len(frame), len(sources)), dtype=np.float32)
         cells: dict[int, np.ndarray] = {}
         parts = {
             (i, part): values
@@ -89,7 +124,7 @@ class TablePreprocessor:
                 text_parts(self.columns[i]), project(frame[self.columns[i].name].tolist()).T, strict=True
             )
         }
-        for j, source in enumerate(self.sources):
+        for j, source in enumerate(sources):
             if self.columns[source.column].is_text:
                 x[:, j] = parts[source.column, source.part]
                 continue
@@ -100,7 +135,8 @@ class TablePreprocessor:
         codes = np.zeros((len(frame), len(self.levels)), dtype=np.int64)
         for j, (i, levels) in enumerate(zip(self.categorical, self.levels, strict=True)):
             codes[:, j] = level_codes(frame[self.columns[i].name], levels)
-        return x, codes
+        looked_up = [found(codes[:, j]) for j, found in enumerate(self.statistics) if found is not None]
+        return np.concatenate([x, *looked_up], axis=1) if looked_up else x, codes
 
 
 def text_parts(column: Column) -> list[str]:
@@ -132,12 +168,22 @@ def level_codes(cells: pd.Series, levels: Sequence[str]) -> np.ndarray:
 
 
 def make_preprocessor(
-    columns: Sequence[Column], frame: pd.DataFrame | None = None, texts: tuple[TextProjection, ...] = ()
+    columns: Sequence[Column],
+    frame: pd.DataFrame | None = None,
+    texts: tuple[TextProjection, ...] = (),
+    statistics: tuple[LevelStatistics | None, ...] = (),
+    *,
+    many_levels: bool = False,
 ) -> TablePreprocessor:
     """The preprocessor of used columns.
 
-    Levels are taken from the frame where one is given (most frequent first, at most as many as `Column.levels` may
-    hold), else from the columns themselves; so are the projections of text columns, else they are `texts`.
+    Levels are taken from the frame where one is given (most frequent first, at most `MAX_LEVELS`), else from the
+    columns themselves; so are the projections of text columns, else they are `texts`.
+
+    Parameters
+    ----------
+    many_levels : bool
+        Keep more levels of a frame, for `level_statistics.add_statistics`: those of two rows or more.
     """
     used = tuple(c for c in columns if c.used)
     levels = []
@@ -149,7 +195,23 @@ def make_preprocessor(
             continue
         counts = frame[column.name].value_counts()
         names = sorted(counts.index, key=lambda v: (-counts[v], v))
-        levels.append(tuple(str(v) for v in names[:MAX_LEVELS]))
+        most = MAX_LEVELS
+        if many_levels and len(names) > most:
+            most = max(most, min(MOST_LEVELS, int((counts > 1).sum())))
+        levels.append(tuple(str(v) for v in names[:most]))
     if frame is not None:
         texts = tuple(fit_projection(frame[c.name].tolist(), c.components) for c in used if c.is_text)
-    return TablePreprocessor(used, tuple(levels), texts)
+    return TablePreprocessor(used, tuple(levels), texts, statistics)
+
+
+def statistics_state(statistics: Sequence[LevelStatistics | None]) -> dict[str, Tensor]:
+    """Return the look-ups as tensors, named as in the artifact."""
+    return {f"{LEVELS}{j}": torch.from_numpy(s.table) for j, s in enumerate(statistics) if s is not None}
+
+
+def read_statistics(state: Mapping[str, Tensor], columns: int) -> tuple[LevelStatistics | None, ...]:
+    """Return the look-ups in a model's constants, one of each categorical column that has one."""
+    names = [f"{LEVELS}{j}" for j in range(columns)]
+    if not any(name in state for name in names):
+        return ()
+    return tuple(LevelStatistics(state[name].numpy()) if name in state else None for name in names)

@@ -14,9 +14,10 @@ from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import check_lacking, check_repeats
 from modelgpt_cli.domains.tabular import DOMAIN
 from modelgpt_cli.domains.tabular.sizes import MAX_COLUMNS
+from modelgpt_cli.domains.tabular.split import known_inputs, with_keys, without_group
 
 FILES = ""
-OPTIONS = {"text_columns": False}
+OPTIONS = {"text_columns": False, "group": False, "time": False}
 TEXT_COMPONENTS = 32
 """Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
 MAX_TEXT_COLUMNS = 3
@@ -46,14 +47,14 @@ def read(source: Source) -> Dataset:
     ModelGPTError, UsageError
         As `Reader.read`.
     """
-    scanned = source.scanned()
+    scanned = source.scanned(known_inputs(source))
     target = scanned.target
     most = source.options.get("text_columns", MAX_TEXT_COLUMNS if source.all_columns else 0)
-    columns = use_text(scanned.columns, most)
+    columns = use_text(without_group(scanned.columns, source), most)
     schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading)
     check_repeats(target, source.classes, by_name=False)
     check_lacking(target, by_name=False)
-    return make_dataset(source, scanned, schema)
+    return with_keys(make_dataset(source, scanned, schema), source, scanned)
 
 
 def use_text(columns: Sequence[Column], most: int) -> tuple[Column, ...]:

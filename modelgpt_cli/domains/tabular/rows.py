@@ -7,12 +7,13 @@ in it shrinks with 1/n, while each row costs as much as reading some fifty of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, level_codes
 
@@ -36,12 +37,15 @@ class RowStream:
     def __init__(self, dataset: Dataset, preprocessor: TablePreprocessor, share: float, seed: int) -> None:
         self.dataset, self.preprocessor, self.share, self.seed = dataset, preprocessor, share, seed
         self.rows = 0
+        self.finish: Callable[[np.ndarray, np.ndarray, np.ndarray], Arrays] | None = None
+        """What is still to be done to a chunk's arrays; see `level_statistics.add_statistics`."""
 
     def __call__(self) -> Iterator[Arrays]:
         self.rows = 0
         for frame in self.dataset.frames(share=self.share, seed=self.seed):
             self.rows += len(frame)
-            yield self.arrays(frame)
+            arrays = self.arrays(frame)
+            yield arrays if self.finish is None else self.finish(*arrays)
 
     def arrays(self, frame: pd.DataFrame) -> Arrays:
         """A typed frame's inputs, level codes and targets."""
@@ -49,7 +53,7 @@ class RowStream:
         x, codes = self.preprocessor.arrays(frame)
         if schema.task == "classification":
             return x, codes, level_codes(frame[schema.target], schema.classes)
-        return x, codes, frame[schema.target].to_numpy(dtype=np.float32)
+        return x, codes, frame[schema.target].to_numpy(dtype=np.float64)
 
     def note(self) -> str:
         """What the user has to know of the rows that were left out, or ""."""
@@ -62,7 +66,12 @@ class RowStream:
 
 
 def table_arrays(
-    dataset: Dataset, preprocessor: TablePreprocessor, *, all_rows: bool = True, seed: int = 0
+    dataset: Dataset,
+    preprocessor: TablePreprocessor,
+    *,
+    all_rows: bool = True,
+    seed: int = 0,
+    split: Split | None = None,
 ) -> TableArrays:
     """A dataset's sample as arrays, with a stream of the head's rows where the sample isn't all.
 
@@ -72,6 +81,8 @@ def table_arrays(
         Whether the stream gives every row; else it gives about `HEAD_ROWS` where there are more.
     seed : int
         For the draw.
+    split : Split, optional
+        What ties the sample's rows together.
     """
     share = 1.0 if all_rows else min(1.0, HEAD_ROWS / max(dataset.n_rows, 1))
     stream = RowStream(dataset, preprocessor, share, seed)
@@ -79,4 +90,4 @@ def table_arrays(
     levels = tuple(len(names) for names in preprocessor.levels)
     whole = len(dataset.sample) >= dataset.n_rows
     n_classes = len(dataset.schema.classes)
-    return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic)
+    return TableArrays(x, codes, y, n_classes, levels, None if whole else stream, dataset.synthetic, split)

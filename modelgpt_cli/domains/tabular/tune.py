@@ -18,9 +18,11 @@ from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
+from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
+from modelgpt_cli.domains.tabular.level_statistics import refit_rows
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
@@ -100,27 +102,32 @@ def _shuffled(n: int, batch_size: int, epochs: int, rng: np.random.Generator) ->
 
 
 def _loss(model: TabularModel, first: Tensor, linear: Tensor, labels: Tensor) -> Tensor:
-    out = model.scores(first, linear)
+    out = model.standard(first, linear)
     if model.blueprint.task == "classification":
         return F.cross_entropy(out, labels)
-    std = model.constants["target"][1].to(out.device)
-    return F.mse_loss(out[:, 0] / std, labels / std)
+    return F.mse_loss(out[:, 0], labels)
 
 
 def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """First-layer inputs, linear inputs and labels of some rows, encoded once."""
+    """First-layer inputs, linear inputs and labels (numbers: standardised) of some rows, encoded once."""
     with torch.no_grad():
         first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
-    return first.to(device), linear.to(device), torch.from_numpy(table.y[rows]).to(device)
+    labels = table.y[rows]
+    if not table.n_classes:
+        mean, std = model.constants["target"].double().tolist()
+        labels = ((labels - mean) / std).astype(np.float32)
+    return first.to(device), linear.to(device), torch.from_numpy(labels).to(device)
 
 
 def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> dict[str, float]:
     first, linear, _ = _encoded(model, table, rows, device)
     with torch.no_grad():
-        out = torch.cat([model.scores(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)])
+        out = torch.cat([model.standard(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)])
+    out = out.cpu()
     if table.n_classes:
-        return class_scores(out.softmax(1).cpu().numpy(), table.y[rows])
-    return regression_scores(out[:, 0].double().cpu().numpy(), table.y[rows])
+        return class_scores(out.softmax(1).numpy(), table.y[rows])
+    numbers = in_own_unit(out[:, 0].double(), model.constants["target"].double())
+    return regression_scores(numbers.numpy(), table.y[rows])
 
 
 def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
@@ -141,9 +148,12 @@ def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
     x, codes = model.preprocessor.arrays(dataset.sample)
     levels = tuple(len(names) for names in model.preprocessor.levels)
+    known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint
     if b.task == "regression":
-        y = dataset.sample[b.target].to_numpy(dtype=np.float32)
-        return TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
+        y = dataset.sample[b.target].to_numpy(dtype=np.float64)
+        table = TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
+        return refit_rows(model.preprocessor, table) if known else table
     y = level_codes(dataset.sample[b.target], b.labels)
     check_labels(b, dataset.schema.classes)
-    return TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)
+    table = TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)
+    return refit_rows(model.preprocessor, table) if known else table

@@ -71,13 +71,12 @@ def verify(
     x, codes = model.preprocessor.arrays(frame)
     with torch.inference_mode():
         expected = model.answers(torch.from_numpy(x), torch.from_numpy(codes)).numpy()
-    std = float(model.constants["target"][1]) if model.blueprint.task == "regression" else 1.0
 
     cells = _feed(model, frame)
     worst = 0.0
     for size in BATCHES:
         outputs = in_batches(session, lambda place: {name: c[place] for name, c in cells.items()}, len(frame), size)
-        worst = max(worst, float(difference(model.blueprint, expected, outputs, std).max()))
+        worst = max(worst, float(difference(model.blueprint, expected, outputs, model.target_std).max()))
     check_difference(worst, TOLERANCES[quantize])
     return worst
 

@@ -23,6 +23,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
@@ -150,7 +151,7 @@ class TextBuild(BackboneBuild):
         state: dict[str, Tensor] = {BACKBONE + k: v for k, v in encoder.state_dict().items()}
         state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias}
         if scale is not None:
-            state[TARGET] = torch.tensor(scale)
+            state[TARGET] = target_scale(*scale)
         return TextModel(blueprint, state, self.tokenizer)
 
 

@@ -20,6 +20,7 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import BACKBONE, CONSTANTS, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
@@ -56,7 +57,7 @@ class TextModel(nn.Module):
         self.type_ids = (blueprint.architecture.encoder.get("type_vocab_size") or 0) > 1
         self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
-        self.constants = {"target": state[TARGET].float()} if TARGET in state else {}
+        self.constants = {"target": state[TARGET]} if TARGET in state else {}
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and constants, as `__init__` takes them."""
@@ -83,6 +84,11 @@ class TextModel(nn.Module):
         """Return one row without a text."""
         return typed(pd.DataFrame(index=[0]), self.blueprint.used)
 
+    @property
+    def target_std(self) -> float:
+        """The target's standard deviation; 1 where it is classes."""
+        return float(self.constants["target"][1]) if self.blueprint.task == "regression" else 1.0
+
     def head_inputs(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the head sees, (N, P), from int64 (N, T) each; see `Tokens`."""
         inputs = {"input_ids": ids, "attention_mask": mask}
@@ -95,8 +101,7 @@ class TextModel(nn.Module):
         """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
         scores = self.head_inputs(ids, mask, segments) @ self.head_weight + self.head_bias
         if self.blueprint.task == "regression":
-            mean, std = self.constants["target"]
-            scores = scores * std + mean
+            return in_own_unit(scores, self.constants["target"])
         return scores
 
     def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
@@ -127,7 +132,8 @@ class TextModel(nn.Module):
     @torch.inference_mode()
     def predict_encoded(self, rows: Encoded) -> np.ndarray:
         """As `predict`, of tokenised rows."""
-        result = np.zeros((len(rows), self.blueprint.n_outputs), dtype=np.float32)
+        wide = "target" in self.constants and self.constants["target"].dtype == torch.float64
+        result = np.zeros((len(rows), self.blueprint.n_outputs), dtype=np.float64 if wide else np.float32)
         device = self.head_weight.device
         for index, batch in rows.batches(TOKENS):
             t: Tokens = batch.to(str(device))

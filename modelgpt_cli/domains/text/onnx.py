@@ -15,12 +15,12 @@ from onnx import TensorProto, helper
 from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
-from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs
+from modelgpt_cli.artifacts.outputs import OUTPUTS, answer_outputs, is_wide
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, input_names
+from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, TARGET, input_names
 from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
 from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
@@ -129,7 +129,8 @@ def to_onnx(
         card["tokenizer"] = "graph"
         card["inputs"] = [entry | {"input": name} for entry, name in zip(card["inputs"], texts, strict=True)]
     metadata = graph_metadata(g, card, state, opset=opset, quantize=quantize) | model.extras()
-    return g.model(inputs, answer_outputs(model.blueprint), metadata)
+    wide = model.blueprint.task == "regression" and is_wide(g, TARGET)
+    return g.model(inputs, answer_outputs(model.blueprint, wide=wide), metadata)
 
 
 def _check_size(g: GraphWriter) -> None:

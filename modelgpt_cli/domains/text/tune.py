@@ -71,6 +71,6 @@ def read_texts(model: TextModel, data: Data, seed: int) -> tuple[Encoded, np.nda
     rows = dataset.real_rows
     cells = rows[b.target]
     if b.task == "regression":
-        return model.encode(rows), cells.to_numpy(dtype=np.float32), cross_validated(b, dataset.fingerprint)
+        return model.encode(rows), cells.to_numpy(dtype=np.float64), cross_validated(b, dataset.fingerprint)
     check_labels(b, dataset.schema.classes)
     return model.encode(rows), class_indices(cells, b.labels), cross_validated(b, dataset.fingerprint)

@@ -99,7 +99,7 @@ def verify(
         given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([given.astype(object), frame], ignore_index=True)
     inputs = _head_inputs(model, frame)
-    mean, std = model.constants["target"].tolist() if model.blueprint.task == "regression" else (0.0, 1.0)
+    scale = model.constants["target"] if model.blueprint.task == "regression" else None
     feeds = _Feeds(model, raw, frame, in_graph)
     alone: np.ndarray | None = None
     worst = 0.0
@@ -111,8 +111,8 @@ def verify(
             alone = seen if alone is None else alone
             _check_head_inputs(inputs, seen, alone, *TOLERANCES[quantize])
             exact = seen
-        check_difference(worst_difference(model, exact, outputs, mean, std))
-        worst = max(worst, worst_difference(model, inputs, outputs, mean, std))
+        check_difference(worst_difference(model, exact, outputs, scale))
+        worst = max(worst, worst_difference(model, inputs, outputs, scale))
     return worst
 
 

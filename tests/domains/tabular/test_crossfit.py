@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from modelgpt_cli.core.assets import asset
+from modelgpt_cli.domains.shared.held_out import fold_of
 from modelgpt_cli.domains.tabular import members as members_module
-from modelgpt_cli.domains.tabular.crossfit import FOLDS, calibrate, cross_fit, fold_of
+from modelgpt_cli.domains.tabular.crossfit import FOLDS, calibrate, cross_fit
 from modelgpt_cli.domains.tabular.fit import ONE_PASS, HeadChoice, HeadMix, TableArrays, fit_table
 from modelgpt_cli.domains.tabular.generator import load_generator
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
