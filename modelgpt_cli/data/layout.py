@@ -309,6 +309,19 @@ def _count(n: int, what: str) -> str:
     return f"a {what}" if n == 1 else f"{n} {what}s"
 
 
+def can_repeat(names: Sequence[str], rows: Sequence[Row]) -> bool:
+    """Whether a copy of the header among the rows would be known as one: a name is no cell of its column elsewhere."""
+    if len(names) < 2:
+        return False
+    kept = [texts for row in looked_at(rows) if len(row) == len(names) and (texts := [*map(text_of, row)]) != [*names]]
+    return any(all(texts[j] != name for texts in kept) for j, name in enumerate(names))
+
+
+def repeated_rows(n: int) -> str:
+    """Return the words for so many copies of the header."""
+    return "a row that repeats" if n == 1 else f"{n:,} rows that repeat"
+
+
 def count_footers(rows: Sequence[Row], last: Sequence[Row], whole: bool) -> int:
     """Count the rows at the end that are no data: a total, or a remark.
 
