@@ -23,15 +23,9 @@ import pyarrow.csv as pacsv
 from modelgpt_cli.core.errors import ModelGPTError, damaged
 from modelgpt_cli.data.dialect import NO_DELIMITER, Dialect, Record, find_dialect, is_lines, read_records
 from modelgpt_cli.data.encoding import is_gzip, open_bytes, read_facts
-from modelgpt_cli.data.layout import (
-    Layout,
-    can_repeat,
-    count_footers,
-    find_layout,
-    head_rows,
-    is_header_of_another,
-    repeated_rows,
-)
+from modelgpt_cli.data.footer import can_repeat, count_footers, is_header_of_another, repeated_rows
+from modelgpt_cli.data.layout import Layout, find_layout
+from modelgpt_cli.data.signs import head_rows
 
 log = logging.getLogger("modelgpt")
 

@@ -15,14 +15,9 @@ from typing import Any
 import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
-from modelgpt_cli.data.layout import (
-    can_repeat,
-    count_footers,
-    find_layout,
-    is_header_of_another,
-    repeated_rows,
-    text_of,
-)
+from modelgpt_cli.data.footer import can_repeat, count_footers, is_header_of_another, repeated_rows
+from modelgpt_cli.data.layout import find_layout
+from modelgpt_cli.data.signs import text_of
 
 log = logging.getLogger("modelgpt")
 
