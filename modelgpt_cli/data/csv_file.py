@@ -23,7 +23,9 @@ import pyarrow.csv as pacsv
 from modelgpt_cli.core.errors import ModelGPTError, damaged
 from modelgpt_cli.data.dialect import NO_DELIMITER, Dialect, Record, find_dialect, is_lines, read_records
 from modelgpt_cli.data.encoding import is_gzip, open_bytes, read_facts
-from modelgpt_cli.data.layout import Layout, count_footers, find_layout, head_rows, is_header_of_another
+from modelgpt_cli.data.footer import can_repeat, count_footers, is_header_of_another, repeated_rows
+from modelgpt_cli.data.layout import Layout, find_layout
+from modelgpt_cli.data.signs import head_rows
 
 log = logging.getLogger("modelgpt")
 
@@ -82,6 +84,7 @@ class CsvFile:
         if header == "auto":
             self._check_one_table(body)
             self._footers = self._find_footers(body, whole)
+        self._may_repeat = header == "auto" and can_repeat(self.columns, [record.cells for record in body])
         self._reported = False
 
     def _head(self) -> str:
@@ -174,7 +177,7 @@ class CsvFile:
             raise damaged(self.name, error) from error
         if repeats and not self._reported:
             self._reported = True
-            log.warning("%s: left out %d rows that repeat the header.", self.name, repeats)
+            log.warning("%s: left out %s the header.", self.name, repeated_rows(repeats))
 
     def _stream(self, all_keys: list[str], read_keys: list[str]) -> Iterator[pa.RecordBatch]:
         read = pacsv.ReadOptions(column_names=all_keys, skip_rows=self._skip, block_size=_BLOCK_BYTES)
@@ -205,7 +208,7 @@ class CsvFile:
 
     def _without_headers(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
         """A batch without rows that repeat the header in all columns that were read, and their number."""
-        if len(self.columns) < 2:
+        if not self._may_repeat:
             return batch, 0
         names = [self.columns[int(key[1:])] for key in batch.schema.names]
         same = pc.equal(pc.utf8_trim_whitespace(batch.column(0)), names[0])

@@ -30,6 +30,7 @@ _STRAY_SHARE = 0.01
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _HIGH_WITHIN = re.compile(rb"[A-Za-z][\x80-\xff]+|[\x80-\xff]+[A-Za-z]")
+_BETWEEN_WORDS = re.compile(rb"[\x00-\x3f]+")
 _LONG_RUN = 4
 _NOT_LATIN_RUN = 1.6
 """Letters beyond ASCII stand alone in Latin words (mean run 1.0 to 1.2 in German, French, Polish, Turkish samples) and
@@ -177,7 +178,8 @@ def _legacy(lines: list[bytes]) -> str:
     if _is_not_latin(sample, runs) or sum(map(high.count, _KANA)) > _KANA_SHARE * len(high):
         from charset_normalizer import from_bytes  # takes 50 ms, and few files need it
 
-        best = from_bytes(sample, cp_isolation=list(_NOT_LATIN)).best()
+        words = _BETWEEN_WORDS.sub(b" ", sample)  # figures and delimiters make it give up
+        best = from_bytes(words, cp_isolation=list(_NOT_LATIN)).best()
         if best is not None:
             return best.encoding
     return max(_LATIN, key=lambda encoding: _commonness(sample, encoding))

@@ -37,7 +37,7 @@ from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
 from modelgpt_cli.data.json_file import JsonFile
 from modelgpt_cli.data.parquet_file import ParquetFile
 from modelgpt_cli.data.sheets import SheetFile
-from modelgpt_cli.data.vectors import with_vectors
+from modelgpt_cli.data.vectors import VectorCells, with_vectors
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.source import Reader
@@ -144,8 +144,9 @@ class Table:
 
     def fingerprint(self) -> str:
         """The SHA-256 of the file's bytes, all files' of a folder, or a frame's cells: "sha256:<64 hex digits>"."""
-        if isinstance(self.cells, Fingerprinted):
-            return self.cells.fingerprint()
+        origin = self.cells.origin if isinstance(self.cells, VectorCells) else self.cells
+        if isinstance(origin, Fingerprinted):
+            return origin.fingerprint()
         assert self._file is not None
         return f"sha256:{sha256(self._file)}"
 
@@ -183,7 +184,7 @@ def open_table(data: Data) -> Table:
         return Table(_open_file(file, "stdin"), "stdin", file, None)
     address = read_address(str(path))
     path = expand(address.path)
-    if path.is_file() and path.suffix.lower() != ".zip":
+    if path.is_file() and (path.suffix.lower() != ".zip" or _is_zipped_table(path)):
         return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
     if not tables and (found := _of_a_domain(path)):
@@ -331,6 +332,17 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     if start.startswith(b"%PDF"):
         raise unknown_type(name)
     return CsvFile(file, name, header)
+
+
+def _is_zipped_table(path: Path) -> bool:
+    """Whether a zip holds nothing but one table, perhaps with a text about it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
+    except (zipfile.BadZipFile, OSError):
+        return False
+    files = [Path(name).name for name in names if not Path(name).name.lower().startswith((".", *ABOUT))]
+    return len(files) == 1 and _is_table_name(files[0])
 
 
 def _zipped_table(file: Path, name: str) -> Path | None:

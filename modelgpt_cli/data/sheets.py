@@ -15,7 +15,9 @@ from typing import Any
 import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
-from modelgpt_cli.data.layout import count_footers, find_layout, is_header_of_another, text_of
+from modelgpt_cli.data.footer import can_repeat, count_footers, is_header_of_another, repeated_rows
+from modelgpt_cli.data.layout import find_layout
+from modelgpt_cli.data.signs import text_of
 
 log = logging.getLogger("modelgpt")
 
@@ -73,8 +75,8 @@ class SheetFile:
             log.warning("%s: left out the last row, which is a total or a remark: %s", self.name, shown)
         rows = self._rows[: len(self._rows) - count]
         kept = [row for row in rows if row[0] is None or [text_of(cell) for cell in row] != self.columns]
-        if len(kept) < len(rows) and len(self.columns) > 1:
-            log.warning("%s: left out %d rows that repeat the header.", self.name, len(rows) - len(kept))
+        if len(kept) < len(rows) and can_repeat(self.columns, rows):
+            log.warning("%s: left out %s the header.", self.name, repeated_rows(len(rows) - len(kept)))
             rows = kept
         self._rows = rows
 
@@ -88,8 +90,12 @@ class SheetFile:
 
 def _read(path: Path, name: str, sheet: str) -> tuple[list[list[Any]], list[int]]:
     """The rows of the sheet that is meant, and where empty rows were left out between them."""
-    from python_calamine import CalamineError, CalamineWorkbook, PasswordError  # takes 10 ms
-
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook, PasswordError  # takes 10 ms
+    except ImportError as error:
+        raise ModelGPTError(
+            f"{name} is a workbook.", "python-calamine reads it, and is not installed.", "pip install python-calamine"
+        ) from error
     try:
         with path.open("rb") as file:
             book = CalamineWorkbook.from_filelike(file)

@@ -27,7 +27,7 @@ class VectorCells:
     """The cells of another reader, with a column of vectors of k numbers as k columns ``name_0`` to ``name_{k-1}``."""
 
     def __init__(self, cells: RawCells, lengths: dict[str, int], name: str) -> None:
-        self._cells = cells
+        self.origin = cells
         self._lengths = lengths
         self.name = name
         self.columns: list[str] = []
@@ -42,7 +42,7 @@ class VectorCells:
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The rows as frames of at most `rows` rows."""
         wanted = list(dict.fromkeys(self._parts[column][0] for column in columns))
-        for frame in self._cells.frames(rows, wanted):
+        for frame in self.origin.frames(rows, wanted):
             arrays = {column: self._stack(frame[column], column) for column in wanted if column in self._lengths}
             found: dict[str, Any] = {}
             for part in columns:
@@ -88,5 +88,7 @@ def _vector_length(cells: pd.Series) -> int:
     lengths = {len(cell) for cell in filled if np.ndim(cell) == 1}
     if len(lengths) != 1 or not 2 <= max(lengths) <= _MAX_LENGTH:
         return 0
-    numeric = all(isinstance(v, (int, float, np.number)) and type(v) is not bool for cell in filled for v in cell)
+    numeric = all(
+        v is None or (isinstance(v, (int, float, np.number)) and type(v) is not bool) for c in filled for v in c
+    )
     return max(lengths) if numeric else 0

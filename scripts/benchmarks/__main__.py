@@ -30,6 +30,7 @@ COMMANDS = {
     "generate": ("generated_rows", "accuracy by the number of generated rows (a simulated LLM)"),
     "batch": ("batch", "models a second of `modelgpt build --batch`"),
     "meta-train": ("meta_training", "speed of meta-training"),
+    "readers": ("readers", "our readers of files beside DuckDB, openpyxl and charset-normalizer"),
     "recipes": ("recipes", "recipes of the table generator's meta-training at equal CPU time"),
 }
 """Command -> module and help."""

@@ -127,7 +127,7 @@ def test_the_list_is_a_part_of_what_the_package_needs(core: dict[str, str]) -> N
     wanted = needed(text)
     assert wanted == {name: core[name] for name in wanted}
     optional = needed(re.sub(r"^# (\S+>=\S+) .*", r"\1", text, flags=re.M))
-    assert {"pillow", "openpyxl"} <= optional.keys()
+    assert {"pillow", "python-calamine"} <= optional.keys()
     assert optional.items() <= (core | {k: v for k, v in optional.items() if k not in core}).items()
 
 
