@@ -54,7 +54,7 @@ def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:
 
 def _members(value: dict[str, Any], hint: Any, where: str) -> Iterator[str]:
     hints = get_type_hints(hint, include_extras=True)
-    required = getattr(hint, "__required_keys__", frozenset())
+    required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
     for key in sorted(required - set(value)):
         yield f"{where}['{key}'] is missing"
     known = {f.name for f in fields(hint)} if is_dataclass(hint) else set(hints)

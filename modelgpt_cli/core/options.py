@@ -91,7 +91,7 @@ class LLMOptions(Options):
         "Times to retry a failed call.", least=0, most=100, shown="the provider's, or 3", theme="LLM"
     )
     redact: bool = option(
-        "Hide e-mail addresses, phone and other long numbers from it.", False, shared=True, theme="LLM"
+        "Hide e-mail addresses, long numbers, keys and the like from it.", False, shared=True, theme="LLM"
     )
 
 

@@ -79,7 +79,7 @@ class ReadingRule:
                     raise UsageError("reading: missing must be a list, such as ['-', NA].", f"It is {value!r}."[:200])
             elif not isinstance(value, str):
                 raise UsageError(f"reading: {key} must be one value.", f"It is {value!r}."[:200])
-        kept = {key: tuple(value) if key == "missing" else value for key, value in values.items()}
+        kept: dict[str, Any] = {key: tuple(value) if key == "missing" else value for key, value in values.items()}
         return cls(**kept)
 
     def to_mapping(self) -> dict[str, Any]:
