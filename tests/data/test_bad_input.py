@@ -44,7 +44,7 @@ UNREADABLE: dict[str, tuple[str | bytes, str]] = {
     "no.xlsx": (b"PK\x03\x04" + b"x" * 99, "damaged or cut short"),
     "old.xls": (b"\xd0\xcf\x11\xe0" + b"\0" * 99, "damaged"),
     "cut.zip": (b"PK\x03\x04" + b"\0" * 99, "damaged or cut short"),
-    "table.zip": (zipped("table.csv", b"a,species\n1,x\n"), "Unpack it"),
+    "letter.zip": (zipped("letter.docx", b"a,species\n1,x\n"), "Unpack it"),
     "half.jsonl": ('{"a": 1, "species": "x"}\n{"a": 2,\n', "line 2 is not valid JSON"),
     "lists.jsonl": ('{"a": 1, "species": "x"}\n[1, 2]\n', "line 2 is not a JSON object"),
 }
