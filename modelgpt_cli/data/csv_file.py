@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from modelgpt_cli.core.errors import ModelGPTError, damaged
+from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.data.dialect import NO_DELIMITER, Dialect, Record, find_dialect, is_lines, read_records
 from modelgpt_cli.data.encoding import is_gzip, open_bytes, read_facts
 from modelgpt_cli.data.footer import can_repeat, count_footers, is_header_of_another, repeated_rows
@@ -73,7 +74,7 @@ class CsvFile:
             log.warning("%s: quotes that are never closed are read as part of the text.", name)
         records, whole = self._first_records(text)
         cells = [record.cells for record in records]
-        layout = Layout(["text"], 0, [_ONE_TEXT % name]) if as_lines else find_layout(cells, header, name)
+        layout = Layout([FREE_TEXT], 0, [_ONE_TEXT % name]) if as_lines else find_layout(cells, header, name)
         for note in layout.notes:
             log.warning("%s", note)
         self.columns = layout.names

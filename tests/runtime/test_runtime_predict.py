@@ -96,7 +96,7 @@ def test_a_missing_column_warns_and_most_missing_fail(
     done = predict(model, write(tmp_path / "a.csv", "size,colour\n1,x\n"))
     assert done.label is not None
     assert done.label.tolist() == ["yes"]
-    assert "lacks the column seen" in caplog.text
+    assert "1 column of the model is missing, read as empty cells: seen" in caplog.text
     with pytest.raises(ModelGPTError, match="lacks 2 of the model's 3 columns: seen, colour"):
         predict(model, write(tmp_path / "b.csv", "size,hue\n1,x\n"))
 
@@ -165,7 +165,7 @@ def _card(path: Path, change: dict[str, Any]) -> None:
         (_truncated, "not a model that onnxruntime can load"),
         (_noise, "not a model that onnxruntime can load"),
         (_foreign, "was not made by modelgpt"),
-        (lambda p: _card(p, {"format": 2}), "has format 2; this modelgpt reads format 1"),
+        (lambda p: _card(p, {"format": 1}), "has format 1; this modelgpt reads format 2"),
         (lambda p: _card(p, {"format": None}), "is damaged"),
         (lambda p: _card(p, {"target": None}), "'target'] is missing"),
         (lambda p: _card(p, {"inputs": [{"name": "size", "type": "numeric"}]}), "not those that its card names"),

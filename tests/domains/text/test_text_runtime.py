@@ -104,7 +104,7 @@ def test_missing_texts_are_empty_ones(model: Path, pair: Path, caplog: pytest.Lo
         np.testing.assert_array_equal(Model(model).run({"text": [cell]})["probabilities"], empty)
     both = predict(pair, pd.DataFrame({"one": ["the film", None], "two": [None, None]})).prediction
     one = predict(pair, pd.DataFrame({"one": ["the film", ""]})).prediction
-    assert "lacks the column two" in caplog.text
+    assert "1 column of the model is missing, read as empty cells: two" in caplog.text
     np.testing.assert_array_equal(both, one)
     with pytest.raises(ModelGPTError, match="lacks 1 of the model's 1 columns: text"):
         predict(model, pd.DataFrame({"words": ["a"]}))
