@@ -133,7 +133,7 @@ def test_a_damaged_vector_is_as_none(tmp_path: Path) -> None:
 
 
 def test_the_command_shows_licence_columns_and_score(cli: Cli, catalogue: Path) -> None:
-    done = cli("find", "which flower is it", "--catalog", catalogue, "-k", "1")
+    done = cli("find", "which flower is it", "--catalog", catalogue, "-k", "1", fresh=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("iris  0.")
