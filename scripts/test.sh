@@ -10,6 +10,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 install_modelgpt "[test,dev,docs,plot]"
 cd "$ROOT"
 
-# A file's tests share what they build, so they stay together. A thread each is fastest where every core has its process.
+# A thread each is fastest where every core has its process; and hundreds of processes import the same modules.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec "$VENV/bin/python" -m pytest -n auto --dist loadfile "$@"
+unset PYTHONDONTWRITEBYTECODE
+# Each core takes tests in their order, as a file's share what they build, and at the end some of the other's.
+exec "$VENV/bin/python" -m pytest -n auto --dist worksteal "$@"

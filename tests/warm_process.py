@@ -186,6 +186,7 @@ class WarmProcess:
 
 def serve(requests: socket.socket) -> None:
     """Import what commands need, then run each that is asked for in a copy of this process."""
+    gc.set_threshold(100_000, 20, 20)  # as the command does
     for name in LOADED:
         importlib.import_module(name)
     gc.freeze()  # a collection in a copy would write to every page of what is loaded

@@ -245,7 +245,7 @@ def test_the_command_writes_a_requirement_file(cli: Cli, tmp_path: Path) -> None
         "Left out: 'ideally under 1 MB': it is vague, or a wish.\n"
     )
     (tmp_path / "words.txt").write_text("sort mails into spam and ham,\nunder 2 MB\n")
-    done = cli("parse", "words.txt", "-o", "req.txt")
+    done = cli("parse", "words.txt", "-o", "req.txt", fresh=True)
     assert done.stdout == "req.txt\n"
     assert parse_requirement((tmp_path / "req.txt").read_text()).limits.size == 2_000_000
     assert cli("parse", "words.txt", "-o", "req.txt").returncode == 2

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from bad_input import Bench
 from conftest import Cli, clean_environment
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
@@ -133,7 +135,7 @@ def test_a_damaged_vector_is_as_none(tmp_path: Path) -> None:
 
 
 def test_the_command_shows_licence_columns_and_score(cli: Cli, catalogue: Path) -> None:
-    done = cli("find", "which flower is it", "--catalog", catalogue, "-k", "1")
+    done = cli("find", "which flower is it", "--catalog", catalogue, "-k", "1", fresh=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("iris  0.")
@@ -209,13 +211,15 @@ def test_the_hub_is_searched_by_words_and_ranked_by_meaning(hub: type[FakeHub]) 
     assert best.url == f"{os.environ['HF_ENDPOINT']}/datasets/someone/iris-flowers"
 
 
-def test_a_hub_out_of_reach_is_exit_4(cli: Cli, hub: type[FakeHub], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_out_of_reach_is_exit_4(bench: Bench, hub: type[FakeHub], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the hub's client tries again, later and later
     hub.status = 500
     with pytest.raises(UnreachableError, match="out of reach"):
         find("flower", hub=True)
-    done = cli("find", "flower", "--hub", env={"HF_ENDPOINT": "http://127.0.0.1:9"})
-    assert done.returncode == 4
-    assert "The hub at http://127.0.0.1:9 is out of reach." in done.stderr
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    done = bench.run("find", "flower", "--hub")
+    assert done.code == 4
+    assert "The hub at http://127.0.0.1:9 is out of reach." in done.err
 
 
 BUILD = ("build", "--req", "req.txt", "--data-from", "iris", "-o", "m.safetensors", "--members", "1")

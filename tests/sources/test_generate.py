@@ -410,7 +410,9 @@ def test_a_copied_example_is_no_new_row(data: Path, tmp_path: Path) -> None:
 
 def test_a_dry_run_estimates_all_requests(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "req.txt").write_text(TABLE)
-    done = cli("generate", "--req", "req.txt", "-n", "100", "-o", "out.csv", "--dry-run", "--provider", "openai")
+    done = cli(
+        "generate", "--req", "req.txt", "-n", "100", "-o", "out.csv", "--dry-run", "--provider", "openai", fresh=True
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"] == "gpt-4o-mini"
     assert "100 rows take 5 requests or more" in done.stderr

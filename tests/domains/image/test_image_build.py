@@ -15,6 +15,7 @@ from image_models import random_trunk
 from safetensors.torch import save_file
 from tiny_images import folder_of, zip_of
 
+from modelgpt_cli.domains.image import train
 from modelgpt_cli.domains.image.tasks import split_rows
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -97,7 +98,10 @@ def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> No
     assert "names no classes" in bench.run(*line).err
 
 
-def test_meta_training_learns_factors_for_images(bench: Bench, weights: Path, tmp_path: Path) -> None:
+def test_meta_training_learns_factors_for_images(
+    bench: Bench, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "SCALING_IMAGES", 12)  # as many as a set has
     tasks = tmp_path / "sets"
     tasks.mkdir()
     for name, domains in (("things", ("",)), ("views", ("day", "night"))):

@@ -13,14 +13,16 @@ from image_models import random_trunk
 from safetensors.torch import load_file, save_file
 from tiny_images import folder_of, zip_of
 
+from modelgpt_cli.domains.image import train
 from modelgpt_cli.domains.image.trunks import trunk_state
 
 SETTINGS = {"query": 4, "max_support": 6, "batch": 1, "width": 32, "blocks": 1, "validation_query": 4, "holdout": 0.0}
 
 
 @pytest.fixture
-def line(tmp_path: Path, bench: Bench) -> list[object]:
+def line(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """A command that meta-trains on two small sets."""
+    monkeypatch.setattr(train, "SCALING_IMAGES", 12)  # as many as a set has
     state = trunk_state(random_trunk("resnet18_layer3"))
     torch.manual_seed(5)
     head = {"fc.weight": torch.randn(1000, 256), "fc.bias": torch.zeros(1000)}
