@@ -10,6 +10,7 @@ it and in the folder of temporary files. `docs/reliability.md` has what was meas
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
 import subprocess
@@ -69,14 +70,8 @@ def run(name: str, words: list[str], folder: Path) -> subprocess.Popen[bytes]:
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**_environment(), "TMPDIR": str(folder / "tmp")},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder / "tmp")},
     )
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def kill(name: str, words: list[str], usual: float, number: int, rng: random.Random, whole: dict[str, bytes]) -> Tally:
@@ -105,7 +100,7 @@ def kill(name: str, words: list[str], usual: float, number: int, rng: random.Ran
         # Before Python has read the program, a signal ends it in its own way.
         if b"Traceback" in err and b"modelgpt_cli/cli.py" in err:
             tally.faults.append(f"{where}: {err.decode(errors='replace')[-500:]}")
-        left = [path for path in folder.glob(".*")] + list((folder / "tmp").glob("*"))
+        left = [*folder.glob(".*"), *(folder / "tmp").glob("*")]
         tally.left[sent.name] += len(left)
         tally.outcomes[sent.name, state] += 1
     return tally
