@@ -67,7 +67,7 @@ _KINDS = {
         rf"|(?:{_GROUP}:){{2,7}}:)(?:/\d{{1,3}})?(?![\w:])"
     ),
     "birth": (
-        r"(?i:(?<![^\W_])(?:born|birth(?:[ _]?(?:day|date|s))?|dob|d\.o\.b\.|geboren|geburtsdatum|geburtstag|geb\.|née?)"
+        r"(?i:(?<![^\W_])(?:born|birth(?:[ _]?(?:day|date|s))?|dob|d\.o\.b\.|geboren|geburts(?:datum|tag)|geb\.|née?)"
         rf"\W{{0,8}}(?:[^\W\d]{{1,10}}\W{{1,4}}){{0,3}}?)(?:{_DATE}|{_NAMED_MONTH})"
         rf"(?:\W{{1,6}}{_DATE}){{0,50}}(?!\d)"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
+from modelgpt_cli.parameter_generator.hub import pin
 from modelgpt_cli.parameter_generator.minilm import MiniLM
 
 EMBEDDING = 384
@@ -64,6 +66,14 @@ class TextEncoder:
         return result
 
 
+def _on_hub(name: str) -> tuple[str, str | None]:
+    """A hub name with its revision; as it is where the hub can't be asked, which transformers then says."""
+    try:
+        return name, pin(name)
+    except Exception:  # each version of the hub's client has its own kind for no connection
+        return name, None
+
+
 def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[str]], tuple[Tensor, Tensor]], int]:
     """Any encoder that transformers can load, as a function to token states and mask, and its embedding size."""
     if source.startswith((".", "/", "~")) and not expand(source).is_dir():
@@ -73,8 +83,10 @@ def _load_with_transformers(source: str, device: str) -> tuple[Callable[[list[st
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # of weights that are left out on purpose
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModel.from_pretrained(source).eval().to(device)
+        place, revision = (source, None) if expand(source).is_dir() else _on_hub(source)
+        pinned: dict[str, Any] = {"revision": revision} if revision else {}
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **pinned)
+        model = AutoModel.from_pretrained(place, trust_remote_code=False, **pinned).eval().to(device)
     except (OSError, ValueError) as error:
         raise UnreachableError(
             f"The text encoder {source!r} can't be loaded.",

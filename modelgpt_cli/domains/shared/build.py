@@ -9,6 +9,7 @@ from typing import Any
 
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.parameter_generator.hub import loaded_revisions
 
 log = logging.getLogger("modelgpt")
 
@@ -36,7 +37,7 @@ def provenance(
     generator: dict[str, Any] | None,
     encoder: str | None,
 ) -> dict[str, Any]:
-    """Where a model comes from: versions, generator, encoder, seed, data."""
+    """Where a model comes from: versions, generator, encoder, seed, data, and revisions of what the hub gave."""
     packages = ("torch", "transformers", "onnx", "onnxruntime")
     source: dict[str, Any] | None = None
     if dataset is not None:
@@ -50,4 +51,5 @@ def provenance(
         "author": requirement.author,
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
         "data": source,
+        **({"hub": found} if (found := loaded_revisions()) else {}),
     }

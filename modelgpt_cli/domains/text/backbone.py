@@ -22,6 +22,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.domains.text.architectures import TextCard
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
+from modelgpt_cli.parameter_generator.hub import kept_snapshot, pin
 from modelgpt_cli.parameter_generator.shared import read_once
 
 
@@ -137,11 +138,16 @@ def load_encoder(source: str) -> tuple[Any, Tokenizer]:
     from transformers import AutoModel, AutoTokenizer
 
     with _quiet():
-        place = source if folder.is_dir() else _on_hub(source)
+        place, revision = (source, None) if folder.is_dir() else _on_hub(source)
+        pinned: dict[str, Any] = {"revision": revision} if revision else {}
         try:
             # On the CPU the fused attention's gradient takes twice the time of all the rest together.
             model, report = AutoModel.from_pretrained(
-                place, attn_implementation="eager", output_loading_info=True, trust_remote_code=False
+                place,
+                attn_implementation="eager",
+                output_loading_info=True,
+                trust_remote_code=False,
+                **pinned,
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
             raise _not_loaded(source, folder.is_dir(), error) from error
@@ -152,7 +158,7 @@ def load_encoder(source: str) -> tuple[Any, Tokenizer]:
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             raise _not_loaded(source, folder.is_dir(), ValueError(f"Its weights lack {lacking[0]}{more}."))
         try:
-            fast = AutoTokenizer.from_pretrained(place, trust_remote_code=False).backend_tokenizer
+            fast = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **pinned).backend_tokenizer
             tokenizer: Tokenizer = Tokenizer.from_str(fast.to_str())
         except Exception as error:  # the tokenizers library has no narrower kind
             raise _no_tokenizer(source, " ".join(str(error).split())[:300]) from error
@@ -165,24 +171,18 @@ def load_encoder(source: str) -> tuple[Any, Tokenizer]:
     return model.float(), tokenizer
 
 
-def _on_hub(name: str) -> str:
-    """A hub name, or where the hub can't be asked, the folder in its cache that holds what was loaded before.
+def _on_hub(name: str) -> tuple[str, str | None]:
+    """A hub name with its revision, or where the hub can't be asked, the folder in its cache that was loaded before.
 
     Asked once, here: transformers would try for half a minute a file.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
-        HfApi().model_info(name, timeout=10)
-    except HfHubHTTPError:
-        return name  # it answers; what is wrong with the name, transformers says
+        return name, pin(name)
     except Exception as error:  # each version of the hub's client has its own kind for no connection
         try:
-            return snapshot_download(name, local_files_only=True)
+            return kept_snapshot(name), None
         except (OSError, ValueError):
             raise _not_loaded(name, False, error) from error
-    return name
 
 
 def _no_tokenizer(source: str, cause: str) -> UsageError:
