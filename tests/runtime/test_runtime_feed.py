@@ -37,7 +37,7 @@ class Feed:
 
 
 class Source:
-    name, target = "toys", "kind"
+    name, target, total = "toys", "kind", None
 
     def __init__(self, data, labelled):
         self.data, self.labelled = data, labelled
