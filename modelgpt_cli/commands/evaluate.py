@@ -33,10 +33,7 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     from modelgpt_cli import api
     from modelgpt_cli.commands.cards import evaluation_text
     from modelgpt_cli.commands.output import result, result_json, say
-    from modelgpt_cli.core.files import check_exists, check_model_file
 
-    check_model_file(model)
-    check_exists(data)
     done = api.evaluate(model, data, **options)
     if as_json:
         result_json(done.to_dict())

@@ -94,8 +94,9 @@ def check_start(
         A file is not there, exists already, or is named for no format of models; or there is no such card.
     """
     check_model_destination(output, force)
-    for name in ("data", "types", "generator"):
+    for name in ("data", "types"):
         check_exists(values.get(name))
+    check_exists(values.get("generator"), "--generator takes a checkpoint, or a folder with one.")
     if values.get("card") is not None:
         find_card(values["card"].partition("/")[0])
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None

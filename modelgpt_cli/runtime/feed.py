@@ -16,6 +16,7 @@ import numpy as np
 
 from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import check_exists
 from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
@@ -166,7 +167,7 @@ def open_source(model: Model, data: Any, *, labelled: bool = False, target: str 
     Raises
     ------
     UsageError
-        It is a sequence of several, and the model is for tables or the like.
+        There is no such file; or it is a sequence of several, and the model is for tables or the like.
     """
     given = _listed(model, data) if isinstance(data, (list, tuple)) else [data]
     if len(given) != 1 and not model.feeds.FILES:
@@ -175,6 +176,8 @@ def open_source(model: Model, data: Any, *, labelled: bool = False, target: str 
             "This is none.",
             f"Give one source of {model.domain.rows} at a time.",
         )
+    if not model.feeds.FILES:  # of files, patterns are names too, which their domain resolves
+        check_exists(given[0], "Check the path.")
     return model.feeds.open_source(model, given, labelled=labelled, target=target)
 
 

@@ -40,7 +40,7 @@ def open_given(model: Model, data: Any) -> Source:
         first = _first_line(sys.stdin.buffer)
         if not _is_table(first, column):
             return Lines(model, column, sys.stdin.buffer)
-    if len(given) == 1 and not model.feeds.FILES:  # of files, patterns are names too, which their domain resolves
+    if column is not None and len(given) == 1 and isinstance(given[0], str):
         check_exists(given[0], _hint(model, given[0]))
     return open_source(model, data)
 
@@ -112,8 +112,9 @@ def _no_texts(model: Model, text: str) -> UsageError:
     )
 
 
-def _hint(model: Model, name: Any) -> str:
-    if _only_text(model) is None or not isinstance(name, str) or os.sep in name or "." in name:
+def _hint(model: Model, name: str) -> str:
+    """What to do where there is no such file: it may be meant as a text."""
+    if os.sep in name or "." in name:
         return "Check the path."
     return f"For a text of one word: echo {name} | modelgpt predict {model.path} -"
 

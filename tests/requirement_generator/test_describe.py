@@ -38,7 +38,7 @@ def test_without_a_key_the_sentence_is_written_offline_and_it_says_so(
     assert done.prompt is None
     assert done.path is None
     assert "'iris' (150 rows) by species into setosa, versicolor or virginica" in done.requirement.sentence
-    assert [r.levelname for r in caplog.records if "offline" in r.getMessage()] == ["WARNING"]
+    assert [r.levelname for r in caplog.records if "offline" in r.getMessage()] == ["INFO"]
     assert describe(iris_csv).text == done.text
 
 

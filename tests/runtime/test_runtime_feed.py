@@ -38,7 +38,7 @@ class Feed:
 
 
 class Source:
-    name, target = "toys", "kind"
+    name, target, total = "toys", "kind", None
 
     def __init__(self, data, labelled):
         self.findings = Findings()

@@ -98,7 +98,7 @@ OPTIONS = {
     "window too wide": ({"max_tokens": "300"}, 2, "reads 160 tokens at most; 300 were asked for"),
     "no such folder": ({"backbone": "/no/such/folder"}, 2, "There is no folder /no/such/folder"),
     "no such folder here": ({"backbone": "./nowhere"}, 2, "There is no folder ./nowhere"),
-    "no such generator": ({"generator": "nowhere"}, 1, "No generator checkpoint"),
+    "no such generator": ({"generator": "nowhere"}, 2, "There is no file nowhere"),
     "another encoder": ({"encoder": None}, 2, "doesn't fit the generator"),
     "another backbone": ({"backbone": None}, 2, "doesn't fit the backbone 'minilm-l6'"),
     "what to write": ({"output": "m.bin"}, 2, "End the name in .onnx or .safetensors"),

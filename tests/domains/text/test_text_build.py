@@ -366,7 +366,7 @@ def test_a_run_directory_is_a_generator(make: Make, world: Path, tmp_path: Path)
     run.mkdir()
     save_generator(run / "generator.safetensors", tiny_generator(loaded(world / "tiny")), {"step": 12}, domain="text")
     assert make(topics_frame(20), generator=str(run)).model.blueprint.provenance["generator"]["step"] == 12
-    with pytest.raises(ModelGPTError, match="No generator checkpoint"):
+    with pytest.raises(ModelGPTError, match="There is no file"):
         make(topics_frame(20), generator=str(tmp_path / "nowhere"))
 
 
