@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ LEAK_ACCURACY = 0.98
 """Of a column alone, as a share of the way from the majority class to no error: the smell of mushrooms, the strongest
 honest column that is known, reaches .97."""
 LEAK_R2 = 0.99
+SCREEN = 0.6
+"""Of the same measures within the rows themselves, by bins; three bins of a straight line reach .79."""
 COPIED_SHARE = 0.01
 """Copies below this share of the rows change no figure that is worth a word."""
 CONTINUOUS_SHARE = 0.5
@@ -86,7 +89,7 @@ class Inspection:
             return []
         groups = {name for name, _ in self._groupings()}
         found: dict[str, float] = {}
-        for name, values, bins in self._columns():
+        for name, values, bins in self._columns:
             if name in groups:
                 continue
             score = self._score(bins, values)
@@ -126,8 +129,12 @@ class Inspection:
                 return self.preprocessor.columns[source.column].name
         return ""
 
-    def _columns(self) -> Iterator[tuple[str, np.ndarray | None, np.ndarray]]:
+    @cached_property
+    def _columns(self) -> list[tuple[str, np.ndarray | None, np.ndarray]]:
         """Each column's name, its numbers where it has some, and its bins, int64 (N,)."""
+        return list(self._read_columns())
+
+    def _read_columns(self) -> Iterator[tuple[str, np.ndarray | None, np.ndarray]]:
         columns = self.preprocessor.columns
         for j, source in enumerate(self.preprocessor.sources):
             if columns[source.column].type == "numeric" and source.part == "value":
@@ -139,7 +146,7 @@ class Inspection:
     def _groupings(self) -> Iterator[tuple[str, np.ndarray]]:
         """Categories, and whole numbers called an id, that part the rows into groups of two rows or more: codes."""
         N = len(self.table.y)
-        for name, values, bins in self._columns():
+        for name, values, bins in self._columns:
             codes = bins
             if values is not None:
                 if not _ID_NAME.search(name) or np.isnan(values).any() or (values != np.round(values)).any():
@@ -153,6 +160,8 @@ class Inspection:
     def _score(self, bins: np.ndarray, values: np.ndarray | None) -> float | None:
         """What a column alone reaches on held-out rows, accuracy or R²; None where that is less than a leak's."""
         L = int(bins.max(initial=0)) + 1
+        if not self._may_tell(bins, L):
+            return None
         out = np.zeros_like(self.target)
         for k in range(FOLDS):
             kept, held = self.fold != k, self.fold == k
@@ -166,6 +175,14 @@ class Inspection:
             return accuracy if accuracy - majority >= LEAK_ACCURACY * (1 - majority) else None
         r2 = max(1 - float(((self.target - found) ** 2).mean()) for found in answers)
         return r2 if r2 >= LEAK_R2 else None
+
+    def _may_tell(self, bins: np.ndarray, L: int) -> bool:
+        """Whether the column tells something at least where no row is held out: most don't, which is found fast."""
+        total = np.stack([np.bincount(bins, column, L) for column in self.target.T], axis=1)
+        if self.table.n_classes:
+            majority = float(self.target.mean(0).max())
+            return float(total.max(1).sum()) / len(bins) - majority >= SCREEN * (1 - majority)
+        return float((total[:, 0] ** 2 / np.maximum(np.bincount(bins, minlength=L), 1)).sum()) / len(bins) >= SCREEN
 
     def _neighbours(self, values: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
         """Held-out answers from the rows with the next smaller and the next larger number: sharper than bins."""
@@ -187,7 +204,7 @@ class Inspection:
     def _likeness(self, codes: np.ndarray) -> float:
         """Intraclass correlation of the numbers within groups, the median over columns; 0 where there are none."""
         found = []
-        for name, values, _ in self._columns():
+        for name, values, _ in self._columns:
             if values is None or _ID_NAME.search(name):
                 continue
             rows = ~np.isnan(values)
@@ -198,11 +215,12 @@ class Inspection:
     def _residuals(self) -> np.ndarray:
         """The target less what ridge regression on all columns but dates says of held-out rows, (N, C)."""
         parts = [np.ones((len(self.table.y), 1))]
-        for _, values, bins in self._columns():
+        for _, values, bins in self._columns:
             if values is not None:
                 spread = float(np.nanstd(values)) or 1.0
                 parts.append(np.nan_to_num((values - np.nanmean(values)) / spread)[:, None])
             else:
+                bins = np.minimum(bins, BINS)  # the rarest levels together
                 parts.append(np.eye(int(bins.max(initial=0)) + 1)[bins])
         x = np.concatenate(parts, axis=1)[:, :MAX_INPUTS]
         penalty = np.diag([1e-6, *[RIDGE] * (x.shape[1] - 1)])
