@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from modelgpt_cli.domains.shared.folds import ALIKE, Split
-from modelgpt_cli.domains.shared.held_out import fold_of
+from modelgpt_cli.domains.shared.folds import ALIKE, GROUP, TIME, Split, make_folds
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
+from modelgpt_cli.domains.tabular.rows import hash_rows
 
 ROWS = 2_000
 FOLDS = 5
@@ -75,19 +74,28 @@ class Inspection:
             table = table.take(np.sort(rng.permutation(len(table.y))[:ROWS]))
         self.table, self.preprocessor = table, preprocessor
         y = np.asarray(table.y)
-        self.fold = fold_of(y, table.n_classes, FOLDS, rng)
+        self._rng = rng
+        tied = None if table.split is None or table.split.kind == TIME else table.split
+        self.fold = self._folds(tied)
         if table.n_classes:
             self.target = np.eye(table.n_classes)[y]
         else:
             exact = y.astype(np.float64)
             self.target = ((exact - exact.mean()) / max(float(exact.std()), 1e-300))[:, None]
-        self._rng = rng
+
+    def _folds(self, split: Split | None) -> np.ndarray:
+        return make_folds(self.table.y, self.table.n_classes, FOLDS, self._rng, split=split).fold
 
     def leaks(self) -> list[Leak]:
-        """Columns that predict the target almost perfectly by themselves, the best first; groups are none."""
+        """Columns that predict the target almost perfectly by themselves, the best first; groups are none.
+
+        Where rows of a group are alike, whole groups are held out: else any column would know the group.
+        """
         if len(self.table.y) < LEAST_ROWS or len(self.preprocessor.columns) < 2:
             return []
-        groups = {name for name, _ in self._groupings()}
+        groups = dict(self._groupings())
+        if name := self.group():
+            self.fold = self._folds(Split(GROUP, groups[name].astype(np.int64), name))
         found: dict[str, float] = {}
         for name, values, bins in self._columns:
             if name in groups:
@@ -243,18 +251,16 @@ def find_copies(table: TableArrays) -> tuple[Split | None, float]:
     share : float
         Of the rows that repeat an earlier one.
     """
-    parts = [np.nan_to_num(table.x.astype(np.float64), nan=-1e300), table.codes, np.asarray(table.y)[:, None]]
-    whole = pd.DataFrame(np.concatenate([part.astype(np.float64) for part in parts], axis=1))
-    share = float(whole.duplicated().mean()) if len(whole) else 0.0
+    rows = hash_rows(table.x, table.codes, np.asarray(table.y))
+    share = 1 - len(np.unique(rows)) / max(len(rows), 1)
     if share < COPIED_SHARE:
         return None, 0.0
-    inputs = whole.iloc[:, :-1]
-    distinct = inputs[~inputs.duplicated()]
+    _, distinct = np.unique(hash_rows(table.x, table.codes), return_index=True)
     least = max(CONTINUOUS_VALUES, CONTINUOUS_SHARE * len(distinct))
-    if max((distinct[c].nunique() for c in distinct), default=0) < least:
+    columns = (*table.x[distinct].T, *table.codes[distinct].T)
+    if not any(len(np.unique(column)) >= least for column in columns):
         return None, 0.0
-    groups = whole.groupby(list(whole.columns), sort=False).ngroup()
-    return Split(ALIKE, groups.to_numpy(dtype=np.int64)), share
+    return Split(ALIKE, np.unique(rows, return_inverse=True)[1].astype(np.int64)), share
 
 
 def _bins(values: np.ndarray) -> np.ndarray:
