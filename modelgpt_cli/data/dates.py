@@ -266,7 +266,7 @@ def find_date_rule(cells: Sequence[str]) -> ReadingRule | None:
             break
     rule = replace(rule, format=best)
     try:
-        known = np.isfinite(parse_dates(series, rule)).mean()
+        known = float(np.isfinite(parse_dates(series, rule)).mean())
     except UsageError:
         known = best_share
     return rule if best and known >= 0.9 else None

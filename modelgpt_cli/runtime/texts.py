@@ -14,6 +14,7 @@ from modelgpt_cli.core.files import check_exists
 from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.runtime.feed import Chunk, Source, open_source
+from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.session import Model
 
 logger = logging.getLogger("modelgpt")
@@ -71,6 +72,7 @@ class Lines:
         self.target = model.target
         self.columns = [column]
         self.kept_columns: Sequence[str] = ()
+        self.findings = Findings()
         self._stream = stream
         self._read = 0
 
@@ -88,6 +90,7 @@ class Lines:
             if not self._read:
                 texts[0] = texts[0].removeprefix("\ufeff")
             self._read += len(texts)
+            self.findings.rows += len(texts)
             yield Chunk(len(texts), {self.columns[0]: texts}, kept=dict.fromkeys(self.kept_columns, texts))
 
     def report(self) -> None:

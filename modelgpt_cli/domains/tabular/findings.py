@@ -39,7 +39,12 @@ def inspect_table(
     findings : list of Finding
     """
     found: list[Finding] = []
+    given = table.split
+    if given is None:
+        copies, share = find_copies(table)
+        table = replace(table, split=copies)
     inspection = Inspection(table, preprocessor, seed)
+    group = "" if given is not None else inspection.group()
     for leak in inspection.leaks()[:_SHOWN]:
         of = f"{leak.score:.1%} of held-out rows" if table.n_classes else f"R2 {leak.score:.3f}"
         found.append(
@@ -49,13 +54,13 @@ def inspect_table(
                 serious=True,
             )
         )
-    if table.split is not None:
+    if given is not None:
         return table, found
-    if name := inspection.group():
+    if group:
         found.append(
             Finding(
-                f"Rows of one {name!r} are alike, so metrics flatter the model where new rows are of new ones: "
-                f"--group {name} keeps them in one fold.",
+                f"Rows of one {group!r} are alike, so metrics flatter the model where new rows are of new ones: "
+                f"--group {group} keeps them in one fold.",
                 serious=True,
             )
         )
@@ -67,8 +72,7 @@ def inspect_table(
                 serious=True,
             )
         )
-    split, share = find_copies(table)
-    if split is not None:
+    if copies is not None:
         found.append(
             Finding(
                 f"{share:.1%} of the rows are copies of others. Copies stay in one fold; --group COLUMN keeps together "
@@ -76,7 +80,6 @@ def inspect_table(
                 serious=True,
             )
         )
-        table = replace(table, split=split)
     return table, found
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from modelgpt_cli.domains.shared.folds import ALIKE, Split
-from modelgpt_cli.domains.shared.held_out import fold_of
+from modelgpt_cli.domains.shared.folds import ALIKE, GROUP, TIME, Split, make_folds
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
+from modelgpt_cli.domains.tabular.rows import hash_rows
 
 ROWS = 2_000
 FOLDS = 5
@@ -28,6 +28,8 @@ LEAK_ACCURACY = 0.98
 """Of a column alone, as a share of the way from the majority class to no error: the smell of mushrooms, the strongest
 honest column that is known, reaches .97."""
 LEAK_R2 = 0.99
+SCREEN = 0.6
+"""Of the same measures within the rows themselves, by bins; three bins of a straight line reach .79."""
 COPIED_SHARE = 0.01
 """Copies below this share of the rows change no figure that is worth a word."""
 CONTINUOUS_SHARE = 0.5
@@ -72,21 +74,30 @@ class Inspection:
             table = table.take(np.sort(rng.permutation(len(table.y))[:ROWS]))
         self.table, self.preprocessor = table, preprocessor
         y = np.asarray(table.y)
-        self.fold = fold_of(y, table.n_classes, FOLDS, rng)
+        self._rng = rng
+        tied = None if table.split is None or table.split.kind == TIME else table.split
+        self.fold = self._folds(tied)
         if table.n_classes:
             self.target = np.eye(table.n_classes)[y]
         else:
             exact = y.astype(np.float64)
             self.target = ((exact - exact.mean()) / max(float(exact.std()), 1e-300))[:, None]
-        self._rng = rng
+
+    def _folds(self, split: Split | None) -> np.ndarray:
+        return make_folds(self.table.y, self.table.n_classes, FOLDS, self._rng, split=split).fold
 
     def leaks(self) -> list[Leak]:
-        """Columns that predict the target almost perfectly by themselves, the best first; groups are none."""
+        """Columns that predict the target almost perfectly by themselves, the best first; groups are none.
+
+        Where rows of a group are alike, whole groups are held out: else any column would know the group.
+        """
         if len(self.table.y) < LEAST_ROWS or len(self.preprocessor.columns) < 2:
             return []
-        groups = {name for name, _ in self._groupings()}
+        groups = dict(self._groupings())
+        if name := self.group():
+            self.fold = self._folds(Split(GROUP, groups[name].astype(np.int64), name))
         found: dict[str, float] = {}
-        for name, values, bins in self._columns():
+        for name, values, bins in self._columns:
             if name in groups:
                 continue
             score = self._score(bins, values)
@@ -126,8 +137,12 @@ class Inspection:
                 return self.preprocessor.columns[source.column].name
         return ""
 
-    def _columns(self) -> Iterator[tuple[str, np.ndarray | None, np.ndarray]]:
+    @cached_property
+    def _columns(self) -> list[tuple[str, np.ndarray | None, np.ndarray]]:
         """Each column's name, its numbers where it has some, and its bins, int64 (N,)."""
+        return list(self._read_columns())
+
+    def _read_columns(self) -> Iterator[tuple[str, np.ndarray | None, np.ndarray]]:
         columns = self.preprocessor.columns
         for j, source in enumerate(self.preprocessor.sources):
             if columns[source.column].type == "numeric" and source.part == "value":
@@ -139,7 +154,7 @@ class Inspection:
     def _groupings(self) -> Iterator[tuple[str, np.ndarray]]:
         """Categories, and whole numbers called an id, that part the rows into groups of two rows or more: codes."""
         N = len(self.table.y)
-        for name, values, bins in self._columns():
+        for name, values, bins in self._columns:
             codes = bins
             if values is not None:
                 if not _ID_NAME.search(name) or np.isnan(values).any() or (values != np.round(values)).any():
@@ -153,6 +168,8 @@ class Inspection:
     def _score(self, bins: np.ndarray, values: np.ndarray | None) -> float | None:
         """What a column alone reaches on held-out rows, accuracy or R²; None where that is less than a leak's."""
         L = int(bins.max(initial=0)) + 1
+        if not self._may_tell(bins, L):
+            return None
         out = np.zeros_like(self.target)
         for k in range(FOLDS):
             kept, held = self.fold != k, self.fold == k
@@ -166,6 +183,14 @@ class Inspection:
             return accuracy if accuracy - majority >= LEAK_ACCURACY * (1 - majority) else None
         r2 = max(1 - float(((self.target - found) ** 2).mean()) for found in answers)
         return r2 if r2 >= LEAK_R2 else None
+
+    def _may_tell(self, bins: np.ndarray, L: int) -> bool:
+        """Whether the column tells something at least where no row is held out: most don't, which is found fast."""
+        total = np.stack([np.bincount(bins, column, L) for column in self.target.T], axis=1)
+        if self.table.n_classes:
+            majority = float(self.target.mean(0).max())
+            return float(total.max(1).sum()) / len(bins) - majority >= SCREEN * (1 - majority)
+        return float((total[:, 0] ** 2 / np.maximum(np.bincount(bins, minlength=L), 1)).sum()) / len(bins) >= SCREEN
 
     def _neighbours(self, values: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
         """Held-out answers from the rows with the next smaller and the next larger number: sharper than bins."""
@@ -187,7 +212,7 @@ class Inspection:
     def _likeness(self, codes: np.ndarray) -> float:
         """Intraclass correlation of the numbers within groups, the median over columns; 0 where there are none."""
         found = []
-        for name, values, _ in self._columns():
+        for name, values, _ in self._columns:
             if values is None or _ID_NAME.search(name):
                 continue
             rows = ~np.isnan(values)
@@ -198,11 +223,12 @@ class Inspection:
     def _residuals(self) -> np.ndarray:
         """The target less what ridge regression on all columns but dates says of held-out rows, (N, C)."""
         parts = [np.ones((len(self.table.y), 1))]
-        for _, values, bins in self._columns():
+        for _, values, bins in self._columns:
             if values is not None:
                 spread = float(np.nanstd(values)) or 1.0
                 parts.append(np.nan_to_num((values - np.nanmean(values)) / spread)[:, None])
             else:
+                bins = np.minimum(bins, BINS)  # the rarest levels together
                 parts.append(np.eye(int(bins.max(initial=0)) + 1)[bins])
         x = np.concatenate(parts, axis=1)[:, :MAX_INPUTS]
         penalty = np.diag([1e-6, *[RIDGE] * (x.shape[1] - 1)])
@@ -225,18 +251,16 @@ def find_copies(table: TableArrays) -> tuple[Split | None, float]:
     share : float
         Of the rows that repeat an earlier one.
     """
-    parts = [np.nan_to_num(table.x.astype(np.float64), nan=-1e300), table.codes, np.asarray(table.y)[:, None]]
-    whole = pd.DataFrame(np.concatenate([part.astype(np.float64) for part in parts], axis=1))
-    share = float(whole.duplicated().mean()) if len(whole) else 0.0
+    rows = hash_rows(table.x, table.codes, np.asarray(table.y))
+    share = 1 - len(np.unique(rows)) / max(len(rows), 1)
     if share < COPIED_SHARE:
         return None, 0.0
-    inputs = whole.iloc[:, :-1]
-    distinct = inputs[~inputs.duplicated()]
+    _, distinct = np.unique(hash_rows(table.x, table.codes), return_index=True)
     least = max(CONTINUOUS_VALUES, CONTINUOUS_SHARE * len(distinct))
-    if max((distinct[c].nunique() for c in distinct), default=0) < least:
+    columns = (*table.x[distinct].T, *table.codes[distinct].T)
+    if not any(len(np.unique(column)) >= least for column in columns):
         return None, 0.0
-    groups = whole.groupby(list(whole.columns), sort=False).ngroup()
-    return Split(ALIKE, groups.to_numpy(dtype=np.int64)), share
+    return Split(ALIKE, np.unique(rows, return_inverse=True)[1].astype(np.int64)), share
 
 
 def _bins(values: np.ndarray) -> np.ndarray:

@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from modelgpt_cli.core.schema import MAX_LEVELS
-from modelgpt_cli.domains.shared.folds import Folds, make_folds
+from modelgpt_cli.domains.shared.folds import ALIKE, Folds, make_folds
 from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.preprocessing import LevelStatistics, TablePreprocessor
-from modelgpt_cli.domains.tabular.rows import RowStream
+from modelgpt_cli.domains.tabular.rows import RowStream, hash_rows
 
 FOLDS = 5
 MAX_STATISTICS = 8
@@ -85,6 +84,8 @@ def add_statistics(preprocessor: TablePreprocessor, table: TableArrays) -> tuple
     preprocessor, table = _cut(preprocessor, table, [j for j in many if j not in telling])
     if not telling:
         return preprocessor, table
+    if table.split is not None and table.split.kind != ALIKE:
+        table = replace(table, stream=None)  # what ties its rows is unknown; the sample is enough for the head
     folds = _folds(table)
     sizes = [len(preprocessor.levels[j]) for j in telling]
 
@@ -94,7 +95,7 @@ def add_statistics(preprocessor: TablePreprocessor, table: TableArrays) -> tuple
     whole = fit(np.ones(len(table.y), dtype=bool))
     cross = CrossFitted(tuple(telling), [fit(used) for used in folds.used])
     if isinstance(table.stream, RowStream):
-        table.stream.finish = lambda x, codes, y: (cross(x, codes, _hashed(x, codes, y)), codes, y)
+        table.stream.finish = lambda x, codes, y: (cross(x, codes, _fold_of(x, codes, y)), codes, y)
     statistics = [
         LevelStatistics(whole[telling.index(j)]) if j in telling else None for j in range(table.codes.shape[1])
     ]
@@ -174,26 +175,19 @@ def _fit(codes: np.ndarray, target: np.ndarray, L: int) -> np.ndarray:
 
 
 def _folds(table: TableArrays) -> Folds:
-    """Folds of the statistics: as the rows are tied, else at random.
+    """Folds of the statistics: as the rows are tied, else at random; not by class, which would tell of a row's own.
 
     Where there is a stream, by what a row holds: so a row of the sample has the same fold when it comes again.
     """
-    if table.split is not None or table.stream is None:
-        return make_folds(table.y, table.n_classes, FOLDS, np.random.default_rng(43), split=table.split)
-    fold = _hashed(table.x, table.codes, table.y)
+    if table.stream is None:
+        return make_folds(np.zeros(len(table.y)), 0, FOLDS, np.random.default_rng(43), split=table.split)
+    fold = _fold_of(table.x, table.codes, table.y)
     return Folds(fold, fold != np.arange(FOLDS)[:, None])
 
 
-def _hashed(x: np.ndarray, codes: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _fold_of(x: np.ndarray, codes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the fold of each row by its cells, int64 (N,)."""
-    mixed = _hash(np.asarray(y, dtype=np.float64))
-    for column in (*x.T, *codes.T):
-        mixed = _hash(mixed * np.uint64(31) + _hash(column))
-    return (mixed % np.uint64(FOLDS)).astype(np.int64)
-
-
-def _hash(values: np.ndarray) -> np.ndarray:
-    return pd.util.hash_array(np.ascontiguousarray(values))
+    return (hash_rows(x, codes, y) % np.uint64(FOLDS)).astype(np.int64)
 
 
 def _cut(

@@ -23,6 +23,16 @@ HEAD_ROWS = 300_000
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
+def hash_rows(*parts: np.ndarray) -> np.ndarray:
+    """Return a number of each row's cells, uint64 (n,); `parts` are (n, …), and equal rows have equal numbers."""
+    mixed = np.zeros(len(parts[0]), dtype=np.uint64)
+    for part in parts:
+        for column in part.reshape(len(part), -1).T:
+            hashed = pd.util.hash_array(np.ascontiguousarray(column))
+            mixed = pd.util.hash_array(mixed * np.uint64(31) + hashed)
+    return mixed
+
+
 class RowStream:
     """The rows of a dataset as (x, codes, y) chunks, from the first on at each call.
 

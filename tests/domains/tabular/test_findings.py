@@ -103,6 +103,14 @@ def test_copies_are_told_and_stay_together() -> None:
     assert split.n_groups == N
 
 
+def test_copies_of_groups_make_no_leaks() -> None:
+    frame = plain().drop(columns="kind")[:30].loc[np.repeat(np.arange(30), 10)].reset_index(drop=True)
+    assert [line.split(" of the rows")[0] for line in arrays(frame)[2]] == ["90.0%"]
+    lines = arrays(frame.assign(patient=[f"P{i // 10}" for i in range(N)]))[2]
+    assert sum("--group patient" in line for line in lines) == 1
+    assert not any("alone predicts" in line for line in lines)
+
+
 def test_equal_rows_of_categories_are_no_copies() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
