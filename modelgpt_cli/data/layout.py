@@ -170,7 +170,7 @@ def find_layout(rows: Sequence[Row], header: str, name: str) -> Layout:
     if titles == 0 and _is_data(rows[0], rows[1:], width):
         note = (
             f"{name} has no header line, by its first row: the columns are called column_1 to column_{width}. "
-            "If that row is a header, give {name}#header=1."
+            f"If that row is a header, give {name}#header=1."
         )
         return Layout([f"column_{j + 1}" for j in range(width)], 0, [note])
     notes = []
