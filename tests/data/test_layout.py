@@ -74,7 +74,7 @@ def test_no_header_is_noticed(path: Path, case: str, caplog: pytest.LogCaptureFi
     found = read(path, text)
     assert len(found) == text.count("\n")
     assert found.columns[0] == "column_1"
-    assert "no header line" in caplog.text
+    assert "If that row is a header, give data.csv#header=1" in caplog.text
     assert len(read(path, text, "#header=1")) == len(found) - 1
 
 
