@@ -85,3 +85,11 @@ def test_a_types_file_names_columns_that_yaml_takes_for_truth(tmp_path: Path) ->
     types.write_text("no: categorical\non: numeric\ny: categorical\n")
     dataset = load_dataset(path, target="y", types=types)
     assert {column.name: column.type for column in dataset.schema.columns} == {"no": "categorical", "on": "numeric"}
+
+
+def test_a_word_for_nothing_is_a_level_and_a_marker_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"fence": ["None", "NA", "wood", "-"] * 15, "y": ["a", "b", "b"] * 20}).to_csv(path, index=False)
+    column = load_dataset(path, target="y").schema.columns[0]
+    assert set(column.levels) == {"None", "wood", "-"}
+    assert column.missing == 0.25
