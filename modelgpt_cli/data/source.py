@@ -111,6 +111,11 @@ class Source:
         """The opened data."""
         return open_table(self.data)
 
+    @property
+    def target_rule(self) -> ReadingRule:
+        """How the target is known to be written."""
+        return replace(self.target_reading, missing=()) if self.keep_na else self.target_reading
+
     @cached_property
     def kinds(self) -> dict[str, ColumnType]:
         """The types that a types file gives, by column."""
@@ -182,8 +187,8 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
     names = [name for name in names if name not in marks]
     fingerprint = begin(table.fingerprint)
     rules = {name: column.reading for name, column in fixed.items() if column.is_known}
-    if source.keep_na or source.target_reading != PLAIN:
-        rules[target] = replace(source.target_reading, missing=()) if source.keep_na else source.target_reading
+    if source.target_rule != PLAIN:
+        rules[target] = source.target_rule
     scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed, rules)
     plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")

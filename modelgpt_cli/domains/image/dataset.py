@@ -195,7 +195,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     if target == images.column:
         raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
     domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
-    scan = _scan(table, [images.column, *([domain] if domain else [])], target, source.seed)
+    scan = _scan(table, [images.column, *([domain] if domain else [])], target, source)
     if is_folder:
         task = task or "classification"  # folders called 1 to 50 are classes all the same
     plan = _plan(scan, target, table, task, classes, source.merge_labels)
@@ -205,7 +205,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     readable, fingerprint, warnings = _readable(raw, images, target, plan, table)
     told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
     if len(readable) < scan.n_rows:
-        scan = Scan(MOST_ROWS, source.seed, [target])
+        scan = Scan(MOST_ROWS, source.seed, {target: source.target_rule})
         scan.add(readable, target)
         plan = _plan(scan, target, table, task, classes, source.merge_labels)
     if not is_folder:
@@ -233,8 +233,8 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     )
 
 
-def _scan(table: Table, names: Sequence[str], target: str, seed: int) -> Scan:
-    scan = Scan(MOST_ROWS, seed, [target])
+def _scan(table: Table, names: Sequence[str], target: str, source: Source) -> Scan:
+    scan = Scan(MOST_ROWS, source.seed, {target: source.target_rule})
     for frame in table.frames(columns=[*names, target]):
         scan.add(frame, target)
     return scan

@@ -24,4 +24,5 @@ def target_scale(mean: float, std: float) -> Tensor:
 def in_own_unit(scores: Tensor, scale: Tensor) -> Tensor:
     """Return standardised numbers in the target's own unit, of the dtype of its `scale`."""
     mean, std = scale
-    return scores.to(scale.dtype) * std + mean
+    own: Tensor = scores.to(scale.dtype) * std + mean
+    return own
