@@ -35,7 +35,10 @@ def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:
         if not found and value not in allowed:
             yield f"{where} is {_short(value)}, not {allowed.start} to {allowed.stop - 1}"
     elif origin in (Union, types.UnionType):
-        if all(any(misfits(value, part)) for part in parts):
+        others = [part for part in parts if part is not type(None)]
+        if value is not None and len(others) == 1:
+            yield from misfits(value, others[0], where)
+        elif all(any(misfits(value, part)) for part in parts):
             yield f"{where} is {_short(value)}, not {' or '.join(_name(part) for part in parts)}"
     elif origin is Literal:
         if value not in parts:
@@ -54,7 +57,7 @@ def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:
 
 def _members(value: dict[str, Any], hint: Any, where: str) -> Iterator[str]:
     hints = get_type_hints(hint, include_extras=True)
-    required = getattr(hint, "__required_keys__", frozenset())
+    required: frozenset[str] = getattr(hint, "__required_keys__", frozenset())
     for key in sorted(required - set(value)):
         yield f"{where}['{key}'] is missing"
     known = {f.name for f in fields(hint)} if is_dataclass(hint) else set(hints)
