@@ -35,7 +35,10 @@ def misfits(value: Any, hint: Any, where: str = "") -> Iterator[str]:
         if not found and value not in allowed:
             yield f"{where} is {_short(value)}, not {allowed.start} to {allowed.stop - 1}"
     elif origin in (Union, types.UnionType):
-        if all(any(misfits(value, part)) for part in parts):
+        others = [part for part in parts if part is not type(None)]
+        if value is not None and len(others) == 1:
+            yield from misfits(value, others[0], where)
+        elif all(any(misfits(value, part)) for part in parts):
             yield f"{where} is {_short(value)}, not {' or '.join(_name(part) for part in parts)}"
     elif origin is Literal:
         if value not in parts:
