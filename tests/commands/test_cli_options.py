@@ -48,7 +48,12 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
         logging.getLogger("modelgpt").info("a word")
         logging.getLogger("modelgpt").debug("a detail")
         return SimpleNamespace(
-            **REPORT, metrics=METRICS, notes=[], interval={}, to_dict=lambda: {**REPORT, "metrics": METRICS}
+            **REPORT,
+            metrics=METRICS,
+            notes=[],
+            interval={},
+            validated="",
+            to_dict=lambda: {**REPORT, "metrics": METRICS},
         )
 
     monkeypatch.setattr(api, "build", build)

@@ -107,7 +107,7 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 
     def build(source: Any, **options: Any) -> SimpleNamespace:
         calls.append({"source": source, **options})
-        return SimpleNamespace(**report, interval={}, requirement=None)
+        return SimpleNamespace(**report, interval={}, validated="", requirement=None)
 
     monkeypatch.setattr(api, "build", build)
     monkeypatch.chdir(tmp_path)

@@ -22,13 +22,11 @@ class BuildOptions(options.BuildOptions):
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
     )
     group: str | None = option(
-        "Cross-validate by groups: rows that share this column's cell stay in one fold.",
+        "Cross-validate by the groups of this column.",
         metavar="COLUMN",
         reading=True,
     )
-    time: str | None = option(
-        "Cross-validate forward in time, in the order of this column.", metavar="COLUMN", reading=True
-    )
+    time: str | None = option("Cross-validate forward in the order of this column.", metavar="COLUMN", reading=True)
     text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))
     words: bool = option("Show the generator the requirement's words even with data.", False)
     all_rows: bool = option_like(BackboneBuildOptions, "all_rows")
