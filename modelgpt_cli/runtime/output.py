@@ -157,6 +157,8 @@ class Layout:
     def _first(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """The label of each row, "" where it is too unsure."""
         labels = [str(label) for label in outputs["label"].tolist()]
+        if self._least is None:
+            return labels
         unsure = too_unsure(outputs["probabilities"], self._least)
         self.unsure += int(unsure.sum())
         return ["" if doubt else label for label, doubt in zip(labels, unsure.tolist(), strict=True)]

@@ -37,12 +37,13 @@ def open_given(model: Model, data: Any) -> Source:
         if column is None:
             raise _no_texts(model, words[0])
         return open_source(model, {column: words})
-    if column is not None and given == ["-"] and sys.stdin is not None and not sys.stdin.isatty():
+    name = given[0] if len(given) == 1 and isinstance(given[0], str) else None
+    if column is not None and name == "-" and sys.stdin is not None and not sys.stdin.isatty():
         first = _first_line(sys.stdin.buffer)
         if not _is_table(first, column):
             return Lines(model, column, sys.stdin.buffer)
-    if column is not None and len(given) == 1 and isinstance(given[0], str):
-        check_exists(given[0], _hint(model, given[0]))
+    if column is not None and name is not None:
+        check_exists(name, _hint(model, name))
     return open_source(model, data)
 
 
