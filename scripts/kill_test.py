@@ -59,7 +59,12 @@ def is_whole(path: Path, whole: dict[str, bytes]) -> bool:
         from modelgpt_cli import inspect
 
         return bool(inspect(path)["inputs"])
-    return path.read_bytes() == whole[path.name]
+    # A requirement says where its data are as seen from its folder, which is another in each run.
+    lines, expected = (
+        [line for line in content.splitlines() if not line.startswith(b"data: ")]
+        for content in (path.read_bytes(), whole[path.name])
+    )
+    return lines == expected
 
 
 def run(name: str, words: list[str], folder: Path) -> subprocess.Popen[bytes]:

@@ -84,6 +84,8 @@ def number(value: Any) -> str:
         return "-"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    if isinstance(value, int) and abs(value) > sys.float_info.max:  # nothing here formats it
+        return str(value)
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.4f}" if 1e-3 <= abs(value) < 10 else f"{value:.4g}"
     return f"{value:,.0f}" if isinstance(value, int) else f"{value:.4g}"

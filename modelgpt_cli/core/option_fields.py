@@ -18,8 +18,9 @@ from modelgpt_cli.core.errors import UsageError
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 _KEY = "option"
-_MOST_NAME = 255
-"""Bytes of a file's or a folder's name, on all usual file systems."""
+_MOST_NAME, _MOST_PATH = 255, 2048
+"""Bytes of a file's or a folder's name on all usual file systems; and of a path, which is seen from a folder whose own
+may be as long."""
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -187,8 +188,12 @@ def _check_text(value: str, name: str, path: str) -> None:
     """Make sure that a text is one that the system takes, and a path one that can be."""
     if "\0" in value:
         raise UsageError(f"{name} holds a NUL character.", hint="Take it out.")
-    if path and any(len(part.encode(errors="surrogateescape")) > _MOST_NAME for part in re.split(r"[/\\]", value)):
-        raise UsageError(f"{name} names no file: {value[:60]!r}….", f"A name has at most {_MOST_NAME} bytes.")
+    if not path:
+        return
+    longest = max(len(part.encode(errors="backslashreplace")) for part in re.split(r"[/\\]", value))
+    if longest > _MOST_NAME or len(value.encode(errors="backslashreplace")) > _MOST_PATH:
+        most = f"A name has at most {_MOST_NAME} bytes, a path {_MOST_PATH:,}."
+        raise UsageError(f"{name} names no file: {value[:60]!r}….", most)
 
 
 @dataclass(frozen=True)

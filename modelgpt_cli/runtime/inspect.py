@@ -59,14 +59,14 @@ def _safetensors_card(path: Path) -> tuple[dict[str, Any], int]:
         text = file.read(length)
     try:
         header = parse_json(text)
-        metadata = header.pop("__metadata__", {})
+        text_of_card = header.pop("__metadata__", {}).get("modelgpt")
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         parameters = sum(_count(tensor["shape"]) for tensor in header.values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ModelGPTError(f"{path} is damaged.", "Its header can't be read.", "Build the model again.") from error
     if path.stat().st_size != 8 + length + end:
         raise ModelGPTError(f"{path} is damaged.", "Its end is missing.", "Build the model again.")
-    return parse_metadata(metadata.get("modelgpt"), path), parameters
+    return parse_metadata(text_of_card, path), parameters
 
 
 def _count(shape: list[int]) -> int:
