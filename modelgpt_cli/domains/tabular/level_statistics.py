@@ -121,12 +121,15 @@ def refit_rows(preprocessor: TablePreprocessor, table: TableArrays) -> TableArra
 def _targets(table: TableArrays) -> np.ndarray:
     """What there are statistics of, float64 (N, S): the standardised target, or indicators of classes."""
     if not table.n_classes:
-        y = table.y.astype(np.float64)
-        return ((y - y.mean()) / max(float(y.std()), 1e-300))[:, None]
+        y: np.ndarray = table.y.astype(np.float64)
+        standard: np.ndarray = (y - y.mean()) / max(float(y.std()), 1e-300)
+        return standard[:, None]
     if table.n_classes == 2:
-        return (table.y == 1).astype(np.float64)[:, None]
+        is_second: np.ndarray = table.y == 1
+        return is_second.astype(np.float64)[:, None]
     frequent = np.argsort(-np.bincount(table.y, minlength=table.n_classes), kind="stable")[:MAX_STATISTICS]
-    return (table.y[:, None] == np.sort(frequent)).astype(np.float64)
+    indicators: np.ndarray = table.y[:, None] == np.sort(frequent)
+    return indicators.astype(np.float64)
 
 
 def _moments(codes: np.ndarray, target: np.ndarray, L: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -187,7 +190,8 @@ def _folds(table: TableArrays) -> Folds:
 
 def _fold_of(x: np.ndarray, codes: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the fold of each row by its cells, int64 (N,)."""
-    return (hash_rows(x, codes, y) % np.uint64(FOLDS)).astype(np.int64)
+    folds: np.ndarray = hash_rows(x, codes, y) % np.uint64(FOLDS)
+    return folds.astype(np.int64)
 
 
 def _cut(
