@@ -266,10 +266,10 @@ def find_date_rule(cells: Sequence[str]) -> ReadingRule | None:
             break
     rule = replace(rule, format=best)
     try:
-        known = float(np.isfinite(parse_dates(series, rule)).mean())
+        readable = float(np.isfinite(parse_dates(series, rule)).mean())
     except UsageError:
-        known = best_share
-    return rule if best and known >= 0.9 else None
+        readable = best_share
+    return rule if best and readable >= 0.9 else None
 
 
 def is_doubtful(cells: Sequence[str], rule: ReadingRule) -> tuple[str, str]:

@@ -192,7 +192,7 @@ def open_table(data: Data) -> Table:
     if not path.exists():
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
         hint = f"Did you mean {path.parent / near[0]}?" if near else "Check the path."
-        raise ModelGPTError(f"There is no file {path}.", "", hint)
+        raise UsageError(f"There is no file {path}.", "", hint)
     if path.is_file():
         return _open_named(path, sheet=address.sheet, header=address.header)
     if not path.is_dir():  # a pipe or a device can be read once only, and a table is read several times

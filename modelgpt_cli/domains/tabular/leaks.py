@@ -194,7 +194,7 @@ class Inspection:
 
     def _neighbours(self, values: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
         """Held-out answers from the rows with the next smaller and the next larger number: sharper than bins."""
-        out = otherwise.copy()
+        out: np.ndarray = otherwise.copy()
         for k in range(FOLDS):
             kept = np.flatnonzero((self.fold != k) & ~np.isnan(values))
             held = np.flatnonzero((self.fold == k) & ~np.isnan(values))
