@@ -46,8 +46,8 @@ _GUESS_CELLS = 500
 _SOME = 0.05
 _EXCEL_ZERO = -25_569
 """1899-12-30, the day 0 of spreadsheets, in days since 1970-01-01."""
-_EXCEL_DAYS = (1.0, 2_958_466.0)
-"""The serial numbers of dates up to the year 9999."""
+_EXCEL_DAYS = (10_000.0, 100_000.0)
+"""Serial numbers of dates from 1927 to 2173; smaller and larger numbers are hardly dates."""
 _ZONE = re.compile(r"(?<=\d)\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})$")
 
 

@@ -69,7 +69,7 @@ def warm_workers(warm_process: WarmProcess | None) -> Iterator[None]:
     """Let the batches of this process have workers that have imported all; those of commands start from nothing."""
     code = (
         "import os; os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"  # nobody reads what they say
-        "from modelgpt_cli.batch.worker import serve; serve()"
+        "from modelgpt_cli.batch.worker import serve; serve(os.getppid())"
     )
 
     def start() -> Run:
