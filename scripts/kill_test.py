@@ -1,6 +1,6 @@
 """Kill commands at random moments: what was to be written must be absent, as before, or whole.
 
-    python -m scripts.kill_test --kills 40 --seed 0
+    python scripts/kill_test.py --kills 40 --seed 0
 
 Each run writes over an old file (every second one) or to a new name, is sent SIGKILL, SIGTERM or SIGINT at a moment
 drawn between its start and its usual end, and is looked at: exit code, what was said, the output, what is left beside
@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.fuzz import make_models
+from fuzz import make_models
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PATIENCE = 60
