@@ -134,7 +134,7 @@ def test_the_manifest_tells_all_of_each_model(made: Path) -> None:
 def test_a_failure_says_what_build_would_have_said(made: Path) -> None:
     found = entries(made / "models")
     errors = {str(request["id"]): found[str(request["id"])]["error"] for request in BAD}
-    assert {name: error["exit_code"] for name, error in errors.items()} == {"limit": 3, "no-file": 1, "no-column": 2}
+    assert {name: error["exit_code"] for name, error in errors.items()} == {"limit": 3, "no-file": 2, "no-column": 2}
     assert "nothing.csv" in errors["no-file"]["problem"]
     assert "sells" in errors["no-column"]["problem"]
     assert "5 kB" in errors["limit"]["cause"]
