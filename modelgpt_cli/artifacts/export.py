@@ -14,7 +14,6 @@ import numpy as np
 from modelgpt_cli.artifacts.backends import Settings, check_deployable, find_backend
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.target_model import TargetModel
-from modelgpt_cli.artifacts.verify import check_weights
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
@@ -184,6 +183,8 @@ def _write(
 ) -> ExportReport:
     backend = find_backend(path)
     settings = backend.complete(model, settings)
+    from modelgpt_cli.artifacts.verify import check_weights  # loads torch
+
     check_weights(model.state())
     with atomic_write(path, force=force) as temporary:
         raw = backend.write(model, settings, rows)
