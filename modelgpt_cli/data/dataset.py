@@ -151,6 +151,7 @@ def load_dataset(
     columns: Sequence[Column] | None = None,
     target_reading: ReadingRule = PLAIN,
     classes: Sequence[str] | None = None,
+    labels: Sequence[str] = (),
     types: str | Path | None = None,
     merge_labels: bool = False,
     keep_na: bool = False,
@@ -179,6 +180,8 @@ def load_dataset(
         How the target is written, as a requirement file fixes it; found from the cells by default.
     classes : sequence of str, optional
         The classes, as a requirement file fixes them; the data must hold these and no others.
+    labels : sequence of str
+        Classes as a model spells them. Where the data hold these they are spelled so, whatever the file writes.
     types : str or Path, optional
         A YAML file of ``column: type``.
     merge_labels : bool
@@ -212,8 +215,8 @@ def load_dataset(
     if task is not None and task not in TASK_TYPES:
         raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
     source = Source(
-        data, target, task, columns, target_reading, classes, types, merge_labels, keep_na, sample_rows, all_columns,
-        domain, seed,
+        data, target, task, columns, target_reading, classes, labels, types, merge_labels, keep_na, sample_rows,
+        all_columns, domain, seed,
         {name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
     asked = _asked_domain(source, options)

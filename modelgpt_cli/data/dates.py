@@ -240,6 +240,12 @@ def _offsets(zones: pd.Series, rule: ReadingRule) -> np.ndarray:
     return np.array(found)
 
 
+def fits_format(cell: str, form: str) -> bool:
+    """Whether a cell is a date in one form, ISO 8601 where it is empty; however else it could be read."""
+    series = _unified(pa.array([cell], pa.string()))
+    return bool(np.isfinite(_parsed(series, form or ISO, ReadingRule()))[0])
+
+
 def find_date_rule(cells: Sequence[str]) -> ReadingRule | None:
     """Find how the dates of a column are written, from its different cells; None where they are not mostly dates.
 

@@ -93,6 +93,7 @@ class Source:
     columns: Sequence[Column] | None = None
     target_reading: ReadingRule = PLAIN
     classes: Sequence[str] | None = None
+    labels: Sequence[str] = ()
     types: str | Path | None = None
     merge_labels: bool = False
     keep_na: bool = False
@@ -190,7 +191,7 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
     if source.target_rule != PLAIN:
         rules[target] = source.target_rule
     scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed, rules)
-    plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels)
+    plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels, labels=source.labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     warnings: list[str] = []
     columns = [

@@ -104,8 +104,16 @@ def plan_target(
     classes: Sequence[str] | None,
     merge_labels: bool,
     what: str = "row",
+    labels: Sequence[str] = (),
 ) -> Target:
     """Decide the task and the classes from the counts of a scan, whose rows are called `what`.
+
+    Parameters
+    ----------
+    classes : sequence of str, optional
+        What the classes have to be.
+    labels : sequence of str
+        Classes that the data need not have; where they do, they are spelled like this.
 
     Raises
     ------
@@ -127,7 +135,7 @@ def plan_target(
         task = "classification" if classes else _infer_task(scan, facts)
     if task == "regression":
         return _regression(scan, name, facts)
-    return _classification(scan, name, facts, classes, merge_labels, what)
+    return _classification(scan, name, facts, classes, merge_labels, what, labels)
 
 
 def _is_number_column(facts: ColumnFacts) -> bool:
@@ -191,7 +199,13 @@ def _variants(counts: Counter[str]) -> list[list[str]]:
 
 
 def _classification(
-    scan: Scan, name: str, facts: ColumnFacts, wanted: Sequence[str] | None, merge_labels: bool, what: str
+    scan: Scan,
+    name: str,
+    facts: ColumnFacts,
+    wanted: Sequence[str] | None,
+    merge_labels: bool,
+    what: str,
+    known: Sequence[str],
 ) -> Target:
     if scan.many_labels:
         raise UsageError(
@@ -202,9 +216,10 @@ def _classification(
     all_numbers = facts.bad == 0 and not facts.marked and not facts.mostly_text
     rule = facts.rule
     mapping = {label: _canonical_number(label, rule) if all_numbers else label for label in scan.labels}
-    rule = _label_rule(mapping.values(), wanted, rule)
-    if wanted:  # a file's True is true in memory and in Parquet
-        spelling = Spelling(wanted, rule)
+    known = wanted or known
+    rule = _label_rule(mapping.values(), known, rule)
+    if known:  # a file's True is true in memory and in Parquet
+        spelling = Spelling(known, rule)
         mapping = {label: spelling.find(form) or form for label, form in mapping.items()}
     counts: Counter[str] = Counter()
     for label, count in scan.labels.items():

@@ -188,6 +188,13 @@ def _columns(value: object) -> tuple[Column, ...]:
 
 _COLUMN_KEYS = [f.name for f in fields(Column) if f.name != "components"]
 """What a requirement may say of a column; how a text is reduced is the build's business."""
+_FORMAT = "format"
+"""Up to version 0.2 a key of the column; now one of its `reading`."""
+
+
+def _old_format(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file of before says of a column's dates, as a part of its reading rule."""
+    return {_FORMAT: item[_FORMAT]} if _FORMAT in item else {}
 
 
 def _rule(where: str, value: object) -> ReadingRule:
@@ -204,7 +211,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         _known("columns: ", item, _COLUMN_KEYS)
         raise UsageError("columns: a column has no name.", f"It is {dict(item)!r}."[:200])
     where = f"columns: {name}: "
-    _known(where, item, _COLUMN_KEYS)
+    _known(where, item, [*_COLUMN_KEYS, _FORMAT])
     kind = _text(where + "type", item.get("type"))
     if kind not in column_types():
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(column_types())}.")
@@ -235,7 +242,7 @@ def _column(item: Mapping[str, Any]) -> Column:
         type=kind,
         levels=levels,
         n_levels=int(n_levels),
-        reading=_rule(where, item.get("reading")),
+        reading=_rule(where, dict(_mapping(f"{where}reading", item.get("reading"))) | _old_format(item)),
         **words,  # type: ignore[arg-type]
         **numbers,  # type: ignore[arg-type]
     )

@@ -280,3 +280,8 @@ def test_another_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="modelgpt describe"):
         read_requirement(tmp_path / "req.txt")
+
+
+def test_a_format_of_dates_may_stand_where_it_stood_before() -> None:
+    old = parse_requirement("Say when.\n---\ncolumns:\n- {name: day, type: datetime, format: '%d.%m.%Y'}\n")
+    assert old.columns[0].reading == ReadingRule(format="%d.%m.%Y")

@@ -139,7 +139,7 @@ def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
         target=b.target,
         task=b.task,
         columns=b.used,
-        classes=b.labels or None,
+        labels=b.labels,
         target_reading=b.target_reading,
         sample_rows=rows,
         seed=seed,

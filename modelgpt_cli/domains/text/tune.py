@@ -62,7 +62,15 @@ def read_texts(model: TextModel, data: Data, seed: int) -> tuple[Encoded, np.nda
     """
     b = model.blueprint
     dataset = load_dataset(
-        data, target=b.target, task=b.task, columns=b.used, sample_rows=SAMPLE_ROWS, domain="text", seed=seed
+        data,
+        target=b.target,
+        task=b.task,
+        columns=b.used,
+        labels=b.labels,
+        target_reading=b.target_reading,
+        sample_rows=SAMPLE_ROWS,
+        domain="text",
+        seed=seed,
     )
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)

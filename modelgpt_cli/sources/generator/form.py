@@ -12,17 +12,15 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.reading import ReadingRule
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import FREE_TEXT, Column, TaskType
 from modelgpt_cli.core.units import plain_number
 from modelgpt_cli.data.cells import format_number
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.dates import parse_dates
+from modelgpt_cli.data.dates import fits_format
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.llm.redact import redact
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
@@ -109,7 +107,7 @@ class Field:
             return self._level(text)
         if "\0" in text or not text.strip() or len(text) > MAX_CHARS:
             raise BadCellError(f"must be a text of 1 to {MAX_CHARS:,} characters")
-        if self.kind == "date" and not np.isfinite(parse_dates(pa.array([text]), ReadingRule(format=self.format))[0]):
+        if self.kind == "date" and not fits_format(text, self.format):
             raise BadCellError(f"must be a date, written as {self.format or 'YYYY-MM-DD'}")
         return text
 

@@ -9,6 +9,8 @@ import onnx
 import pytest
 import torch
 from image_models import LABELS, image, image_folder, image_model
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_card import model_card
@@ -112,9 +114,11 @@ def test_a_graph_that_differs_is_refused(model: ImageModel, monkeypatch: pytest.
 
 
 def test_damaged_files(model: ImageModel, tmp_path: Path) -> None:
-    broken = image_model()
-    broken.head_weight.data[0, 0] = float("nan")
-    write_model(broken, tmp_path / "nan.safetensors")
+    write_model(image_model(), tmp_path / "nan.safetensors")
+    with safe_open(tmp_path / "nan.safetensors", "pt") as file:
+        tensors, header = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors["head.weight"][0, 0] = float("nan")
+    save_file(tensors, tmp_path / "nan.safetensors", header)
     with pytest.raises(ModelGPTError, match="damaged"):
         load_model(tmp_path / "nan.safetensors")
     blueprint = model_card(model.blueprint)["blueprint"]

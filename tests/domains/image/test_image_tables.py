@@ -62,7 +62,7 @@ def test_a_spoilt_archive(tmp_path: Path) -> None:
     assert "dog/001.jpg (damaged in the archive)" in load_dataset(archive).warnings[0]
     empty = tmp_path / "empty.zip"
     with zipfile.ZipFile(empty, "w") as opened:
-        opened.writestr("data.csv", "x,y\n1,a\n")
+        opened.writestr("data.bin", "x,y\n1,a\n")
     refused(empty, "ZIP archive without images")
 
 

@@ -127,13 +127,13 @@ def test_few_rows_or_one_column_say_nothing() -> None:
 
 
 def test_whole_numbers_are_told_to_be_classes_or_numbers() -> None:
-    few = pd.DataFrame({"x": np.linspace(0, 1, 18), "y": 1000 * np.arange(18)})
+    few = pd.DataFrame({"x": np.linspace(0, 1, 36), "y": 1000 * (np.arange(36) % 18)})
     schema = load_dataset(few, target="y", domain="tabular").schema
-    (line,) = describe_schema(schema, (), 18)
+    (line,) = describe_schema(schema, (), 36)
     assert line.serious
     assert "18 different whole numbers" in line.text
     assert "'y: numeric'" in line.text
-    digits = load_dataset(few.loc[few.index.repeat(20)].assign(y=np.arange(360) % 3), target="y", domain="tabular")
+    digits = load_dataset(few.loc[few.index.repeat(10)].assign(y=np.arange(360) % 3), target="y", domain="tabular")
     assert [finding.serious for finding in describe_schema(digits.schema, (), 360)] == [False]
     assert describe_schema(load_dataset(plain(), target="y", domain="tabular").schema, (), N) == []
     assert "'y: categorical'" in whole_numbers(schema, [1.0, 2.0, 5.0])[0].text

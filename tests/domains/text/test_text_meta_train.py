@@ -362,7 +362,7 @@ def test_the_window_of_the_training_is_the_encoders_at_most(world: Path, tmp_pat
 
 COMMANDS = {
     "no tasks": (["--steps", "1"], 2, "--tasks"),
-    "no such folder": (["--steps", "1", "--tasks", "nowhere"], 2, "No text tasks with cards"),
+    "no such folder": (["--steps", "1", "--tasks", "nowhere"], 2, "There is no file nowhere"),
     "no such backbone": (["--steps", "1", "--tasks", "TASKS", "--backbone", "/nowhere"], 2, "no folder /nowhere"),
     "no end": (["--tasks", "TASKS"], 2, "--steps N or --minutes M"),
     "for tables": (["--steps", "1", "--tasks", "TASKS", "--fixed-tasks"], 2, "is for tables"),
