@@ -31,6 +31,7 @@ COMMANDS = {
     "batch": ("batch", "models a second of `modelgpt build --batch`"),
     "meta-train": ("meta_training", "speed of meta-training"),
     "readers": ("readers", "our readers of files beside DuckDB, openpyxl and charset-normalizer"),
+    "same-cells": ("same_cells", "one table in many kinds of files: are a model's answers the same?"),
     "recipes": ("recipes", "recipes of the table generator's meta-training at equal CPU time"),
 }
 """Command -> module and help."""
