@@ -1,8 +1,8 @@
 """One table, written in many ways: are the answers of a model the same? The table in ``docs/reading.md``.
 
 Twelve tables with numbers, whole numbers, yes and no, codes with leading zeros, names with accents, days, times and
-missing cells. The model of each is built from another kind of file; then new rows are predicted for from every kind, also
-chunk by chunk and one row at a time. ``tests/data/test_same_cells.py`` holds the answers to be equal.
+missing cells. The model of each is built from another kind of file; then new rows are predicted for from every kind,
+also chunk by chunk and one row at a time. ``tests/data/test_same_cells.py`` holds the answers to be equal.
 
     python -m scripts.benchmarks same-cells
 """
