@@ -210,6 +210,7 @@ class PredictOptions(Options):
         "Leave the label empty where the likeliest class is less likely.", metavar="P", least=0, most=1
     )
     strict: bool = option("Exit 3 if the data hold what the model was not made for.", False)
+    findings: str | None = option("Write counts of that into a JSON file.", metavar="FILE", path="path")
     chunk_rows: int = option("Rows to hold in memory at a time.", 16_384, least=1, most=MOST_ROWS)
     threads: int | None = option("CPU threads to use.", least=1, most=MOST_THREADS, shown="all cores", shared=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -79,6 +80,7 @@ def predict(
     chunk_rows: int = 16_384,
     threads: int | None = None,
     strict: bool = False,
+    findings: str | Path | None = None,
     force: bool = False,
 ) -> Prediction:
     """Score rows, or files, with a ``model.onnx``.
@@ -110,9 +112,11 @@ def predict(
         CPU threads; all cores by default.
     strict : bool
         Refuse rows that hold what the model was not made for: unknown levels, cells of another kind, values far outside
-        those of the build, missing columns. Nothing is written to `output` then.
+        those of the build, missing columns. No file is written to `output` then.
+    findings : str or Path, optional
+        Write the counts of these into a JSON file, also where `strict` refuses them.
     force : bool
-        Replace `output` if it exists.
+        Replace `output` and `findings` if they exist.
 
     Returns
     -------
@@ -142,6 +146,8 @@ def predict(
     path = None if output is None or str(output) == "-" else Path(output)
     if path is not None:
         check_destination(path, force)
+    if findings is not None:
+        check_destination(findings, force)
     loaded = Model(model, threads=threads)
     _check_topk(loaded, topk)
     check_confidence(loaded, min_confidence)
@@ -151,7 +157,7 @@ def predict(
     start = time.perf_counter()
     if output is None:
         done = _collect(loaded, source, chunk_rows, min_confidence)
-        _report(loaded, source, strict)
+        _report(loaded, source, strict, findings, force)
     else:
         layout = Layout(loaded, proba, topk or 1, min_confidence)
         as_json = json_lines or (path is not None and path.name.lower().endswith(JSON_SUFFIXES))
@@ -159,7 +165,7 @@ def predict(
         writer = RowWriter(layout, files=loaded.feeds.FILES, kept=kept, as_json=as_json)
         with _sink(path, force) as stream:
             n_rows = _write(loaded, source, stream, writer, chunk_rows)
-            _report(loaded, source, strict)
+            _report(loaded, source, strict, findings, force)
         done = Prediction(n_rows, 0.0, loaded.labels, path, unsure=layout.unsure)
     seconds = time.perf_counter() - start
     rate = done.rows / max(seconds, 1e-9)
@@ -177,7 +183,10 @@ def _check_topk(model: Model, topk: int | None) -> None:
         raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
 
 
-def _report(model: Model, source: Source, strict: bool) -> None:
+def _report(model: Model, source: Source, strict: bool, findings: str | Path | None, force: bool) -> None:
+    if findings is not None:
+        with atomic_write(findings, force=force) as temporary:
+            temporary.write_text(json.dumps(source.findings.to_dict(), indent=1, ensure_ascii=False), encoding="utf-8")
     if strict:
         source.findings.require_fit(source.name)
     source.report()

@@ -69,7 +69,9 @@ def test_strict_refuses_and_writes_nothing(model: Path, tmp_path: Path, capsys: 
     with pytest.raises(VerificationError) as caught:
         evaluate(model, data, strict=True)
     assert "'Lyon' (1)" in caught.value.cause
-    assert main(["predict", str(model), str(data), "-o", str(answers), "--strict"]) == 3
+    counts = tmp_path / "findings.json"
+    assert main(["predict", str(model), str(data), "-o", str(answers), "--strict", "--findings", str(counts)]) == 3
+    assert json.loads(counts.read_text())["columns"] == {"town": {"unknown_levels": 1, "levels": {"Lyon": 1}}}
     assert not answers.exists()
     assert not list(tmp_path.glob("*.tmp*"))
     capsys.readouterr()
