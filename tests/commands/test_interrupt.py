@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,17 @@ class Started:
             return any(p.name.startswith(".tmp-") and p.stat().st_size for p in self._folder.iterdir())
         except FileNotFoundError:  # it was renamed between the two looks
             return False
+
+
+@pytest.fixture(autouse=True)
+def no_signal_is_ignored() -> Iterator[None]:
+    """Let commands hear all signals: they heed none that is ignored where they are started, as SIGHUP is under nohup."""
+    ignored = [number for number in WORDS if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture
