@@ -71,7 +71,7 @@ class Started:
 
 @pytest.fixture(autouse=True)
 def no_signal_is_ignored() -> Iterator[None]:
-    """Let commands hear all signals: they heed none that is ignored where they are started, as SIGHUP is under nohup."""
+    """Let commands hear all signals: what is ignored where they start, as SIGHUP is under nohup, they ignore too."""
     ignored = [number for number in WORDS if signal.getsignal(number) is signal.SIG_IGN]
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
