@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -34,7 +35,7 @@ def make_table(seed: int) -> pd.DataFrame:
     weight = (rng.normal(size=n) * 10.0 ** (seed % 4)).round(3)
     pick = rng.integers(0, 4, n)
     town = np.array(["Zürich", "Genève", "Łódź", "São Paulo"], dtype=object)[pick]
-    frame = pd.DataFrame(
+    frame: pd.DataFrame = pd.DataFrame(
         {
             "Größe": weight,
             "teile": rng.integers(0, 2_500, n),
@@ -65,7 +66,7 @@ def cell(value: object, decimal: str = ".") -> str:
     return str(value)
 
 
-def write_text(delimiter: str, decimal: str = ".", quoting: int = csv.QUOTE_MINIMAL) -> Callable[..., Path]:
+def write_text(delimiter: str, decimal: str = ".", quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> Callable[..., Path]:
     """Return what writes a table as text with this delimiter, decimal sign and quotes."""
 
     def write(frame: pd.DataFrame, path: Path) -> Path:
@@ -150,7 +151,7 @@ def write_ods(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-ORIGINS: dict[str, Callable[[pd.DataFrame, Path], object]] = {
+ORIGINS: dict[str, Callable[[pd.DataFrame, Path], Path | pd.DataFrame]] = {
     "comma": write_text(","),
     "semicolon": write_text(";"),
     "tab": write_text("\t"),
@@ -170,11 +171,11 @@ IN_CHUNKS = ("decimal commas", "JSON lines", "Excel")
 """Kinds that are also read chunk by chunk, and one row at a time."""
 
 
-def answers(model: Path, data: object, **options: int) -> np.ndarray:
+def answers(model: Path, data: Path | pd.DataFrame, chunk_rows: int = 16_384) -> np.ndarray:
     """Return a model's probabilities (N, C) or numbers (N, 1) for some data, float64."""
     from modelgpt_cli import predict
 
-    found = predict(model, data, **options)
+    found = predict(model, data, chunk_rows=chunk_rows)
     numbers = found.probabilities if found.prediction is None else found.prediction[:, None]
     assert numbers is not None
     return np.asarray(numbers, dtype=np.float64)
