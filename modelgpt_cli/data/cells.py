@@ -165,6 +165,12 @@ def wall_clock(array: pa.Array) -> pa.Array:
     return array.cast(pa.timestamp("us"), safe=False)
 
 
+def stamps_to_days(stamps: np.ndarray) -> np.ndarray:
+    """datetime64 (n,) to days since 1970-01-01 as float64, NaT to NaN."""
+    micros = stamps.astype("datetime64[us]")
+    return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / (SECONDS_PER_DAY * 1e6))
+
+
 def absent(array: pa.Array, markers: Sequence[str] = MARKERS) -> np.ndarray:
     """Which cells are missing, bool (n,)."""
     cells = texts(array, markers) if is_text(array) else array

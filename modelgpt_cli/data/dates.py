@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.reading import ReadingRule
-from modelgpt_cli.data.cells import SECONDS_PER_DAY, is_text, texts, wall_clock
+from modelgpt_cli.data.cells import is_text, stamps_to_days, texts, wall_clock
 from modelgpt_cli.data.numbers import Measured, measure_numbers, spread
 from modelgpt_cli.data.words import MONTHS, NO_NUMBER
 
@@ -101,8 +101,7 @@ def _to_days(stamps: object) -> np.ndarray:
     series = pd.Series(stamps)
     if series.dt.tz is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    micros = series.to_numpy().astype("datetime64[us]")
-    return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / (SECONDS_PER_DAY * 1e6))
+    return stamps_to_days(series.to_numpy())
 
 
 def _serials(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import FREE_TEXT, MAX_LEVELS, Column, ColumnType
 from modelgpt_cli.data import dates, numbers
-from modelgpt_cli.data.cells import clip_finite, format_number, texts, to_arrow
+from modelgpt_cli.data.cells import clip_finite, format_number, is_text, texts, to_arrow
 from modelgpt_cli.data.levels import Spelling, merge_spellings, yes_and_no
 from modelgpt_cli.data.scan import ColumnFacts
 
@@ -118,6 +119,11 @@ class _Evidence:
             pairs = zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True)
             self._counts = dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
         return self._counts
+
+    @cached_property
+    def date_rule(self) -> ReadingRule | None:
+        """How the sample's dates are written; None where these are not mostly dates."""
+        return dates.find_date_rule(list(self.counts))
 
     def use_spellings(self, spellings: Mapping[str, str]) -> None:
         """Count cells as other cells: of each, how it is spelled canonically."""
@@ -243,7 +249,7 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
         return "constant", "the same value in every row"
     if yes_and_no(list(counts)):
         return "boolean", ""
-    if dates.find_date_rule(list(counts)):
+    if seen.date_rule:
         return "datetime", ""
     if len(counts) > _TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
         shape = _shape(list(counts), n)
@@ -330,8 +336,7 @@ def _date_rule(seen: _Evidence, given: ReadingRule) -> ReadingRule:
     missing = seen.rule.missing
     if seen.is_stamp:
         return ReadingRule(missing=missing, timezone="UTC" if seen.array.type.tz is not None else "")
-    found = dates.find_date_rule(list(seen.counts)) or ReadingRule()
-    return replace(found, missing=missing)
+    return replace(seen.date_rule or PLAIN, missing=missing)
 
 
 def _warn_dates(seen: _Evidence, rule: ReadingRule, warn: Callable[[str], None]) -> None:
@@ -353,7 +358,8 @@ def _warn_numeric(seen: _Evidence, warn: Callable[[str], None]) -> None:
         example = f" (such as {odd[:40]!r})" if odd else ""
         cells = "cell that is" if facts.bad == 1 else "cells that are"
         warn(f"Column {seen.name!r}: {facts.bad:,} {cells} no number{example}, taken as missing.")
-    if cell := numbers.is_doubtful(seen.counts, seen.rule):
+    # Numbers that the file types itself leave no doubt, and would have to be written out to be looked at.
+    if is_text(seen.array) and (cell := numbers.is_doubtful(seen.counts, seen.rule)):
         value = numbers.parse_numbers(pa.array([cell]), seen.rule)[0]
         instead = "decimal: ','" if seen.rule.thousands == "," else "thousands: ','"
         warn(

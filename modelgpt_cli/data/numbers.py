@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelgpt_cli.core.reading import DURATION, ReadingRule
-from modelgpt_cli.data.cells import float_array, is_text, texts, wall_clock
+from modelgpt_cli.data.cells import float_array, is_text, stamps_to_days, texts, wall_clock
 from modelgpt_cli.data.words import NO, NO_NUMBER, YES
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
@@ -113,8 +114,7 @@ def measure_numbers(array: pa.Array, rule: ReadingRule, bounds: Bounds | None = 
     if pa.types.is_null(kind):
         values = np.full(len(array), np.nan)
     elif pa.types.is_timestamp(kind):
-        stamps = wall_clock(array).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-        values = np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / 86_400e6)
+        values = stamps_to_days(wall_clock(array).to_numpy(zero_copy_only=False))
     else:
         array = array.cast(pa.int8()) if pa.types.is_boolean(kind) else array
         values = float_array(array.cast(pa.float64(), safe=False))
@@ -235,7 +235,7 @@ def find_number_rule(counts: Mapping[str, int], comma_decimals: bool) -> Reading
     ReadingRule or None
         None where these are not mostly numbers.
     """
-    cells = {cell: n for cell, n in list(counts.items())[:_PROBE] if cell not in NO_NUMBER}
+    cells = _probe(counts)
     if not cells:
         return None
     if is_duration(cells):
@@ -254,6 +254,11 @@ def find_number_rule(counts: Mapping[str, int], comma_decimals: bool) -> Reading
     return replace(rule, decimal="," if is_comma else ".", thousands=thousands)
 
 
+def _probe(counts: Mapping[str, int]) -> dict[str, int]:
+    """The cells that are looked at for a rule, → rows: the first ones, without those that say that there is none."""
+    return {cell: n for cell, n in islice(counts.items(), _PROBE) if cell not in NO_NUMBER}
+
+
 def is_duration(cells: Mapping[str, int]) -> bool:
     """Whether cells are durations: hours beyond a day, days beside hours, or as ISO 8601 has them."""
     if not all(_DURATION.fullmatch(cell) or _ISO_DURATION.fullmatch(cell) for cell in cells):
@@ -264,7 +269,7 @@ def is_duration(cells: Mapping[str, int]) -> bool:
 
 def has_comma_decimals(counts: Mapping[str, int]) -> bool:
     """Whether a column has numbers with a decimal comma beyond doubt, and none with a decimal point."""
-    cells = {cell: n for cell, n in list(counts.items())[:_PROBE] if cell not in NO_NUMBER}
+    cells = _probe(counts)
     signs = _signs(_stripped(pa.array(list(cells), pa.string()), _find_mark(cells)).to_pylist())
     return signs["comma"] > 0 and signs["comma"] >= 0.5 * max(
         1, signs["number"] - signs["whole"] - signs["comma doubt"]
@@ -322,7 +327,7 @@ def _thousands(signs: Counter[str], comma_decimals: bool) -> str:
 
 def is_doubtful(counts: Mapping[str, int], rule: ReadingRule) -> str:
     """A cell whose sign nothing but the rule's guess decides, where no other cell of the column settles it; else ""."""
-    cells = [cell for cell in list(counts)[:_PROBE] if cell not in NO_NUMBER]
+    cells = list(_probe(counts))
     bare = _stripped(pa.array(cells, pa.string()), rule).to_pylist()
     signs = _signs(bare)
     if signs["comma groups"] or signs["point groups"] or signs["comma"]:
