@@ -5,6 +5,7 @@ How a domain's rows are read and its model finetuned stands in its part ``tune``
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +21,10 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.in_memory import Data
+
+log = logging.getLogger("modelgpt")
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,30 @@ def cross_validated(blueprint: Blueprint, fingerprint: str) -> Mapping[str, floa
     as_built = made.get("tuned", {}).get("kept") != "after"
     same = (made.get("data") or {}).get("fingerprint") == fingerprint
     return blueprint.metrics.get("model") if as_built and same else None
+
+
+def load_rows(blueprint: Blueprint, data: Data, *, sample_rows: int, seed: int, domain: str | None = None) -> Dataset:
+    """Read labelled rows in a model's own columns and spelling; say so where not all of them are held.
+
+    Raises
+    ------
+    ModelGPTError, UsageError
+        As `load_dataset`.
+    """
+    dataset = load_dataset(
+        data,
+        target=blueprint.target,
+        task=blueprint.task,
+        columns=blueprint.used,
+        labels=blueprint.labels,
+        target_reading=blueprint.target_reading,
+        sample_rows=sample_rows,
+        domain=domain,
+        seed=seed,
+    )
+    if dataset.n_rows > len(dataset.sample):
+        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    return dataset
 
 
 def check_labels(blueprint: Blueprint, classes: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Literal
 
@@ -15,7 +14,6 @@ from tqdm import tqdm
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
-from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
@@ -26,9 +24,8 @@ from modelgpt_cli.domains.tabular.level_statistics import refit_rows
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
-from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels
+from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, load_rows
 
-log = logging.getLogger("modelgpt")
 DEFAULT_LR = 1e-3
 BATCH = 64
 WEIGHT_DECAY = 1e-4
@@ -134,18 +131,7 @@ def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
     """The labelled rows, in the model's own columns and classes."""
     b = model.blueprint
     rows = TEXT_ROWS if model.preprocessor.textual else SAMPLE_ROWS
-    dataset = load_dataset(
-        data,
-        target=b.target,
-        task=b.task,
-        columns=b.used,
-        labels=b.labels,
-        target_reading=b.target_reading,
-        sample_rows=rows,
-        seed=seed,
-    )
-    if dataset.n_rows > len(dataset.sample):
-        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    dataset = load_rows(b, data, sample_rows=rows, seed=seed)
     x, codes = model.preprocessor.arrays(dataset.sample)
     levels = tuple(len(names) for names in model.preprocessor.levels)
     known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.tokens import Encoded
-from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated
+from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated, load_rows
 
 log = logging.getLogger("modelgpt")
 SAMPLE_ROWS = 50_000
@@ -61,19 +60,7 @@ def read_texts(model: TextModel, data: Data, seed: int) -> tuple[Encoded, np.nda
     With the model's metrics, where they were cross-validated on these data.
     """
     b = model.blueprint
-    dataset = load_dataset(
-        data,
-        target=b.target,
-        task=b.task,
-        columns=b.used,
-        labels=b.labels,
-        target_reading=b.target_reading,
-        sample_rows=SAMPLE_ROWS,
-        domain="text",
-        seed=seed,
-    )
-    if dataset.n_rows > len(dataset.sample):
-        log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
+    dataset = load_rows(b, data, sample_rows=SAMPLE_ROWS, seed=seed, domain="text")
     if dataset.n_synthetic:
         log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
     rows = dataset.real_rows
