@@ -116,6 +116,7 @@ class WarmProcess:
 
     def __init__(self, env: dict[str, str]) -> None:
         self._env = env
+        self._one_request = threading.Lock()
         self._socket, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, __file__, str(theirs.fileno())]
@@ -157,8 +158,9 @@ class WarmProcess:
         request = {"command": list(command), "env": env, "cwd": str(cwd), "code": code, "new_session": new_session}
         line = json.dumps(request).encode()
         theirs = [stdin, out, err, status]
-        socket.send_fds(self._socket, [len(line).to_bytes(8, "big")], theirs)
-        self._socket.sendall(line)
+        with self._one_request:  # a batch starts its workers from several threads
+            socket.send_fds(self._socket, [len(line).to_bytes(8, "big")], theirs)
+            self._socket.sendall(line)
         for stream in theirs:
             os.close(stream)
         modes = ("w", "r", "r") if text else ("wb", "rb", "rb")
@@ -215,7 +217,10 @@ def serve(requests: socket.socket) -> None:
 def _read(source: socket.socket, size: int) -> bytes:
     chunks = bytearray()
     while len(chunks) < size:
-        chunks += source.recv(size - len(chunks))
+        received = source.recv(size - len(chunks))
+        if not received:
+            raise EOFError("The request breaks off.")
+        chunks += received
     return bytes(chunks)
 
 
