@@ -15,6 +15,7 @@ from typing import Any
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.domains.image import options as own_options
+from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
 from modelgpt_cli.domains.shared.records import validation
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -23,10 +24,18 @@ from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Siz
 DEFAULT_CARD = "small"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CENTRED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
+"""What EfficientNet-Lite was trained with."""
+LITE_NETWORK = "efficientnet_lite0"
+_LITE_SHOWN = 0.875
+"""Of the short side: the share that EfficientNet-Lite's size is cut from, as it was judged on ImageNet."""
 _SMALL = r"stages\.\d\.\d\.(first|second|expand|project)\.conv"
 _RESNET = r"layer\d\.\d+\.conv\d"
 # Depthwise convolutions are left out: a LoRA product of groups can't be merged. The first block has no expansion.
 _MOBILENET_V2 = r"features\.(1\.conv\.1|([2-9]|1[0-7])\.conv\.(0\.0|2))"
+# The pointwise convolutions of the last two stages and the head: what comes before is frozen, and can be kept.
+_LITE0 = r"_conv_head|_blocks\.1[1-5]\._(expand|project)_conv"
+_LITE1 = r"_conv_head|_blocks\.(1[5-9]|20)\._(expand|project)_conv"  # Lite2 has as many blocks
 _MOBILENET_V3 = r"features\.(1\.block\.2\.0|([2-9]|1[01])\.block\.(0|2|3)\.0)"
 
 
@@ -43,8 +52,9 @@ class ImageCard:
         E, numbers that an image becomes.
     modules : str
         Regular expression of the convolutions that get LoRA factors: those inside the residual blocks.
-    source : {"shipped", "torchvision", "file"}
-        Where its weights come from: with the installation, by torchvision's own loader, or from a file alone.
+    source : {"shipped", "package", "torchvision", "file"}
+        Where its weights come from: with the installation, from a pip package, by torchvision's own loader, or from a
+        file alone.
     resize, size : int
         Pixels: the short side is resized to the first, then the centre of the second, squared, is taken (S).
     mean, std : tuple of float
@@ -83,10 +93,22 @@ class ImageCard:
         return {key: value for key, value in self.to_dict().items() if key in keys}
 
 
+def _lite(name: str, size: int, modules: str = _LITE0) -> ImageCard:
+    """An EfficientNet-Lite at a size of images: ``<network>``, or ``<network>-<size>``."""
+    network = name.partition("-")[0]
+    return ImageCard(name, network, 1280, modules, "package", round(size / _LITE_SHOWN), size, *LITE)
+
+
 CARDS: Mapping[str, ImageCard] = {
     card.name: card
     for card in (
         ImageCard(DEFAULT_CARD, "small", 512, _SMALL, "shipped", 128, 128),
+        _lite(LITE_NETWORK, 160),
+        _lite(f"{LITE_NETWORK}-128", 128),
+        _lite(f"{LITE_NETWORK}-192", 192),
+        _lite(f"{LITE_NETWORK}-224", 224),
+        _lite("efficientnet_lite1", 224, _LITE1),
+        _lite("efficientnet_lite2", 224, _LITE1),
         ImageCard("resnet18", "resnet18", 512, _RESNET, "torchvision"),
         ImageCard("resnet50", "resnet50", 2048, _RESNET, "torchvision"),  # the paper's
         ImageCard("mobilenet_v2", "mobilenet_v2", 1280, _MOBILENET_V2, "torchvision"),
@@ -100,6 +122,12 @@ CARDS: Mapping[str, ImageCard] = {
 
 SIZES: Mapping[str, NetworkSize] = {
     "small": NetworkSize(2_105_240, 2_080_264, 512, 538_025_984),
+    "efficientnet_lite0": NetworkSize(3_371_008, 3_328_992, 1280, 391_742_400),
+    "efficientnet_lite0-128": NetworkSize(3_371_008, 3_328_992, 1280, 250_715_136),
+    "efficientnet_lite0-192": NetworkSize(3_371_008, 3_328_992, 1280, 564_109_056),
+    "efficientnet_lite0-224": NetworkSize(3_371_008, 3_328_992, 1280, 767_815_104),
+    "efficientnet_lite1": NetworkSize(4_135_680, 4_082_016, 1280, 1_002_375_360),
+    "efficientnet_lite2": NetworkSize(4_811_072, 4_752_976, 1280, 1_150_458_848),
     "resnet18": NetworkSize(11_176_512, 11_166_912, 512, 3_627_122_688),
     "resnet50": NetworkSize(23_508_032, 23_454_912, 2048, 8_174_272_512),
     "mobilenet_v2": NetworkSize(2_223_872, 2_189_760, 1280, 598_988_544),
@@ -168,17 +196,27 @@ def storages(*, data: bool) -> tuple[str, ...]:
 
 def _architecture_card(card: ImageCard) -> ArchitectureCard:
     own = card.name == DEFAULT_CARD
+    package = PACKAGES.get(card.network)
     places = {"shipped": f"weights/image/{card.name}.safetensors", "file": "a file of yours"}
+    if package is not None:
+        places["package"] = package.name
     return ArchitectureCard(
         name=card.name,
         domain="image",
         architecture=card.name,
         generator="weights/image" if own else "",
         weights=places.get(card.source, "torchvision"),
-        at_hand=own or (card.source == "torchvision" and _downloaded(card.network)),
+        at_hand=own or _at_hand(card),
         limits={"pixels": card.size},
         quality=validation("image") if own else {},
     )
+
+
+def _at_hand(card: ImageCard) -> bool:
+    """Whether the weights of a card that needs some from elsewhere are on this machine."""
+    if card.source == "package":
+        return PACKAGES[card.network].is_installed()
+    return card.source == "torchvision" and _downloaded(card.network)
 
 
 def _downloaded(network: str) -> bool:

@@ -21,6 +21,7 @@ from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
+from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.parameter_generator.shared import read_once
@@ -83,8 +84,8 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     Parameters
     ----------
     weights : path-like, optional
-        A file of tensors under torchvision's names (.safetensors, or .pth of plain tensors), BatchNorm kept or folded;
-        by default what the card names.
+        A file of tensors under the names of the card's own (.safetensors, or .pth of plain tensors), BatchNorm kept or
+        folded; by default what the card names.
 
     Raises
     ------
@@ -93,13 +94,16 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     UnreachableError
         The hub, from which torchvision loads weights, is out of reach.
     ModelGPTError
-        The weights did not come with this installation.
+        The weights did not come with this installation, or are not the expected ones.
     """
     trunk = make_trunk(card.network)
     if weights is not None:
         source, state = str(weights), read_weights(weights)
     elif card.source == "shipped":
         source, state = _shipped(card)
+    elif card.source == "package":
+        package = PACKAGES[card.network]
+        source, state = package.name, read_weights(package.path())
     elif card.source == "torchvision":
         source, state = f"torchvision's {card.network}", _from_hub(card)
     else:
@@ -111,7 +115,7 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     try:
         load_trunk(trunk, state)
     except ValueError as error:
-        hint = f"Weights of torchvision's {card.network} are needed, or another --backbone for these."
+        hint = f"Weights of {card.network} are needed, or another --backbone for these."
         raise UsageError(f"{source} doesn't fit the backbone {card.name!r}.", str(error), hint) from error
     return Backbone(card, trunk)
 

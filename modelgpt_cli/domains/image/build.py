@@ -60,7 +60,7 @@ class ImageBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
-    generator_card = DEFAULT_CARD
+    generator_cards = (DEFAULT_CARD,)
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.card = find_card(options.backbone)

@@ -17,7 +17,7 @@ from torch import fx, nn
 
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.domains.image.trunks import SamePaddedConv2d
+from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 
 def trunk_features(g: GraphWriter, trunk: nn.Module, x: str, prefix: str, *, quantize: str = "none") -> str:

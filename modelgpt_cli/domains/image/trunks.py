@@ -1,4 +1,4 @@
-"""The networks of the cards as modules: images in, pooled features out, tensors under torchvision's names.
+"""The networks of the cards as modules: images in, pooled features out, tensors under the names of their weights.
 
 Shapes: N images, S pixels a side, E features.
 """
@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.efficientnet_lite import SCALES, EfficientNetLite
+from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 NETWORKS = (
     "small",
@@ -22,9 +23,10 @@ NETWORKS = (
     "mobilenet_v3_small",
     "resnet18_layer3",
     "mobilenet_v2_same",
+    *SCALES,
 )
-_HEADS = ("fc.", "classifier.")
-"""What the names of torchvision's ImageNet heads begin with."""
+_HEADS = ("fc.", "classifier.", "_fc.")
+"""What the names of ImageNet heads begin with."""
 _COUNTER = ".num_batches_tracked"
 
 
@@ -46,6 +48,8 @@ def make_trunk(network: str) -> nn.Module:
         from modelgpt_cli.domains.image.small import SmallNet
 
         return SmallNet().eval()
+    if network in SCALES:
+        return EfficientNetLite(SCALES[network]).eval()
     from torchvision import models
 
     base = network.removesuffix("_layer3").removesuffix("_same")
@@ -59,17 +63,6 @@ def make_trunk(network: str) -> nn.Module:
     if network.endswith("_same"):
         _pad_as_tensorflow(trunk)
     return trunk.eval()
-
-
-class SamePaddedConv2d(nn.Conv2d):
-    """A 3x3 convolution of stride 2 that pads at the right and the bottom only: TensorFlow's 'same' of even sides."""
-
-    pads = (0, 1, 0, 1)
-    """Left, right, top, bottom."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """As `nn.Conv2d`, of the padded image."""
-        return super().forward(F.pad(input, self.pads))
 
 
 def _pad_as_tensorflow(trunk: nn.Module) -> None:

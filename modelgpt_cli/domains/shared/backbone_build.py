@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -56,8 +56,8 @@ class BackboneBuild(ABC):
     """
 
     domain: ClassVar[str]
-    generator_card: ClassVar[str]
-    """The card that a generator is shipped for."""
+    generator_cards: ClassVar[Collection[str]]
+    """The cards that a generator is shipped for."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class BackboneBuild(ABC):
     def _load_generator(
         self, spec: Sequence[ParameterSpec], own_weights: bool
     ) -> tuple[AdapterGenerator | None, dict[str, Any] | None]:
-        """The generator for the backbone: the given one, or the shipped one of the default card; else none.
+        """The generator for the backbone: the given one, or the shipped one where it is for this card; else none.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class BackboneBuild(ABC):
             The given one was trained for another backbone.
         """
         given = self.options.generator
-        if given is None and (own_weights or self.card_name != self.generator_card):
+        if given is None and (own_weights or self.card_name not in self.generator_cards):
             log.warning(
                 "No generator was trained for %s: the network stays as it is, and only the head is solved. "
                 "Train one: modelgpt meta-train --domain %s --backbone %s",

@@ -70,7 +70,7 @@ class TextBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "text"
-    generator_card = DEFAULT_CARD
+    generator_cards = (DEFAULT_CARD,)
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         card = find_card(options.backbone)

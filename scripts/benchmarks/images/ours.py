@@ -57,7 +57,7 @@ class Generators:
 
     def serve(self, card: str) -> bool:
         """Return whether there is a generator for a card at all."""
-        return self.pattern is not None or card == ImageBuild.generator_card
+        return self.pattern is not None or card in ImageBuild.generator_cards
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,154 @@
+"""EfficientNet-Lite (the mobile variant of arXiv 1905.11946): no squeeze-and-excitation, ReLU6 throughout.
+
+Tensors have the names of the packages that carry the ImageNet weights, so that these load as they are. Padding is
+TensorFlow's, with which they were trained.
+Shapes: N images, S pixels a side, c channels, E features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
+
+FEATURES = 1280
+STEM = 32
+EPS = 1e-3
+"""Of every BatchNorm, as TensorFlow has it: the weights were trained with it."""
+MULTIPLE = 8
+"""Channels are a multiple of it."""
+STAGES: tuple[tuple[int, int, int, int, int], ...] = (
+    # kernel, stride of the first block, expansion, channels, blocks
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+"""Of EfficientNet-B0, which Lite0 shares."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a network is larger than Lite0: channels and blocks of its stages, as multiples."""
+
+    width: float
+    depth: float
+
+
+SCALES = {
+    "efficientnet_lite0": Scale(1.0, 1.0),
+    "efficientnet_lite1": Scale(1.0, 1.1),
+    "efficientnet_lite2": Scale(1.1, 1.2),
+}
+
+
+class EfficientNetLite(nn.Module):
+    """Images (N, 3, S, S) to features (N, E). S is a multiple of 32.
+
+    Parameters
+    ----------
+    scale : Scale
+    blocks : int, optional
+        Keep so many blocks; what follows is the expansion of the next one, pooled. By default the whole network, whose
+        E is 1,280.
+    """
+
+    def __init__(self, scale: Scale, blocks: int | None = None) -> None:
+        super().__init__()
+        shapes = list(_block_shapes(scale))
+        self._conv_stem = SamePaddedConv2d(3, STEM, 3, stride=2, bias=False)
+        self._bn0 = _norm(STEM)
+        self._blocks = nn.ModuleList(Block(*shape) for shape in shapes[:blocks])
+        last = shapes[len(self._blocks) - 1][3]
+        if blocks is None:
+            self._conv_head = _pointwise(last, FEATURES)
+            self._bn1 = _norm(FEATURES)
+        else:
+            self._blocks.append(Expansion(last, last * shapes[blocks][4]))
+        self.act = nn.ReLU6()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.whole = blocks is None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, E)."""
+        x = self.act(self._bn0(self._conv_stem(x)))  # (N, 32, S/2, S/2)
+        for block in self._blocks:
+            x = block(x)
+        if self.whole:
+            x = self.act(self._bn1(self._conv_head(x)))  # (N, E, S/32, S/32)
+        features: Tensor = self.pool(x).flatten(1)
+        return features
+
+
+class Block(nn.Module):
+    """Channels widened, a depthwise convolution, and narrowed again; a shortcut where the shape stays."""
+
+    def __init__(self, kernel: int, stride: int, inputs: int, outputs: int, expansion: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.widens = expansion > 1
+        if self.widens:
+            self._expand_conv = _pointwise(inputs, wide)
+            self._bn0 = _norm(wide)
+        kind = SamePaddedConv2d if stride == 2 else nn.Conv2d
+        padding = 0 if stride == 2 else kernel // 2
+        self._depthwise_conv = kind(wide, wide, kernel, stride, padding, groups=wide, bias=False)
+        self._bn1 = _norm(wide)
+        self._project_conv = _pointwise(wide, outputs)
+        self._bn2 = _norm(outputs)
+        self.act = nn.ReLU6()
+        self.same = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, c', S', S')."""
+        out: Tensor = self.act(self._bn0(self._expand_conv(x))) if self.widens else x
+        out = self.act(self._bn1(self._depthwise_conv(out)))
+        out = self._bn2(self._project_conv(out))
+        return x + out if self.same else out
+
+
+class Expansion(nn.Module):
+    """The first third of a block, where a network is cut: what the block before gives has no activation."""
+
+    def __init__(self, inputs: int, wide: int) -> None:
+        super().__init__()
+        self._expand_conv = _pointwise(inputs, wide)
+        self._bn0 = _norm(wide)
+        self.act = nn.ReLU6()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, wide, S', S')."""
+        out: Tensor = self.act(self._bn0(self._expand_conv(x)))
+        return out
+
+
+def _block_shapes(scale: Scale) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield kernel, stride, inputs, outputs and expansion of each block."""
+    inputs = STEM
+    for i, (kernel, stride, expansion, channels, blocks) in enumerate(STAGES):
+        outputs = _rounded(channels * scale.width)
+        ends = i in (0, len(STAGES) - 1)  # Lite networks scale neither the stem and the head nor these stages' depth
+        for j in range(blocks if ends else math.ceil(blocks * scale.depth)):
+            yield kernel, stride if j == 0 else 1, inputs, outputs, expansion
+            inputs = outputs
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple, but not under nine tenths."""
+    found = max(MULTIPLE, int(channels + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
+    return found if found >= 0.9 * channels else found + MULTIPLE
+
+
+def _pointwise(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=False)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=EPS)
