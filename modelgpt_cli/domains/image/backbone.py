@@ -26,6 +26,8 @@ from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_tru
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.parameter_generator.shared import read_once
 
+IMAGENET_CLASSES = 1000
+
 
 class Backbone(AdaptedModule):
     """A trunk with places for LoRA factors.
@@ -36,9 +38,11 @@ class Backbone(AdaptedModule):
         E.
     weights : str
         SHA-256 of the trunk's tensors: a generator fits these only.
+    classifier : float (1000, E), optional
+        Rows of the ImageNet head that its weights came with, one linear layer on the features; None without.
     """
 
-    def __init__(self, card: ImageCard, trunk: nn.Module) -> None:
+    def __init__(self, card: ImageCard, trunk: nn.Module, classifier: Tensor | None = None) -> None:
         from peft import LoraConfig, get_peft_model
 
         weights = trunk_hash(trunk)
@@ -46,7 +50,7 @@ class Backbone(AdaptedModule):
             r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
         )
         super().__init__(get_peft_model(trunk, settings), card.rank)
-        self.card, self.size, self.weights = card, card.features, weights
+        self.card, self.size, self.weights, self.classifier = card, card.features, weights, classifier
         self.train(False)
 
     def train(self, mode: bool = True) -> Backbone:
@@ -117,7 +121,7 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     except ValueError as error:
         hint = f"Weights of {card.network} are needed, or another --backbone for these."
         raise UsageError(f"{source} doesn't fit the backbone {card.name!r}.", str(error), hint) from error
-    return Backbone(card, trunk)
+    return Backbone(card, trunk, classifier_rows(state, card.features))
 
 
 shared_backbone = read_once(load_backbone, lambda card, weights=None: weights)
@@ -146,6 +150,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise UsageError(f"{path} holds no state dict.", "", "Save one with: torch.save(model.state_dict(), FILE)")
     return {str(name).removeprefix("module."): value for name, value in found.items()}
+
+
+def classifier_rows(state: Mapping[str, Tensor], features: int) -> Tensor | None:
+    """Rows (1000, E) of the linear ImageNet head on E features among a network's tensors; None where there is none."""
+    found = [v for k, v in state.items() if v.shape == (IMAGENET_CLASSES, features) and k.endswith(".weight")]
+    return found[0].float() if len(found) == 1 else None
 
 
 def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:

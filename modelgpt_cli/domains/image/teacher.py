@@ -6,8 +6,7 @@ Shapes: N images, S pixels a side, E features of the teacher, P head inputs of t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +15,8 @@ from torch import Tensor
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.architectures import ImageCard
-from modelgpt_cli.domains.image.backbone import read_weights
+from modelgpt_cli.domains.image.backbone import IMAGENET_CLASSES, read_weights
+from modelgpt_cli.domains.image.concepts import ConceptList
 from modelgpt_cli.domains.image.embed import BATCH, changed
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Images
@@ -24,7 +24,6 @@ from modelgpt_cli.domains.image.trunks import load_trunk, make_trunk
 from modelgpt_cli.domains.shared.head import with_bias
 
 log = logging.getLogger("modelgpt")
-CLASSES = 1000
 VIEWS = 2
 """How often each image is looked at to find the heads: as it is, and changed."""
 RIDGE = 1e-4
@@ -55,7 +54,7 @@ class Teacher:
         except ValueError as error:
             raise UsageError(f"{weights} doesn't fit the teacher {card.name!r}.", str(error)) from error
         self.trunk = self.trunk.to(memory_format=torch.channels_last)
-        heads = [k for k, v in state.items() if v.shape == (CLASSES, card.features) and k.endswith(".weight")]
+        heads = [k for k, v in state.items() if v.shape == (IMAGENET_CLASSES, card.features) and k.endswith(".weight")]
         if len(heads) != 1:
             raise UsageError(
                 f"{weights} has no linear ImageNet head on {card.features} features.", hint="Give another teacher."
@@ -73,51 +72,6 @@ class Teacher:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             phi = self.trunk(x)
         return phi.float(), F.linear(phi.float(), self.weight, self.bias)
-
-
-@dataclass(frozen=True)
-class ConceptList:
-    """What the teacher can name.
-
-    Attributes
-    ----------
-    names : list of str
-        ImageNet's classes as torchvision calls them, then the groups.
-    members : list of list of int
-        The classes of each group.
-    """
-
-    names: list[str]
-    members: list[list[int]]
-
-    @classmethod
-    def of(cls, groups: Mapping[str, Sequence[int | str]]) -> ConceptList:
-        """ImageNet's classes, and groups of them by number; ``"151-268"`` is a range.
-
-        Raises
-        ------
-        UsageError
-            A group has no class, or one that is none.
-        """
-        from torchvision.models._meta import _IMAGENET_CATEGORIES
-
-        members = [sorted({n for part in parts for n in _numbers(name, part)}) for name, parts in groups.items()]
-        return cls([*_IMAGENET_CATEGORIES, *groups], members)
-
-    def heads(self, weight: Tensor) -> Tensor:
-        """Heads of all concepts (K, P) from those of the classes (1000, P): a group's is the mean of its members'."""
-        return torch.cat([weight, *(weight[numbers].mean(0, keepdim=True) for numbers in self.members)])
-
-
-def _numbers(name: str, part: int | str) -> range:
-    first, _, last = str(part).partition("-")
-    try:
-        found = range(int(first), int(last or first) + 1)
-    except ValueError:
-        found = range(0)
-    if not found or found[-1] >= CLASSES:
-        raise UsageError(f"The concept {name!r} has {part!r}.", f"Classes are numbers to {CLASSES - 1}, or as '7-24'.")
-    return found
 
 
 @torch.no_grad()
@@ -148,7 +102,7 @@ def concept_heads(
                 logits = teacher(seen, bf16)[1].double()
                 y = logits - logits.mean(1, keepdim=True)
                 total = total + x.T @ torch.cat([x, y], 1)
-    gram, moments = total.split([len(total), CLASSES], 1)
+    gram, moments = total.split([len(total), IMAGENET_CLASSES], 1)
     gram = gram + RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
     weight = torch.linalg.solve(gram, moments)[:-1].T  # (1000, P)
     return concepts.heads(weight.float())

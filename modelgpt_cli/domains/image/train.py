@@ -20,12 +20,13 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
+from modelgpt_cli.domains.image.concepts import ConceptList
 from modelgpt_cli.domains.image.embed import embed
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
-from modelgpt_cli.domains.image.teacher import ConceptList, Teacher, concept_heads
+from modelgpt_cli.domains.image.teacher import Teacher, concept_heads
 from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
 from modelgpt_cli.domains.shared.adapter_training import AdapterTraining, Shares, refuse_fixed_tasks
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -48,7 +49,8 @@ class ImageTrainConfig(AdapterTrainConfig):
     backbone_weights: str | None = None
     """A file of weights for the backbone's card (flag --backbone-weights)."""
     teacher: str | None = None
-    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. None for none."""
+    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. Without, these are
+    what the backbone's own weights can name, where they came with such a head."""
     teacher_card: str = "mobilenet_v2_tf"
     """The card that these weights are of."""
     concepts: dict[str, Any] = field(default_factory=dict)
@@ -125,13 +127,17 @@ class ImageTraining(AdapterTraining[Images]):
                 "domain": [t for t in tasks if t.name in aside],
             },
         )
-        concepts = ConceptList.of(config.concepts) if config.teacher is not None else ConceptList([], [])
+        named = config.teacher is not None or backbone.classifier is not None
+        concepts = ConceptList.of(config.concepts) if named else ConceptList([], [])
         count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
         generator = make_image_generator(sizes, backbone, self._scaling(train))
         if taught and config.teacher is not None:
             self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
+        elif taught and backbone.classifier is not None:
+            heads = scaling_of(generator).rows_on_inputs(concepts.heads(backbone.classifier))
+            generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights}
         if config.views:

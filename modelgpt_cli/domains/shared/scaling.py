@@ -3,7 +3,7 @@
 A trunk's features are centred and scaled, each by what is usual for it, so that a prior precision means the same for
 all of them, and an image's inputs have a norm of about 1 (as those of a text). That is affine, and is folded into
 the head when a model is made: an exported model has none of it.
-Shapes: N rows, E features, C classes.
+Shapes: N rows, E features, C classes, K rows of a head.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Scaling:
         """Head inputs (N, E) of features (N, E)."""
         scaled: Tensor = (features - self.mean) / (self.std * features.shape[1] ** 0.5)
         return scaled
+
+    def rows_on_inputs(self, rows: Tensor) -> Tensor:
+        """Rows (K, E) of a head on features, as those of one on inputs; constants are left to the bias."""
+        found: Tensor = rows * self.std * len(self.std) ** 0.5
+        return found
 
     def folded(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """A head on inputs, (E, C) and (C,), as one on features."""
