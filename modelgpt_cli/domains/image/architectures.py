@@ -36,6 +36,8 @@ _MOBILENET_V2 = r"features\.(1\.conv\.1|([2-9]|1[0-7])\.conv\.(0\.0|2))"
 # The pointwise convolutions of the last two stages and the head: what comes before is frozen, and can be kept.
 _LITE0 = r"_conv_head|_blocks\.1[1-5]\._(expand|project)_conv"
 _LITE1 = r"_conv_head|_blocks\.(1[5-9]|20)\._(expand|project)_conv"  # Lite2 has as many blocks
+_LITE0_11 = r"_blocks\.([89]|1[01])\._(expand|project)_conv"
+_LITE0_15 = r"_blocks\.1[1-4]\._(expand|project)_conv"
 _MOBILENET_V3 = r"features\.(1\.block\.2\.0|([2-9]|1[01])\.block\.(0|2|3)\.0)"
 
 
@@ -63,6 +65,8 @@ class ImageCard:
         LoRA's r and alpha; the factors' product is scaled by alpha / r.
     dropout : float
         On LoRA's input, in training.
+    level : float
+        How large the features usually are, as a multiple of what they are at the size of the network's first card.
     """
 
     name: str
@@ -77,6 +81,7 @@ class ImageCard:
     rank: int = 8
     alpha: int = 16
     dropout: float = 0.1
+    level: float = 1.0
 
     @property
     def scale(self) -> float:
@@ -93,10 +98,11 @@ class ImageCard:
         return {key: value for key, value in self.to_dict().items() if key in keys}
 
 
-def _lite(name: str, size: int, modules: str = _LITE0) -> ImageCard:
+def _lite(name: str, size: int, modules: str = _LITE0, *, features: int = 1280, level: float = 1.0) -> ImageCard:
     """An EfficientNet-Lite at a size of images: ``<network>``, or ``<network>-<size>``."""
     network = name.partition("-")[0]
-    return ImageCard(name, network, 1280, modules, "package", round(size / _LITE_SHOWN), size, *LITE)
+    resize = round(size / _LITE_SHOWN)
+    return ImageCard(name, network, features, modules, "package", resize, size, *LITE, level=level)
 
 
 CARDS: Mapping[str, ImageCard] = {
@@ -104,9 +110,12 @@ CARDS: Mapping[str, ImageCard] = {
     for card in (
         ImageCard(DEFAULT_CARD, "small", 512, _SMALL, "shipped", 128, 128),
         _lite(LITE_NETWORK, 160),
-        _lite(f"{LITE_NETWORK}-128", 128),
-        _lite(f"{LITE_NETWORK}-192", 192),
-        _lite(f"{LITE_NETWORK}-224", 224),
+        # Levels: features' standard deviations, geometric mean over features and nine sets, which differ by a tenth.
+        _lite(f"{LITE_NETWORK}-192", 192, level=0.76),
+        _lite(f"{LITE_NETWORK}-224", 224, level=0.60),
+        _lite(f"{LITE_NETWORK}-128", 128, level=1.45),
+        _lite("efficientnet_lite0_15", 128, _LITE0_15, features=192),
+        _lite("efficientnet_lite0_11", 128, _LITE0_11, features=672),
         _lite("efficientnet_lite1", 224, _LITE1),
         _lite("efficientnet_lite2", 224, _LITE1),
         ImageCard("resnet18", "resnet18", 512, _RESNET, "torchvision"),
@@ -126,6 +135,8 @@ SIZES: Mapping[str, NetworkSize] = {
     "efficientnet_lite0-128": NetworkSize(3_371_008, 3_328_992, 1280, 250_715_136),
     "efficientnet_lite0-192": NetworkSize(3_371_008, 3_328_992, 1280, 564_109_056),
     "efficientnet_lite0-224": NetworkSize(3_371_008, 3_328_992, 1280, 767_815_104),
+    "efficientnet_lite0_15": NetworkSize(2_353_408, 2_319_200, 192, 218_401_792),
+    "efficientnet_lite0_11": NetworkSize(777_376, 759_872, 672, 168_503_296),
     "efficientnet_lite1": NetworkSize(4_135_680, 4_082_016, 1280, 1_002_375_360),
     "efficientnet_lite2": NetworkSize(4_811_072, 4_752_976, 1280, 1_150_458_848),
     "resnet18": NetworkSize(11_176_512, 11_166_912, 512, 3_627_122_688),
@@ -136,6 +147,10 @@ SIZES: Mapping[str, NetworkSize] = {
     "mobilenet_v2_tf": NetworkSize(2_223_872, 2_189_760, 1280, 195_588_096),
 }
 """Card → what `trunk_size` computes of it; one that is not in here has it computed."""
+
+
+GENERATOR_CARDS = tuple(card.name for card in CARDS.values() if card.network == CARDS[DEFAULT_CARD].network)
+"""The cards that the shipped generator is for: of one network, at any size of images."""
 
 
 def find_card(name: str | None) -> ImageCard:
@@ -195,7 +210,7 @@ def storages(*, data: bool) -> tuple[str, ...]:
 
 
 def _architecture_card(card: ImageCard) -> ArchitectureCard:
-    own = card.name == DEFAULT_CARD
+    own = card.name in GENERATOR_CARDS
     package = PACKAGES.get(card.network)
     places = {"shipped": f"weights/image/{card.name}.safetensors", "file": "a file of yours"}
     if package is not None:
@@ -206,17 +221,17 @@ def _architecture_card(card: ImageCard) -> ArchitectureCard:
         architecture=card.name,
         generator="weights/image" if own else "",
         weights=places.get(card.source, "torchvision"),
-        at_hand=own or _at_hand(card),
+        at_hand=_at_hand(card),
         limits={"pixels": card.size},
-        quality=validation("image") if own else {},
+        quality=validation("image") if card.name == DEFAULT_CARD else {},
     )
 
 
 def _at_hand(card: ImageCard) -> bool:
-    """Whether the weights of a card that needs some from elsewhere are on this machine."""
+    """Whether a card's weights are on this machine."""
     if card.source == "package":
         return PACKAGES[card.network].is_installed()
-    return card.source == "torchvision" and _downloaded(card.network)
+    return card.source == "shipped" or (card.source == "torchvision" and _downloaded(card.network))
 
 
 def _downloaded(network: str) -> bool:

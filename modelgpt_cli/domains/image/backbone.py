@@ -22,7 +22,7 @@ from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
 from modelgpt_cli.domains.image.packages import PACKAGES
-from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_hash
+from modelgpt_cli.domains.image.trunks import HEADS, freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.parameter_generator.shared import read_once
 
@@ -106,8 +106,7 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     elif card.source == "shipped":
         source, state = _shipped(card)
     elif card.source == "package":
-        package = PACKAGES[card.network]
-        source, state = package.name, read_weights(package.path())
+        source, state = _packaged(card, trunk)
     elif card.source == "torchvision":
         source, state = f"torchvision's {card.network}", _from_hub(card)
     else:
@@ -162,6 +161,13 @@ def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
     """The weights that travel with the code, and where they lie."""
     source = str(asset("weights", "image", f"{card.name}.safetensors"))
     return source, read_weights(source)
+
+
+def _packaged(card: ImageCard, trunk: nn.Module) -> tuple[str, dict[str, Tensor]]:
+    """The weights that a pip package carries, as many as a trunk that may be cut short has, and the package's name."""
+    package = PACKAGES[card.network]
+    state, known = read_weights(package.path()), trunk.state_dict()
+    return package.name, {k: v for k, v in state.items() if k in known or k.startswith(HEADS)}
 
 
 def _from_hub(card: ImageCard) -> dict[str, Tensor]:

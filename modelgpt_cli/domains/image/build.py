@@ -14,7 +14,7 @@ from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
+from modelgpt_cli.domains.image.architectures import GENERATOR_CARDS, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
@@ -60,7 +60,7 @@ class ImageBuild(BackboneBuild):
     """One build: what was asked, and the backbone, generator and encoder that serve it."""
 
     domain = "image"
-    generator_cards = (DEFAULT_CARD,)
+    generator_cards = GENERATOR_CARDS
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.card = find_card(options.backbone)

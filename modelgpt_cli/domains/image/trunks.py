@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.domains.image.efficientnet_lite import SCALES, EfficientNetLite
+from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, EfficientNetLite
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 NETWORKS = (
@@ -23,9 +23,9 @@ NETWORKS = (
     "mobilenet_v3_small",
     "resnet18_layer3",
     "mobilenet_v2_same",
-    *SCALES,
+    *SHAPES,
 )
-_HEADS = ("fc.", "classifier.", "_fc.")
+HEADS = ("fc.", "classifier.", "_fc.")
 """What the names of ImageNet heads begin with."""
 _COUNTER = ".num_batches_tracked"
 
@@ -48,8 +48,8 @@ def make_trunk(network: str) -> nn.Module:
         from modelgpt_cli.domains.image.small import SmallNet
 
         return SmallNet().eval()
-    if network in SCALES:
-        return EfficientNetLite(SCALES[network]).eval()
+    if network in SHAPES:
+        return EfficientNetLite(SHAPES[network]).eval()
     from torchvision import models
 
     base = network.removesuffix("_layer3").removesuffix("_same")
@@ -114,7 +114,7 @@ def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor]) -> None:
     ValueError
         A tensor is missing, too many, or of another shape.
     """
-    given = {k: v.float() for k, v in state.items() if not k.startswith(_HEADS) and not k.endswith(_COUNTER)}
+    given = {k: v.float() for k, v in state.items() if not k.startswith(HEADS) and not k.endswith(_COUNTER)}
     conv = ""
     for name, module in trunk.named_modules():  # in which a BatchNorm comes right after its convolution
         if isinstance(module, nn.Conv2d):

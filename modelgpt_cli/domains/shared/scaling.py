@@ -29,6 +29,10 @@ class Scaling:
         std = features.std(0, correction=0)
         return cls(features.mean(0), std.clamp(min=max(LEAST * float(std.mean()), 1e-6)))
 
+    def times(self, factor: float) -> Scaling:
+        """Those of features that are so many times as large."""
+        return Scaling(self.mean * factor, self.std * factor)
+
     def inputs(self, features: Tensor) -> Tensor:
         """Head inputs (N, E) of features (N, E)."""
         scaled: Tensor = (features - self.mean) / (self.std * features.shape[1] ** 0.5)
