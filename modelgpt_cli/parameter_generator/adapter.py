@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -26,8 +26,6 @@ PRECISION = 0.05
 """The prior precision of the head's weights where the generator starts, in logits."""
 NAME_SCALE = 8.0
 """Logits per unit of cosine between a text and a class name where the generator starts."""
-CONCEPT_SCALE = 0.35
-"""Share of a concept's head in a class's, where the generator starts."""
 SEEN_ROWS = 96
 """Labelled rows of an episode, at most."""
 _LIMIT = 6.0
@@ -62,6 +60,12 @@ class AdapterConfig:
     of their own."""
     concepts: int = 0
     """K, concepts whose heads are at hand by name; see `concepts.Concepts`."""
+    spread: int = 0
+    """R, directions in which usual head inputs differ most: the concepts' heads are scaled by them. 0: they are not."""
+    groups: dict[str, int] = field(default_factory=dict)
+    """Kinds of head inputs and how many of each, in order; empty where the domain knows."""
+    precisions: dict[str, float] = field(default_factory=dict)
+    """By kind of head inputs: the prior precision where the generator starts, if it is not `PRECISION`."""
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes, for the checkpoint's header."""
@@ -164,13 +168,14 @@ class AdapterGenerator(nn.Module):
         names = [*groups, "bias"]
         self.log_precision = zero_init(nn.Linear(D, len(names)))
         self.places = {name: i for i, name in enumerate(names)}
+        self.base_precision = torch.tensor([config.precisions.get(name, PRECISION) for name in names])
         self.name_scale = zero_init(nn.Linear(D, 1))
         self.mean_scale = zero_init(nn.Linear(D, 1))
         if config.scaled:
             self.register_buffer("input_mean", torch.zeros(config.size))
             self.register_buffer("input_std", torch.ones(config.size))
         if config.concepts:
-            self.concepts = Concepts(config.concepts, E, sum(inputs[False].values()), D)
+            self.concepts = Concepts(config.concepts, E, sum(inputs[False].values()), D, config.spread)
             self.concept_scale = zero_init(nn.Linear(D, 1))
         if config.feedback:
             self.embed_agreement = nn.ModuleList([zero_init(nn.Linear(2, D)) for _ in range(2)])
@@ -212,12 +217,12 @@ class AdapterGenerator(nn.Module):
             weight = weight + _exp(self.name_scale(world)) * NAME_SCALE * (named - named.mean(0))
         if self.config.concepts and not words.pair:
             known = self.concepts(words.names)[0]  # (C, P)
-            weight = weight + _exp(self.concept_scale(world)) * CONCEPT_SCALE * (known - known.mean(0))
+            weight = weight + _exp(self.concept_scale(world)) * self.concepts.scale * (known - known.mean(0))
         if evidence is not None:
             means = evidence.means if words.regression else evidence.means - evidence.means.mean(0)
             weight = weight + self.mean_scale(world) * means
         weight = torch.cat([weight, self.head_bias(hidden)], 1).T  # (P + 1, C)
-        level = _exp(self.log_precision(world)) * PRECISION
+        level = _exp(self.log_precision(world)) * self.base_precision.to(world)
         repeats = torch.tensor([*sizes, 1], device=level.device)
         chosen = level[[self.places[name] for name in (*groups, "bias")]]
         return HeadPrior(weight, chosen.repeat_interleave(repeats))

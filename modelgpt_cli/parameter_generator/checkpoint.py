@@ -69,7 +69,7 @@ def load_adapter_generator(
     header, state = read_checkpoint(path, domain, device)
     config = AdapterConfig(**{"domain": domain, "scaled": "input_mean" in state} | header["generator"])
     spec = [ParameterSpec(name, tuple(sizes), gain=gain) for name, sizes, gain in header["spec"]]
-    generator = AdapterGenerator(config, spec, inputs(config.size))
+    generator = AdapterGenerator(config, spec, {False: config.groups} if config.groups else inputs(config.size))
     fill(generator, state, path)
     return generator.to(device), header
 

@@ -65,8 +65,6 @@ class ImageCard:
         LoRA's r and alpha; the factors' product is scaled by alpha / r.
     dropout : float
         On LoRA's input, in training.
-    level : float
-        How large the features usually are, as a multiple of what they are at the size of the network's first card.
     """
 
     name: str
@@ -81,7 +79,6 @@ class ImageCard:
     rank: int = 8
     alpha: int = 16
     dropout: float = 0.1
-    level: float = 1.0
 
     @property
     def scale(self) -> float:
@@ -98,11 +95,11 @@ class ImageCard:
         return {key: value for key, value in self.to_dict().items() if key in keys}
 
 
-def _lite(name: str, size: int, modules: str = _LITE0, *, features: int = 1280, level: float = 1.0) -> ImageCard:
+def _lite(name: str, size: int, modules: str = _LITE0, *, features: int = 2864) -> ImageCard:
     """An EfficientNet-Lite at a size of images: ``<network>``, or ``<network>-<size>``."""
     network = name.partition("-")[0]
     resize = round(size / _LITE_SHOWN)
-    return ImageCard(name, network, features, modules, "package", resize, size, *LITE, level=level)
+    return ImageCard(name, network, features, modules, "package", resize, size, *LITE)
 
 
 CARDS: Mapping[str, ImageCard] = {
@@ -110,14 +107,13 @@ CARDS: Mapping[str, ImageCard] = {
     for card in (
         ImageCard(DEFAULT_CARD, "small", 512, _SMALL, "shipped", 128, 128),
         _lite(LITE_NETWORK, 160),
-        # Levels: features' standard deviations, geometric mean over features and nine sets, which differ by a tenth.
-        _lite(f"{LITE_NETWORK}-192", 192, level=0.76),
-        _lite(f"{LITE_NETWORK}-224", 224, level=0.60),
-        _lite(f"{LITE_NETWORK}-128", 128, level=1.45),
+        _lite(f"{LITE_NETWORK}-192", 192),
+        _lite(f"{LITE_NETWORK}-224", 224),
+        _lite(f"{LITE_NETWORK}-128", 128),
         _lite("efficientnet_lite0_15", 128, _LITE0_15, features=192),
         _lite("efficientnet_lite0_11", 128, _LITE0_11, features=672),
         _lite("efficientnet_lite1", 224, _LITE1),
-        _lite("efficientnet_lite2", 224, _LITE1),
+        _lite("efficientnet_lite2", 224, _LITE1, features=2888),
         ImageCard("resnet18", "resnet18", 512, _RESNET, "torchvision"),
         ImageCard("resnet50", "resnet50", 2048, _RESNET, "torchvision"),  # the paper's
         ImageCard("mobilenet_v2", "mobilenet_v2", 1280, _MOBILENET_V2, "torchvision"),
@@ -131,14 +127,14 @@ CARDS: Mapping[str, ImageCard] = {
 
 SIZES: Mapping[str, NetworkSize] = {
     "small": NetworkSize(2_105_240, 2_080_264, 512, 538_025_984),
-    "efficientnet_lite0": NetworkSize(3_371_008, 3_328_992, 1280, 391_742_400),
-    "efficientnet_lite0-128": NetworkSize(3_371_008, 3_328_992, 1280, 250_715_136),
-    "efficientnet_lite0-192": NetworkSize(3_371_008, 3_328_992, 1280, 564_109_056),
-    "efficientnet_lite0-224": NetworkSize(3_371_008, 3_328_992, 1280, 767_815_104),
+    "efficientnet_lite0": NetworkSize(3_371_008, 3_328_992, 2864, 391_742_400),
+    "efficientnet_lite0-128": NetworkSize(3_371_008, 3_328_992, 2864, 250_715_136),
+    "efficientnet_lite0-192": NetworkSize(3_371_008, 3_328_992, 2864, 564_109_056),
+    "efficientnet_lite0-224": NetworkSize(3_371_008, 3_328_992, 2864, 767_815_104),
     "efficientnet_lite0_15": NetworkSize(2_353_408, 2_319_200, 192, 218_401_792),
     "efficientnet_lite0_11": NetworkSize(777_376, 759_872, 672, 168_503_296),
-    "efficientnet_lite1": NetworkSize(4_135_680, 4_082_016, 1280, 1_002_375_360),
-    "efficientnet_lite2": NetworkSize(4_811_072, 4_752_976, 1280, 1_150_458_848),
+    "efficientnet_lite1": NetworkSize(4_135_680, 4_082_016, 2864, 1_002_375_360),
+    "efficientnet_lite2": NetworkSize(4_811_072, 4_752_976, 2888, 1_150_458_848),
     "resnet18": NetworkSize(11_176_512, 11_166_912, 512, 3_627_122_688),
     "resnet50": NetworkSize(23_508_032, 23_454_912, 2048, 8_174_272_512),
     "mobilenet_v2": NetworkSize(2_223_872, 2_189_760, 1280, 598_988_544),

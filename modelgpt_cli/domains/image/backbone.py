@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -152,9 +153,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def classifier_rows(state: Mapping[str, Tensor], features: int) -> Tensor | None:
-    """Rows (1000, E) of the linear ImageNet head on E features among a network's tensors; None where there is none."""
-    found = [v for k, v in state.items() if v.shape == (IMAGENET_CLASSES, features) and k.endswith(".weight")]
-    return found[0].float() if len(found) == 1 else None
+    """Rows (1000, E) of the linear ImageNet head among a network's tensors; None where there is none.
+
+    Where it reads the first of E features only, it has zeros for the others.
+    """
+    found = [v for k, v in state.items() if k.startswith(HEADS) and k.endswith(".weight") and v.ndim == 2]
+    if len(found) != 1 or len(found[0]) != IMAGENET_CLASSES or found[0].shape[1] > features:
+        return None
+    return F.pad(found[0].float(), (0, features - found[0].shape[1]))
 
 
 def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:

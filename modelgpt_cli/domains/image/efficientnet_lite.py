@@ -2,6 +2,9 @@
 
 Tensors have the names of the packages that carry the ImageNet weights, so that these load as they are. Padding is
 TensorFlow's, with which they were trained.
+What it gives are head inputs, not its last layer alone: an ImageNet classifier's rows read the direction of the pooled
+features, while heads that are learned from a few images do better on signed square roots (as Perronnin et al., 2010,
+found for Fisher vectors), those of two earlier stages among them.
 Shapes: N images, S pixels a side, c channels, E features.
 """
 
@@ -10,12 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
+import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 FEATURES = 1280
+"""Channels of the last layer."""
+EARLIER = {"late": 5, "middle": 4}
+"""Stages whose pooled channels are head inputs too."""
 STEM = 32
 EPS = 1e-3
 """Of every BatchNorm, as TensorFlow has it: the weights were trained with it."""
@@ -54,6 +62,10 @@ class Shape:
     expanded: bool = False
 
 
+LEAST_LENGTH = 1e-6
+ROOT_SHIFT = 1e-6
+"""Added below the root, whose slope at zero has no bound."""
+
 SHAPES = {
     "efficientnet_lite0": Shape(),
     "efficientnet_lite1": Shape(depth=1.1),
@@ -67,7 +79,10 @@ SHAPES = {
 
 
 class EfficientNetLite(nn.Module):
-    """Images (N, 3, S, S) to features (N, E), E = 1,280 for a whole network. S is a multiple of 32."""
+    """Images (N, 3, S, S) to features (N, E). S is a multiple of 32.
+
+    Of a whole network these are the groups of `feature_groups`; of a cut one, the pooled channels of its last block.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -85,16 +100,39 @@ class EfficientNetLite(nn.Module):
             self._blocks.append(Expansion(last, last * blocks[len(kept)][4]))
         self.act = nn.ReLU6()
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.earlier = _last_blocks(shape)
+        self.direction, self.root = Direction(), SignedRoot()
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, E)."""
         x = self.act(self._bn0(self._conv_stem(x)))  # (N, 32, S/2, S/2)
-        for block in self._blocks:
+        earlier = []
+        for i, block in enumerate(self._blocks):
             x = block(x)
+            if self.whole and i in self.earlier:
+                earlier.append(self.root(self.pool(x).flatten(1)))
         if self.whole:
-            x = self.act(self._bn1(self._conv_head(x)))  # (N, E, S/32, S/32)
+            x = self.act(self._bn1(self._conv_head(x)))  # (N, 1280, S/32, S/32)
         features: Tensor = self.pool(x).flatten(1)
+        if self.whole:
+            return torch.cat([self.direction(features), self.root(features), *reversed(earlier)], 1)
         return features
+
+
+class Direction(nn.Module):
+    """Features (N, c) divided by their length."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, c), each row of length 1."""
+        return x / x.square().sum(1, keepdim=True).sqrt().clamp(min=LEAST_LENGTH)
+
+
+class SignedRoot(Direction):
+    """Signed square roots of features (N, c), divided by their length."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, c), each row of length 1."""
+        return super().forward(x.sign() * (x.abs() + ROOT_SHIFT).sqrt())
 
 
 class Block(nn.Module):
@@ -142,12 +180,36 @@ class Expansion(nn.Module):
 def _block_shapes(shape: Shape) -> Iterator[tuple[int, int, int, int, int]]:
     """Yield kernel, stride, inputs, outputs and expansion of each block."""
     inputs = STEM
-    for i, (kernel, stride, expansion, channels, blocks) in enumerate(STAGES):
+    for i, (kernel, stride, expansion, channels, _) in enumerate(STAGES):
         outputs = _rounded(channels * shape.width)
-        ends = i in (0, len(STAGES) - 1)  # Lite networks scale neither the stem and the head nor these stages' depth
-        for j in range(blocks if ends else math.ceil(blocks * shape.depth)):
+        for j in range(_depth(shape, i)):
             yield kernel, stride if j == 0 else 1, inputs, outputs, expansion
             inputs = outputs
+
+
+def _depth(shape: Shape, stage: int) -> int:
+    """Blocks of a stage. Lite networks scale neither stem and head nor the depth of the first and last stage."""
+    blocks = STAGES[stage][4]
+    return blocks if stage in (0, len(STAGES) - 1) else math.ceil(blocks * shape.depth)
+
+
+def _last_blocks(shape: Shape) -> list[int]:
+    """Positions of the last blocks of the stages in `EARLIER`."""
+    ends = list(accumulate(_depth(shape, i) for i in range(len(STAGES))))
+    return [ends[stage] - 1 for stage in EARLIER.values()]
+
+
+def feature_groups(network: str) -> dict[str, int]:
+    """Return the groups of a whole network's features, in order; empty for one that is cut, or is no Lite.
+
+    ``direction``: the pooled last layer, of length 1; ``root``: its square roots; ``late``, ``middle``: those of
+    earlier stages.
+    """
+    shape = SHAPES.get(network)
+    if shape is None or shape.blocks is not None:
+        return {}
+    earlier = {name: _rounded(STAGES[stage][3] * shape.width) for name, stage in EARLIER.items()}
+    return {"direction": FEATURES, "root": FEATURES, **earlier}
 
 
 def _rounded(channels: float) -> int:

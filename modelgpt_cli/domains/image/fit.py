@@ -16,7 +16,7 @@ from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Images
-from modelgpt_cli.domains.image.target import scaling_for
+from modelgpt_cli.domains.image.target import scaling_of
 from modelgpt_cli.domains.shared.head import STRENGTHS, HeadSource
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
@@ -60,7 +60,7 @@ def adapt(backbone: Backbone, generator: AdapterGenerator | None, words: Words, 
     return Adapted(
         trunk=backbone.merge(lora).to(device),
         view=View.of(backbone.card.encoder_config()),
-        scaling=scaling_for(generator, backbone.card) if generator is not None else None,
+        scaling=scaling_of(generator) if generator is not None else None,
         words=words,
         generator=generator,
         tokens=tokens,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.efficientnet_lite import LEAST_LENGTH, ROOT_SHIFT, Direction, SignedRoot
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 
@@ -45,7 +46,7 @@ class _Tracer(fx.Tracer):
     """Sees layers whole, also those of ours."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, (nn.Conv2d, Direction)) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Writer:
@@ -142,6 +143,9 @@ class _Writer:
         return self.g.op("Cast", self.g.tensor(weight), to=TensorProto.FLOAT)
 
     def _function(self, node: fx.Node) -> str:
+        if node.target is torch.cat:
+            parts, axis = node.args
+            return self.g.op("Concat", *(self.values[part] for part in cast(list[fx.Node], parts)), axis=axis)
         write = _FUNCTIONS.get(node.target)
         if write is None:
             raise _unknown(str(getattr(node.target, "__name__", node.target)))
@@ -185,6 +189,16 @@ def _pool(g: GraphWriter, x: str, layer: Any = None) -> str:
     return g.op("GlobalAveragePool", x)
 
 
+def _direction(g: GraphWriter, x: str, layer: Any = None) -> str:
+    length = g.op("Sqrt", g.reduce("ReduceSum", g.op("Mul", x, x), 1))
+    return g.op("Div", x, g.op("Max", length, g.const(LEAST_LENGTH)))
+
+
+def _signed_root(g: GraphWriter, x: str, layer: Any = None) -> str:
+    root = g.op("Sqrt", g.op("Add", g.op("Abs", x), g.const(ROOT_SHIFT)))
+    return _direction(g, g.op("Mul", g.op("Sign", x), root))
+
+
 _LAYERS: dict[type[nn.Module], Callable[[GraphWriter, str, Any], str]] = {
     nn.Identity: lambda g, x, layer: x,
     nn.Dropout: lambda g, x, layer: x,
@@ -194,6 +208,8 @@ _LAYERS: dict[type[nn.Module], Callable[[GraphWriter, str, Any], str]] = {
     nn.Hardswish: lambda g, x, layer: g.op("Mul", x, _gate(g, x)),
     nn.AdaptiveAvgPool2d: _pool,
     nn.MaxPool2d: _max_pool,
+    Direction: _direction,
+    SignedRoot: _signed_root,
 }
 _FUNCTIONS: dict[Any, Callable[..., str]] = {
     operator.add: _add,

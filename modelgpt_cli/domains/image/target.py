@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.domains.image.architectures import CARDS, ImageCard
 from modelgpt_cli.domains.image.backbone import Backbone
+from modelgpt_cli.domains.image.efficientnet_lite import feature_groups
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, InputGroups
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.parameter_generator.shared import read_once
 
+PRECISIONS = {"direction": 100.0, "root": 0.02, "late": 0.02, "middle": 0.08}
+"""The precision that the generated head starts from, by group of features, for inputs of length 1 each: what images
+teach goes into the square roots, and what words say of the pooled features' direction stays."""
+
 
 def input_groups(size: int) -> InputGroups:
-    """Return the groups of the head's inputs for a backbone with `size` features."""
+    """Return the groups of the head's inputs for a backbone with `size` features of one kind."""
     return {False: {"picture": size}}  # as checkpoints name the tensors
+
+
+def groups_of(backbone: Backbone) -> dict[str, int]:
+    """Return the groups of a backbone's features: those of its network, or one."""
+    return feature_groups(backbone.card.network) or input_groups(backbone.size)[False]
+
+
+def precisions(groups: Mapping[str, int]) -> dict[str, float]:
+    """Return the precision of each group's inputs, which together have the length 1."""
+    total = sum(groups.values())
+    return {name: PRECISIONS[name] * size / total for name, size in groups.items() if name in PRECISIONS}
 
 
 def make_image_generator(config: AdapterConfig, backbone: Backbone, scaling: Scaling) -> AdapterGenerator:
     """Return a generator with fresh weights for a backbone, whose features have this scaling."""
-    generator = AdapterGenerator(config, lora_spec(backbone), input_groups(backbone.size))
+    groups = groups_of(backbone)
+    config = replace(config, groups=groups, precisions=precisions(groups))
+    generator = AdapterGenerator(config, lora_spec(backbone), {False: groups})
     generator.input_mean.copy_(scaling.mean)
     generator.input_std.copy_(scaling.std)
     return generator
@@ -39,9 +58,3 @@ shared_image_generator = read_once(load_image_generator, lambda path, device="cp
 def scaling_of(generator: AdapterGenerator) -> Scaling:
     """Return the scaling that a generator was trained with."""
     return Scaling(generator.input_mean, generator.input_std)
-
-
-def scaling_for(generator: AdapterGenerator, card: ImageCard) -> Scaling:
-    """Return the scaling for a card of the generator's network, whose images may be of another size."""
-    trained = CARDS.get(generator.config.backbone)
-    return scaling_of(generator).times(card.level / (trained.level if trained is not None else 1.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from modelgpt_cli.domains.image.concepts import ConceptList
 from modelgpt_cli.domains.image.embed import embed
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Images
-from modelgpt_cli.domains.image.target import make_image_generator, scaling_of
+from modelgpt_cli.domains.image.target import groups_of, make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
 from modelgpt_cli.domains.image.teacher import Teacher, concept_heads
 from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
@@ -37,6 +37,8 @@ from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.settings import RunSettings
 
 log = logging.getLogger("modelgpt")
+SPREAD = 256
+"""Directions in which usual features differ that a generator keeps."""
 SCALING_IMAGES = 256
 """Of each task, to find the features' scaling."""
 
@@ -132,12 +134,17 @@ class ImageTraining(AdapterTraining[Images]):
         count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
-        generator = make_image_generator(sizes, backbone, self._scaling(train))
+        usual = self._usual_features(train)
+        scaling = Scaling.of(usual, list(groups_of(backbone).values()))
+        sizes = replace(sizes, spread=min(SPREAD, backbone.size) if count else 0)
+        generator = make_image_generator(sizes, backbone, scaling)
         if taught and config.teacher is not None:
             self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
         elif taught and backbone.classifier is not None:
-            heads = scaling_of(generator).rows_on_inputs(concepts.heads(backbone.classifier))
+            heads = scaling.rows_on_inputs(concepts.heads(backbone.classifier))
             generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
+        if generator.config.spread:
+            generator.concepts.fill_spread(scaling.inputs(usual))
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights}
         if config.views:
@@ -145,15 +152,15 @@ class ImageTraining(AdapterTraining[Images]):
             self._keep_features([task for judged in shares.judged.values() for task in judged], 1)
 
     @torch.no_grad()
-    def _scaling(self, tasks: list[ImageTask]) -> Scaling:
-        """Of the unadapted backbone's features, over the images that are trained on, each task alike."""
+    def _usual_features(self, tasks: list[ImageTask]) -> Tensor:
+        """The unadapted backbone's features of images that are trained on, as many of each task: (N, E)."""
         self.adapt(False)
         parts = []
         for task in tasks:
             rows = task.parts["train"].rows
             picked = np.linspace(0, len(rows) - 1, SCALING_IMAGES).round()
             parts.append(embed(self.backbone, None, rows.take(picked), bf16=self.bf16))
-        return Scaling.of(torch.cat(parts))
+        return torch.cat(parts)
 
     def _teach_concepts(
         self, teacher: Teacher, generator: AdapterGenerator, concepts: ConceptList, tasks: list[ImageTask]

@@ -8,11 +8,13 @@ Shapes: N rows, E features, C classes, K rows of a head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-LEAST = 1e-3
+LEAST = 0.1
 """Of a feature's standard deviation, as a share of the mean one: some hardly ever differ."""
 
 
@@ -24,14 +26,11 @@ class Scaling:
     std: Tensor
 
     @classmethod
-    def of(cls, features: Tensor) -> Scaling:
-        """Those of some rows' features (N, E)."""
+    def of(cls, features: Tensor, groups: Sequence[int] | None = None) -> Scaling:
+        """Those of some rows' features (N, E), in groups of so many that are of one kind."""
         std = features.std(0, correction=0)
-        return cls(features.mean(0), std.clamp(min=max(LEAST * float(std.mean()), 1e-6)))
-
-    def times(self, factor: float) -> Scaling:
-        """Those of features that are so many times as large."""
-        return Scaling(self.mean * factor, self.std * factor)
+        usual = torch.cat([part.mean().expand_as(part) for part in std.split(groups or [len(std)])])
+        return cls(features.mean(0), torch.maximum(std, (LEAST * usual).clamp(min=1e-6)))
 
     def inputs(self, features: Tensor) -> Tensor:
         """Head inputs (N, E) of features (N, E)."""
