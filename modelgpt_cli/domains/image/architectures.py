@@ -28,7 +28,6 @@ LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 """What EfficientNet-Lite was trained with."""
 _LITE_SHOWN = 0.875
 """Of the short side: the share that EfficientNet-Lite's size is cut from, as it was judged on ImageNet."""
-_SMALL = r"stages\.\d\.\d\.(first|second|expand|project)\.conv"
 _RESNET = r"layer\d\.\d+\.conv\d"
 # Depthwise convolutions are left out: a LoRA product of groups can't be merged. The first block has no expansion.
 _MOBILENET_V2 = r"features\.(1\.conv\.1|([2-9]|1[0-7])\.conv\.(0\.0|2))"
@@ -53,9 +52,8 @@ class ImageCard:
         E, numbers that an image becomes.
     modules : str
         Regular expression of the convolutions that get LoRA factors: those inside the residual blocks.
-    source : {"shipped", "package", "torchvision", "file"}
-        Where its weights come from: with the installation, from a pip package, by torchvision's own loader, or from a
-        file alone.
+    source : {"package", "torchvision", "file"}
+        Where its weights come from: from a pip package, by torchvision's own loader, or from a file alone.
     resize, size : int
         Pixels: the short side is resized to the first, then the centre of the second, squared, is taken (S).
     mean, std : tuple of float
@@ -113,7 +111,6 @@ CARDS: Mapping[str, ImageCard] = {
         _lite(f"{DEFAULT_CARD}-128", 128, level=1.45),
         _lite("efficientnet_lite0_15", 128, _LITE0_15, features=192),
         _lite("efficientnet_lite0_11", 128, _LITE0_11, features=672),
-        ImageCard("small", "small", 512, _SMALL, "shipped", 128, 128),
         _lite(f"{DEFAULT_CARD}-192", 192, level=0.76),
         _lite(f"{DEFAULT_CARD}-224", 224, level=0.60),
         _lite("efficientnet_lite1", 224, _LITE1),
@@ -130,7 +127,6 @@ CARDS: Mapping[str, ImageCard] = {
 }
 
 SIZES: Mapping[str, NetworkSize] = {
-    "small": NetworkSize(2_105_240, 2_080_264, 512, 538_025_984),
     "efficientnet_lite0": NetworkSize(3_371_008, 3_328_992, 1280, 391_742_400),
     "efficientnet_lite0-128": NetworkSize(3_371_008, 3_328_992, 1280, 250_715_136),
     "efficientnet_lite0-192": NetworkSize(3_371_008, 3_328_992, 1280, 564_109_056),
@@ -212,9 +208,7 @@ def storages(*, data: bool) -> tuple[str, ...]:
 def _architecture_card(card: ImageCard) -> ArchitectureCard:
     own = card.name in GENERATOR_CARDS
     package = PACKAGES.get(card.network)
-    places = {"shipped": f"weights/image/{card.name}.safetensors", "file": "a file of yours"}
-    if package is not None:
-        places["package"] = package.name
+    places = {"package": package.name if package is not None else "", "file": "a file of yours"}
     return ArchitectureCard(
         name=card.name,
         domain="image",
@@ -231,7 +225,7 @@ def _at_hand(card: ImageCard) -> bool:
     """Whether a card's weights are on this machine."""
     if card.source == "package":
         return PACKAGES[card.network].is_installed()
-    return card.source == "shipped" or (card.source == "torchvision" and _downloaded(card.network))
+    return card.source == "torchvision" and _downloaded(card.network)
 
 
 def _downloaded(network: str) -> bool:

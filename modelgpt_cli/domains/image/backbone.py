@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
@@ -103,8 +102,6 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     trunk = make_trunk(card.network)
     if weights is not None:
         source, state = str(weights), read_weights(weights)
-    elif card.source == "shipped":
-        source, state = _shipped(card)
     elif card.source == "package":
         source, state = _packaged(card, trunk)
     elif card.source == "torchvision":
@@ -155,12 +152,6 @@ def classifier_rows(state: Mapping[str, Tensor], features: int) -> Tensor | None
     """Rows (1000, E) of the linear ImageNet head on E features among a network's tensors; None where there is none."""
     found = [v for k, v in state.items() if v.shape == (IMAGENET_CLASSES, features) and k.endswith(".weight")]
     return found[0].float() if len(found) == 1 else None
-
-
-def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
-    """The weights that travel with the code, and where they lie."""
-    source = str(asset("weights", "image", f"{card.name}.safetensors"))
-    return source, read_weights(source)
 
 
 def _packaged(card: ImageCard, trunk: nn.Module) -> tuple[str, dict[str, Tensor]]:
