@@ -56,7 +56,7 @@ def main() -> None:
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     config = yaml.safe_load((args.run / "config.yaml").read_text())
     config.pop("tasks", None)  # a path of the machine that trained
-    for name in ("init", "teacher", "backbone_weights"):
+    for name in ("init", "backbone_weights"):
         if config.get(name):
             config[name] = "sha256 " + hashlib.sha256(Path(config[name]).read_bytes()).hexdigest()
     for words in ("sentences", "wordings", "concepts"):  # they are in the training.yaml beside the card

@@ -17,6 +17,8 @@ from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
 
 LABELS = ("circle", "square", "stripes")
+TINY = "efficientnet_lite0_11"
+"""The card of the least network, for tests that are not about a network."""
 
 
 def random_trunk(network: str, seed: int = 0, size: int = 64) -> torch.nn.Module:
@@ -34,7 +36,7 @@ def random_trunk(network: str, seed: int = 0, size: int = 64) -> torch.nn.Module
 
 
 def image_model(
-    card: str | ImageCard = "small",
+    card: str | ImageCard = TINY,
     *,
     labels: Sequence[str] = LABELS,
     size: int = 64,

@@ -171,7 +171,7 @@ def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
             plan({"card": "tabular-2", **options})
     assert plan({"card": "tabular-1", "one_pass": True}) == ["tabular-1/none"]
     with pytest.raises(UsageError, match="--backbone contradict"):
-        plan_of(Requirement(SENTENCE), "image", card="small", backbone="resnet18")
+        plan_of(Requirement(SENTENCE), "image", card="efficientnet_lite0", backbone="resnet18")
     kept = plan_of(Requirement(SENTENCE), "image", card="resnet18", backbone_weights="mine.safetensors")
     assert [card.name for card in kept.cards] == ["resnet18"]
 
@@ -179,7 +179,7 @@ def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
 def test_only_what_is_at_hand_is_tried_by_itself() -> None:
     wanted = Requirement(SENTENCE, limits=Limits(size="1 MB"))
     at_hand = {card.name for card in find_cards() if card.at_hand}
-    for domain, first in (("text", "minilm-l6"), ("image", "small")):
+    for domain, first in (("text", "minilm-l6"), ("image", "efficientnet_lite0")):
         found = plan_of(wanted, domain)
         assert found.cards[0].name == first
         assert {card.name for card in found.cards} <= at_hand

@@ -74,15 +74,15 @@ def test_zoo_lists_the_cards_of_every_domain(bench: Bench) -> None:
     done = bench.run("zoo", "--json")
     assert done.code == 0, done.err
     cards = {card["name"]: card for card in json.loads(done.out)["cards"]}
-    assert {"tabular-8", "tabular-1", "minilm-l6", "distilbert", "small", "resnet50"} <= set(cards)
+    assert {"tabular-8", "tabular-1", "minilm-l6", "distilbert", "efficientnet_lite0", "resnet50"} <= set(cards)
     assert cards["resnet50"]["parameters"] == 23_508_032 + 2 * 2049  # torchvision's without its head, and ours
-    assert {name for name in ("small", "minilm-l6", "mobilenet_v2_tf") if cards[name]["at_hand"]} == {
-        "small",
+    assert {name for name in ("efficientnet_lite0", "minilm-l6", "mobilenet_v2_tf") if cards[name]["at_hand"]} == {
+        "efficientnet_lite0",
         "minilm-l6",
     }
     assert cards["minilm-l6"]["flops_at"] == "128 tokens"
     assert cards["tabular-8"]["bytes"]["fp32"] > 3 * cards["tabular-8"]["bytes"]["int8"]
-    assert cards["small"]["measured"] is None
+    assert cards["efficientnet_lite0"]["measured"] is None
 
 
 def test_what_bench_measures_is_shown_until_something_changes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,13 @@
-"""Concepts: what a teacher can name becomes heads that an image generator has at hand by name."""
+"""Concepts: what a classifier can name becomes heads that an image generator has at hand by name."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.domains.image.architectures import find_card
-from modelgpt_cli.domains.image.backbone import load_backbone
-from modelgpt_cli.domains.image.embed import embed
-from modelgpt_cli.domains.image.rows import Images
+from modelgpt_cli.domains.image.concepts import ConceptList
 from modelgpt_cli.domains.image.target import input_groups
-from modelgpt_cli.domains.image.teacher import ConceptList, Teacher, concept_heads
-from modelgpt_cli.domains.image.trunks import make_trunk, trunk_state
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words
 from modelgpt_cli.parameter_generator.concepts import Concepts
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
@@ -94,41 +85,3 @@ def test_groups_are_the_means_of_their_members() -> None:
 def test_classes_that_are_none_are_refused(wrong: str | int) -> None:
     with pytest.raises(UsageError, match="The concept 'mine'"):
         ConceptList.of({"mine": [wrong]})
-
-
-@pytest.fixture(scope="module")
-def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ResNet-18 to its third stage with random weights and an ImageNet head."""
-    torch.manual_seed(3)
-    state = trunk_state(make_trunk("resnet18_layer3"))
-    state |= {"fc.weight": torch.randn(1000, 256), "fc.bias": torch.zeros(1000)}
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    save_file({name: value.contiguous() for name, value in state.items()}, str(path))
-    return path
-
-
-def test_heads_say_what_the_teacher_says(teacher_file: Path) -> None:
-    card = find_card("resnet18_layer3")
-    teacher = Teacher(card, teacher_file)
-    values = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 128, 128), dtype=np.uint8))
-    backbone = load_backbone(card, teacher_file)  # the same features: what the teacher says can be said exactly
-
-    def inputs(rows: Images) -> torch.Tensor:
-        with torch.no_grad():
-            return embed(backbone, None, rows)
-
-    heads = concept_heads(teacher, [Images(values[:30]), Images(values[30:])], inputs, ConceptList.of({}))
-    said = inputs(Images(values)) @ heads.T
-    meant = teacher(values, bf16=False)[1]
-    agreement = torch.corrcoef(
-        torch.stack([(said - said.mean(1, keepdim=True)).flatten(), (meant - meant.mean(1, keepdim=True)).flatten()])
-    )
-    assert agreement[0, 1] > 0.95
-
-
-def test_a_teacher_without_an_imagenet_head_is_refused(tmp_path: Path) -> None:
-    state = trunk_state(make_trunk("resnet18_layer3"))
-    path = tmp_path / "trunk.safetensors"
-    save_file({name: value.contiguous() for name, value in state.items()}, str(path))
-    with pytest.raises(UsageError, match="no linear ImageNet head"):
-        Teacher(find_card("resnet18_layer3"), path)

@@ -1,6 +1,6 @@
 """The image benchmark keeps its word: which images are for judging, who sees what, what seconds count, once per cell.
 
-The small network with random weights, at 32 pixels, stands for the backbone."""
+The least network with random weights, at 32 pixels, stands for the backbone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
-from image_models import image_model, random_trunk
+from image_models import TINY, image_model, random_trunk
 from safetensors.torch import save_file
 from tiny_images import blot, encoded, folder_of, zip_of
 
@@ -40,7 +40,7 @@ from benchmarks.images.tasks import Sets, read_office31
 from benchmarks.pipeline.models import write_images
 from benchmarks.results import Cell, part_store
 
-CARD = replace(cards.CARDS["small"], name="tiny", source="file", resize=32, size=32)
+CARD = replace(cards.CARDS[TINY], name="tiny", source="file", resize=32, size=32)
 DOMAINS = ("photo", "sketch")
 
 
@@ -58,7 +58,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk("small", size=32)).items()}, str(path))
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(TINY, size=32)).items()}, str(path))
     return Weights(CARD, str(path))
 
 
@@ -80,7 +80,9 @@ def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFac
     seen = Sets(data, weights.view).task("steel_defects").parts["train"].rows
     scaling = Scaling.of(outputs(weights.trunk(), seen, weights.view))
     torch.manual_seed(0)
-    config = AdapterConfig(domain="image", scaled=True, backbone="tiny", size=512, width=16, blocks=1, heads=2)
+    config = AdapterConfig(
+        domain="image", scaled=True, backbone="tiny", size=CARD.features, width=16, blocks=1, heads=2
+    )
     backbone = weights.adapted()
     made = make_image_generator(config, backbone, scaling)
     for layers, std in ((made.head_out, 0.3), (made.factors.out, 0.1)):
@@ -162,7 +164,7 @@ def test_every_cell_is_measured_once(
     assert notes["protocol"]["backbone"] == "tiny"
     assert notes["runs"][0]["command"]
     other = tmp_path / "other.safetensors"
-    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk("small", seed=1)).items()}, str(other))
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(TINY, seed=1)).items()}, str(other))
     with pytest.raises(SystemExit, match="another weights"):
         bench("few-shot", data, Weights(CARD, str(other)), tmp_path, *options, "--repeats", "2")
 

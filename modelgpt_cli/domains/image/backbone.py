@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
@@ -104,8 +103,6 @@ def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbon
     trunk = make_trunk(card.network)
     if weights is not None:
         source, state = str(weights), read_weights(weights)
-    elif card.source == "shipped":
-        source, state = _shipped(card)
     elif card.source == "package":
         source, state = _packaged(card, trunk)
     elif card.source == "torchvision":
@@ -161,12 +158,6 @@ def classifier_rows(state: Mapping[str, Tensor], features: int) -> Tensor | None
     if len(found) != 1 or len(found[0]) != IMAGENET_CLASSES or found[0].shape[1] > features:
         return None
     return F.pad(found[0].float(), (0, features - found[0].shape[1]))
-
-
-def _shipped(card: ImageCard) -> tuple[str, dict[str, Tensor]]:
-    """The weights that travel with the code, and where they lie."""
-    source = str(asset("weights", "image", f"{card.name}.safetensors"))
-    return source, read_weights(source)
 
 
 def _packaged(card: ImageCard, trunk: nn.Module) -> tuple[str, dict[str, Tensor]]:

@@ -26,11 +26,9 @@ from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import groups_of, make_image_generator, scaling_of
 from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, set_of
-from modelgpt_cli.domains.image.teacher import Teacher, concept_heads
 from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
 from modelgpt_cli.domains.shared.adapter_training import AdapterTraining, Shares, refuse_fixed_tasks
 from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import read_checkpoint
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.processes import Processes
@@ -50,13 +48,9 @@ class ImageTrainConfig(AdapterTrainConfig):
     domain: str = "image"
     backbone_weights: str | None = None
     """A file of weights for the backbone's card (flag --backbone-weights)."""
-    teacher: str | None = None
-    """A file of weights with an ImageNet head: what it can name, the generator knows as concepts. Without, these are
-    what the backbone's own weights can name, where they came with such a head."""
-    teacher_card: str = "mobilenet_v2_tf"
-    """The card that these weights are of."""
     concepts: dict[str, Any] = field(default_factory=dict)
-    """Groups of ImageNet's classes that are concepts too: by name, numbers and ranges (``"151-268"``)."""
+    """Groups of ImageNet's classes that are concepts too, where the backbone's weights came with an ImageNet head: by
+    name, numbers and ranges (``"151-268"``)."""
     views: int = 0
     """With so many views of each image (itself, and changed ones), the trunk is left as it is and sees each once: its
     features are kept, and the head's generation alone is trained, at a hundredth of the time. 0 trains all."""
@@ -129,8 +123,8 @@ class ImageTraining(AdapterTraining[Images]):
                 "domain": [t for t in tasks if t.name in aside],
             },
         )
-        named = config.teacher is not None or backbone.classifier is not None
-        concepts = ConceptList.of(config.concepts) if named else ConceptList([], [])
+        rows = backbone.classifier
+        concepts = ConceptList.of(config.concepts) if rows is not None else ConceptList([], [])
         count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
@@ -138,10 +132,8 @@ class ImageTraining(AdapterTraining[Images]):
         scaling = Scaling.of(usual, list(groups_of(backbone).values()))
         sizes = replace(sizes, spread=min(SPREAD, backbone.size) if count else 0)
         generator = make_image_generator(sizes, backbone, scaling)
-        if taught and config.teacher is not None:
-            self._teach_concepts(Teacher(find_card(config.teacher_card), config.teacher), generator, concepts, train)
-        elif taught and backbone.classifier is not None:
-            heads = scaling.rows_on_inputs(concepts.heads(backbone.classifier))
+        if taught and rows is not None:
+            heads = scaling.rows_on_inputs(concepts.heads(rows))
             generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
         if generator.config.spread:
             generator.concepts.fill_spread(scaling.inputs(usual))
@@ -161,22 +153,6 @@ class ImageTraining(AdapterTraining[Images]):
             picked = np.linspace(0, len(rows) - 1, SCALING_IMAGES).round()
             parts.append(embed(self.backbone, None, rows.take(picked), bf16=self.bf16))
         return torch.cat(parts)
-
-    def _teach_concepts(
-        self, teacher: Teacher, generator: AdapterGenerator, concepts: ConceptList, tasks: list[ImageTask]
-    ) -> None:
-        """Fill the generator's concepts with what the teacher says of the images that are trained on."""
-        log.info("Asking the teacher about the images ...")
-        self.adapt(False)
-        scaling = scaling_of(generator)
-        heads = concept_heads(
-            teacher,
-            [task.parts["train"].rows for task in tasks],
-            lambda rows: scaling.inputs(embed(self.backbone, None, rows, bf16=self.bf16).cpu()),
-            concepts,
-            bf16=self.bf16,
-        )
-        generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
 
     @torch.no_grad()
     def _keep_features(self, tasks: list[ImageTask], views: int) -> None:

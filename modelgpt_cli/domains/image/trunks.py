@@ -16,7 +16,6 @@ from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, EfficientNetLit
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 
 NETWORKS = (
-    "small",
     "resnet18",
     "resnet50",
     "mobilenet_v2",
@@ -44,10 +43,6 @@ def make_trunk(network: str) -> nn.Module:
             f"It has: {', '.join(NETWORKS)}.",
             "Upgrade it: pip install --upgrade modelgpt-cli",
         )
-    if network == "small":
-        from modelgpt_cli.domains.image.small import SmallNet
-
-        return SmallNet().eval()
     if network in SHAPES:
         return EfficientNetLite(SHAPES[network]).eval()
     from torchvision import models

@@ -39,7 +39,7 @@ from .tasks import Sets, silence
 
 
 def without_concepts(generator: AdapterGenerator) -> None:
-    """The memory of what a teacher can name is empty, where there is one."""
+    """The memory of what an ImageNet classifier can name is empty, where there is one."""
     if generator.config.concepts:
         torch.nn.init.zeros_(generator.concepts.heads)
         torch.nn.init.zeros_(generator.concepts.tell.weight)

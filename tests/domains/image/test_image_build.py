@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tiny_images import folder_of, zip_of
 
 from modelgpt_cli.domains.image import train
+from modelgpt_cli.domains.image.architectures import DEFAULT_CARD
 from modelgpt_cli.domains.image.tasks import split_rows
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -23,8 +24,8 @@ from modelgpt_cli.domains.shared.scaling import Scaling
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk("small")).items()}, str(path))
+    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(DEFAULT_CARD)).items()}, str(path))
     return path
 
 
@@ -32,7 +33,7 @@ def test_a_folder_of_images_becomes_a_model(bench: Bench, weights: Path, tmp_pat
     folder = folder_of(tmp_path / "things", n=8)
     (folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
     assert bench.run("describe", folder, "-o", "req.txt").code == 0
-    line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", "model.onnx"]
+    line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", "model.onnx"]
     built = bench.run(*line, "--json")
     assert built.code == 0, built.err
     assert "broken.jpg" in built.err
@@ -56,7 +57,7 @@ def test_same_seed_same_model(bench: Bench, weights: Path, tmp_path: Path) -> No
     archive = zip_of(folder_of(tmp_path / "things", n=4), tmp_path / "things.zip")
     assert bench.run("describe", archive, "-o", "req.txt").code == 0
     for name in ("a.safetensors", "b.safetensors"):
-        line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", name]
+        line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", name]
         assert bench.run(*line).code == 0
     assert (bench.folder / "a.safetensors").read_bytes() == (bench.folder / "b.safetensors").read_bytes()
 
@@ -85,12 +86,12 @@ def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, wei
     line = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", shipped, "-o", "model.onnx"]
     told = bench.run(*line)
     assert told.code == 2
-    assert "trained for other weights of 'small'" in told.err
+    assert f"trained for other weights of {DEFAULT_CARD!r}" in told.err
 
 
 def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    line = ["build", "--req", "req.txt", "--backbone", "small", "--backbone-weights", weights, "-o", "model.onnx"]
+    line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", "model.onnx"]
     told = bench.run(*line)
     assert told.code == 2
     assert "needs a generator trained for it" in told.err

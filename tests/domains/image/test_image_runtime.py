@@ -139,7 +139,7 @@ def test_inspect_shows_what_the_model_reads(place: Path, cli: Cli) -> None:
     for name in ("model.onnx", "model.safetensors"):
         done = cli("inspect", place / name)
         assert done.returncode == 0, done.stderr
-        assert "small" in done.stdout
+        assert "efficientnet_lite0_11" in done.stdout
         assert "images of any size: the short side resized to 64 pixels, of that the middle 64 x 64" in done.stdout
 
 
