@@ -48,7 +48,7 @@ def handle_signals() -> None:
     _State.process = os.getpid()
     sys.unraisablehook = _raise_again
     for number in ENDING:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
 
 

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -285,10 +286,9 @@ def _spool_stdin() -> Path:
             '"-" reads the table from stdin, and nothing is piped in.', "", "For example: cat data.csv | …"
         )
     remove_leftovers(Path(tempfile.gettempdir()))
-    handle, name = tempfile.mkstemp(prefix="modelgpt-stdin-")
-    spool = Path(name)
-    atexit.register(_remove, spool)
-    with os.fdopen(handle, "wb") as file:
+    spool = Path(tempfile.gettempdir(), f"modelgpt-stdin-{secrets.token_hex(8)}")
+    atexit.register(_remove, spool)  # before it is there, so that no signal can come between
+    with open(spool, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # for no one else
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return spool
 

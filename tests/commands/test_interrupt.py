@@ -236,6 +236,36 @@ cli.entry()
 """
 
 
+AT_IMPORT = """
+import os, runpy, signal, sys
+module = sys.argv[1]
+sys.argv[1:] = ["zoo"]
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("modelgpt_cli", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["modelgpt_cli.cli", "modelgpt_cli.core.signals", "modelgpt_cli.core.temporary", "modelgpt_cli.commands.options"],
+)
+def test_before_the_program_is_read(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", AT_IMPORT, module], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "Interrupted.")
+
+
+def test_little_is_read_before_signals_are_handled() -> None:
+    code = "import sys, modelgpt_cli; print(*sorted(name for name in sys.modules if 'modelgpt_cli.' in name))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    parts = ["core", "core.clock", "core.telemetry", "core.version"]
+    assert done.stdout.split() == [f"modelgpt_cli.{part}" for part in parts]
+
+
 def test_a_slow_import_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import time\nprint('begun', flush=True)\nfor _ in range(12000): time.sleep(.01)\n"
