@@ -56,6 +56,13 @@ MISTAKES: dict[str, list[str]] = {
     "build d.csv --card nope -o m2.onnx": ["There is no card 'nope'"],
     "build req.txt -o m2.onnx": ["Is this about images, texts or tables?"],
     "build d.csv --backbone x -o m2.onnx --offline": ["--backbone is for"],
+    "export m.onnx --tokenizer-in-graph -o m2.onnx": ["--tokenizer-in-graph is for texts"],
+    # Options that contradict each other.
+    "build d.csv --card tabular-4 --members 2 -o m2.onnx --offline": ["--card tabular-4 and --members contradict"],
+    "build d.csv --card tabular-4/int8 -o m2.safetensors --offline": ["is for a model.onnx"],
+    "build d.csv --card minilm-l6 -o m2.onnx --offline": ["'minilm-l6' is of the domain text"],
+    "build d.csv --one-pass --coverage 0.8 -o m2.onnx --offline": ["--coverage takes cross-validation"],
+    "build t.csv --tokenizer-in-graph -o m2.safetensors --offline": ["--tokenizer-in-graph is for a model.onnx"],
     "build d.csv --members 0 -o m2.onnx": ["0 is not in the range"],
     "meta-train --steps 1 --minutes 1": ["exclude each other"],
 }
@@ -80,6 +87,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, st
     folder = tmp_path_factory.mktemp("mistakes")
     tiny_model(folder / "m.onnx", {"a": "numeric"}, labels=["x", "y"], weight={"a": [0, 1]})
     (folder / "d.csv").write_text("a,target\n" + "1,y\n-1,x\n" * 10)
+    texts = [f"it is number {i} of them,{'xy'[i % 2]}" for i in range(20)]
+    (folder / "t.csv").write_text("text,target\n" + "\n".join(texts))
     (folder / "req.txt").write_text("Tell x from y.\n")
     for name in ("there.onnx", "there.csv", "there.png", "kept.req.txt"):
         (folder / name).write_text("mine")

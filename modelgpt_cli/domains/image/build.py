@@ -42,10 +42,6 @@ def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[
     return backbone_builders(ImageBuild, requirement, options)
 
 
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """All options suit all images."""
-
-
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
     """Return the dataset as it is: images are read where the head is solved."""
     return dataset

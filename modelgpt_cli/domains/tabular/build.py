@@ -69,22 +69,6 @@ def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[
     return of_card
 
 
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """Make sure that one pass is asked for nothing that takes rows which the model has not seen.
-
-    Raises
-    ------
-    UsageError
-        It is.
-    """
-    asked = next(iter(requirement.quality.to_mapping()), None)
-    by = asked_column({"group": options.group, "time": options.time})
-    if options.one_pass and (asked is not None or options.coverage or by is not None):
-        what = "--coverage" if by is None else f"--{by[0]}"
-        what = f"quality: {asked}" if asked is not None else what
-        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
-
-
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
     """Return the dataset with the columns of free text that the limits allow, and of such a table some rows alone.
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
-from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
@@ -42,18 +41,6 @@ log = logging.getLogger("modelgpt")
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
     """Return what gives the build of a card."""
     return backbone_builders(TextBuild, requirement, options)
-
-
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """Make sure that there will be a graph for the tokenizer.
-
-    Raises
-    ------
-    UsageError
-        There won't.
-    """
-    if options.tokenizer_in_graph and output.suffix.lower() != ".onnx":
-        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
