@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -27,6 +27,7 @@ from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.paths import expand
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.core.temporary import remove_leftovers
 from modelgpt_cli.data.address import read_address
 from modelgpt_cli.data.arff_file import ArffFile
@@ -50,7 +51,7 @@ _MIN_FRAME_ROWS = 64
 
 
 class RawCells(Protocol):
-    """What each format provides."""
+    """What each format provides; `expected_rows` and `declared` (see `Table`) too, where it knows them."""
 
     columns: list[str]
 
@@ -94,6 +95,11 @@ class Table:
         The column names, in the file's order.
     is_folder : bool
         Whether it is a folder of data.
+    expected_rows : int or None
+        How many rows there are, or about so many; None where only reading them tells.
+    declared : mapping of str to Column
+        What a format that gives columns types says of some: type, and for categories the levels and the reading rule,
+        for dates the reading rule.
     """
 
     def __init__(
@@ -117,6 +123,8 @@ class Table:
         self._file = file
         self.is_folder = file is not None and file.is_dir()
         self.columns = list(cells.columns)
+        self.expected_rows: int | None = getattr(cells, "expected_rows", None)
+        self.declared: Mapping[str, Column] = getattr(cells, "declared", {})
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
             raise ModelGPTError(

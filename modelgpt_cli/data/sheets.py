@@ -57,6 +57,7 @@ class SheetFile:
         if header == "auto":
             self._check_one_table([i - layout.start for i in gaps if i > layout.start])
             self._drop_rest()
+        self.expected_rows = len(self._rows)
 
     def _check_one_table(self, gaps: list[int]) -> None:
         for i in gaps:

@@ -63,7 +63,7 @@ class Rows:
         self._names = [i.column for i in model.inputs], self.columns
         self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
         self.kept_columns: Sequence[str] = ()
-        self.total = None
+        self.total = self._table.expected_rows
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:

@@ -10,8 +10,8 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, make_dataset
-from modelgpt_cli.data.infer import Shape, shape_of
 from modelgpt_cli.data.readers import Table, readme
+from modelgpt_cli.data.shapes import Shape, shape_of
 from modelgpt_cli.data.source import Scanned, Source, check_two_columns
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.data.target import check_lacking, check_repeats
