@@ -178,7 +178,9 @@ def _lines(path: str | Path, name: str) -> list[str]:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
         return raw.decode("utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UsageError(f"There is no file {name}.", hint="--batch takes a file of requests, one a line.") from None
+        raise UsageError(f"There is no file {name}.", hint=_HINT) from None
+    except IsADirectoryError:
+        raise UsageError(f"{name} is a folder.", hint=_HINT) from None
     except UnicodeDecodeError:
         raise UsageError(f"{name} is not a file of requests.", "It is not UTF-8 text.", _HINT) from None
     except OSError as error:

@@ -12,7 +12,6 @@ import numpy as np
 
 from modelgpt_cli.core import metrics as m
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import check_destination
 from modelgpt_cli.runtime.feed import Source, open_source
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.importance import (
@@ -157,10 +156,9 @@ def evaluate(
     (150, True)
     """
     if plot is not None:
-        from modelgpt_cli.runtime.plot import need_matplotlib
+        from modelgpt_cli.runtime.plot import check_plot
 
-        check_destination(plot, force)
-        need_matplotlib()
+        check_plot(plot, force)
     loaded = Model(model, threads=threads)
     metric = check_importance(loaded, importance_metric) if importance else ""
     source = open_source(loaded, data, labelled=True, target=target)
