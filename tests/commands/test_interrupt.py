@@ -226,6 +226,39 @@ def test_at_the_exit(tmp_path: Path, number: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+STUCK = """
+import sys, threading, time
+from modelgpt_cli import cli
+from modelgpt_cli.core import signals
+from modelgpt_cli.core.files import atomic_write
+signals._GRACE = .1
+def main():
+    with atomic_write(sys.argv[1]):
+        try:
+            print("begun", flush=True)
+            time.sleep(60)
+        finally:
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+cli.main = main
+cli.entry()
+"""
+
+
+@pytest.mark.parametrize("number", WORDS)
+def test_work_that_is_stuck_is_left(tmp_path: Path, number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, tmp_path / "out.txt"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err.decode()) == (128 + number, f"{WORDS[number]}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 SLOW_IMPORT = """
 import sys, time
 from modelgpt_cli import cli
