@@ -25,7 +25,7 @@ _PATIENCE = 1.0
 _AGAIN = 0.05
 _GRACE = 5.0
 """Seconds that the work may take to end once it is interrupted; it takes up to two. A signal that comes when a lock has
-just been taken leaves it so, and then threads wait for good: seen in one of 16 interrupted predictions on busy cores."""
+just been taken leaves it so, and then threads wait for good: seen in one of 16 interrupted predictions on busy CPUs."""
 
 
 class EndedError(KeyboardInterrupt):
