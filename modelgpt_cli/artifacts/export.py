@@ -20,6 +20,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
 from modelgpt_cli.core.quiet import quiet
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.in_memory import Data
 
 _CHUNK_ROWS = 4_096
@@ -54,6 +55,7 @@ def export(
     opset: int | None = None,
     quantize: str = "none",
     data: Data | None = None,
+    sheet: str | None = None,
     force: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -68,6 +70,8 @@ def export(
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
+    sheet : str, optional
+        Of the data, as for `evaluate`.
     force : bool
         Whether an existing file may be replaced.
     **options
@@ -100,6 +104,7 @@ def export(
             hint="Measure a model with: modelgpt evaluate",
         )
     check_destination(output, force)
+    data = with_sheet(data, sheet)
     loaded = load_model(model)
     settings = _settings(loaded, opset, quantize, options)
     rows = None

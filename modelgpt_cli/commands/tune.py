@@ -26,10 +26,12 @@ def tune(model: str, as_json: bool, **options: Any) -> None:
     from modelgpt_cli.artifacts.backends import check_model_destination
     from modelgpt_cli.commands.output import duration, metrics_table, result, result_json, say, size
     from modelgpt_cli.core.files import check_exists, check_model_file
+    from modelgpt_cli.data.address import with_sheet
 
     check_model_destination(options["output"], options["force"])
     check_model_file(model)
     check_exists(options["data"])
+    with_sheet(options["data"], options["sheet"])
 
     report = api.tune(model, **options)
     if as_json:

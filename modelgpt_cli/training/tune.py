@@ -21,6 +21,7 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.in_memory import Data
 
@@ -106,6 +107,7 @@ def tune(
     *,
     data: Data,
     output: str | Path,
+    sheet: str | None = None,
     epochs: int = 1,
     lr: float | None = None,
     batch_size: int | None = None,
@@ -129,6 +131,8 @@ def tune(
         Labelled data, as for `describe`; its classes must be among the model's.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
+    sheet : str, optional
+        As for `describe`.
     epochs : int
         Passes over the training rows.
     lr : float, optional
@@ -157,6 +161,7 @@ def tune(
     start = time.monotonic()
     output = Path(output)
     check_model_destination(output, force)
+    data = with_sheet(data, sheet)
     target: Any = load_model(model)
     tuner: Tuner = find_domain(target.blueprint.domain).part("tune")
     done = tuner.tune(target, data, TuneSettings(epochs, lr, batch_size, seed, pick_device(device)))

@@ -22,7 +22,9 @@ class BuildOptions(BackboneBuildOptions):
 class DescribeOptions(options.DescribeOptions):
     """How images are to be described."""
 
-    sheet: str | None = option("Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path")
+    contact_sheet: str | None = option(
+        "Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path"
+    )
 
 
 @dataclass(frozen=True)

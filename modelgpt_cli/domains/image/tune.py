@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
@@ -81,7 +82,9 @@ def read_images(
         There is a class that the model doesn't know, or no column of the target's name.
     """
     b = model.blueprint
-    is_folder = isinstance(data, (str, os.PathLike)) and os.fspath(data) != "-" and open_table(data).domain
+    is_folder = (
+        isinstance(data, (str, os.PathLike)) and without_place(os.fspath(data)) != "-" and open_table(data).domain
+    )
     target = None if is_folder else b.target
     dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
     check_labels(b, dataset.schema.classes)
