@@ -37,6 +37,8 @@ def tune(model: str, as_json: bool, **options: Any) -> None:
     if as_json:
         result_json(report.to_dict())
         return
+    if report.validated:
+        say(f"Held out {report.validated}:")
     say(metrics_table({"before": report.before, "after": report.after}))
     say(f"Kept the model from {report.kept} tuning ({report.rows:,} rows, {duration(report.seconds)}).")
     say(f"{size(report.size_bytes)}.")

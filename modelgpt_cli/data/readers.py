@@ -162,14 +162,15 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
     return UsageError(f"{table.name} has no {what} {name!r}.", f"Its columns: {shown}.", guess)
 
 
-def open_table(data: Data) -> Table:
+def open_table(data: Data | Table) -> Table:
     """Open a file, a folder with a table in it, stdin ("-"), data in a format that one domain alone reads, or a table
     in memory.
 
     Parameters
     ----------
-    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, ndarray (N, d), or Table
         See `address.read_address` for what may follow the name of a file, `in_memory.to_frame` for what is no path.
+        A table that is open already is returned.
 
     Raises
     ------
@@ -178,6 +179,8 @@ def open_table(data: Data) -> Table:
     UsageError
         It is no data at all.
     """
+    if isinstance(data, Table):
+        return data
     if not isinstance(data, (str, os.PathLike)):
         return Table(with_vectors(FrameCells(to_frame(data)), NAME), NAME, None, None)
     text = os.fspath(data)
