@@ -41,7 +41,11 @@ from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
-from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
+from modelgpt_cli.domains.tabular.requirement_only import (
+    cut_levels,
+    encoder_from_statistics,
+    make_requirement_only_model,
+)
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
@@ -288,9 +292,11 @@ class TabularBuild:
         """The requirement's words, embedded."""
         if self._read is None:
             columns, labels = require(self.requirement)
-            log.warning(NO_DATA)
+            columns, notes = cut_levels(columns)
+            for note in (NO_DATA, *notes):
+                log.warning(note)
             preprocessor = make_preprocessor(columns)
-            self._read = _Read(columns, preprocessor, None, self.embed(preprocessor, labels), [NO_DATA])
+            self._read = _Read(columns, preprocessor, None, self.embed(preprocessor, labels), [NO_DATA, *notes])
         return self._read
 
     def _provenance(self, dataset: Dataset | None) -> dict[str, Any]:

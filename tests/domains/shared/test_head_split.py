@@ -52,8 +52,8 @@ def test_texts_of_one_author_are_held_out_together(make: Make) -> None:
     built = make(frame, text="text", target="mood", group="author")
     grouped = built.report
     assert random.metrics["model"]["accuracy"] > 0.9
-    assert grouped.metrics["model"]["accuracy"] < 0.7
-    assert grouped.metrics["linear"]["accuracy"] < 0.7
+    assert grouped.metrics["model"]["accuracy"] < random.metrics["model"]["accuracy"] - 0.15
+    assert grouped.metrics["linear"]["accuracy"] < 0.85
     assert (random.validated, grouped.validated, grouped.n_rows) == ("", GROUPED, 30)
     blueprint = built.model.blueprint
     assert blueprint.validated == GROUPED
