@@ -23,7 +23,6 @@ from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.split import GROUP_NOTE, asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
-from modelgpt_cli.domains.tabular.estimator import fit_model
 from modelgpt_cli.domains.tabular.findings import (
     Finding,
     describe_schema,
@@ -33,6 +32,7 @@ from modelgpt_cli.domains.tabular.findings import (
     whole_numbers,
 )
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
 from modelgpt_cli.domains.tabular.level_statistics import add_statistics

@@ -10,8 +10,8 @@ import numpy as np
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
-from modelgpt_cli.domains.tabular.estimator import with_levels
 from modelgpt_cli.domains.tabular.fit import Fitted
+from modelgpt_cli.domains.tabular.fit_model import with_levels
 from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.members import generate_members
 from modelgpt_cli.domains.tabular.model import TabularModel
