@@ -20,6 +20,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
 from modelgpt_cli.core.quiet import quiet
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.runtime.inspect import inspect
 
@@ -55,6 +56,7 @@ def export(
     opset: int | None = None,
     quantize: str = "none",
     data: Data | None = None,
+    sheet: str | None = None,
     force: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -69,6 +71,8 @@ def export(
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
+    sheet : str, optional
+        Of the data, as for `evaluate`.
     force : bool
         Whether an existing file may be replaced.
     **options
@@ -103,6 +107,7 @@ def export(
     check_destination(output, force)
     if any(options.values()):  # one may be for another domain, which the model's card tells before torch is loaded
         _settings(find_domain(inspect(model)["domain"]), opset, quantize, options)
+    data = with_sheet(data, sheet)
     loaded = load_model(model)
     settings = _settings(find_domain(loaded.blueprint.domain), opset, quantize, options)
     rows = None

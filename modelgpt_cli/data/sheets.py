@@ -135,7 +135,7 @@ def _first_table(book: Any, names: Sequence[str], name: str) -> tuple[list[list[
     chosen = next(i for i, size in enumerate(sizes) if size >= enough)
     if chosen:
         log.warning(
-            "%s: read the sheet %r, the first that looks like a table. For another, give %s#NAME.",
+            "%s: read the sheet %r, the first that looks like a table. For another, give --sheet NAME, or %s#NAME.",
             name,
             names[chosen],
             name,

@@ -93,7 +93,7 @@ class Reader(Protocol):
 class Source:
     """The data that the caller asked for; see `load_dataset` for the parameters."""
 
-    data: Data
+    data: Data | Table
     target: str | None = None
     task: TaskType | None = None
     columns: Sequence[Column] | None = None

@@ -19,6 +19,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import domain_options, known_options, make_options, options_of
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.model_generator.builders import CardModels, builders
@@ -158,7 +159,7 @@ def build(
         values["data"] = begun.data
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
-    source = values.get("data", wanted.data)
+    source = with_sheet(values.get("data", wanted.data), values.get("sheet"))
     add = None
     if generate is not None:
         add = _generation(wanted, generate, llm, output, read_description(values.get("description")), cache, force)

@@ -74,6 +74,8 @@ MISTAKES: dict[str, list[str]] = {
     "build d.csv -t nope -o m2.onnx": ["no target column 'nope'"],
     "describe d.csv -t nope": ["no target column 'nope'"],
     "evaluate m.onnx d.csv -t nope": ["no column 'nope'"],
+    "build d.csv --sheet 2 -o m2.onnx": ["d.csv is no workbook"],
+    "tune m.onnx --data d.csv#A --sheet B -o m2.onnx": ["different sheets"],
     "build d.csv --card nope -o m2.onnx": ["There is no card 'nope'"],
     "build req.txt -o m2.onnx": ["Is this about images, texts or tables?"],
     "build d.csv --backbone x -o m2.onnx --offline": ["--backbone is for"],

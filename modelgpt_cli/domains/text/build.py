@@ -22,6 +22,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
@@ -113,14 +114,15 @@ class TextBuild(BackboneBuild):
         adapted = self._adapt(pair, schema.classes)
         phi = adapted.embed(rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks)
+        split = read_split(frame, self.asked)
+        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
         blueprint = self.blueprint(
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
-        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()))
+        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
         return model, fit.metrics, len(fit.scored)
 
