@@ -69,7 +69,7 @@ def is_whole(path: Path, whole: dict[str, bytes]) -> bool:
 
 def run(name: str, words: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a command that writes `name` into a folder."""
-    code = "import sys; from modelgpt_cli.cli import entry; entry()"
+    code = "import sys; from modelgpt_cli.__main__ import entry; entry()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *words, name],
         cwd=folder,
@@ -103,7 +103,7 @@ def kill(name: str, words: list[str], usual: float, number: int, rng: random.Ran
         if (state == "absent") and number % 2:
             tally.faults.append(f"{where}: the old output is gone")
         # Before Python has read the program, a signal ends it in its own way.
-        if b"Traceback" in err and b"modelgpt_cli/cli.py" in err:
+        if b"Traceback" in err and b"modelgpt_cli/" in err:
             tally.faults.append(f"{where}: {err.decode(errors='replace')[-500:]}")
         left = [*folder.glob(".*"), *(folder / "tmp").glob("*")]
         tally.left[sent.name] += len(left)

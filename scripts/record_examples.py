@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -120,7 +121,25 @@ EXAMPLES = {
 }
 
 
-def run(step: Step, folder: Path) -> list[str]:
+Execute: TypeAlias = Callable[[list[str], Path, dict[str, str]], tuple[int, str]]
+"""Run a command line in a folder with an environment; its exit code, and stdout and stderr as they come."""
+
+
+def execute(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """Run a command in a process of its own; see `Execute`."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    return done.returncode, done.stdout
+
+
+def run(step: Step, folder: Path, execute: Execute = execute) -> list[str]:
     """Run a step's command in `folder` and return the lines that are to be shown, stdout and stderr as they come.
 
     Raises
@@ -135,29 +154,21 @@ def run(step: Step, folder: Path) -> list[str]:
         beside = Path(sys.executable).parent
         executable = shutil.which(name, path=f"{beside}{os.pathsep}{os.environ.get('PATH', '')}") or name
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "MODELGPT_"))}
-        done = subprocess.run(
-            [executable, *arguments],
-            cwd=folder,
-            env={**environment, "MODELGPT_CACHE": str(folder / ".cache"), "NO_COLOR": "1", "PYTHONUTF8": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        if done.returncode:
-            raise RuntimeError(f"{step.command}\n{done.stdout}")
-        printed = done.stdout
+        environment |= {"MODELGPT_CACHE": str(folder / ".cache"), "NO_COLOR": "1", "PYTHONUTF8": "1"}
+        code, printed = execute([executable, *arguments], folder, environment)
+        if code:
+            raise RuntimeError(f"{step.command}\n{printed}")
     shown = [line.rstrip() for line in printed.splitlines() if not re.search(step.skip, line)]
     return shown[: step.lines]
 
 
-def record(name: str) -> list[tuple[str, list[str]]]:
+def record(name: str, execute: Execute = execute) -> list[tuple[str, list[str]]]:
     """Run an example in a fresh folder named after it; return each command with the lines that are shown."""
     with tempfile.TemporaryDirectory() as top:
         folder = Path(top) / name
         folder.mkdir()
         EXAMPLES[name].prepare(folder)
-        return [(step.command, run(step, folder)) for step in EXAMPLES[name].steps]
+        return [(step.command, run(step, folder, execute)) for step in EXAMPLES[name].steps]
 
 
 def console(session: list[tuple[str, list[str]]]) -> str:

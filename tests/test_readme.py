@@ -15,6 +15,7 @@ from types import ModuleType
 import onnxruntime
 import pytest
 from conftest import ROOT, Cli
+from warm_process import WarmProcess
 
 README = ROOT / "README.md"
 DOCUMENTS = [p for p in (README, *sorted(ROOT.glob("[A-Z]*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if p.exists()]
@@ -53,9 +54,16 @@ def is_like(shown: str, printed: str) -> bool:
 
 @pytest.mark.timeout(900)  # three builds or more; a machine that is busy takes its time
 @pytest.mark.parametrize("name", ["tables", "texts", "images"])
-def test_examples_print_what_is_shown(name: str, examples: ModuleType) -> None:
+def test_examples_print_what_is_shown(name: str, examples: ModuleType, warm_process: WarmProcess | None) -> None:
     shown = examples.section(README.read_text(encoding="utf-8"), name)
-    session = examples.record(name)
+
+    def execute(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+        if warm_process is None:
+            return examples.execute(command, folder, environment)
+        done = warm_process.run(command, stdin=None, env=environment, cwd=folder, timeout=600, one_stream=True)
+        return done.returncode, done.stdout.decode()
+
+    session = examples.record(name, execute)
     printed = examples.console(session).splitlines()
     differing = [f"- {a}\n+ {b}" for a, b in zip(shown.splitlines(), printed, strict=False) if not is_like(a, b)]
     assert not differing, "run scripts/record_examples.py, if this is meant:\n" + "\n".join(differing)

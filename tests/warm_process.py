@@ -136,6 +136,7 @@ class WarmProcess:
         code: str = COMMAND,
         text: bool = True,
         new_session: bool = False,
+        one_stream: bool = False,
     ) -> Run:
         """Start a copy.
 
@@ -153,22 +154,31 @@ class WarmProcess:
             Whether its streams are of text, and not of bytes.
         new_session : bool, optional
             Whether it leads a session, and so a group of processes, of its own.
+        one_stream : bool, optional
+            Whether what it writes to stderr goes to stdout, in its order.
         """
         (stdin, feed), (read_out, out), (read_err, err), (read_status, status) = (os.pipe() for _ in range(4))
         request = {"command": list(command), "env": env, "cwd": str(cwd), "code": code, "new_session": new_session}
         line = json.dumps(request).encode()
-        theirs = [stdin, out, err, status]
+        theirs = [stdin, out, out if one_stream else err, status]
         with self._one_request:  # a batch starts its workers from several threads
             socket.send_fds(self._socket, [len(line).to_bytes(8, "big")], theirs)
             self._socket.sendall(line)
-        for stream in theirs:
+        for stream in (stdin, out, err, status):
             os.close(stream)
         modes = ("w", "r", "r") if text else ("wb", "rb", "rb")
         ours = zip((feed, read_out, read_err), modes, strict=True)
         return Run(read_status, *(os.fdopen(stream, mode, encoding="utf-8" if text else None) for stream, mode in ours))
 
     def run(
-        self, command: Sequence[str], *, stdin: bytes | None, env: dict[str, str], cwd: Path, timeout: float
+        self,
+        command: Sequence[str],
+        *,
+        stdin: bytes | None,
+        env: dict[str, str],
+        cwd: Path,
+        timeout: float,
+        one_stream: bool = False,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command line to its end, as `subprocess.run` does.
 
@@ -177,7 +187,7 @@ class WarmProcess:
         subprocess.TimeoutExpired
             It took longer, and was killed.
         """
-        run = self.start(command, env=env, cwd=cwd, text=False)
+        run = self.start(command, env=env, cwd=cwd, text=False, one_stream=one_stream)
         try:
             out, err = run.communicate(stdin or b"", timeout)
         finally:
@@ -272,8 +282,8 @@ def _run(
 
 
 def _text(number: int, mode: str, like: TextIO) -> TextIO:
-    """A fresh standard stream, with no buffer in common with the one that was there."""
-    return open(number, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # type: ignore[return-value]
+    """A fresh standard stream, with no buffer in common with the one that was there; stderr is buffered by line."""
+    return open(number, mode, 1 if number == 2 else -1, encoding=like.encoding, errors=like.errors, closefd=False)  # type: ignore[return-value]
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ import numpy as np
 from modelgpt_cli.artifacts.backends import Settings, check_deployable, find_backend
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.target_model import TargetModel
-from modelgpt_cli.core.domain import find_domain
+from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
 from modelgpt_cli.core.quiet import quiet
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.in_memory import Data
+from modelgpt_cli.runtime.inspect import inspect
 
 _CHUNK_ROWS = 4_096
 
@@ -54,6 +56,7 @@ def export(
     opset: int | None = None,
     quantize: str = "none",
     data: Data | None = None,
+    sheet: str | None = None,
     force: bool = False,
     **options: Any,
 ) -> ExportReport:
@@ -68,6 +71,8 @@ def export(
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
+    sheet : str, optional
+        Of the data, as for `evaluate`.
     force : bool
         Whether an existing file may be replaced.
     **options
@@ -100,8 +105,11 @@ def export(
             hint="Measure a model with: modelgpt evaluate",
         )
     check_destination(output, force)
+    if any(options.values()):  # one may be for another domain, which the model's card tells before torch is loaded
+        _settings(find_domain(inspect(model)["domain"]), opset, quantize, options)
+    data = with_sheet(data, sheet)
     loaded = load_model(model)
-    settings = _settings(loaded, opset, quantize, options)
+    settings = _settings(find_domain(loaded.blueprint.domain), opset, quantize, options)
     rows = None
     if data is not None:
         rows = find_domain(loaded.blueprint.domain).part("onnx").calibration_rows(loaded, data)
@@ -161,13 +169,13 @@ def write_model(
         The file differs from the model.
     """
     start = time.perf_counter()
-    settings = replace(_settings(model, opset, quantize, options), entries=entries or {})
+    domain = find_domain(model.blueprint.domain)
+    settings = replace(_settings(domain, opset, quantize, options), entries=entries or {})
     return _write(model, Path(path), settings, rows, accept, force, start)
 
 
-def _settings(model: TargetModel, opset: int | None, quantize: str, options: Mapping[str, Any]) -> Settings:
+def _settings(domain: Domain, opset: int | None, quantize: str, options: Mapping[str, Any]) -> Settings:
     """Check all options against what the model's domain understands."""
-    domain = find_domain(model.blueprint.domain)
     given = make_options(ExportOptions, domain, {"opset": opset, "quantize": quantize, **options}).given()
     return Settings(given.pop("opset", None), given.pop("quantize", "none"), given)
 

@@ -20,6 +20,7 @@ from modelgpt_cli.core.option_fields import About, Known, known_options
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement, read_requirement
 
@@ -77,14 +78,14 @@ class Request:
     def key(self, states: FileStates) -> str:
         """What the model depends on, hashed: the options, and the files' sizes and dates; not the installed version."""
         paths = [name for name, option in known().items() if option.about.path and name in self.options]
-        files = {name: states(Path(self.options[name])) for name in paths}
+        files = {name: states(Path(without_place(self.options[name]))) for name in paths}
         if "data" not in self.options:
             try:
                 wanted = self.wanted()
             except ModelGPTError:
                 wanted = None  # the build will say it
             if wanted is not None and wanted.data is not None:
-                files["data"] = states(Path(wanted.data))
+                files["data"] = states(Path(without_place(wanted.data)))
         whole = json.dumps([self.format, dict(self.options), files], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
@@ -178,7 +179,9 @@ def _lines(path: str | Path, name: str) -> list[str]:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
         return raw.decode("utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UsageError(f"There is no file {name}.", hint="--batch takes a file of requests, one a line.") from None
+        raise UsageError(f"There is no file {name}.", hint=_HINT) from None
+    except IsADirectoryError:
+        raise UsageError(f"{name} is a folder.", hint=_HINT) from None
     except UnicodeDecodeError:
         raise UsageError(f"{name} is not a file of requests.", "It is not UTF-8 text.", _HINT) from None
     except OSError as error:

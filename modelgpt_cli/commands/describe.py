@@ -16,7 +16,7 @@ from modelgpt_cli.core.options import DescribeOptions, LLMOptions
 modelgpt describe data.csv --target species -o req.txt
 modelgpt describe ./data --llm gpt-4o-mini --dry-run
 modelgpt describe ./data --provider ollama --redact
-modelgpt describe ./images --dry-run --sheet sheet.jpg
+modelgpt describe ./images --dry-run --contact-sheet sheet.jpg
 modelgpt describe pairs.csv --text premise --text-pair hypothesis
 cat data.csv | modelgpt describe - --offline > req.txt""",
     DescribeOptions,
@@ -48,7 +48,7 @@ def describe(path: str, output: str, as_json: bool, **options: Any) -> None:
         else:
             from modelgpt_cli.requirement_generator.prompt import without_images
 
-            result(done.prompt if done.sheet is None else without_images(done.prompt))
+            result(done.prompt if done.contact_sheet is None else without_images(done.prompt))
     elif as_json:
         result_json(done.to_dict())
     elif done.path is not None:

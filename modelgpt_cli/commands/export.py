@@ -34,11 +34,13 @@ def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     from modelgpt_cli.artifacts.backends import check_deployable
     from modelgpt_cli.commands.output import duration, number, result, result_json, say, size
     from modelgpt_cli.core.files import check_destination, check_exists, check_model_file
+    from modelgpt_cli.data.address import with_sheet
 
     check_deployable(options["output"])
     check_destination(options["output"], options["force"])
     check_model_file(model)
     check_exists(data)
+    with_sheet(data, options["sheet"])
     report = api.export(model, data=data, **options)
     if as_json:
         result_json(report.to_dict())

@@ -26,15 +26,19 @@ def tune(model: str, as_json: bool, **options: Any) -> None:
     from modelgpt_cli.artifacts.backends import check_model_destination
     from modelgpt_cli.commands.output import duration, metrics_table, result, result_json, say, size
     from modelgpt_cli.core.files import check_exists, check_model_file
+    from modelgpt_cli.data.address import with_sheet
 
     check_model_destination(options["output"], options["force"])
     check_model_file(model)
     check_exists(options["data"])
+    with_sheet(options["data"], options["sheet"])
 
     report = api.tune(model, **options)
     if as_json:
         result_json(report.to_dict())
         return
+    if report.validated:
+        say(f"Held out {report.validated}:")
     say(metrics_table({"before": report.before, "after": report.after}))
     say(f"Kept the model from {report.kept} tuning ({report.rows:,} rows, {duration(report.seconds)}).")
     say(f"{size(report.size_bytes)}.")

@@ -82,10 +82,13 @@ def check_exists(path: object, hint: str = "") -> None:
     UsageError
         There is no such file or folder.
     """
-    if not isinstance(path, (str, os.PathLike)) or os.fspath(path) == "-":
+    if not isinstance(path, (str, os.PathLike)):
         return
-    if os.path.exists(os.fspath(path).rpartition("#")[0]):  # a sheet of a workbook, or the like
-        return
+    text = os.fspath(path)
+    # What follows a # may be a sheet of a workbook, or the like.
+    for name in (text, *(text[:i] for i, sign in enumerate(text) if sign == "#")):
+        if name == "-" or os.path.exists(os.path.expanduser(name)):
+            return
     place = Path(path).expanduser()
     # What lies in an archive has no path of its own: the archive has.
     if os.path.lexists(place) or any(parent.is_file() for parent in place.parents):

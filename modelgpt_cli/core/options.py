@@ -29,6 +29,9 @@ class BuildOptions(Options):
     """How a model is to be built, whatever its domain."""
 
     data: str | None = option("Labelled data.", metavar="PATH", path="path", shown="the requirement's")
+    sheet: str | None = option(
+        "Sheet of a workbook (Excel, ODS).", metavar="NAME|NUMBER", shown="the first that looks like a table"
+    )
     target: str | None = option("Column to predict.", short="-t", metavar="COLUMN", shown="the requirement's")
     description: str | None = option("More words about the data.", short="-d", metavar="TEXT|@FILE")
     types: str | None = option(
@@ -99,6 +102,7 @@ class LLMOptions(Options):
 class DescribeOptions(Options):
     """How data are to be described, whatever their domain."""
 
+    sheet: str | None = option_like(BuildOptions, "sheet")
     target: str | None = option_like(BuildOptions, "target", shown="guessed")
     description: str | None = option_like(BuildOptions, "description")
     types: str | None = option_like(BuildOptions, "types")
@@ -123,6 +127,7 @@ class GenerateOptions(Options):
 
     rows: int = option("Rows, over all classes.", MISSING, short="-n", least=1, most=MOST_ROWS)
     data: str | None = option_like(BuildOptions, "data", help="Real rows, some to show as examples.")
+    sheet: str | None = option_like(BuildOptions, "sheet")
     examples: int = option("Real rows to show to the LLM; 0 for none.", 8, least=0, most=1000)
     description: str | None = option_like(BuildOptions, "description")
     types: str | None = option_like(BuildOptions, "types")
@@ -183,6 +188,7 @@ class BuildLLMOptions(LLMOptions):
 class TuneOptions(Options):
     """How a model is to be finetuned."""
 
+    sheet: str | None = option_like(BuildOptions, "sheet")
     epochs: int = option("Passes over the data.", 1, least=1, most=1_000_000)
     lr: float | None = option("Learning rate.", least=0, most=100, above=True, shown="chosen")
     batch_size: int | None = option("Rows per step.", least=1, most=MOST_ROWS, shown="by domain")
@@ -194,6 +200,7 @@ class TuneOptions(Options):
 class ExportOptions(Options):
     """How a model's file is to be written, whatever its domain."""
 
+    sheet: str | None = option_like(BuildOptions, "sheet", help="Sheet of --data, if that is a workbook.")
     opset: int | None = option(
         "ONNX operator set.", least=MIN_OPSET, most=MAX_OPSET, shown="17; 18 for traced encoders"
     )
@@ -204,6 +211,7 @@ class ExportOptions(Options):
 class PredictOptions(Options):
     """How rows are to be scored, whatever their domain."""
 
+    sheet: str | None = option_like(BuildOptions, "sheet")
     proba: bool = option("Add a column probability_<label> for each class.", False, short="-p")
     keep: str | None = option("Columns of the input to put before the answers.", metavar="COL,...|all", short="-k")
     min_confidence: float | None = option(
@@ -219,6 +227,7 @@ class PredictOptions(Options):
 class EvaluateOptions(Options):
     """How a model is to be measured."""
 
+    sheet: str | None = option_like(BuildOptions, "sheet")
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     plot: str | None = option("Draw the result into a PNG, SVG or PDF file.", metavar="FILE", path="path")
     strict: bool = option_like(PredictOptions, "strict")

@@ -26,7 +26,7 @@ def progress(what: str, total: int | None = None, unit: str = "rows") -> Iterato
     what : str
         What is being done, in a word or two.
     total : int, optional
-        How many there are; None where that is not known beforehand, and the bar counts alone.
+        How many there are, or about so many; None where that is not known beforehand, and the bar counts alone.
     unit : str
         What is counted, in the plural.
 

@@ -16,6 +16,13 @@ DECIMALS = (".", ",")
 THOUSANDS = ("", ",", ".")
 MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
 """Cells that are missing in a column of any type, unless its rule says otherwise."""
+NO_NUMBER = (
+    *("-", "--", "---", "–", "—", ".", "..", "…", ":", "*", "/", "n/a", "N/a", "na", "Na", "n.a.", "n. a.", "N.A."),
+    *("#N/A", "#NA", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "<NA>", "None", "none", "NONE"),
+    *("nil", "Nil", "NIL", "Null", "NaT", "nat", "k.A.", "k.a.", "k. A.", "keine Angabe", "missing", "Missing"),
+    *("MISSING", "not available", "-nan", "-NaN", "NAN", "1.#QNAN", "-1.#IND"),
+)
+"""Cells of a column of numbers or dates that say that there is none, beside `MARKERS`."""
 DURATION = "duration"
 """The `format` of a numeric column of durations, which are read as seconds."""
 _MAX_MARK = 20
@@ -38,7 +45,7 @@ class ReadingRule:
     suffix: str = ""
     """What stands behind the numbers: "%", "kg"."""
     missing: tuple[str, ...] | None = None
-    """Cells that are missing, beside empty ones; by default `MARKERS`, and in columns of numbers and dates more."""
+    """Cells that are missing, beside empty ones; by default `MARKERS`, of numbers and dates `NO_NUMBER` too."""
     true: str = ""
     """Of a column of two values that are a yes and a no: how yes is written ("true", "1"). Every spelling is read."""
     false: str = ""

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -22,6 +23,9 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP")
 _PATIENCE = 1.0
 """Seconds that a module may take to be loaded once the process is to end: loading torch takes several."""
 _AGAIN = 0.05
+_GRACE = 5.0
+"""Seconds that the work may take to end once it is interrupted; it takes up to two. A signal that comes when a lock has
+just been taken leaves it so, and then threads wait for good: seen in one of 16 interrupted predictions on busy CPUs."""
 
 
 class EndedError(KeyboardInterrupt):
@@ -48,7 +52,7 @@ def handle_signals() -> None:
     _State.process = os.getpid()
     sys.unraisablehook = _raise_again
     for number in ENDING:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
 
 
@@ -103,6 +107,7 @@ def _handle(signum: int, frame: FrameType | None) -> None:
         frame = frame.f_back
     if frame is None:
         _State.first = 0.0
+        _start_timer(_GRACE, _leave_stuck, signum)
         raise EndedError(signum)
     if now - _State.first > _PATIENCE:
         say_ended(signum)
@@ -111,9 +116,19 @@ def _handle(signum: int, frame: FrameType | None) -> None:
 
 
 def _come_again(signum: int) -> None:
-    again = threading.Timer(_AGAIN, _thread.interrupt_main, [signum])
-    again.daemon = True
-    again.start()
+    _start_timer(_AGAIN, _thread.interrupt_main, signum)
+
+
+def _leave_stuck(signum: int) -> None:
+    if not _State.leaving:
+        say_ended(signum)
+    leave(exit_code(signum))
+
+
+def _start_timer(seconds: float, work: Callable[[Any], object], signum: int) -> None:
+    timer = threading.Timer(seconds, work, [signum])
+    timer.daemon = True
+    timer.start()
 
 
 def _raise_again(problem: Any) -> None:

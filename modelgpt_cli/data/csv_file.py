@@ -57,6 +57,8 @@ class CsvFile:
         The sign between cells.
     encoding : str
         Of the text, as Python calls it.
+    expected_rows : int
+        About how many rows there are: the lines of the file, as many a row as in the first ones.
     """
 
     def __init__(self, path: Path, name: str, header: str = "auto") -> None:
@@ -85,6 +87,7 @@ class CsvFile:
         if header == "auto":
             self._check_one_table(body)
             self._footers = self._find_footers(body, whole)
+        self.expected_rows = self._count_rows(body, whole)
         self._may_repeat = header == "auto" and can_repeat(self.columns, [record.cells for record in body])
         self._reported = False
 
@@ -126,6 +129,12 @@ class CsvFile:
             shown = self.delimiter.join(cells)[:80]
             log.warning("%s: left out the last row, which is a total or a remark: %s", self.name, shown)
         return last[len(last) - count :]
+
+    def _count_rows(self, body: list[Record], whole: bool) -> int:
+        if whole or not body:
+            return len(body) - len(self._footers)
+        lines = (body[-1].end - body[0].line) / len(body)
+        return round((self._facts.lines - body[0].line) / lines) - len(self._footers)
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The rows as frames of at most `rows` rows or some 256 MB, the named columns in this order."""

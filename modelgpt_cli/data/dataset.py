@@ -144,7 +144,7 @@ def _typed_rows(raw: pd.DataFrame, columns: Sequence[Column], target: Target, ma
 
 
 def load_dataset(
-    data: Data,
+    data: Data | Table,
     *,
     target: str | None = None,
     task: TaskType | None = None,
@@ -168,7 +168,7 @@ def load_dataset(
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
         A file; a folder with a table in it, or with .txt files or images in a sub-folder per class; a zip archive of
         images; "-" for stdin; or a table in memory: a DataFrame, a dict of columns, a list of dicts (records), or an
-        array of numbers, whose columns are called x0, x1 and so on.
+        array of numbers, whose columns are called x0, x1 and so on. Or any of these as `open_table` has opened it.
     target : str, optional
         The column to predict; found by its name, else the last.
     task : {"classification", "regression"}, optional

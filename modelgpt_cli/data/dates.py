@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.reading import ReadingRule
+from modelgpt_cli.core.reading import NO_NUMBER, ReadingRule
 from modelgpt_cli.data.cells import is_text, stamps_to_days, texts, wall_clock
 from modelgpt_cli.data.numbers import Measured, measure_numbers, spread
-from modelgpt_cli.data.words import MONTHS, NO_NUMBER
+from modelgpt_cli.data.words import MONTHS
 
 ISO = "ISO8601"
 COMPACT = "%Y%m%d"

@@ -85,12 +85,15 @@ class TextFacts:
         The last 64 kB, from the start of a line on.
     quotes : int
         Double quotes in the file.
+    lines : int
+        Lines in the file; about so many where they end in another way than by a line feed.
     """
 
     encoding: str
     clean: bool
     tail: str
     quotes: int
+    lines: int
 
 
 class _Pass:
@@ -98,7 +101,7 @@ class _Pass:
 
     def __init__(self) -> None:
         self.tail = b""
-        self.quotes = 0
+        self.quotes = self.lines = 0
         self.broken = self.multibyte = 0
         self.odd_lines: list[bytes] = []
         self._sampled = 0
@@ -107,6 +110,7 @@ class _Pass:
     def add(self, block: bytes, final: bool = False) -> None:
         self.tail = (self.tail + block)[-_TAIL_BYTES:]
         self.quotes += block.count(b'"')
+        self.lines += block.count(b"\n") + (final and not block.endswith(b"\n"))
         if block.isascii() and not self._decoder.getstate()[0]:
             return
         text = self._decoder.decode(block, final)
@@ -150,9 +154,8 @@ def read_facts(path: Path, name: str) -> TextFacts:
         encoding = "utf-8" if found.multibyte > found.broken or clean else _legacy(found.odd_lines)
         if not clean:
             _warn(name, encoding, found.broken)
-    return TextFacts(
-        encoding, clean and encoding in ("utf-8", "utf-8-sig"), _last_lines(found.tail, encoding), found.quotes
-    )
+    clean = clean and encoding in ("utf-8", "utf-8-sig")
+    return TextFacts(encoding, clean, _last_lines(found.tail, encoding), found.quotes, found.lines)
 
 
 def _warn(name: str, encoding: str, broken: int) -> None:

@@ -39,6 +39,7 @@ class FrameCells:
             raise ModelGPTError("The table is empty.", "It has no columns.", "Give one with a target and some rows.")
         self._frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         self.columns = list(self._frame.columns)
+        self.expected_rows = len(self._frame)
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The rows as frames of at most `rows` rows."""

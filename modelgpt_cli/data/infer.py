@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from modelgpt_cli.data import dates, numbers
 from modelgpt_cli.data.cells import clip_finite, format_number, is_text, texts, to_arrow
 from modelgpt_cli.data.levels import Spelling, merge_spellings, yes_and_no
 from modelgpt_cli.data.scan import ColumnFacts
+from modelgpt_cli.data.shapes import TEXT_UNIQUE_SHARE, shape_of_cells
 
 _ID_WORDS = {"id", "ids", "uuid", "guid", "identifier", "rowid", "unnamed"}
 _ID_NAMES = {"row", "rownames", "no", "nr", "key", "index", "idx"}
@@ -35,65 +36,24 @@ _MIN_NUMBER_KINDS = 10
 _MIN_COMPACT_DATES = 5
 """One whole number in 700 is such a date, of those of eight digits that begin with 18 to 21 one in 30."""
 _UNIQUE_SHARE = 0.95
-_TEXT_UNIQUE_SHARE = 0.5
-_TEXT_WORDS = 4
-_TEXT_CHARS = 60
 _RARE_MISSING = 0.01
-_PROBE = 2_000
 _SHOWN = 3
-_PROBE_CHARS = 10_000
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the cells of a column look like as text, over the different ones among them."""
-
-    share: float
-    """Different cells per present cell; 1 where no cell repeats."""
-    words: float
-    """Words per cell on average, of its first 10,000 characters; a word is what blanks enclose."""
-    chars: float
-    """Characters per cell on average, 10,000 at most."""
-    letters: float
-    """Share of the cells that hold a letter of any script."""
-
-    @property
-    def is_free_text(self) -> bool:
-        """Whether these are mostly different cells of several words."""
-        long = self.words >= _TEXT_WORDS or (self.chars > _TEXT_CHARS and self.words >= 2)
-        return self.share > _TEXT_UNIQUE_SHARE and long
-
-
-def shape_of(raw: pd.Series) -> Shape:
-    """The shape of a raw column; all zeros where no cell is present."""
-    cells = texts(to_arrow(raw)).drop_null()
-    return _shape(cells.unique().to_pylist(), len(cells))
-
-
-def _shape(distinct: Sequence[str], n: int) -> Shape:
-    """The shape of a column of `n` present cells, from the different ones."""
-    if not distinct:
-        return Shape(0.0, 0.0, 0.0, 0.0)
-    probe = [text[:_PROBE_CHARS] for text in distinct[:_PROBE]]
-    return Shape(
-        len(distinct) / n,
-        sum(len(text.split()) for text in probe) / len(probe),
-        sum(len(text) for text in probe) / len(probe),
-        sum(any(map(str.isalpha, text)) for text in probe) / len(probe),
-    )
 
 
 class _Evidence:
     """What typing looks at, each worked out when first asked for."""
 
-    def __init__(self, name: str, raw: pd.Series, facts: ColumnFacts, n_rows: int) -> None:
+    def __init__(
+        self, name: str, raw: pd.Series, facts: ColumnFacts, n_rows: int, declared: Column | None = None
+    ) -> None:
         self.name = name
+        self.declared = declared
         self.array = to_arrow(raw)
         self.facts = facts
         self.n_rows = n_rows
         self.rule = facts.rule
         self.missing = facts.missing / max(1, n_rows)
-        self.spellings: dict[str, str] = {}
+        self.spellings: dict[str, str] | None = None
         words = {word.lower() for word in _WORDS.findall(name)}
         self.id_named = bool(words & _ID_WORDS) or name.lower() in _ID_NAMES
         self.time_named = bool(words & _TIME_WORDS)
@@ -133,9 +93,22 @@ class _Evidence:
         self._counts = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
         self.spellings = {cell: level for cell, level in spellings.items() if cell != level}
 
+    def use_levels(self, known: Column) -> None:
+        """Count cells as the levels that a column is known to have; other cells as those that spell one level."""
+        spelling = Spelling(known.levels, known.reading)
+        found = {cell: spelling.find(cell) for cell in self.counts}
+        others = merge_spellings({cell: n for cell, n in self.counts.items() if found[cell] is None})
+        self.use_spellings({cell: level or others.get(cell, cell) for cell, level in found.items()})
+
 
 def infer_column(
-    name: str, raw: pd.Series, facts: ColumnFacts, n_rows: int, fixed: Column | None, warn: Callable[[str], None]
+    name: str,
+    raw: pd.Series,
+    facts: ColumnFacts,
+    n_rows: int,
+    fixed: Column | None,
+    warn: Callable[[str], None],
+    declared: Column | None = None,
 ) -> Column:
     """Type one column.
 
@@ -147,21 +120,22 @@ def infer_column(
         Type and description as a requirement or a types file has them.
     warn : callable
         Takes the words about cells that don't fit.
+    declared : Column, optional
+        What the file says that it is, where nobody has fixed it.
 
     Raises
     ------
     UsageError
         Most cells contradict the fixed type.
     """
-    seen = _Evidence(name, raw, facts, n_rows)
+    seen = _Evidence(name, raw, facts, n_rows, declared)
     if fixed is None:
         kind, note = _decide(seen)
-        return _describe(seen, kind, note, "", warn)
+        return _describe(seen, kind, note, "", warn, PLAIN if declared is None else declared.reading)
     _check_fixed(seen, fixed.type)
     note = "" if fixed.used else (fixed.note or f"{fixed.type}, as asked for")
     if fixed.levels:
-        spelling = Spelling(fixed.levels, fixed.reading)
-        seen.use_spellings({cell: spelling.find(cell) or cell for cell in seen.counts})
+        seen.use_levels(fixed)
     column = _describe(seen, fixed.type, note, fixed.description, warn, fixed.reading)
     return replace(column, components=fixed.components, role=fixed.role)
 
@@ -194,11 +168,26 @@ def _decide(seen: _Evidence) -> tuple[ColumnType, str]:
     facts = seen.facts
     if facts.missing + facts.marked == seen.n_rows:
         return "constant", "all cells are missing"
+    if seen.declared is not None:
+        return _decide_declared(seen, seen.declared)
     if seen.is_stamp:
         return ("constant", "the same date in every row") if len(seen.counts) == 1 else ("datetime", "")
     if not pa.types.is_boolean(seen.array.type) and _is_numeric(seen):
         return _decide_numeric(seen)
     return _decide_text(seen)
+
+
+def _decide_declared(seen: _Evidence, declared: Column) -> tuple[ColumnType, str]:
+    """The type of a column that its file declares; what says nothing is dropped as in other files."""
+    if declared.type == "numeric" and _is_numeric(seen):
+        return _decide_numeric(seen)
+    if declared.type == "categorical":
+        seen.use_levels(declared)
+    elif declared.type != "datetime":
+        return _decide_text(seen)
+    if len(seen.counts) == 1 and seen.missing < _RARE_MISSING:
+        return "constant", "the same value in every row"
+    return "boolean" if yes_and_no(list(seen.counts)) else declared.type, ""
 
 
 def _is_numeric(seen: _Evidence) -> bool:
@@ -222,7 +211,7 @@ def _decide_numeric(seen: _Evidence) -> tuple[ColumnType, str]:
         if seen.missing + facts.marked / max(1, n) < _RARE_MISSING:
             return "constant", "the same number in every row"
         return "categorical", ""  # one value or none: whether it is there is all it says
-    if seen.rule == PLAIN and facts.whole and _are_compact_dates(seen):
+    if seen.declared is None and seen.rule == PLAIN and facts.whole and _are_compact_dates(seen):
         return "datetime", ""
     if not facts.whole or facts.missing or facts.marked or facts.bad:
         return "numeric", ""
@@ -251,8 +240,8 @@ def _decide_text(seen: _Evidence) -> tuple[ColumnType, str]:
         return "boolean", ""
     if seen.date_rule:
         return "datetime", ""
-    if len(counts) > _TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
-        shape = _shape(list(counts), n)
+    if len(counts) > TEXT_UNIQUE_SHARE * n and (n >= MIN_ROWS_FOR_IDS or seen.id_named):
+        shape = shape_of_cells(list(counts), n)
         if shape.is_free_text:
             return FREE_TEXT, "free text"
         if shape.share >= _UNIQUE_SHARE:
@@ -306,7 +295,7 @@ def _describe(
 def _describe_levels(
     seen: _Evidence, kind: ColumnType, note: str, description: str, warn: Callable[[str], None], given: ReadingRule
 ) -> Column:
-    if not seen.spellings:
+    if seen.spellings is None:
         seen.use_spellings(merge_spellings(seen.counts))
     levels = tuple(seen.counts)
     pair = (given.true, given.false) if given.true else yes_and_no(levels)
@@ -340,7 +329,7 @@ def _date_rule(seen: _Evidence, given: ReadingRule) -> ReadingRule:
 
 
 def _warn_dates(seen: _Evidence, rule: ReadingRule, warn: Callable[[str], None]) -> None:
-    if seen.is_stamp or not rule.format:
+    if seen.is_stamp or seen.declared is not None or not rule.format:
         return
     cell, other = dates.is_doubtful(list(seen.counts), rule)
     if cell:

@@ -34,9 +34,11 @@ class JsonFile:
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
-        self.encoding = read_facts(path, name).encoding
+        facts = read_facts(path, name)
+        self.encoding = facts.encoding
         self._reported = False
         self._lines = name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+        self.expected_rows = facts.lines if self._lines else None
         keys: dict[str, None] = {}
         for record in islice(self._records(), _KEY_LINES):
             keys.update(dict.fromkeys(record))

@@ -9,7 +9,6 @@ Shapes: n cells.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -18,10 +17,9 @@ import pandas as pd
 import pyarrow as pa
 
 from modelgpt_cli.core.reading import ReadingRule
+from modelgpt_cli.core.spelling import fold
 from modelgpt_cli.data.words import NO, YES
 
-_DECIMAL_ZEROS = re.compile(r"([+-]?\d+)\.0+")
-_DECIMAL = re.compile(r"([+-]?\d+\.\d*?[1-9])0+")
 _LEADING_ZEROS = re.compile(r"0+(\d+)")
 
 
@@ -38,7 +36,7 @@ class Spelling:
 
     def __init__(self, levels: Sequence[str], rule: ReadingRule) -> None:
         self._found: dict[str, str | None] = {level: level for level in levels}
-        self._keys = [_unique(key, levels) for key in (_fold, _without_zeros)]
+        self._keys = [_unique(key, levels) for key in (fold, _without_zeros)]
         self._rule = rule if {rule.true, rule.false} == set(levels) else None
 
     def find(self, cell: str) -> str | None:
@@ -48,11 +46,11 @@ class Spelling:
         return self._found[cell]
 
     def _search(self, cell: str) -> str | None:
-        for key, known in zip((_fold, _without_zeros), self._keys, strict=True):
+        for key, known in zip((fold, _without_zeros), self._keys, strict=True):
             if (level := known.get(key(cell))) is not None:
                 return level
         if self._rule is not None:
-            word = _fold(cell)
+            word = fold(cell)
             return self._rule.true if word in YES else self._rule.false if word in NO else None
         return None
 
@@ -71,17 +69,9 @@ def _unique(key: Callable[[str], str], levels: Iterable[str]) -> dict[str, str]:
     return {k: level for level, k in keys.items() if counts[k] == 1}
 
 
-def _fold(text: str) -> str:
-    """What spellings of one level have in common: case, blanks and Unicode form apart, no zeros behind the point."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    if match := _DECIMAL_ZEROS.fullmatch(folded) or _DECIMAL.fullmatch(folded):
-        return match[1]
-    return folded
-
-
 def _without_zeros(text: str) -> str:
     """A code without its leading zeros, which files lose that take it for a number."""
-    folded = _fold(text)
+    folded = fold(text)
     match = _LEADING_ZEROS.fullmatch(folded)
     return match[1] if match else folded
 
@@ -102,7 +92,7 @@ def merge_spellings(counts: Mapping[str, int]) -> dict[str, str]:
     """
     groups: dict[str, list[str]] = {}
     for cell in sorted(counts, key=lambda cell: (-counts[cell], cell)):
-        folded = _fold(cell)
+        folded = fold(cell)
         groups.setdefault(cell.strip() if len(folded) == 1 and folded.isalpha() else folded, []).append(cell)
     return {cell: group[0] for group in groups.values() for cell in group[1:]}
 
@@ -112,7 +102,7 @@ def yes_and_no(levels: Sequence[str]) -> tuple[str, str] | None:
     if len(levels) != 2:
         return None
     for yes, no in (levels, levels[::-1]):
-        if _fold(yes) in YES and _fold(no) in NO:
+        if fold(yes) in YES and fold(no) in NO:
             return yes, no
     return None
 

@@ -20,9 +20,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelgpt_cli.core.reading import DURATION, ReadingRule
+from modelgpt_cli.core.reading import DURATION, NO_NUMBER, ReadingRule
 from modelgpt_cli.data.cells import float_array, is_text, stamps_to_days, texts, wall_clock
-from modelgpt_cli.data.words import NO, NO_NUMBER, YES
+from modelgpt_cli.data.words import NO, YES
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
 _REWRITTEN = (

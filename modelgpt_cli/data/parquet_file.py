@@ -24,6 +24,7 @@ class ParquetFile:
         self.name = name
         with self._open() as file:
             names = file.schema_arrow.names
+            self.expected_rows = file.metadata.num_rows
         self.columns = [name for name in names if not name.startswith("__index_level_")]  # pandas' nameless index
 
     def _open(self) -> pq.ParquetFile:

@@ -9,13 +9,14 @@ import atexit
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -26,6 +27,7 @@ from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.paths import expand
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.core.temporary import remove_leftovers
 from modelgpt_cli.data.address import read_address
 from modelgpt_cli.data.arff_file import ArffFile
@@ -46,10 +48,12 @@ log = logging.getLogger("modelgpt")
 
 _FRAME_CELLS = 4_000_000
 _MIN_FRAME_ROWS = 64
+_WORKBOOKS = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
+"""How workbooks begin, and zip archives, in which one may be."""
 
 
 class RawCells(Protocol):
-    """What each format provides."""
+    """What each format provides; `expected_rows` and `declared` (see `Table`) too, where it knows them."""
 
     columns: list[str]
 
@@ -93,6 +97,11 @@ class Table:
         The column names, in the file's order.
     is_folder : bool
         Whether it is a folder of data.
+    expected_rows : int or None
+        How many rows there are, or about so many; None where only reading them tells.
+    declared : mapping of str to Column
+        What a format that gives columns types says of some: type, and for categories the levels and the reading rule,
+        for dates the reading rule.
     """
 
     def __init__(
@@ -116,6 +125,8 @@ class Table:
         self._file = file
         self.is_folder = file is not None and file.is_dir()
         self.columns = list(cells.columns)
+        self.expected_rows: int | None = getattr(cells, "expected_rows", None)
+        self.declared: Mapping[str, Column] = getattr(cells, "declared", {})
         repeated = [column for column, count in Counter(self.columns).items() if count > 1]
         if repeated:
             raise ModelGPTError(
@@ -160,14 +171,15 @@ def no_such_column(name: str, table: Table, what: str = "column") -> UsageError:
     return UsageError(f"{table.name} has no {what} {name!r}.", f"Its columns: {shown}.", guess)
 
 
-def open_table(data: Data) -> Table:
+def open_table(data: Data | Table) -> Table:
     """Open a file, a folder with a table in it, stdin ("-"), data in a format that one domain alone reads, or a table
     in memory.
 
     Parameters
     ----------
-    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d)
+    data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, ndarray (N, d), or Table
         See `address.read_address` for what may follow the name of a file, `in_memory.to_frame` for what is no path.
+        A table that is open already is returned.
 
     Raises
     ------
@@ -176,18 +188,22 @@ def open_table(data: Data) -> Table:
     UsageError
         It is no data at all.
     """
+    if isinstance(data, Table):
+        return data
     if not isinstance(data, (str, os.PathLike)):
         return Table(with_vectors(FrameCells(to_frame(data)), NAME), NAME, None, None)
-    path: str | Path = os.fspath(data)
-    if path == "-":
+    text = os.fspath(data)
+    address = read_address(text)
+    if address.path == "-":
         file = _spool_stdin()
-        return Table(_open_file(file, "stdin"), "stdin", file, None)
-    address = read_address(str(path))
+        return Table(_open_file(file, "stdin", address.sheet, address.header), "stdin", file, None)
     path = expand(address.path)
     if path.is_file() and (path.suffix.lower() != ".zip" or _is_zipped_table(path)):
         return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
     if not tables and (found := _of_a_domain(path)):
+        if address.sheet:
+            raise _no_workbook(found.name, address.sheet)
         return found
     if not path.exists():
         near = get_close_matches(path.name, os.listdir(path.parent) if path.parent.is_dir() else [], n=1)
@@ -200,7 +216,9 @@ def open_table(data: Data) -> Table:
             f"{path} is not an ordinary file.", "", "Give a file, or pipe the table in and write - for it."
         )
     table, test_path = _train_and_test(path, tables)
-    return _open_named(table, readme(path), test_path, path)
+    if test_path is not None:  # of which the same sheet is meant
+        test_path = Path(f"{test_path}{text[len(address.path) :]}")
+    return _open_named(table, readme(path), test_path, path, sheet=address.sheet, header=address.header)
 
 
 def _open_named(
@@ -285,10 +303,9 @@ def _spool_stdin() -> Path:
             '"-" reads the table from stdin, and nothing is piped in.', "", "For example: cat data.csv | …"
         )
     remove_leftovers(Path(tempfile.gettempdir()))
-    handle, name = tempfile.mkstemp(prefix="modelgpt-stdin-")
-    spool = Path(name)
-    atexit.register(_remove, spool)
-    with os.fdopen(handle, "wb") as file:
+    spool = Path(tempfile.gettempdir(), f"modelgpt-stdin-{secrets.token_hex(8)}")
+    atexit.register(_remove, spool)  # before it is there, so that no signal can come between
+    with open(spool, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # for no one else
         shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     return spool
 
@@ -312,14 +329,14 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     except OSError as error:
         raise ModelGPTError(f"{name} can't be read.", error.strerror or str(error), "Check the file.") from error
     suffix = Path(name.lower().removesuffix(".gz")).suffix
+    if sheet and not magic.startswith(_WORKBOOKS):
+        raise _no_workbook(name, sheet)
     if magic.startswith(b"PAR1") or suffix in (".parquet", ".pq"):
         return with_vectors(ParquetFile(file, name), name)
     if magic.startswith(b"PK\x03\x04") and (inner := _zipped_table(file, name)):
         return _open_file(inner, inner.name, sheet, header)
-    if magic.startswith((b"\xd0\xcf\x11\xe0", b"PK\x03\x04")):
+    if magic.startswith(_WORKBOOKS):
         return SheetFile(file, name, sheet, header)
-    if sheet:
-        raise UsageError(f"{name} is no workbook, so it has no sheet {sheet!r}.", "", "Leave out what follows #.")
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return with_vectors(JsonFile(file, name), name)
     if suffix == ".arff" or start.lower().startswith(b"@relation"):
@@ -332,6 +349,11 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     if start.startswith(b"%PDF"):
         raise unknown_type(name)
     return CsvFile(file, name, header)
+
+
+def _no_workbook(name: str, sheet: str) -> UsageError:
+    """The error for a sheet of what has none."""
+    return UsageError(f"{name} is no workbook, so it has no sheet {sheet!r}.", "", "Leave the sheet out.")
 
 
 def _is_zipped_table(path: Path) -> bool:

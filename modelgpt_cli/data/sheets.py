@@ -57,6 +57,7 @@ class SheetFile:
         if header == "auto":
             self._check_one_table([i - layout.start for i in gaps if i > layout.start])
             self._drop_rest()
+        self.expected_rows = len(self._rows)
 
     def _check_one_table(self, gaps: list[int]) -> None:
         for i in gaps:
@@ -134,7 +135,7 @@ def _first_table(book: Any, names: Sequence[str], name: str) -> tuple[list[list[
     chosen = next(i for i, size in enumerate(sizes) if size >= enough)
     if chosen:
         log.warning(
-            "%s: read the sheet %r, the first that looks like a table. For another, give %s#NAME.",
+            "%s: read the sheet %r, the first that looks like a table. For another, give --sheet NAME, or %s#NAME.",
             name,
             names[chosen],
             name,

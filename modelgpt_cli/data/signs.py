@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
+from modelgpt_cli.core.reading import MARKERS, NO_NUMBER
+
 Row: TypeAlias = Sequence[Any]
 """Cells as text, or as a sheet holds them; None or "" where one is empty."""
 Evidence: TypeAlias = Literal[-1, 0, 1]
@@ -23,7 +25,7 @@ MAX_TITLES = 20
 MIN_BODY = 8
 """With fewer rows a value of the first row is too often the only one of its kind."""
 FEW_FILLED = 5
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-", "--", "."})
+_MISSING = frozenset(word.lower() for word in (*MARKERS, *NO_NUMBER))
 _NUMBER = re.compile(
     r"[^\w\s]{0,3}\s?(?=[.,]?\d)[\d.,'\u2019\u00a0\u202f :/-]*\d[.)]?([eE][+-]?\d+)?\s?([^\W\d]{0,4}|\W{1,3})"
 )

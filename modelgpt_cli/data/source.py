@@ -18,7 +18,7 @@ import pandas as pd
 from modelgpt_cli.core.background import begin
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
-from modelgpt_cli.core.schema import Column, ColumnType, TaskType
+from modelgpt_cli.core.schema import FREE_TEXT, Column, ColumnType, TaskType
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
@@ -38,6 +38,12 @@ _TARGET_TASKS: dict[str, TaskType] = {
     "categorical": "classification",
     "boolean": "classification",
 }
+_DECLARED_TASKS: dict[str, TaskType] = {
+    "numeric": "regression",
+    "categorical": "classification",
+    FREE_TEXT: "classification",
+}
+"""A target's type, as its file declares it → the task, where nobody asks for another."""
 
 
 class Reader(Protocol):
@@ -87,7 +93,7 @@ class Reader(Protocol):
 class Source:
     """The data that the caller asked for; see `load_dataset` for the parameters."""
 
-    data: Data
+    data: Data | Table
     target: str | None = None
     task: TaskType | None = None
     columns: Sequence[Column] | None = None
@@ -184,18 +190,27 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
     marks = [SYNTHETIC] if marked else []
     target = choose_target(table, source.target, [*only, *marks])
     task = _overridden(source.task, target, kinds[target]) if target in kinds else source.task
+    declared = {name: column for name, column in table.declared.items() if name not in kinds}
+    if task is None and source.classes is None and target in declared:
+        task = _DECLARED_TASKS.get(declared[target].type)
     names, fixed = _inputs(source, target, only)
     names = [name for name in names if name not in marks]
     fingerprint = begin(table.fingerprint)
-    rules = {name: column.reading for name, column in fixed.items() if column.is_known}
+    declared = {name: column for name, column in declared.items() if name not in fixed}
+    rules = {name: column.reading for name, column in declared.items()}
+    rules |= {name: column.reading for name, column in fixed.items() if column.is_known}
     if source.target_rule != PLAIN:
         rules[target] = source.target_rule
     scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed, rules)
-    plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels, labels=source.labels)
+    labels = source.labels or (declared[target].levels if target in declared else ())
+    plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels, labels=labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     warnings: list[str] = []
     columns = [
-        infer_column(name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), warnings.append) for name in names
+        infer_column(
+            name, raw[name], scan.facts[name], scan.n_rows, fixed.get(name), warnings.append, declared.get(name)
+        )
+        for name in names
     ]
     return Scanned(plan, scan, raw, columns, fixed, warnings, marked, fingerprint)
 

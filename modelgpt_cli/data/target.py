@@ -15,6 +15,7 @@ import pyarrow as pa
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TaskType
+from modelgpt_cli.core.spelling import fold_label
 from modelgpt_cli.data.cells import FLOAT_LIMIT, format_number, texts, to_arrow
 from modelgpt_cli.data.levels import Spelling, yes_and_no
 from modelgpt_cli.data.numbers import numbers, parse_numbers
@@ -185,16 +186,11 @@ def _regression(scan: Scan, name: str, facts: ColumnFacts) -> Target:
     return Target(name, "regression", n_rows=n_rows, skipped=scan.skipped, warnings=warnings, reading=facts.rule)
 
 
-def _merge_key(label: str) -> str:
-    """What labels that differ only in case, blanks or final punctuation have in common."""
-    return " ".join(label.casefold().split()).rstrip(".,;:!? ") or label
-
-
 def _variants(counts: Counter[str]) -> list[list[str]]:
-    """Groups of labels with the same merge key, the most frequent form first."""
+    """Groups of labels that differ in spelling alone, the most frequent form first."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for label, _ in counts.most_common():
-        groups[_merge_key(label)].append(label)
+        groups[fold_label(label)].append(label)
     return [labels for labels in groups.values() if len(labels) > 1]
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.schema import Column, ColumnType, column_types
 from modelgpt_cli.core.yaml_text import parse_yaml
-from modelgpt_cli.data.cells import clip_finite, is_text, texts, to_arrow
-from modelgpt_cli.data.dates import days, measure_dates
+from modelgpt_cli.data.cells import clip_finite, texts, to_arrow
+from modelgpt_cli.data.dates import measure_dates
 from modelgpt_cli.data.levels import canonical
-from modelgpt_cli.data.numbers import measure_numbers, numbers
+from modelgpt_cli.data.numbers import Measured, measure_numbers
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -30,38 +31,54 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     UsageError
         A date may be two, and the column's rule doesn't say which.
     """
-    series = {column.name: _typed_column(frame, column) for column in columns}
-    return pd.DataFrame(series, index=frame.index)
+    return typed_and_odd(frame, columns)[0]
 
 
-def _typed_column(frame: pd.DataFrame, column: Column) -> pd.Series:
-    n = len(frame)
-    if column.name not in frame.columns:
-        blank = np.full(n, np.nan) if column.is_float else np.full(n, None, dtype=object)
-        return pd.Series(blank, index=frame.index, dtype=blank.dtype)
-    array = to_arrow(frame[column.name])
-    rule = column.reading
+def typed_and_odd(frame: pd.DataFrame, columns: Sequence[Column]) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Give a raw frame its types as `typed` does, and say which cells hold something that their column can't.
+
+    Returns
+    -------
+    DataFrame
+    dict of str to bool (n,)
+        Of each column of numbers or dates that the frame has: the cells that are neither missing nor one.
+
+    Raises
+    ------
+    UsageError
+        As `typed`.
+    """
+    series: dict[str, pd.Series] = {}
+    odd: dict[str, np.ndarray] = {}
+    for column in columns:
+        if column.name not in frame.columns:
+            blank = np.full(len(frame), np.nan if column.is_float else None, dtype=None if column.is_float else object)
+            series[column.name] = pd.Series(blank, index=frame.index, dtype=blank.dtype)
+            continue
+        array = to_arrow(frame[column.name])
+        if column.is_float:
+            measured = _measured(array, column)
+            series[column.name] = pd.Series(clip_finite(measured.values), index=frame.index)
+            odd[column.name] = measured.odd
+        else:
+            series[column.name] = _levels(array, column).set_axis(frame.index)
+    return pd.DataFrame(series, index=frame.index), odd
+
+
+def _measured(array: pa.Array, column: Column) -> Measured:
     if column.type == "numeric":
-        return pd.Series(clip_finite(numbers(array, rule, column.bounds)), index=frame.index)
-    if column.type == "datetime":
-        try:
-            return pd.Series(clip_finite(days(array, rule)), index=frame.index)
-        except UsageError as error:
-            raise UsageError(f"Column {column.name!r}: {error.problem}", error.cause, error.hint) from None
-    cells = texts(array, rule.markers)
+        return measure_numbers(array, column.reading, column.bounds)
+    try:
+        return measure_dates(array, column.reading)
+    except UsageError as error:
+        raise UsageError(f"Column {column.name!r}: {error.problem}", error.cause, error.hint) from None
+
+
+def _levels(array: pa.Array, column: Column) -> pd.Series:
+    cells = texts(array, column.reading.markers)
     if column.is_text or not column.levels:
-        return pd.Series(cells.to_numpy(zero_copy_only=False), index=frame.index, dtype=object)
-    return canonical(cells, column.levels, rule).set_axis(frame.index)
-
-
-def odd_cells(raw: pd.Series, column: Column) -> np.ndarray:
-    """Which raw cells of a column of numbers or dates hold something that is none, bool (n,)."""
-    array = to_arrow(raw)
-    if not is_text(array):
-        return np.zeros(len(array), dtype=bool)
-    if column.type == "datetime":
-        return measure_dates(array, column.reading).odd
-    return measure_numbers(array, column.reading).odd
+        return pd.Series(cells.to_numpy(zero_copy_only=False), dtype=object)
+    return canonical(cells, column.levels, column.reading)
 
 
 def read_types(path: str | Path) -> dict[str, ColumnType]:

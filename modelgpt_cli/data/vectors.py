@@ -28,6 +28,7 @@ class VectorCells:
 
     def __init__(self, cells: RawCells, lengths: dict[str, int], name: str) -> None:
         self.origin = cells
+        self.expected_rows: int | None = getattr(cells, "expected_rows", None)
         self._lengths = lengths
         self.name = name
         self.columns: list[str] = []

@@ -1,4 +1,4 @@
-"""Words that cells have for yes, no, nothing and the months, in the languages that most files are in."""
+"""Words that cells have for yes, no and the months, in the languages that most files are in."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ _YES = "true t yes y on 1 wahr ja j vrai oui vero sì si sí verdadero verdadeir
 _NO = "false f no n off 0 falsch nein faux non falso não nao nie fałsz нет ложь 否 假 いいえ"
 YES = frozenset(_YES.split())
 NO = frozenset(_NO.split())
-
-NO_NUMBER = (
-    *("-", "--", "---", "–", "—", ".", "..", "…", ":", "*", "/", "n/a", "N/a", "na", "Na", "n.a.", "n. a.", "N.A."),
-    *("#N/A", "#NA", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "#NAME?", "<NA>", "None", "none", "NONE"),
-    *("nil", "Nil", "NIL", "Null", "NaT", "nat", "k.A.", "k.a.", "k. A.", "keine Angabe", "missing", "Missing"),
-    *("MISSING", "not available", "-nan", "-NaN", "NAN", "1.#QNAN", "-1.#IND"),
-)
-"""Cells of a column of numbers or dates that say that there is none, beside `core.reading.MARKERS`."""
 
 MONTHS = {
     name: number

@@ -19,10 +19,12 @@ from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import domain_options, known_options, make_options, options_of
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.model_generator.builders import CardModels, builders
 from modelgpt_cli.model_generator.candidates import Attempt, Body, Search, entries
+from modelgpt_cli.model_generator.cards import shelf
 from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
@@ -157,18 +159,16 @@ def build(
         values["data"] = begun.data
     wanted = _wanted(begun, values)
     _check_format(wanted, output)
-    source = values.get("data", wanted.data)
+    source = with_sheet(values.get("data", wanted.data), values.get("sheet"))
     add = None
     if generate is not None:
         add = _generation(wanted, generate, llm, output, read_description(values.get("description")), cache, force)
-    ready = _read(wanted, source, values, lenient, output, add)
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
-    onnx = output.suffix.lower() == ".onnx"
-    plan = plan_candidates(ready.wanted, ready.domain, ready.options, data=ready.dataset is not None, onnx=onnx)
+    ready = _read(wanted, source, values, lenient, output, add)
     known = "data" not in values and source is not None
     models = CardModels(ready.domain, ready.wanted, ready.dataset, ready.options, check_fingerprint=known)
     with tempfile.TemporaryDirectory() as folder:
-        search = _search(plan, models, Path(folder) if onnx else None)
+        search = _search(ready.plan, models, Path(folder) if _is_onnx(output) else None)
         taken = search.run(ready.options.best_effort)
         if search.asked:
             log.info(taken_words(taken, search.tried, search.asked))
@@ -225,6 +225,10 @@ def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
     return wanted if "target" not in values else replace(wanted, target=values["target"])
 
 
+def _is_onnx(output: Path) -> bool:
+    return output.suffix.lower() == ".onnx"
+
+
 def _check_format(wanted: Requirement, output: Path) -> None:
     """Make sure that the file to be written is of the format that the requirement asks for."""
     asked = wanted.deploy.format
@@ -240,6 +244,7 @@ class _Ready:
     domain: Domain
     dataset: Dataset | None
     options: BuildOptions
+    plan: Plan
 
 
 def _read(
@@ -252,16 +257,17 @@ def _read(
 ) -> _Ready:
     """Read the data, with the rows that `add` adds, or make sure that the requirement does without.
 
-    With them the domain is known, and with it which options there are; both are checked before rows are written.
+    With them the domain is known, and with it which options and cards there are; all are checked before rows are
+    written and torch is loaded.
     """
     if source is None:
         domain = domain_of(wanted)
-        if add is None:  # told before the options are, which take torch to check
+        if add is None:
             claims: Claims = domain.part("requirement")
             claims.require(wanted)
-        options = _options(domain, wanted, values, lenient, output)
+        options, plan = _choices(domain, wanted, values, lenient, output, data=add is not None)
         if add is None:
-            return _Ready(wanted, domain, None, options)
+            return _Ready(wanted, domain, None, options, plan)
         source, add = add(None), None
         if not wanted.columns:  # else the columns' types and roles say what the rows are
             wanted = replace(wanted, domain=domain.name)
@@ -280,21 +286,27 @@ def _read(
     )
     wanted.quality.check_task(dataset.schema.task)
     domain = find_domain(dataset.schema.domain)
-    options = _options(domain, wanted, values, lenient, output)
+    options, plan = _choices(domain, wanted, values, lenient, output, data=True)
     dataset = builders(domain).prepare(dataset, wanted, options)
-    return _Ready(wanted, domain, dataset if add is None else add(dataset), options)
+    return _Ready(wanted, domain, dataset if add is None else add(dataset), options, plan)
 
 
-def _options(
-    domain: Domain, wanted: Requirement, values: Mapping[str, Any], lenient: Collection[str], output: Path
-) -> BuildOptions:
-    """The domain's options; those that are for others are refused, or passed over where they are `lenient`."""
+def _choices(
+    domain: Domain,
+    wanted: Requirement,
+    values: Mapping[str, Any],
+    lenient: Collection[str],
+    output: Path,
+    *,
+    data: bool,
+) -> tuple[BuildOptions, Plan]:
+    """The domain's options and candidates; options for others are refused, or passed over where they are `lenient`."""
     own = options_of(domain_options(BuildOptions, domain))
     given = {name: value for name, value in values.items() if name in own or name not in lenient}
     given.pop("data", None)  # they are read, and may be no path
     options = make_options(BuildOptions, domain, given)
-    builders(domain).check(wanted, options, output)
-    return options
+    shelf(domain).check(wanted, options, output)
+    return options, plan_candidates(wanted, domain, options, data=data, onnx=_is_onnx(output))
 
 
 def _generation(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -52,15 +51,6 @@ class Builders(Protocol):
 
     def make_builders(self, requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], Builder]:
         """Return what gives the builder of a card; cards may share what is read once, or the builder itself."""
-
-    def check(self, requirement: Requirement, options: BuildOptions, output: Path) -> None:
-        """Make sure that the options suit the requirement and the output, before anything costly is done.
-
-        Raises
-        ------
-        UsageError
-            They don't.
-        """
 
     def prepare(self, dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
         """Return the dataset as a model can be made of it; what is left out is noted in its warnings.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.model_generator.costs import Costs, Sizes
 
 LOSS = {"classification": "log_loss", "regression": "r2"}
@@ -64,7 +66,7 @@ class ArchitectureCard:
 
 
 class Shelf(Protocol):
-    """A domain's part ``architectures``."""
+    """A domain's part ``architectures``. Imports no torch."""
 
     def cards(self) -> Iterator[ArchitectureCard]:
         """Yield the cards in the order in which a build tries them.
@@ -84,6 +86,15 @@ class Shelf(Protocol):
 
     def conflict(self, card: ArchitectureCard, options: BuildOptions) -> str:
         """Return the flag of the option that asks for another card; "" where none does."""
+
+    def check(self, requirement: Requirement, options: BuildOptions, output: Path) -> None:
+        """Make sure that the options suit the requirement and the output.
+
+        Raises
+        ------
+        UsageError
+            They don't.
+        """
 
     def storages(self, *, data: bool) -> tuple[str, ...]:
         """Return how a model may be stored, in the order of what is lost.

@@ -17,7 +17,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination, check_exist
 from modelgpt_cli.core.option_fields import known_options
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.data.address import without_place
+from modelgpt_cli.data.address import with_sheet, without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.requirement_generator.requirement_file import (
@@ -33,7 +33,7 @@ DATA_SUFFIXES = (*TABLE_SUFFIXES, ".zip")
 """How names of files end that hold data; a file of any other name is a requirement."""
 _SUFFIXES = (*DATA_SUFFIXES, ".gz", ".txt", ".md", ".req", ".yaml")
 """How names of files end that may be missing: words don't end so."""
-_DESCRIBED = ("target", "description", "types", "merge_labels", "keep_na", "seed")
+_DESCRIBED = ("sheet", "target", "description", "types", "merge_labels", "keep_na", "seed")
 """Options of a build that `describe` takes too, beside those that say how data are read."""
 
 
@@ -91,7 +91,8 @@ def check_start(
     Raises
     ------
     UsageError
-        A file is not there, exists already, or is named for no format of models; or there is no such card.
+        A file is not there, exists already, or is named for no format of models; there is no such card; or a sheet is
+        named where there is no workbook.
     """
     check_model_destination(output, force)
     for name in ("data", "types"):
@@ -99,6 +100,7 @@ def check_start(
     check_exists(values.get("generator"), "--generator takes a checkpoint, or a folder with one.")
     if values.get("card") is not None:
         find_card(values["card"].partition("/")[0])
+    _check_sheet(source, values)
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
     if isinstance(source, Requirement) and values.get("data") is None:
         check_exists(source.data)
@@ -110,6 +112,18 @@ def check_start(
     if is_data(named) and beside is not None:
         check_destination(beside, force)
     return beside
+
+
+def _check_sheet(source: Data | Requirement, values: Mapping[str, Any]) -> None:
+    """Make sure that a sheet is named of data in a file, as far as that is known while nothing is read."""
+    data = values.get("data")
+    if data is None and isinstance(source, Requirement):
+        data = source.data
+    elif data is None and not (isinstance(source, str) and _is_sentence(source)):
+        if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
+            return  # a requirement file, which may name some
+        data = source
+    with_sheet(data, values.get("sheet"))
 
 
 def begin(

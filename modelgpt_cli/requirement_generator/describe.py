@@ -15,6 +15,7 @@ from modelgpt_cli.core.domain import all_domains, default_domain, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import with_sheet, without_place
 from modelgpt_cli.llm.asking import Talk
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
@@ -51,7 +52,7 @@ class Description:
     """JSON of the request that was sent, or would be; None if no LLM has a part in it."""
     notes: list[str] = field(default_factory=list)
     """Words for the user; they were logged as well."""
-    sheet: bytes | None = None
+    contact_sheet: bytes | None = None
     """What an LLM is shown beside the words, a JPEG, whether or not one has a part in it; `prompt` holds it too."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,7 +77,8 @@ def describe(
     types: str | Path | None = None,
     merge_labels: bool = False,
     keep_na: bool = False,
-    sheet: str | Path | None = None,
+    sheet: str | None = None,
+    contact_sheet: str | Path | None = None,
     dry_run: bool = False,
     force: bool = False,
     timeout: float | None = None,
@@ -108,12 +110,14 @@ def describe(
         The requirement file to write; nothing is written if absent or ``-``.
     types, merge_labels, keep_na
         Passed on to `load_dataset`.
-    sheet : path-like, optional
+    sheet : str, optional
+        The name or number of a workbook's sheet; the first that looks like a table where not given.
+    contact_sheet : path-like, optional
         Where to save the sheet of small images that an LLM is shown of images, also in a dry run.
     dry_run : bool
-        Send nothing and write nothing but `sheet`; `Description.prompt` is what would be sent.
+        Send nothing and write nothing but `contact_sheet`; `Description.prompt` is what would be sent.
     force : bool
-        Whether an existing `output` or `sheet` may be replaced.
+        Whether an existing `output` or `contact_sheet` may be replaced.
     timeout : float, optional
         Seconds to wait for the LLM, at each try; else the provider's, else 60.
     retries : int, optional
@@ -157,8 +161,9 @@ def describe(
     destination = None if output is None or str(output) == "-" else Path(output)
     if destination and not dry_run:
         check_destination(destination, force)
-    if sheet is not None:
-        check_destination(sheet, force)
+    if contact_sheet is not None:
+        check_destination(contact_sheet, force)
+    data = with_sheet(data, sheet)
     asked = llm
     if not isinstance(asked, LLM):
         asked = LLM.from_settings(asked, base_url, api_key, timeout, retries, None if offline else provider)
@@ -175,9 +180,11 @@ def describe(
         seed=seed,
         **reading,
     )
-    if sheet is not None and not profiler_of(dataset.schema.domain).HAS_SHEET:
+    if contact_sheet is not None and not profiler_of(dataset.schema.domain).HAS_SHEET:
         titles = " and ".join(domain.title for domain in all_domains() if profiler_of(domain.name).HAS_SHEET)
-        raise UsageError(f"--sheet {sheet} is for {titles}.", f"{dataset.name} holds none.", "Leave it out.")
+        raise UsageError(
+            f"--contact-sheet {contact_sheet} is for {titles}.", f"{dataset.name} holds none.", "Leave it out."
+        )
     shown = profile(dataset, description=words, clean=redact_text if redact else None)
     answers = AnswerCache() if cache else None
     sentence, author, prompt, notes = write_sentence(
@@ -203,10 +210,10 @@ def describe(
         with atomic_write(destination, force=force) as temporary:
             temporary.write_text(content, encoding="utf-8", newline="\n")
     image = shown.sheet.content if shown.sheet is not None else None
-    if sheet is not None and image is not None:
-        with atomic_write(sheet, force=force) as temporary:
+    if contact_sheet is not None and image is not None:
+        with atomic_write(contact_sheet, force=force) as temporary:
             temporary.write_bytes(image)
-        _say(notes, f"The sheet of {find_domain(domain).title} was saved as {sheet}.")
+        _say(notes, f"The sheet of {find_domain(domain).title} was saved as {contact_sheet}.")
     return Description(requirement, content, None if dry_run else destination, prompt, notes, image)
 
 
@@ -266,7 +273,7 @@ def _tell_plan(
 ) -> None:
     """Say what a dry run knows beside the request itself."""
     if profile.sheet is not None:
-        _say(notes, f"With it goes {profile.sheet.words}; --sheet FILE saves it to be looked at.")
+        _say(notes, f"With it goes {profile.sheet.words}; --contact-sheet FILE saves it to be looked at.")
     how = f"{HOW}, {HOW_IMAGES}" if profile.sheet is not None else HOW
     tell_plan(talk, request, read, partial(_say, notes), tokens_out=_ANSWER_TOKENS, how=how)
     if not talk.llm.configured:
@@ -303,7 +310,7 @@ def read_description(description: str | None) -> str:
 
 def _data_path(data: Data, destination: Path | None) -> str | None:
     """Give the data's path relative to the requirement file; in full if that is not known, or on another drive."""
-    if not isinstance(data, (str, os.PathLike)) or os.fspath(data) == "-":
+    if not isinstance(data, (str, os.PathLike)) or without_place(os.fspath(data)) == "-":
         return None
     full = Path(data).resolve()
     if destination is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from modelgpt_cli.core import metrics as m
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import check_destination
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.runtime.feed import Source, open_source
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.importance import (
@@ -97,6 +97,7 @@ def evaluate(
     model: str | Path,
     data: Data | Sequence[str | Path],
     *,
+    sheet: str | None = None,
     target: str | None = None,
     plot: str | Path | None = None,
     importance: bool = False,
@@ -112,7 +113,7 @@ def evaluate(
 
     Parameters
     ----------
-    model, data, chunk_rows, threads, strict
+    model, data, sheet, chunk_rows, threads, strict
         As for `predict`; of a folder, its test file or folder is measured where there is one. Files have as label
         the name of the folder that they lie in, or of a table of paths a cell.
     target : str, optional
@@ -157,10 +158,10 @@ def evaluate(
     (150, True)
     """
     if plot is not None:
-        from modelgpt_cli.runtime.plot import need_matplotlib
+        from modelgpt_cli.runtime.plot import check_plot
 
-        check_destination(plot, force)
-        need_matplotlib()
+        check_plot(plot, force)
+    data = with_sheet(data, sheet)
     loaded = Model(model, threads=threads)
     metric = check_importance(loaded, importance_metric) if importance else ""
     source = open_source(loaded, data, labelled=True, target=target)

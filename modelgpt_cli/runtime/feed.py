@@ -72,7 +72,7 @@ class Source(Protocol):
 
     @property
     def total(self) -> int | None:
-        """How many rows there are; None where only reading them tells."""
+        """How many rows there are, or about so many; None where only reading them tells."""
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield all rows, at most so many at a time; no chunk is empty."""

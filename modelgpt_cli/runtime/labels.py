@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from modelgpt_cli.core.spelling import fold_label
 from modelgpt_cli.runtime.table import logger
 
 MISSING = -1
@@ -26,8 +27,8 @@ class LabelReader:
         self._codes: dict[str, int] = {label: k for k, label in enumerate(labels)}
         numbers = [_number(label) for label in labels]
         self._by_number = {} if None in numbers else {number: k for k, number in enumerate(numbers)}
-        folded = Counter(_fold(label) for label in labels)
-        self._by_fold = {_fold(label): k for k, label in enumerate(labels) if folded[_fold(label)] == 1}
+        keys = Counter(_key(label) for label in labels)
+        self._by_key = {_key(label): k for k, label in enumerate(labels) if keys[_key(label)] == 1}
         self._rows: Counter[int] = Counter()
         self._respelled: dict[str, str] = {}
 
@@ -71,8 +72,8 @@ class LabelReader:
         number = _number(cell)
         if number in self._by_number:
             return self._by_number[number]
-        if _fold(cell) in self._by_fold:
-            code = self._by_fold[_fold(cell)]
+        if _key(cell) in self._by_key:
+            code = self._by_key[_key(cell)]
             if cell.strip() != self._labels[code]:
                 self._respelled[cell] = self._labels[code]
             return code
@@ -88,6 +89,6 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _fold(label: str) -> str:
-    """Drop what differs between spellings of one label: case, blanks, final punctuation."""
-    return "".join(label.casefold().split()).rstrip(".,;:!?")
+def _key(label: str) -> str:
+    """What spellings of one label have in common; blanks within it differ too where no other label is as near."""
+    return fold_label(label).replace(" ", "")

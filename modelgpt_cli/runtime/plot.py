@@ -8,20 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import atomic_write
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.metrics import calibration_bins
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.evaluate import Evaluation
 
 _FORMATS = ("png", "svg", "pdf")
+_ENDINGS = ".png, .svg or .pdf"
 _MAX_POINTS = 20_000
 _MAX_NAMED = 30
 
 
-def need_matplotlib() -> None:
-    """Make sure that matplotlib is there before any long work."""
+def check_plot(path: str | Path, force: bool) -> None:
+    """Make sure, before any long work, that a plot can be drawn and written.
+
+    Raises
+    ------
+    UsageError
+        The name ends in no known format, or as `check_destination` has it.
+    ModelGPTError
+        matplotlib is not installed.
+    """
+    if Path(path).suffix[1:].lower() not in _FORMATS:
+        raise UsageError(f"Can't tell what to draw into {path}.", hint=f"End the name in {_ENDINGS}.")
+    check_destination(path, force)
     if find_spec("matplotlib") is None:
         raise ModelGPTError(
             "--plot needs matplotlib, which is not installed.", "", 'Install it: pip install "modelgpt-cli[plot]"'
@@ -78,9 +90,8 @@ def _figure(n_axes: int) -> tuple[Any, list[Any]]:
 
 
 def _save(figure: Any, path: Path, force: bool) -> None:
-    kind = path.suffix[1:].lower()
     with atomic_write(path, force=force) as temporary:
-        figure.savefig(temporary, format=kind if kind in _FORMATS else "png", dpi=144)
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=144)
 
 
 def _short(label: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.output import (
@@ -72,6 +73,7 @@ def predict(
     data: Data | Sequence[str | Path],
     *,
     output: str | Path | None = None,
+    sheet: str | None = None,
     proba: bool = False,
     topk: int | None = None,
     keep: str | Sequence[str] | None = None,
@@ -96,6 +98,9 @@ def predict(
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned. A name that
         ends in .jsonl or .ndjson gets JSON lines.
+    sheet : str, optional
+        The name or number of a workbook's sheet, of each where there are several; the first that looks like a table
+        where not given.
     proba : bool
         Write a column ``probability_<label>`` for each class too.
     topk : int, optional
@@ -148,6 +153,7 @@ def predict(
         check_destination(path, force)
     if findings is not None:
         check_destination(findings, force)
+    data = with_sheet(data, sheet)
     loaded = Model(model, threads=threads)
     _check_topk(loaded, topk)
     check_confidence(loaded, min_confidence)

@@ -63,7 +63,7 @@ class Rows:
         self._names = [i.column for i in model.inputs], self.columns
         self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
         self.kept_columns: Sequence[str] = ()
-        self.total = None
+        self.total = self._table.expected_rows
         self._check_inputs(model)
         self._truth: Column | None = None
         if labelled:
@@ -95,18 +95,18 @@ class Rows:
                     yield Chunk(n_rows, columns, truth=columns[self._truth.name] if self._truth else None, kept=kept)
 
     def _frames(self, rows: int, columns: list[Column]) -> Iterator[tuple[int, dict[str, np.ndarray], dict[str, Any]]]:
-        from modelgpt_cli.data.typing import odd_cells, typed
+        from modelgpt_cli.data.typing import typed_and_odd
 
         self.findings = Findings()
         self.findings.compare_columns(*self._names, self._known)
         names = dict.fromkeys([*(column.name for column in columns), *self.kept_columns])
         for frame in self._table.frames(rows, list(names)):
-            cells = typed(frame, columns)
+            cells, odd = typed_and_odd(frame, columns)
             self.findings.rows += len(cells)
             for column in columns:
                 raw, read = frame[column.name], cells[column.name]
-                odd = odd_cells(raw, column) if column.is_float and read.isna().any() else None
-                self.findings.add(column if column is not self._truth else _kind_alone(column), read, odd, raw)
+                known = column if column is not self._truth else _kind_alone(column)
+                self.findings.add(known, read, odd.get(column.name), raw)
             kept = {name: frame[name].tolist() for name in self.kept_columns}
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}, kept
 

@@ -6,10 +6,10 @@ How a domain's rows are read and its model finetuned stands in its part ``tune``
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -21,8 +21,12 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.option_fields import make_options
+from modelgpt_cli.core.options import TuneOptions
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.in_memory import Data
+from modelgpt_cli.data.readers import Table
 
 log = logging.getLogger("modelgpt")
 
@@ -39,6 +43,9 @@ class TuneSettings:
         The learning rate, falling linearly to zero; None for the domain's.
     batch_size : int, optional
         Rows of a step; None for the domain's.
+    group, time : str, optional
+        The column whose groups are held out whole, or by which the last rows are; as in the build where neither is
+        given.
     """
 
     epochs: int = 1
@@ -46,6 +53,13 @@ class TuneSettings:
     batch_size: int | None = None
     seed: int = 0
     device: str = "cpu"
+    group: str | None = None
+    time: str | None = None
+
+    @property
+    def split(self) -> dict[str, str | None]:
+        """The columns that rows are to be held out by."""
+        return {"group": self.group, "time": self.time}
 
 
 @dataclass
@@ -62,6 +76,8 @@ class Tuned:
         Labelled rows that were read.
     shown : sequence of uint8 (H, W, 3), optional
         Rows of the user's that the exported graph is verified on.
+    validated : str
+        How rows were held out, where that was not at random: "by groups of 'patient'".
     """
 
     before: dict[str, float]
@@ -69,6 +85,7 @@ class Tuned:
     kept: Literal["before", "after"]
     rows: int = 0
     shown: Sequence[np.ndarray] | None = field(default=None, repr=False)
+    validated: str = ""
 
 
 class Tuner(Protocol):
@@ -95,6 +112,8 @@ class TuneReport:
     rows: int
     seconds: float
     size_bytes: int
+    validated: str = ""
+    """How rows were held out, where that was not at random: "by groups of 'patient'"."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for ``--json``."""
@@ -106,17 +125,21 @@ def tune(
     *,
     data: Data,
     output: str | Path,
+    sheet: str | None = None,
     epochs: int = 1,
     lr: float | None = None,
     batch_size: int | None = None,
+    group: str | None = None,
+    time: str | None = None,
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
 ) -> TuneReport:
     """Finetune all parameters of a model and keep the better of before and after (ModelGPT-F).
 
-    A fifth of a table's rows, and a tenth of texts or images, are held out (stratified); the model from before or
-    after is kept by its loss on these. A model of texts or images that was built from the same data has seen them
+    A fifth of a table's rows, and a tenth of texts or images, are held out: stratified, or as the build was
+    cross-validated, by groups or forward in time, where the data have the column. The model from before or after is
+    kept by its loss on these. A model of texts or images that was built from the same data has seen them
     all: of it, its cross-validated metrics count, and tuning starts from a head that is solved anew without the rows
     that are held out. Of a model of images, BatchNorm stays as it is, and each image is mirrored, cropped and lit
     at random whenever it comes up.
@@ -129,6 +152,8 @@ def tune(
         Labelled data, as for `describe`; its classes must be among the model's.
     output : str or Path
         ``model.onnx`` or ``model.safetensors``.
+    sheet : str, optional
+        As for `describe`.
     epochs : int
         Passes over the training rows.
     lr : float, optional
@@ -136,6 +161,8 @@ def tune(
         the backbone's; the head learns faster).
     batch_size : int, optional
         Rows of a step; the domain's where not given.
+    group, time : str, optional
+        Hold out whole groups of this column, or the last rows by this one, rather than as in the build.
 
     Raises
     ------
@@ -154,27 +181,42 @@ def tune(
     >>> report.rows, report.kept in ("before", "after")
     (150, True)
     """
-    start = time.monotonic()
+    start = monotonic()
     output = Path(output)
     check_model_destination(output, force)
+    data = with_sheet(data, sheet)
     target: Any = load_model(model)
-    tuner: Tuner = find_domain(target.blueprint.domain).part("tune")
-    done = tuner.tune(target, data, TuneSettings(epochs, lr, batch_size, seed, pick_device(device)))
+    domain = find_domain(target.blueprint.domain)
+    make_options(TuneOptions, domain, {"group": group, "time": time})  # not every domain has them
+    tuner: Tuner = domain.part("tune")
+    settings = TuneSettings(epochs, lr, batch_size, seed, pick_device(device), group, time)
+    done = tuner.tune(target, data, settings)
     target.blueprint = _noted(target.blueprint, done, epochs)
     size = write_model(target, output, force=force, rows=done.shown).size_bytes
-    return TuneReport(output, done.kept, done.before, done.after, done.rows, time.monotonic() - start, size)
+    seconds = monotonic() - start
+    return TuneReport(output, done.kept, done.before, done.after, done.rows, seconds, size, done.validated)
 
 
-def cross_validated(blueprint: Blueprint, fingerprint: str) -> Mapping[str, float] | None:
-    """Return a model's metrics as its build cross-validated them, if it is as built, from data of this fingerprint."""
+def cross_validated(blueprint: Blueprint, fingerprint: str, validated: str = "") -> Mapping[str, float] | None:
+    """Return a model's metrics as its build cross-validated them, if it is as built, from data of this fingerprint.
+
+    They are empty where rows were held out in another way than `validated` says.
+    """
     made = blueprint.provenance
     as_built = made.get("tuned", {}).get("kept") != "after"
     same = (made.get("data") or {}).get("fingerprint") == fingerprint
-    return blueprint.metrics.get("model") if as_built and same else None
+    if not as_built or not same:
+        return None
+    metrics = blueprint.metrics.get("model")
+    return {} if metrics is not None and blueprint.validated != validated else metrics
 
 
-def load_rows(blueprint: Blueprint, data: Data, *, sample_rows: int, seed: int, domain: str | None = None) -> Dataset:
+def load_rows(
+    blueprint: Blueprint, data: Data | Table, *, sample_rows: int, seed: int, domain: str | None = None, **options: Any
+) -> Dataset:
     """Read labelled rows in a model's own columns and spelling; say so where not all of them are held.
+
+    Further options are those of `load_dataset`.
 
     Raises
     ------
@@ -191,6 +233,7 @@ def load_rows(blueprint: Blueprint, data: Data, *, sample_rows: int, seed: int, 
         sample_rows=sample_rows,
         domain=domain,
         seed=seed,
+        **options,
     )
     if dataset.n_rows > len(dataset.sample):
         log.warning("Tuning on a sample of %d of %d rows.", len(dataset.sample), dataset.n_rows)
@@ -216,5 +259,6 @@ def check_labels(blueprint: Blueprint, classes: Sequence[str]) -> None:
 
 def _noted(blueprint: Blueprint, done: Tuned, epochs: int) -> Blueprint:
     """Return the blueprint with what tuning did written into it."""
-    tuned = {"epochs": epochs, "kept": done.kept, "before": done.before, "after": done.after}
+    tuned: dict[str, Any] = {"epochs": epochs, "kept": done.kept, "before": done.before, "after": done.after}
+    tuned |= {"validated": done.validated} if done.validated else {}
     return replace(blueprint, provenance=blueprint.provenance | {"tuned": tuned})

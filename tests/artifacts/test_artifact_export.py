@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -23,9 +25,12 @@ from modelgpt_cli.artifacts.onnx_state import read_onnx_state
 from modelgpt_cli.core.deploy import FORMATS, Deploy, Format
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.tabular import onnx as onnx_part
+from modelgpt_cli.domains.tabular.generator import make_generator
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.onnx import to_onnx
 from modelgpt_cli.domains.tabular.verify import TOLERANCES, verify
+from modelgpt_cli.parameter_generator.checkpoint import save_generator
+from modelgpt_cli.parameter_generator.generator import GeneratorConfig
 from modelgpt_cli.runtime.session import Model
 
 
@@ -326,3 +331,34 @@ def test_weights_that_are_no_numbers_are_refused(value, ending, tmp_path):
         write_model(model, tmp_path / f"m.{ending}")
     assert "layers.1.bias" in caught.value.cause
     assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _save_generator(path: Path) -> None:
+    save_generator(path, make_generator(GeneratorConfig(width=32, blocks=1)), {}, domain="tabular")
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.safetensors", "generator.safetensors"])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_full_disk_is_one_error_and_leaves_what_was_there(
+    name: str, old: bytes | None, model: TabularModel, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if old is not None:
+        path.write_bytes(old)
+    with pytest.raises(ModelGPTError, match=r"Can't write .*" + name) as caught, files_of_at_most(20_000):
+        _save_generator(path) if name.startswith("g") else write_model(model, path, force=True)
+    assert "too large" in caught.value.cause
+    assert "Free some space" in caught.value.hint
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({} if old is None else {name: old})

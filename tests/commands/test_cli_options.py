@@ -208,7 +208,7 @@ def test_describe_prints_text_path_or_prompt(
         calls.append(options)
         requirement = SimpleNamespace(sentence="Classify.")
         return SimpleNamespace(
-            text="Classify.\n", path=options["output"], prompt="[...]", requirement=requirement, sheet=None
+            text="Classify.\n", path=options["output"], prompt="[...]", requirement=requirement, contact_sheet=None
         )
 
     monkeypatch.setattr(api, "describe", describe)

@@ -226,6 +226,39 @@ def test_at_the_exit(tmp_path: Path, number: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+STUCK = """
+import sys, threading, time
+from modelgpt_cli import cli
+from modelgpt_cli.core import signals
+from modelgpt_cli.core.files import atomic_write
+signals._GRACE = .1
+def main():
+    with atomic_write(sys.argv[1]):
+        try:
+            print("begun", flush=True)
+            time.sleep(60)
+        finally:
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+cli.main = main
+cli.entry()
+"""
+
+
+@pytest.mark.parametrize("number", WORDS)
+def test_work_that_is_stuck_is_left(tmp_path: Path, number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, tmp_path / "out.txt"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err.decode()) == (128 + number, f"{WORDS[number]}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 SLOW_IMPORT = """
 import sys, time
 from modelgpt_cli import cli
@@ -234,6 +267,33 @@ def main():
 cli.main = main
 cli.entry()
 """
+
+
+AT_IMPORT = """
+import os, runpy, signal, sys
+module = sys.argv[1]
+sys.argv[1:] = ["zoo"]
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+runpy.run_module("modelgpt_cli", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("module", ["modelgpt_cli.cli", "modelgpt_cli.core.signals", "modelgpt_cli.core.temporary"])
+def test_before_the_program_is_read(module: str) -> None:
+    done = subprocess.run([sys.executable, "-c", AT_IMPORT, module], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_little_is_read_before_signals_are_handled() -> None:
+    code = "import sys, modelgpt_cli; print(*sorted(name for name in sys.modules if 'modelgpt_cli.' in name))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    parts = ["core", "core.clock", "core.telemetry", "core.version"]
+    assert done.stdout.split() == [f"modelgpt_cli.{part}" for part in parts]
 
 
 def test_a_slow_import_is_not_waited_for(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def test_commands_show_bars_on_a_terminal(
     line = [command, str(model), str(tmp_path / "d.csv"), *(["--importance"] if command == "evaluate" else [])]
     assert main(line) == 0
     shown = terminal.getvalue()
-    assert command in shown
+    assert f"{command}: " in shown
+    assert "/40 " in shown
     assert ("importance" in shown) == (command == "evaluate")
     out = capsys.readouterr().out
     terminal.truncate(0)

@@ -338,12 +338,12 @@ def test_header_that_is_data_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_wide_table(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(40, 3000)).round(3)
-    frame = pd.DataFrame(values, columns=[f"c{i}" for i in range(3000)]).assign(target=["a", "b"] * 20)
+    values = np.random.default_rng(0).normal(size=(40, 600)).round(3)
+    frame = pd.DataFrame(values, columns=[f"c{i}" for i in range(600)]).assign(target=["a", "b"] * 20)
     frame.to_csv(tmp_path / "t.csv", index=False)
     dataset = load_dataset(tmp_path / "t.csv")
-    assert len(dataset.schema.used) == 3000
-    assert dataset.sample["c2999"].tolist() == pytest.approx(values[:, 2999].tolist())
+    assert len(dataset.schema.used) == 600
+    assert dataset.sample["c599"].tolist() == pytest.approx(values[:, 599].tolist())
 
 
 def test_profile_shows_few_cells_and_each_class(tmp_path: Path) -> None:

@@ -234,3 +234,25 @@ def test_unreadable_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal())
     with pytest.raises(UsageError, match="nothing is piped in"):
         open_table("-")
+
+
+def test_about_how_many_rows_there_are_is_known_beforehand(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": range(5_000), "note": ["one\ncell", "x"] * 2_500})
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame.to_csv(tmp_path / "data.csv.gz", index=False)
+    frame.to_csv(tmp_path / "data.tsv", sep="\t", index=False, encoding="utf-16")
+    frame.to_json(tmp_path / "data.jsonl", orient="records", lines=True)
+    frame.to_parquet(tmp_path / "data.parquet")
+    lines = "\n".join(f"{i}, x" for i in range(5_000))
+    (tmp_path / "data.arff").write_text(
+        f"% no more\n@relation r\n@attribute a numeric\n@attribute b {{x}}\n@data\n{lines}"
+    )
+    for path in sorted(tmp_path.iterdir()):
+        table = open_table(path)
+        assert sum(map(len, table.frames())) == 5_000
+        assert table.expected_rows == pytest.approx(5_000, abs=5 if ".csv" in path.name or ".tsv" in path.name else 0)
+    assert open_table(frame).expected_rows == 5_000
+    frame[:40].to_excel(tmp_path / "data.xlsx", index=False)
+    assert open_table(tmp_path / "data.xlsx").expected_rows == 40
+    frame.to_json(tmp_path / "data.json", orient="records")
+    assert open_table(tmp_path / "data.json").expected_rows is None

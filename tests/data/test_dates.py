@@ -11,9 +11,11 @@ import pytest
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
+from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.cells import to_arrow
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.dates import days, find_date_rule, is_doubtful, parse_dates
+from modelgpt_cli.data.typing import typed_and_odd
 
 DAY = 19973.0  # 2024-09-07
 
@@ -111,3 +113,14 @@ def test_a_model_of_dates_reads_a_chunk_as_it_reads_the_file(tmp_path: Path) -> 
     assert dataset.schema.columns[0].reading.format == "%d/%m/%Y"
     assert np.diff(dataset.sample["d"]).tolist() == [1.0] * 27
     assert pd.concat(dataset.frames(rows=5))["d"].tolist() == dataset.sample["d"].tolist()
+
+
+@pytest.mark.parametrize("cells", [["45542", "5", None], [45542, 5, None]], ids=["text", "numbers"])
+def test_numbers_that_are_no_dates_are_odd_from_every_file(cells: list[object]) -> None:
+    columns = [Column("day", "datetime"), Column("gone", "numeric"), Column("name", "text")]
+    frame = pd.DataFrame({"day": pd.Series(cells, dtype=object), "name": list("abc")})
+    found, odd = typed_and_odd(frame, columns)
+    assert found["day"].fillna(-1).tolist() == [DAY, -1, -1]
+    assert {name: cells.tolist() for name, cells in odd.items()} == {"day": [False, True, False]}
+    assert found["gone"].isna().all()
+    assert found["name"].tolist() == list("abc")

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from openpyxl import Workbook
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.schema import Schema
+from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.data.dates import days
 from modelgpt_cli.data.readers import open_table
+from scripts.benchmarks.same_cells import write_ods
 
 ROWS = [[1.5 * i, ["red", "blue"][i % 2], i % 3 == 0] for i in range(30)]
 NAMES = ["amount", "colour", "bought"]
@@ -99,28 +104,7 @@ def test_dates_of_a_sheet(tmp_path: Path) -> None:
 
 
 def test_an_open_document_sheet(tmp_path: Path) -> None:
-    def cell(value: object) -> str:
-        if isinstance(value, bool):
-            return f'<table:table-cell office:value-type="boolean" office:boolean-value="{str(value).lower()}"/>'
-        if isinstance(value, float):
-            return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
-        return f'<table:table-cell office:value-type="string"><text:p>{value}</text:p></table:table-cell>'
-
-    rows = "".join(f"<table:table-row>{''.join(map(cell, row))}</table:table-row>" for row in [NAMES, *ROWS])
-    spaces = " ".join(
-        f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{short}:1.0"' for short in ("office", "table", "text")
-    )
-    path = tmp_path / "book.ods"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
-        archive.writestr("META-INF/manifest.xml", "<m/>")
-        archive.writestr(
-            "content.xml",
-            f'<?xml version="1.0"?><office:document-content {spaces}><office:body><office:spreadsheet>'
-            f'<table:table table:name="Data">{rows}</table:table>'
-            "</office:spreadsheet></office:body></office:document-content>",
-        )
-    check(frame_of(path))
+    check(frame_of(write_ods(pd.DataFrame(ROWS, columns=NAMES), tmp_path / "book")))
 
 
 RECORDS = [dict(zip(NAMES, row, strict=True)) for row in ROWS]
@@ -183,6 +167,78 @@ def test_arff(tmp_path: Path) -> None:
     path.write_text(ARFF + "{0 1.5}\n")
     with pytest.raises(ModelGPTError, match="sparse ARFF"):
         frame_of(path)
+
+
+DECLARED = """@relation declared
+@attribute size {0, 1, 2, 3}
+@attribute grade {low, Low, NA}
+@attribute amount integer
+@attribute day date 'dd/MM/yyyy h:mm a'
+@attribute code string
+@attribute same {x, y}
+@attribute class {1.0, 2.0}
+@data
+"""
+"""Of which each column would be something else in a CSV file."""
+
+
+def declared(path: Path, last: str = "class {1.0, 2.0}") -> Schema:
+    """Return the schema of a file of such columns, of 60 rows; `last` is what the last one is declared to be."""
+    rows = [
+        f"{i % 3},{('low', 'Low', 'NA')[i % 3]},{20_240_101 + i % 28},"
+        f"{i % 12 + 1:02d}/05/2024 3:{i % 60:02d} PM,{100 + i % 9},x,{1 + i % 2}.0"
+        for i in range(60)
+    ]
+    path.write_text(DECLARED.replace("class {1.0, 2.0}", last) + "\n".join(rows))
+    return load_dataset(path).schema
+
+
+def test_the_types_that_an_arff_file_declares_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    schema = declared(tmp_path / "data.arff")
+    size, grade, amount, day = schema.columns[:4]
+    assert [column.type for column in schema.columns] == [
+        *("categorical", "categorical", "numeric", "datetime", "categorical", "constant")
+    ]
+    assert sorted(size.levels) == ["0", "1", "2"]
+    assert sorted(grade.levels) == ["Low", "NA", "low"]
+    assert "NA" not in (grade.reading.missing or ())
+    assert amount.low == 20_240_101
+    assert day.reading.format == "%d/%m/%Y %I:%M %p"
+    assert (schema.task, schema.classes) == ("classification", ("1.0", "2.0"))
+    assert "may be day first" not in caplog.text
+    assert declared(tmp_path / "data.arff", "class real").task == "regression"
+    assert load_dataset(tmp_path / "data.arff", task="classification").schema.classes == ("1", "2")
+
+
+def test_the_user_knows_better_than_an_arff_file(tmp_path: Path) -> None:
+    declared(tmp_path / "data.arff")
+    (tmp_path / "types.yaml").write_text("size: numeric\nclass: numeric\n")
+    schema = load_dataset(tmp_path / "data.arff", types=tmp_path / "types.yaml").schema
+    assert schema.columns[0].type == "numeric"
+    assert schema.task == "regression"
+
+
+@pytest.mark.parametrize(
+    ("java", "cell", "form"),
+    [
+        ("", "2024-05-03T07:08:09", "ISO8601"),
+        ("yyyy-MM-dd", "2024-05-03", "ISO8601"),
+        ("dd.MM.yyyy", "03.05.2024", "%d.%m.%Y"),
+        ("MM/dd/yy'T'HH:mm", "05/03/24T07:08", "%m/%d/%y %H:%M"),
+        ("d MMM yyyy, hh:mma", "3 Mai 2024, 07:08AM", "%d %b %Y %I:%M %p"),
+        ("EEE, d MMM yyyy", "Fri, 3 May 2024", ""),
+    ],
+)
+def test_dates_of_an_arff_file(tmp_path: Path, java: str, cell: str, form: str) -> None:
+    rows = "\n".join(f'"{cell}", {label}' for label in "ab")
+    (tmp_path / "data.arff").write_text(
+        f'@relation r\n@attribute day date "{java}"\n@attribute label {{a, b}}\n@data\n"{cell}",?\n{rows}'
+    )
+    declared = open_table(tmp_path / "data.arff").declared["day"]
+    assert (declared.type, declared.reading.format) == ("datetime", form)
+    if form:
+        found = days(pa.array([cell]), declared.reading)
+        assert found.astype(int).tolist() == [(dt.date(2024, 5, 3) - dt.date(1970, 1, 1)).days]
 
 
 def test_a_table_in_a_zip(tmp_path: Path) -> None:

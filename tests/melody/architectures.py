@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Costs, Sizes
 
@@ -29,6 +31,10 @@ def fixed(options: BuildOptions) -> ArchitectureCard | None:
 
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
     return ""
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    pass
 
 
 def storages(*, data: bool) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,10 +49,6 @@ class MelodyBuild:
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], MelodyBuild]:
     return lambda card: MelodyBuild(requirement)
-
-
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    pass
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:

@@ -81,6 +81,9 @@ def test_labels_are_read_as_the_training_side_did() -> None:
     assert numbers.codes(cells).tolist() == [0, 0, 2, 1, -1, 3]
     words = LabelReader(["<=50K", ">50K", "No", "no"])
     assert words.codes(np.array([">50K.", " <=50k", "No", "no", "NO"], object)).tolist() == [1, 0, 2, 3, 4]
+    blanks = LabelReader(["dark  blue", "grey", "?"])
+    cells = np.array(["Dark blue!", "dark\u00a0blue", "darkblue", "Ｇｒｅｙ", "?", "!"], object)
+    assert blanks.codes(cells).tolist() == [0, 0, 0, 1, 2, 3]
 
 
 def test_numeric_labels_from_a_file(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,6 +61,41 @@ def test_renamed_and_missing_columns_are_named(model: Path, caplog: pytest.LogCa
     assert "Age (renamed to age?)" in caplog.text
     with pytest.raises(Exception, match="lacks 2 of the model's 3 columns"):
         predict(model, frame)
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "words"),
+    [
+        (
+            lambda frame: frame.assign(town="BE"),
+            {"columns": {"town": {"unknown_levels": 60, "levels": {"BE": 60}}}},
+            "60 cells have levels that the model doesn't know: 'BE' (60)",
+        ),
+        (
+            lambda frame: frame.assign(Age=[1_000 * (20 + i) for i in range(60)]),
+            {"columns": {"Age": {"outside_range": 60, "from": 20_000.0, "to": 79_000.0}}},
+            "60 values lie far outside the values that the model was built from (20000 to 79000)",
+        ),
+        (
+            lambda frame: frame.rename(columns={"NumOfProducts": "Products"}),
+            {
+                "missing_columns": ["NumOfProducts"],
+                "superfluous_columns": ["Products"],
+                "renamed_columns": {"NumOfProducts": "Products"},
+            },
+            "NumOfProducts (renamed to Products?)",
+        ),
+    ],
+    ids=["levels", "unit", "name"],
+)
+def test_a_whole_column_that_changed(
+    change: Callable[[pd.DataFrame], pd.DataFrame], found: dict[str, Any], words: str, model: Path
+) -> None:
+    frame = change(make_frame().drop(columns="left"))
+    assert predict(model, frame).findings.to_dict() == {"rows": 60, "fits": False, **found}
+    with pytest.raises(VerificationError) as caught:
+        predict(model, frame, strict=True)
+    assert words in caught.value.cause
 
 
 def test_strict_refuses_and_writes_nothing(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

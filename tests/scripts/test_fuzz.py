@@ -17,6 +17,7 @@ def quiet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.no_cover  # it measures nothing that other tests don't, and tracing takes a third of its time
 @pytest.mark.usefixtures("quiet_folders")
 def test_mutated_files_are_no_more_than_errors(iris_model: Path, tmp_path: Path) -> None:
     report = fuzz.fuzz(iris_model, 2000, seed=0, out=tmp_path / "kept")

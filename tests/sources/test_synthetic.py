@@ -16,7 +16,7 @@ from test_generate import TEXTS, Writer, targets
 
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.domains.shared.head import LEAST_ROWS, make_folds
+from modelgpt_cli.domains.shared.head import LEAST_ROWS, head_folds
 from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows, synthetic_note
 from modelgpt_cli.domains.tabular.crossfit import cross_fit
 from modelgpt_cli.domains.tabular.fit import TableArrays
@@ -90,10 +90,10 @@ def test_folds_have_no_row_that_may_not_be_held_out() -> None:
     fold = fold_of(y, 3, 4, np.random.default_rng(0), rows)
     assert (fold[~rows] == -1).all()
     assert Counter(fold[rows].tolist()) == {0: 8, 1: 8, 2: 7, 3: 7}
-    folds = make_folds(torch.eye(3)[torch.from_numpy(y)], False, 0, rows)
+    folds = head_folds(torch.eye(3)[torch.from_numpy(y)], False, 0, rows)
     assert folds is not None
-    assert (folds[~rows] == -1).all()
-    assert (folds[rows] >= 0).all()
+    assert (folds.fold[~rows] == -1).all()
+    assert (folds.fold[rows] >= 0).all()
     assert LEAST_ROWS <= 30
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.image import options as own_options
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
@@ -194,6 +195,10 @@ def fixed(options: BuildOptions) -> ArchitectureCard | None:
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
     """Return ``--backbone`` where it names another card."""
     return backbone_conflict(card.name, options)
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """All options suit all images."""
 
 
 def storages(*, data: bool) -> tuple[str, ...]:

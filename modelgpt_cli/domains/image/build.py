@@ -31,6 +31,7 @@ from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.scaling import Scaling
+from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
@@ -40,10 +41,6 @@ log = logging.getLogger("modelgpt")
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], ImageBuild]:
     """Return what gives the build of a card."""
     return backbone_builders(ImageBuild, requirement, options)
-
-
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """All options suit all images."""
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -113,11 +110,12 @@ class ImageBuild(BackboneBuild):
         features = adapted.features(rows)
         adapted.scaling = adapted.scaling or Scaling.of(features)
         phi = adapted.scaling.inputs(features)
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0))
+        split = read_split(read.frame, self.asked)
+        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0), split=split)
         fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
-        self.report(blueprint, fit, len(rows), "images")
-        return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(rows) if fit.metrics else 0
+        self.report(blueprint, fit, len(rows), "images", split=split)
+        return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(fit.scored)
 
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         return read_labelled(dataset, frame, self.view)

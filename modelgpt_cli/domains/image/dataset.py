@@ -29,6 +29,7 @@ from modelgpt_cli.domains.image.source import (
     shown_reasons,
     without_unreadable,
 )
+from modelgpt_cli.domains.shared.split import keys_of, with_split_column
 
 log = logging.getLogger("modelgpt")
 
@@ -195,7 +196,8 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     if target == images.column:
         raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
     domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
-    scan = _scan(table, [images.column, *([domain] if domain else [])], target, source)
+    read = with_split_column({images.column: Column(images.column, IMAGE)}, source)
+    scan = _scan(table, list(dict.fromkeys([*read, *([domain] if domain else [])])), target, source)
     if is_folder:
         task = task or "classification"  # folders called 1 to 50 are classes all the same
     plan = _plan(scan, target, table, task, classes, source.merge_labels)
@@ -212,12 +214,13 @@ def read_images_of(source: Source, images: Images) -> Dataset:
         check_repeats(plan, classes, by_name=True)
     warnings = [*told, *plan.warnings, *check_lacking(plan, by_name=True)]
     sample = pd.DataFrame({images.column: readable[images.column], target: plan.read(readable[target])})
+    sample = sample.assign(**keys_of(source, readable))
     if domain:
         sample[DOMAIN] = [cell or "" for cell in texts(to_arrow(readable[domain])).to_pylist()]
         log.info("Domains: %s.", ", ".join(sorted(set(sample[DOMAIN]))[:30]))
     for warning in warnings:
         log.warning("%s", warning)
-    columns = _columns(table, images, target, domain, source.columns)
+    columns = _columns(table, images, target, domain, source.columns, read)
     return Dataset(
         name=name_of(table),
         path=table.path,
@@ -283,9 +286,14 @@ def _too_many(scan: Scan, raw: pd.DataFrame) -> list[str]:
 
 
 def _columns(
-    table: Table, images: Images, target: str, domain: str | None, fixed: Sequence[Column] | None
+    table: Table,
+    images: Images,
+    target: str,
+    domain: str | None,
+    fixed: Sequence[Column] | None,
+    read: Mapping[str, Column],
 ) -> tuple[Column, ...]:
-    """The column of images, and all others of the table, dropped."""
+    """The column of images, and all others of the table, dropped; of those that were read it is known what they say."""
     told = {column.name: column.description for column in fixed or ()}
     found: list[Column] = []
     for name in table.columns:
@@ -293,5 +301,5 @@ def _columns(
             found.append(Column(name, IMAGE, told.get(name, ""), role=IMAGE))
         elif name != target and not (name == domain and isinstance(table.cells, ImageFolder)):
             note = "the images' domain" if name == domain else "not used beside the image"
-            found.append(Column(name, "identifier", note=note))
+            found.append(read.get(name, Column(name, "identifier", note=note)))
     return tuple(found)

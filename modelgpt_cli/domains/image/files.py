@@ -21,6 +21,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.paths import expand
+from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.layout import (
@@ -109,16 +110,17 @@ def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[Imag
         if not isinstance(source, (str, os.PathLike)):
             found += _in_table(source, truth)
             continue
-        text = os.fspath(source)
+        text = without_place(os.fspath(source))
+        place = os.fspath(source)[len(text) :]
         path = expand(text)
         if not path.exists() and split_zip(path) is None and glob.has_magic(text):
             matches = sorted(glob.glob(os.path.expanduser(text), recursive=True))
             if not matches:
                 raise UsageError(f"No file is named like {text}.", hint="Name images, or a folder of them.")
             for match in matches:
-                found += _of(Path(match), truth)
+                found += _of(Path(match), truth, place)
         else:
-            found += _of(path, truth)
+            found += _of(path, truth, place)
     if not found:
         raise UsageError(
             f"There are no images in {printable(', '.join(map(str, sources)))}.",
@@ -182,8 +184,12 @@ def _decode(file: ImageFile, least: int) -> np.ndarray | ImageError:
         return error
 
 
-def _of(path: Path, truth: Truth | None) -> list[ImageFile]:
-    """The images of one file or folder."""
+def _of(path: Path, truth: Truth | None, place: str = "") -> list[ImageFile]:
+    """The images of one file or folder; `place` says where a table lies within its file."""
+    if path.name.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES) and path.is_file():
+        return _in_table(f"{path}{place}", truth)
+    if place and path.exists():
+        raise UsageError(f"{printable(str(path))} is no table, so {place!r} names nothing in it.", hint="Leave it out.")
     if inside := split_zip(path):
         archive, below = inside
         opened = open_zip(archive)
@@ -198,8 +204,6 @@ def _of(path: Path, truth: Truth | None) -> list[ImageFile]:
         )
     if path.suffix.lower() == ".zip":
         raise not_a_zip(path.name)
-    if path.name.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES):
-        return _in_table(path, truth)
     label = None if truth is None else _known(path.absolute().parent.name, truth, path)
     return [ImageFile(str(path), label, partial(FolderImages(path.parent).open, path.name))]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelgpt_cli.core import options
 from modelgpt_cli.core.option_fields import option, option_like
-from modelgpt_cli.domains.shared.options import BackboneBuildOptions, BackboneMetaTrainOptions
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions, BackboneMetaTrainOptions, SplitTuneOptions
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class BuildOptions(BackboneBuildOptions):
 class DescribeOptions(options.DescribeOptions):
     """How images are to be described."""
 
-    sheet: str | None = option("Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path")
+    contact_sheet: str | None = option(
+        "Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path"
+    )
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class PredictOptions(options.PredictOptions):
     """How images are to be scored."""
 
     topk: int | None = option("Write the N most likely classes of each.", least=1, most=1_000_000, shown="1")
+
+
+@dataclass(frozen=True)
+class TuneOptions(SplitTuneOptions):
+    """How an image model is to be finetuned."""
 
 
 @dataclass(frozen=True)

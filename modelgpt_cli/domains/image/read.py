@@ -15,12 +15,13 @@ from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.image import DOMAIN
 from modelgpt_cli.domains.image.layout import find_split, holds_images, list_folder
 from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
+from modelgpt_cli.domains.shared.split import OPTIONS as SPLITS
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
 
 FILES = "images"
-OPTIONS: dict[str, bool] = {}
+OPTIONS = dict.fromkeys(SPLITS, False)
 
 
 def open_path(path: Path) -> Table | None:

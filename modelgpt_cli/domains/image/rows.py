@@ -76,6 +76,8 @@ class LabelledImages:
         Their classes.
     notes : list of str
         About the images that can't be decoded; each has been logged.
+    frame : DataFrame
+        The rows of the dataset's sample, N.
     """
 
     rows: Images
@@ -83,6 +85,7 @@ class LabelledImages:
     shown: list[np.ndarray]
     shown_cells: np.ndarray
     notes: list[str]
+    frame: pd.DataFrame
 
 
 def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> LabelledImages:
@@ -114,4 +117,4 @@ def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> Labelled
     for note in notes:
         log.warning(note)
     cells = kept[target].to_numpy()
-    return LabelledImages(Images(values[:n]), cells, shown, cells[::every], notes)
+    return LabelledImages(Images(values[:n]), cells, shown, cells[::every], notes, kept)

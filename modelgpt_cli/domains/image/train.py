@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
@@ -169,7 +170,8 @@ class ImageTraining(AdapterTraining[Images]):
                 part.rows.features = kept[name]
         if len(kept) > known:
             self.out.mkdir(parents=True, exist_ok=True)
-            save_file(kept, str(path))
+            with atomic_write(path, force=True) as temporary:
+                save_file(kept, str(temporary))
 
     def _views(self, rows: Images, count: int) -> Tensor:
         """Features (N, V, E): of the images as they are, then of changed ones."""

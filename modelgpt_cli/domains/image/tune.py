@@ -6,7 +6,6 @@ The rest is `tune_backbone`. Shapes: N images, n images of a batch, H, W pixels,
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -22,7 +21,9 @@ from modelgpt_cli.data.sampling import RowSampler
 from modelgpt_cli.domains.image.embed import changed
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
-from modelgpt_cli.domains.image.rows import Images, read_labelled
+from modelgpt_cli.domains.image.rows import Images, LabelledImages, read_labelled
+from modelgpt_cli.domains.shared.folds import Split
+from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
 from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated
@@ -58,17 +59,17 @@ class ImageTuning(BackboneTuning[Images]):
 
 def tune(model: ImageModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune an image model; see `training.tune.Tuner`."""
-    images, y, shown, known = read_images(model, data, settings.seed)
-    done = ImageTuning(model).run(images, y, settings, known=known)
-    return replace(done, shown=shown)
+    read, y, known, split = read_images(model, data, settings)
+    done = ImageTuning(model).run(read.rows, y, settings, known=known, split=split)
+    return replace(done, shown=read.shown)
 
 
 def read_images(
-    model: ImageModel, data: Data, seed: int
-) -> tuple[Images, np.ndarray, list[np.ndarray], Mapping[str, float] | None]:
-    """The labelled images as the trunk sees them, their class indices (N,), and some of them as they are.
+    model: ImageModel, data: Data, settings: TuneSettings
+) -> tuple[LabelledImages, np.ndarray, Mapping[str, float] | None, Split | None]:
+    """The labelled images, and their class indices (N,).
 
-    With the model's metrics, where they were cross-validated on these data.
+    With the model's metrics, where they were cross-validated on these data, and what ties the rows together.
 
     Of a folder or an archive the sub-folders are the classes, whatever the model's target is called; of a table, the
     target's column.
@@ -80,13 +81,17 @@ def read_images(
     UsageError
         There is a class that the model doesn't know, or no column of the target's name.
     """
-    b = model.blueprint
-    is_folder = isinstance(data, (str, os.PathLike)) and os.fspath(data) != "-" and open_table(data).domain
-    target = None if is_folder else b.target
-    dataset = load_dataset(data, target=target, task=b.task, domain="image", seed=seed)
+    b, seed = model.blueprint, settings.seed
+    opened = open_table(data)
+    asked = tuning_column(b, opened, settings.split)
+    target = None if opened.domain else b.target
+    options = tuning_options(b, asked)
+    dataset = load_dataset(opened, target=target, task=b.task, domain="image", seed=seed, **options)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
-    return read.rows, class_indices(read.cells, b.labels), read.shown, cross_validated(b, dataset.fingerprint)
+    split = read_split(read.frame, asked)
+    known = cross_validated(b, dataset.fingerprint, "" if split is None else split.words())
+    return read, class_indices(read.cells, b.labels), known, split
 
 
 def _sampled(dataset: Dataset, seed: int) -> pd.DataFrame:

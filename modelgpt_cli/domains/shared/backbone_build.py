@@ -21,9 +21,11 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import contract, provenance
+from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+from modelgpt_cli.domains.shared.split import asked_column, split_note
 from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
@@ -70,6 +72,7 @@ class BackboneBuild(ABC):
     ) -> None:
         self.requirement, self.options, self.card_name = requirement, options, card
         self.device = pick_device(options.device)
+        self.asked = asked_column({"group": options.group, "time": options.time})
         self.generator, self.header = self._load_generator(spec, own_weights)
         self.encoder_name: str | None = None
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
@@ -196,13 +199,26 @@ class BackboneBuild(ABC):
             ),
         )
 
-    def report(self, blueprint: Blueprint, fit: HeadFit, rows: int, things: str = "rows", synthetic: int = 0) -> None:
-        """Put what the fit says into the blueprint; too few rows to tell, and generated ones, are noted."""
+    def report(
+        self,
+        blueprint: Blueprint,
+        fit: HeadFit,
+        rows: int,
+        things: str = "rows",
+        synthetic: int = 0,
+        split: Split | None = None,
+    ) -> None:
+        """Put what the fit says into the blueprint, with notes on too few rows, what ties them, and generated ones."""
         if not fit.metrics:
             blueprint.notes.append(
                 f"Too few {things} ({rows - synthetic}) to cross-validate: nothing is known of how good this model is."
             )
             log.warning(blueprint.notes[-1])
+        elif split is not None:
+            blueprint.validated = split.words()
+            blueprint.provenance["split"] = split.describe()
+            blueprint.notes.append(split_note(split))
+            log.info(blueprint.notes[-1])
         if synthetic:
             blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])

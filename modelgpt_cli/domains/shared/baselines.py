@@ -44,14 +44,12 @@ def baseline_scores(
     truth = target.numpy()
     y = truth[:, 0] if regression else truth.argmax(1)
     linear, constant = np.zeros_like(truth), np.zeros_like(truth)
-    count = fit.folds.max() + 1
-    with progress("compare", count, "folds") as advance:
-        for fold in range(count):
-            out = fit.folds == fold
-            constant[out] = truth[~out].mean(0)
+    with progress("compare", len(fit.folds.used), "folds") as advance:
+        for rows, out in fit.folds.parts():
+            constant[out] = truth[rows].mean(0)
             advance(1)
             try:
-                model.fit(cells[~out], y[~out])
+                model.fit(cells[rows], y[rows])
             except ValueError:  # nothing to learn from: one class only, or texts without a word
                 linear[out] = constant[out]
                 continue
@@ -60,5 +58,5 @@ def baseline_scores(
             else:
                 linear[np.ix_(out, model.classes_)] = model.predict_proba(cells[out])
     found = {LINEAR: linear, MEAN if regression else MAJORITY: constant}
-    rows = fit.scored
-    return {name: head_scores(answers[rows], target[rows], regression, scale) for name, answers in found.items()}
+    scored = fit.scored
+    return {name: head_scores(answers[scored], target[scored], regression, scale) for name, answers in found.items()}

@@ -6,6 +6,7 @@ Shapes: N rows, K folds, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -99,6 +100,12 @@ class Folds:
         held_out: np.ndarray = self.fold == np.arange(len(self.used))[:, None]
         return held_out
 
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the rows to learn from and those to score, bool (N,) each, of the folds that hold out any."""
+        for used, held_out in zip(self.used, self.held_out, strict=True):
+            if held_out.any():
+                yield used, held_out
+
     @property
     def forward(self) -> bool:
         """Whether the models of some fold may not learn from rows that they don't score either."""
@@ -138,6 +145,28 @@ def make_folds(
         if rows is not None:
             fold[~rows] = -1
     return Folds(fold, fold != np.arange(folds)[:, None])
+
+
+def hold_out(
+    y: np.ndarray,
+    n_classes: int,
+    share: float,
+    rng: np.random.Generator,
+    rows: np.ndarray | None = None,
+    split: Split | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide rows once: those to learn from and those to score, int64 each; none to score where they can't be divided.
+
+    Parameters
+    ----------
+    share : float
+        About so many of the rows are scored; by time, the last ones.
+    y, n_classes, rng, rows, split
+        As for `make_folds`.
+    """
+    folds = make_folds(y, n_classes, round(1 / share), rng, rows, split)
+    k = max(int(folds.fold.max(initial=-1)), 0) if split is not None and split.kind == TIME else 0
+    return np.flatnonzero(folds.used[k]), np.flatnonzero(folds.fold == k)
 
 
 def _forward(time: np.ndarray, folds: int, rows: np.ndarray | None) -> Folds:

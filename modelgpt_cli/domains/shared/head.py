@@ -16,6 +16,7 @@ from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import progress
+from modelgpt_cli.domains.shared.folds import Folds, Split, make_folds
 from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.parameter_generator.adapter import (
     PRECISION,
@@ -104,8 +105,8 @@ class HeadFit:
         Name of a model → metric → value, on held-out rows; empty where there were too few.
     held_out : float32 (N, C), optional
         Cross-validated probabilities or predictions (standardised).
-    folds : int64 (N,), optional
-        The fold that each row was held out in; -1 for one that never was. None where there are no metrics.
+    folds : Folds, optional
+        In which each row was held out. None where there are no metrics.
     """
 
     weight: Tensor
@@ -113,12 +114,12 @@ class HeadFit:
     strength: float = 1.0
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     held_out: np.ndarray | None = None
-    folds: np.ndarray | None = None
+    folds: Folds | None = None
 
     @property
     def scored(self) -> np.ndarray:
         """Positions of the rows that the metrics are of; none where there are no metrics."""
-        return np.zeros(0, np.int64) if self.folds is None else np.flatnonzero(self.folds >= 0)
+        return np.zeros(0, np.int64) if self.folds is None else np.flatnonzero(self.folds.fold >= 0)
 
 
 @torch.inference_mode()
@@ -130,6 +131,7 @@ def fit_head(
     seed: int,
     scale: tuple[float, float],
     synthetic: np.ndarray | None = None,
+    split: Split | None = None,
 ) -> HeadFit:
     """Solve the head on labelled rows, and find out by cross-validation how good it is.
 
@@ -142,16 +144,18 @@ def fit_head(
         Regression: mean and standard deviation of the target.
     synthetic : bool (N,), optional
         Which rows were generated: they are learned from, and never held out where there are real ones.
+    split : Split, optional
+        What ties rows together, so that cross-validation must not part them at random.
     """
     regression = source.words.regression
     judged, told = held_out_rows(synthetic, LEAST_ROWS)
-    folds = make_folds(target, regression, seed, judged)
+    folds = head_folds(target, regression, seed, judged, split)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
     if folds is not None:
         strength, held_out = _cross_validate(source, phi, target, folds)
         if told:
-            metrics = _metrics(source, phi, target, held_out, folds >= 0, scale)
+            metrics = _metrics(source, phi, target, held_out, folds.fold >= 0, scale)
     weight = _solve(source, phi, target, strength)
     return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
 
@@ -191,46 +195,45 @@ def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gra
     return weight
 
 
-def make_folds(target: Tensor, regression: bool, seed: int, rows: np.ndarray | None = None) -> np.ndarray | None:
-    """The fold of each row (N,), stratified; None where there are too few rows to hold any out.
+def head_folds(
+    target: Tensor, regression: bool, seed: int, rows: np.ndarray | None = None, split: Split | None = None
+) -> Folds | None:
+    """Divide rows into folds, stratified where nothing ties them; None where there are too few to hold any out.
 
-    Rows that are not among `rows`, bool (N,), have none: -1.
+    Parameters
+    ----------
+    target : (N, C)
+    rows : bool (N,), optional
+        Those that may be held out; all by default.
+    split : Split, optional
+        What ties them together.
     """
-    n = len(target)
-    if n < LEAST_ROWS:
+    if len(target) < LEAST_ROWS:
         return None
-    rng = np.random.default_rng([seed, 29])
-    order = rng.permutation(n)
-    if rows is not None:
-        order = order[rows[order]]
-        n = len(order)
-    if not regression:  # rows of a class one after the other, so that the folds share them evenly
-        labels = target.argmax(1).numpy()[order]
-        order = order[np.argsort(labels, kind="stable")]
+    n = len(target) if rows is None else int(rows.sum())
+    y = np.zeros(len(target)) if regression else target.argmax(1).numpy()
     count = FOLDS if n <= MANY_ROWS else 3
-    folds = np.full(len(target), -1, dtype=np.int64)
-    folds[order] = np.arange(n) % count
-    return folds
+    return make_folds(y, 0 if regression else target.shape[1], count, np.random.default_rng([seed, 29]), rows, split)
 
 
-def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: np.ndarray) -> tuple[float, np.ndarray]:
+def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Folds) -> tuple[float, np.ndarray]:
     """The multiple of the precision that does best on held-out rows, and its answers there."""
     regression = source.words.regression
     strengths = source.strengths if len(phi) >= CHOICE_ROWS else source.strengths[:1]
     answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
     full = with_bias(phi)
-    total = full.T @ full if len(phi) > MANY_ROWS else None
-    count = folds.max() + 1
-    with progress("cross-validate", count * len(strengths), "heads") as advance:
-        for fold in range(count):
-            out = torch.from_numpy(folds == fold)
+    # Where a fold is held out and nothing else, its Gram matrix is what it leaves of the sum.
+    total = full.T @ full if len(phi) > MANY_ROWS and not folds.forward else None
+    with progress("cross-validate", len(folds.used) * len(strengths), "heads") as advance:
+        for used, held in folds.parts():
+            rows, out = torch.from_numpy(used), torch.from_numpy(held)
             gram = None if total is None else total - full[out].T @ full[out]
             for s in strengths:
-                logits = full[out] @ _solve(source, phi[~out], target[~out], s, gram)
+                logits = full[out] @ _solve(source, phi[rows], target[rows], s, gram)
                 answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
                 advance(1)
     truth = target.numpy()
-    scored = folds >= 0
+    scored = folds.fold >= 0
     losses = {s: _loss(found[scored], truth[scored], regression) for s, found in answers.items()}
     best = min(losses, key=lambda s: float(losses[s].mean()))
     # The generated precision stays unless another one is clearly better: by more than the noise of the comparison.

@@ -17,6 +17,23 @@ class BackboneBuildOptions(options.BuildOptions):
     )
     rows: int | None = option("Solve the head on at most N rows.", least=1, most=10**9, shown="4,096")
     all_rows: bool = option("Solve the head on all rows, however many.", False)
+    group: str | None = option("Cross-validate by the groups of this column.", metavar="COLUMN", reading=True)
+    time: str | None = option("Cross-validate forward in the order of this column.", metavar="COLUMN", reading=True)
+
+
+@dataclass(frozen=True)
+class SplitTuneOptions(options.TuneOptions):
+    """How a model is to be finetuned whose rows may belong together."""
+
+    group: str | None = option_like(
+        BackboneBuildOptions, "group", help="Hold out whole groups of this column.", shown="as in the build"
+    )
+    time: str | None = option_like(
+        BackboneBuildOptions,
+        "time",
+        help="Hold out the last rows by this column.",
+        shown="as in the build",
+    )
 
 
 @dataclass(frozen=True)

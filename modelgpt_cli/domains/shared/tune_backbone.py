@@ -19,8 +19,8 @@ from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
+from modelgpt_cli.domains.shared.folds import Split, hold_out
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
-from modelgpt_cli.domains.shared.held_out import fold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.tasks import R
 from modelgpt_cli.parameter_generator.adapter import Words
@@ -79,6 +79,7 @@ class BackboneTuning(ABC, Generic[R]):
         settings: TuneSettings,
         *,
         known: Mapping[str, float] | None = None,
+        split: Split | None = None,
     ) -> Tuned:
         """Finetune; the parameters end up as the better of before and after, by a tenth that is held out.
 
@@ -92,6 +93,9 @@ class BackboneTuning(ABC, Generic[R]):
         known : mapping, optional
             Metrics of the model as it is, cross-validated on these rows when it was built from them: its head has
             learnt what is held out here by heart. They count as before; tuning starts from a head solved without it.
+            Where they are empty, it is that head that counts as before.
+        split : Split, optional
+            What ties rows together, so that they must not be held out at random.
 
         Raises
         ------
@@ -101,8 +105,8 @@ class BackboneTuning(ABC, Generic[R]):
         model = self.model
         n_classes = len(model.blueprint.labels)
         rng = np.random.default_rng([settings.seed, 13])
-        fold = fold_of(y, n_classes, round(1 / VALIDATION_SHARE), rng)
-        train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
+        train, held_out = hold_out(y, n_classes, VALIDATION_SHARE, rng, split=split)
+        held_out = held_out[:MAX_VALIDATION]
         if not len(held_out) or not len(train):
             raise ModelGPTError("Too few rows to tune on.", f"{len(y)} labelled rows can't be split in two.")
         judged = rows.take(held_out)
@@ -110,7 +114,8 @@ class BackboneTuning(ABC, Generic[R]):
         before = self._measure(judged, y[held_out]) if known is None else dict(known)
         saved = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         if known is not None:
-            self._solve_anew(rows, y, train, rng, settings.seed)
+            self._solve_anew(rows, y, train, rng, settings.seed, split)
+            before = before or self._measure(judged, y[held_out])
         size = settings.batch_size or self.batch_size
         order = [train[index] for index in _batches(rows.lengths[train], size, settings.epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which images are changed
@@ -121,9 +126,11 @@ class BackboneTuning(ABC, Generic[R]):
         if kept == "before":
             model.load_state_dict(saved)
         model.to("cpu")
-        return Tuned(before, after, kept, len(y))
+        return Tuned(before, after, kept, len(y), validated="" if split is None else split.words())
 
-    def _solve_anew(self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int) -> None:
+    def _solve_anew(
+        self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int, split: Split | None
+    ) -> None:
         """Give the model a head that has seen some of the rows `train`, and no others."""
         model, n_classes = self.model, len(self.model.blueprint.labels)
         seen = np.sort(rng.permutation(train)[:HEAD_ROWS])
@@ -133,7 +140,8 @@ class BackboneTuning(ABC, Generic[R]):
         target = F.one_hot(labels, n_classes).float() if n_classes else ((labels[:, None] - mean) / std).float()
         words = Words(torch.zeros(0), torch.zeros(target.shape[1], 0), regression=not n_classes, pair=False)
         source = HeadSource(words=words, strengths=START_STRENGTHS)
-        fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0))
+        tied = None if split is None else split.take(seen)
+        fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0), split=tied)
         weight, bias = scaling.folded(fit.weight, fit.bias)
         with torch.no_grad():
             model.head_weight.copy_(weight)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.shared.records import record
 from modelgpt_cli.domains.tabular import options as own
 from modelgpt_cli.domains.tabular.sizes import CHANNELS, HIDDEN, MAX_COLUMNS
@@ -51,6 +54,24 @@ def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
         return ""
     assert isinstance(options, own.BuildOptions)
     return "--one-pass" if options.members is None else "--members"
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Make sure that one pass is asked for nothing that takes rows which the model has not seen.
+
+    Raises
+    ------
+    UsageError
+        It is.
+    """
+    assert isinstance(options, own.BuildOptions)
+    if not options.one_pass:
+        return
+    quality = next(iter(requirement.quality.to_mapping()), None)
+    flags = [f"--{name}" for name in ("group", "time", "coverage") if getattr(options, name)]
+    if quality is not None or flags:
+        what = flags[0] if quality is None else f"quality: {quality}"
+        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
 
 
 def storages(*, data: bool) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
+from modelgpt_cli.domains.shared.folds import GROUP, Split
 from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.shared.split import GROUP_NOTE, asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.architectures import SETTING
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
-from modelgpt_cli.domains.tabular.estimator import fit_model
 from modelgpt_cli.domains.tabular.findings import (
     Finding,
     describe_schema,
@@ -31,6 +32,7 @@ from modelgpt_cli.domains.tabular.findings import (
     whole_numbers,
 )
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE
 from modelgpt_cli.domains.tabular.level_statistics import add_statistics
@@ -39,9 +41,12 @@ from modelgpt_cli.domains.tabular.options import BuildOptions
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
 from modelgpt_cli.domains.tabular.read import check_width
 from modelgpt_cli.domains.tabular.requirement import require
-from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics, make_requirement_only_model
+from modelgpt_cli.domains.tabular.requirement_only import (
+    cut_levels,
+    encoder_from_statistics,
+    make_requirement_only_model,
+)
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
-from modelgpt_cli.domains.tabular.split import GROUP_NOTE, asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
@@ -67,22 +72,6 @@ def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[
         return build
 
     return of_card
-
-
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """Make sure that one pass is asked for nothing that takes rows which the model has not seen.
-
-    Raises
-    ------
-    UsageError
-        It is.
-    """
-    asked = next(iter(requirement.quality.to_mapping()), None)
-    by = asked_column({"group": options.group, "time": options.time})
-    if options.one_pass and (asked is not None or options.coverage or by is not None):
-        what = "--coverage" if by is None else f"--{by[0]}"
-        what = f"quality: {asked}" if asked is not None else what
-        raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -211,9 +200,9 @@ class TabularBuild:
             log.info(note)
         if table.split is not None and checked is not None:
             blueprint.provenance["split"] = table.split.describe()
-            if words := split_note(table.split, dataset):
-                notes.append(words)
-                log.info(words)
+            if words := split_note(table.split):
+                notes.append(words + _group_words(table.split, schema))
+                log.info(notes[-1])
         if checked is None:
             why = f"Too few rows ({len(dataset.real_rows)}) to cross-validate"
             notes.append(f"{UNCHECKED if self.options.one_pass else why}: nothing is known of how good this model is.")
@@ -244,7 +233,7 @@ class TabularBuild:
                 log.warning(notes[-1])
         columns = _described(schema.columns, self.requirement.columns)
         preprocessor = make_preprocessor(columns, dataset.sample, many_levels=True)
-        split = read_split(dataset, asked_column({"group": self.options.group, "time": self.options.time}))
+        split = read_split(dataset.sample, asked_column({"group": self.options.group, "time": self.options.time}))
         table = table_arrays(dataset, preprocessor, all_rows=self.options.all_rows, seed=self.seed, split=split)
         table, found = inspect_table(table, preprocessor, schema, self.seed)
         preprocessor, table = add_statistics(preprocessor, table)
@@ -287,15 +276,25 @@ class TabularBuild:
         """The requirement's words, embedded."""
         if self._read is None:
             columns, labels = require(self.requirement)
-            log.warning(NO_DATA)
+            columns, notes = cut_levels(columns)
+            for note in (NO_DATA, *notes):
+                log.warning(note)
             preprocessor = make_preprocessor(columns)
-            self._read = _Read(columns, preprocessor, None, self.embed(preprocessor, labels), [NO_DATA])
+            self._read = _Read(columns, preprocessor, None, self.embed(preprocessor, labels), [NO_DATA, *notes])
         return self._read
 
     def _provenance(self, dataset: Dataset | None) -> dict[str, Any]:
         encoder = Path(self.encoder.name).name if self.encoder else None  # None: no words were read
         found = provenance(self.requirement, dataset, self.seed, generator=self.header, encoder=encoder)
         return found | {"members": self.members}
+
+
+def _group_words(split: Split, schema: Schema) -> str:
+    """Say what becomes of the column of groups, to follow `split_note`."""
+    name = split.column
+    if split.kind != GROUP or any(c.name == name and c.used for c in schema.columns):
+        return ""
+    return f" {name!r} is no input; a line '{name}: categorical' in a --types FILE makes it one."
 
 
 def _of_numbers(schema: Schema, table: TableArrays) -> list[Finding]:

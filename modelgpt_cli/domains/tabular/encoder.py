@@ -41,7 +41,8 @@ class TableEncoder:
     ----------
     sources : SourceStats
     tables : list of float32 (L + 2, f_c)
-        Per categorical column, the flat features of each level, then of a missing cell, then of an unseen level.
+        Per categorical column, the flat features of each of the first `MAX_LEVELS` levels, then of a missing cell, then
+        of any other level.
     origins : list of FeatureOrigin
         One per feature, full features first.
     """
@@ -88,9 +89,9 @@ def encode(x: Tensor, codes: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, 
     parts = [flat]
     for i in range(codes.shape[1]):
         table = state[f"tables.{i}"]
-        n_levels = table.shape[0] - 2
-        index = torch.where(codes[:, i] < 0, n_levels - 1 - codes[:, i], codes[:, i])
-        parts.append(table[index])
+        n_levels, code = table.shape[0] - 2, codes[:, i]
+        index = torch.where(code < n_levels, code, n_levels + 1)
+        parts.append(table[torch.where(code < 0, n_levels - 1 - code, index)])
     return z, u, torch.cat(parts, 1)
 
 
@@ -115,9 +116,8 @@ def fit_encoder(
     sources = fit_sources(x, coded=coded)
     s = x.shape[1]
     n_flat = len(sources.flat) + len(sources.coded) + len(sources.absent)
-    counts = [np.bincount(codes[:, i][codes[:, i] >= 0], minlength=n) for i, n in enumerate(levels)]
-    for count in counts:
-        count[MAX_LEVELS:] = 0  # further levels have statistics at most, and no feature of their own
+    # Further levels have statistics at most, and no feature of their own.
+    counts = [np.bincount(codes[:, i][codes[:, i] >= 0], minlength=n)[:MAX_LEVELS] for i, n in enumerate(levels)]
     least = _least_count(counts, max_features - len(sources.full) - n_flat)
 
     origins = [FeatureOrigin(int(j)) for part in (sources.full, sources.flat, sources.coded) for j in part]

@@ -6,7 +6,8 @@ Shapes: N rows, d columns, C classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,95 +21,22 @@ from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.option_fields import Options, options_of
 from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.data.typing import typed
-from modelgpt_cli.domains.shared.names import CONSTANTS
-from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
+from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.generator import shared_generator
-from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval, check_coverage
+from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, check_coverage
+from modelgpt_cli.domains.tabular.leaks import find_copies
 from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
-from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, statistics_state
-from modelgpt_cli.domains.tabular.tasks import TaskTexts
-from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.domains.tabular.options import BuildOptions, TuneOptions
+from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
 from modelgpt_cli.parameter_generator.checkpoint import generator_file
-from modelgpt_cli.parameter_generator.generator import Generator
 
 TARGET = "target"
-
-
-@dataclass
-class FittedModel:
-    """A target model and how it came about.
-
-    Attributes
-    ----------
-    cross : CrossFit
-        What the folds said.
-    note : str
-        What is amiss with a regression's interval; "" if nothing is.
-    """
-
-    model: TabularModel
-    cross: CrossFit
-    note: str = ""
-
-
-def fit_model(
-    generator: Generator,
-    table: TableArrays,
-    preprocessor: TablePreprocessor,
-    blueprint: Blueprint,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    texts: TaskTexts | None = None,
-    validate: bool = True,
-    coverage: float = DEFAULT_COVERAGE,
-) -> FittedModel:
-    """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
-
-    Parameters
-    ----------
-    blueprint : Blueprint
-        Its architecture says how many members; its metrics and the choice of heads are filled in.
-    texts : TaskTexts, optional
-        Embedded words of the task.
-    validate : bool
-        Choose the heads by cross-fitting; without, one pass, and nothing is known of how good the model is.
-    coverage : float
-        Regression: share of true values between the interval's bounds; 0 for no interval.
-    """
-    fit = cross_fit if validate else one_pass
-    members = blueprint.architecture.members
-    cross = fit(generator, table, members=members, seed=seed, texts=texts, device=device)
-    blueprint.metrics = cross.checked.metrics if cross.checked else {}
-    blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
-    model = make_model(blueprint, preprocessor, cross, table)
-    if blueprint.task != "regression":
-        return FittedModel(model, cross)
-    return FittedModel(model, cross, add_interval(model, table, cross.checked, coverage if validate else 0.0))
-
-
-def make_model(
-    blueprint: Blueprint, preprocessor: TablePreprocessor, cross: CrossFit, table: TableArrays
-) -> TabularModel:
-    """Solve and merge: return the target model of a blueprint, whose columns get the preprocessor's levels."""
-    heads = cross.heads(table)
-    found = projection_state(preprocessor.texts) | statistics_state(preprocessor.statistics)
-    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in found.items()}
-    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
-
-
-def with_levels(columns: Sequence[Column], preprocessor: TablePreprocessor) -> tuple[Column, ...]:
-    """Return the columns, the categorical ones holding the vocabulary that the preprocessor encodes with."""
-    vocabulary = {
-        preprocessor.columns[i].name: levels
-        for i, levels in zip(preprocessor.categorical, preprocessor.levels, strict=True)
-    }
-    return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
 
 
 class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -144,6 +72,8 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
 
     def _fit(self, X: Any, y: np.ndarray, labels: tuple[str, ...], coverage: float = 0.0) -> None:
         """Make the model from rows and their class indices, or numbers."""
+        members = _checked_number(BuildOptions, "members", self.members)
+        epochs = _checked_number(TuneOptions, "epochs", self.tune_epochs or None, "tune_epochs")
         frame, columns = self._training_frame(X, y, labels)
         used = tuple(c for c in columns if c.used)
         if not used:
@@ -152,9 +82,10 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         x, codes = preprocessor.arrays(frame)
         targets = y if labels else y.astype(np.float64)
         table = TableArrays(x, codes, targets, len(labels), tuple(len(names) for names in preprocessor.levels))
+        table = replace(table, split=find_copies(table)[0])
         preprocessor, table = add_statistics(preprocessor, table)
         generator, _ = shared_generator(generator_file(self.generator, "tabular"))
-        members = self.members or (1 if self.one_pass else DEFAULT_MEMBERS)
+        members = members or (1 if self.one_pass else DEFAULT_MEMBERS)
         blueprint = Blueprint(
             task=self._task,
             target=TARGET,
@@ -176,11 +107,11 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             coverage=coverage,
         )
         self.model_: TabularModel = fitted.model
-        if self.tune_epochs:
+        if epochs is not None:
             from modelgpt_cli.domains.tabular.tune import tune_arrays
             from modelgpt_cli.training.tune import TuneSettings
 
-            tune_arrays(self.model_, table, TuneSettings(self.tune_epochs, seed=seed, device=device))
+            tune_arrays(self.model_, table, TuneSettings(epochs, seed=seed, device=device))
         self.metrics_ = blueprint.metrics
         state = self.model_.state()
         self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
@@ -244,7 +175,7 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     Parameters
     ----------
     members : int, optional
-        Networks merged into one; 8 by default, one with `one_pass`.
+        Networks merged into one, 1 to 1,000; 8 by default, one with `one_pass`.
     one_pass : bool
         No cross-fitting: several times faster, and the heads are not chosen by what they do on held-out rows.
     tune_epochs : int
@@ -265,7 +196,8 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     model_ : TabularModel
         The torch model.
     metrics_ : dict
-        "model", "linear" and "majority" → metric → value, cross-validated; empty with `one_pass` or too few rows.
+        "model", "linear" and "majority" → metric → value, cross-validated, copies of a row in one fold; empty with
+        `one_pass` or too few rows.
     n_bytes_ : int
         Bytes of the fp32 weights.
 
@@ -405,6 +337,13 @@ def _checked(estimator: BaseEstimator, X: Any, y: Any, numeric: bool = False) ->
     if len(y) != len(X):
         raise ValueError(f"Found input variables with inconsistent numbers of samples: {[len(X), len(y)]}")
     return X, y
+
+
+def _checked_number(kind: type[Options], option: str, value: Any, name: str = "") -> int | None:
+    """Return a number within the bounds that the option of that name has; NumPy's whole numbers are some."""
+    plain = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
+    number: int | None = options_of(kind)[option].check(plain, name or option)
+    return number
 
 
 def _drawn_seed(random_state: np.random.RandomState | np.integer | None) -> int:

@@ -7,11 +7,13 @@ Shapes: N rows, s numeric sources, f full features, b flat features, K channels,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from onnx import TensorProto
 
 from modelgpt_cli.artifacts.graph import GraphWriter
+from modelgpt_cli.core.schema import MAX_LEVELS
 from modelgpt_cli.domains.shared import onnx_text_encoder
 from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.tabular.features import CELL_LIMIT, Z_CLIP
@@ -70,7 +72,9 @@ def _sources(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple
         found += [(i, part) for part in text_parts(preprocessor.columns[i])]
     for j, (i, statistics) in enumerate(zip(preprocessor.categorical, preprocessor.statistics, strict=False)):
         if statistics is not None:
-            looked_up = g.op("Gather", g.tensor(f"{STATISTICS}{j}"), _codes(g, preprocessor, j, inputs[i][0]), axis=0)
+            looked_up = g.op(
+                "Gather", g.tensor(f"{STATISTICS}{j}"), _codes(g, preprocessor.levels[j], j, inputs[i][0]), axis=0
+            )
             parts.append(g.op("Squeeze", looked_up, g.index(1)))  # (N, 1, S) to (N, S)
             found += [(i, f"level {k}") for k in range(statistics.table.shape[1])]
     order = [found.index((source.column, source.part)) for source in preprocessor.sources]
@@ -168,16 +172,15 @@ def _categorical(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[s
     for i, name in enumerate(inputs):
         if g.state[f"{TABLES}{i}"].shape[1] == 0:
             continue  # a column that says nothing has a table without columns
-        codes = _codes(g, preprocessor, i, name)
+        codes = _codes(g, preprocessor.levels[i][:MAX_LEVELS], i, name)
         parts.append(g.op("Gather", g.tensor(f"{TABLES}{i}"), codes, axis=0))  # (N, 1, f_c)
     return [g.op("Squeeze", g.join(parts, axis=2), g.index(1))] if parts else []
 
 
-def _codes(g: GraphWriter, preprocessor: TablePreprocessor, j: int, name: str) -> str:
-    """The j-th string input (N, 1) to the rows of its look-ups, int64 (N, 1)."""
+def _codes(g: GraphWriter, levels: Sequence[str], j: int, name: str) -> str:
+    """The j-th string input (N, 1) to the rows of a look-up that has these levels, int64 (N, 1)."""
 
     def write() -> str:
-        levels = preprocessor.levels[j]
         known = {level: code for code, level in enumerate(levels) if level}
         known[""] = len(levels)  # the missing cell's row; the unseen level's is the one after
         return g.op(
@@ -188,7 +191,7 @@ def _codes(g: GraphWriter, preprocessor: TablePreprocessor, j: int, name: str) -
             default_int64=len(levels) + 1,
         )
 
-    return g.once(f"codes of {j}", write)
+    return g.once(f"{len(levels)} codes of {j}", write)
 
 
 def _size(g: GraphWriter, field: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelgpt_cli.core import options
 from modelgpt_cli.core.option_fields import option, option_like
-from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions, SplitTuneOptions
 
 MOST_MEMBERS = 1000
 """More than eight gain next to nothing; a thousand of the largest network take some gigabytes."""
@@ -21,15 +21,16 @@ class BuildOptions(options.BuildOptions):
     coverage: float | None = option(
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
     )
-    group: str | None = option(
-        "Cross-validate by the groups of this column.",
-        metavar="COLUMN",
-        reading=True,
-    )
-    time: str | None = option("Cross-validate forward in the order of this column.", metavar="COLUMN", reading=True)
+    group: str | None = option_like(BackboneBuildOptions, "group")
+    time: str | None = option_like(BackboneBuildOptions, "time")
     text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))
     words: bool = option("Show the generator the requirement's words even with data.", False)
     all_rows: bool = option_like(BackboneBuildOptions, "all_rows")
+
+
+@dataclass(frozen=True)
+class TuneOptions(SplitTuneOptions):
+    """How a table's model is to be finetuned."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from modelgpt_cli.data.dataset import Dataset, make_dataset
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import check_lacking, check_repeats
+from modelgpt_cli.domains.shared.split import known_inputs, with_keys, without_group
 from modelgpt_cli.domains.tabular import DOMAIN
 from modelgpt_cli.domains.tabular.sizes import MAX_COLUMNS
-from modelgpt_cli.domains.tabular.split import known_inputs, with_keys, without_group
 
 FILES = ""
 OPTIONS = {"text_columns": False, "group": False, "time": False}

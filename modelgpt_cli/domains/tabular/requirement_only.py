@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
-from modelgpt_cli.domains.tabular.estimator import with_levels
 from modelgpt_cli.domains.tabular.fit import Fitted
+from modelgpt_cli.domains.tabular.fit_model import with_levels
 from modelgpt_cli.domains.tabular.head import HeadSums
 from modelgpt_cli.domains.tabular.members import generate_members
 from modelgpt_cli.domains.tabular.model import TabularModel
@@ -48,6 +50,20 @@ def make_requirement_only_model(
     fitted = Fitted(encoder, members, HeadSums(members, blueprint.n_outputs))
     state = fitted.state(members.prior * members.scale)
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
+
+
+def cut_levels(columns: Sequence[Column]) -> tuple[tuple[Column, ...], list[str]]:
+    """Return the columns with as many levels as have features, and notes on those that lose some.
+
+    What further levels mean only rows could tell.
+    """
+    notes = [
+        f"{c.name!r} has {len(c.levels)} levels: without data, the first {MAX_LEVELS} are told apart, "
+        "and the others are as if unseen."
+        for c in columns
+        if c.used and len(c.levels) > MAX_LEVELS
+    ]
+    return tuple(replace(c, levels=c.levels[:MAX_LEVELS]) for c in columns), notes
 
 
 def encoder_from_statistics(preprocessor: TablePreprocessor) -> TableEncoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,11 +16,15 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.domains.shared.held_out import fold_of, held_out_rows
+from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.domains.shared.folds import hold_out
+from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
+from modelgpt_cli.domains.tabular.leaks import find_copies
 from modelgpt_cli.domains.tabular.level_statistics import refit_rows
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
@@ -37,7 +42,7 @@ SAMPLE_ROWS = 200_000
 
 def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune a table's model; see `training.tune.Tuner`."""
-    return tune_arrays(model, read_table(model, data, settings.seed), settings)
+    return tune_arrays(model, read_table(model, data, settings), settings)
 
 
 def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings) -> Tuned:
@@ -47,8 +52,8 @@ def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings)
     """
     rng, device = np.random.default_rng([settings.seed, 13]), settings.device
     judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
-    fold = fold_of(table.y, table.n_classes, round(1 / VALIDATION_SHARE), rng, judged)
-    train, held_out = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)[:MAX_VALIDATION]
+    train, held_out = hold_out(table.y, table.n_classes, VALIDATION_SHARE, rng, judged, table.split)
+    held_out = held_out[:MAX_VALIDATION]
     if not len(held_out) or not len(train):
         raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
     unseen = table.take(held_out)
@@ -67,7 +72,7 @@ def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings)
     model.to("cpu")
     if kept == "after" and model.has_interval:
         adapt_interval(model, width_before, relative_quantile(model, unseen))
-    return Tuned(before, after, kept, len(table.y))
+    return Tuned(before, after, kept, len(table.y), validated="" if table.split is None else table.split.words())
 
 
 def _train(
@@ -127,19 +132,23 @@ def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
     return regression_scores(numbers.numpy(), table.y[rows])
 
 
-def read_table(model: TabularModel, data: Data, seed: int) -> TableArrays:
-    """The labelled rows, in the model's own columns and classes."""
+def read_table(model: TabularModel, data: Data, settings: TuneSettings) -> TableArrays:
+    """The labelled rows, in the model's own columns and classes, and what ties them together, as a build has it."""
     b = model.blueprint
     rows = TEXT_ROWS if model.preprocessor.textual else SAMPLE_ROWS
-    dataset = load_rows(b, data, sample_rows=rows, seed=seed)
+    opened = open_table(data)
+    asked = tuning_column(b, opened, settings.split)
+    dataset = load_rows(b, opened, sample_rows=rows, seed=settings.seed, **tuning_options(b, asked))
     x, codes = model.preprocessor.arrays(dataset.sample)
     levels = tuple(len(names) for names in model.preprocessor.levels)
-    known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint
     if b.task == "regression":
         y = dataset.sample[b.target].to_numpy(dtype=np.float64)
-        table = TableArrays(x, codes, y, 0, levels, synthetic=dataset.synthetic)
-        return refit_rows(model.preprocessor, table) if known else table
-    y = level_codes(dataset.sample[b.target], b.labels)
-    check_labels(b, dataset.schema.classes)
-    table = TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic)
+    else:
+        y = level_codes(dataset.sample[b.target], b.labels)
+        check_labels(b, dataset.schema.classes)
+    split = read_split(dataset.sample, asked)
+    table = TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic, split=split)
+    if split is None:
+        table = replace(table, split=find_copies(table)[0])
+    known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint
     return refit_rows(model.preprocessor, table) if known else table

@@ -12,9 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
 from modelgpt_cli.domains.shared.records import validation
+from modelgpt_cli.domains.text import options as own
 from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs, network_size
@@ -134,6 +137,19 @@ def fixed(options: BuildOptions) -> ArchitectureCard | None:
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
     """Return ``--backbone`` where it names another card."""
     return backbone_conflict(card.name, options)
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Make sure that there will be a graph for the tokenizer.
+
+    Raises
+    ------
+    UsageError
+        There won't.
+    """
+    assert isinstance(options, own.BuildOptions)
+    if options.tokenizer_in_graph and output.suffix.lower() != ".onnx":
+        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
 
 
 def storages(*, data: bool) -> tuple[str, ...]:

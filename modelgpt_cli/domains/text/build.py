@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
-from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
@@ -23,6 +22,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
@@ -42,18 +42,6 @@ log = logging.getLogger("modelgpt")
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
     """Return what gives the build of a card."""
     return backbone_builders(TextBuild, requirement, options)
-
-
-def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
-    """Make sure that there will be a graph for the tokenizer.
-
-    Raises
-    ------
-    UsageError
-        There won't.
-    """
-    if options.tokenizer_in_graph and output.suffix.lower() != ".onnx":
-        raise UsageError("--tokenizer-in-graph is for a model.onnx.", f"{output} is none.", "Leave it out.")
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -126,14 +114,15 @@ class TextBuild(BackboneBuild):
         adapted = self._adapt(pair, schema.classes)
         phi = adapted.embed(rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks)
+        split = read_split(frame, self.asked)
+        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
         blueprint = self.blueprint(
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
-        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()))
+        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
         return model, fit.metrics, len(fit.scored)
 

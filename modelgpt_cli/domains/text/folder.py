@@ -77,6 +77,7 @@ class TextFolder:
         self._files = [(c.name, path) for c in classes for path in sorted(c.iterdir()) if _is_text_file(path)]
         if not classes:
             self._files = [("", path) for path in _text_files(folder)]
+        self.expected_rows = len(self._files)
         if classes and any(path.name.startswith(MARKED) for _, path in self._files):
             self.columns.append(SYNTHETIC)
         self._tell_of_others([folder, *classes])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelgpt_cli.core import options
 from modelgpt_cli.core.option_fields import option, option_like
-from modelgpt_cli.domains.shared.options import BackboneBuildOptions, BackboneMetaTrainOptions
+from modelgpt_cli.domains.shared.options import BackboneBuildOptions, BackboneMetaTrainOptions, SplitTuneOptions
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class ExportOptions(options.ExportOptions):
     """How a text model's file is to be written."""
 
     tokenizer_in_graph: bool = option_like(BuildOptions, "tokenizer_in_graph")
+
+
+@dataclass(frozen=True)
+class TuneOptions(SplitTuneOptions):
+    """How a text model is to be finetuned."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, make_dataset
-from modelgpt_cli.data.infer import Shape, shape_of
 from modelgpt_cli.data.readers import Table, readme
+from modelgpt_cli.data.shapes import Shape, shape_of
 from modelgpt_cli.data.source import Scanned, Source, check_two_columns
 from modelgpt_cli.data.synthetic import SYNTHETIC
 from modelgpt_cli.data.target import check_lacking, check_repeats
+from modelgpt_cli.domains.shared.folds import GROUP
+from modelgpt_cli.domains.shared.split import OPTIONS as SPLITS
+from modelgpt_cli.domains.shared.split import asked_column, known_inputs, with_keys, with_split_column, without_group
 from modelgpt_cli.domains.text import DOMAIN
 from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder
 from modelgpt_cli.domains.text.options import BuildOptions
@@ -28,7 +31,7 @@ from modelgpt_cli.domains.text.roles import (
 )
 
 FILES = ".txt files"
-OPTIONS = {name: True for name, known in options_of(BuildOptions).items() if known.about.reading}
+OPTIONS = {name: name not in SPLITS for name, known in options_of(BuildOptions).items() if known.about.reading}
 
 
 def open_path(path: Path) -> Table | None:
@@ -61,16 +64,17 @@ def read(source: Source) -> Dataset:
     """
     roles = _roles(source)
     asked = asked_texts(source)
-    scanned = source.scanned(asked)
+    scanned = source.scanned(with_split_column(asked, source) if asked else known_inputs(source))
     target = scanned.target
-    columns = as_texts(scanned.columns, roles)
+    columns = as_texts(without_group(scanned.columns, source), roles)
     if asked:
         columns = with_others(columns, source.table, target.name)
         columns = tuple(c for c in columns if not (scanned.marked and c.name == SYNTHETIC))
     schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading)
     check_repeats(target, source.classes, by_name=True)
     lacking = check_lacking(target, by_name=True)
-    return make_dataset(source, scanned, schema, [*lacking, *check_texts(schema, scanned.scan, source.table)])
+    warnings = [*lacking, *check_texts(schema, scanned.scan, source.table)]
+    return with_keys(make_dataset(source, scanned, schema, warnings), source, scanned)
 
 
 def _roles(source: Source) -> dict[str, str]:
@@ -80,7 +84,7 @@ def _roles(source: Source) -> dict[str, str]:
         check_two_columns(source.table)
         asked = asked_texts(source)
         named = {name: column.role for name, column in asked.items()}
-        source.found[DOMAIN.name] = named or _find_roles(source, source.scanned())
+        source.found[DOMAIN.name] = named or _find_roles(source, source.scanned(known_inputs(source)))
     roles: dict[str, str] = source.found[DOMAIN.name]
     return roles
 
@@ -98,9 +102,11 @@ def _find_roles(source: Source, scanned: Scanned) -> dict[str, str]:
     def shape(name: str) -> Shape:
         return shape_of(scanned.raw[name])
 
+    grouping = asked_column(source.options)
+    columns = [c for c in scanned.columns if grouping is None or grouping != (GROUP, c.name) or c.name in source.kinds]
     if source.domain == DOMAIN.name:
-        return wanted_roles(scanned.columns, shape, fixed, source.table)
-    return infer_roles(scanned.columns, shape, fixed)
+        return wanted_roles(columns, shape, fixed, source.table)
+    return infer_roles(columns, shape, fixed)
 
 
 def _check_folder(table: Table) -> None:

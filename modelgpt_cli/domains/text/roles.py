@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import FREE_TEXT, Column, Schema
-from modelgpt_cli.data.infer import Shape
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import Scan
+from modelgpt_cli.data.shapes import Shape
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.text.requirement import ROLES, texts_of
 

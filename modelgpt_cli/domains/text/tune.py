@@ -12,6 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from modelgpt_cli.data.in_memory import Data
+from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.domains.shared.folds import Split
+from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
 from modelgpt_cli.domains.text.model import TextModel
@@ -50,22 +53,29 @@ class TextTuning(BackboneTuning[Encoded]):
 
 def tune(model: TextModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune a text model; see `training.tune.Tuner`."""
-    texts, y, known = read_texts(model, data, settings.seed)
-    return TextTuning(model).run(texts, y, settings, known=known)
+    texts, y, known, split = read_texts(model, data, settings)
+    return TextTuning(model).run(texts, y, settings, known=known, split=split)
 
 
-def read_texts(model: TextModel, data: Data, seed: int) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None]:
+def read_texts(
+    model: TextModel, data: Data, settings: TuneSettings
+) -> tuple[Encoded, np.ndarray, Mapping[str, float] | None, Split | None]:
     """The labelled rows, tokenised, and their class indices or numbers (N,): real ones alone, where there are any.
 
-    With the model's metrics, where they were cross-validated on these data.
+    With the model's metrics, where they were cross-validated on these data, and what ties the rows together.
     """
     b = model.blueprint
-    dataset = load_rows(b, data, sample_rows=SAMPLE_ROWS, seed=seed, domain="text")
+    opened = open_table(data)
+    asked = tuning_column(b, opened, settings.split)
+    options = tuning_options(b, asked)
+    dataset = load_rows(b, opened, sample_rows=SAMPLE_ROWS, seed=settings.seed, domain="text", **options)
     if dataset.n_synthetic:
         log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
     rows = dataset.real_rows
+    split = read_split(rows, asked)
+    known = cross_validated(b, dataset.fingerprint, "" if split is None else split.words())
     cells = rows[b.target]
     if b.task == "regression":
-        return model.encode(rows), cells.to_numpy(dtype=np.float64), cross_validated(b, dataset.fingerprint)
+        return model.encode(rows), cells.to_numpy(dtype=np.float64), known, split
     check_labels(b, dataset.schema.classes)
-    return model.encode(rows), class_indices(cells, b.labels), cross_validated(b, dataset.fingerprint)
+    return model.encode(rows), class_indices(cells, b.labels), known, split

@@ -90,9 +90,7 @@ def read_catalogue(place: str | Path) -> list[DataCard]:
     Raises
     ------
     UsageError
-        If there is no such place, or no card in it.
-    ModelGPTError
-        If a file can't be read.
+        If there is no such place, no card in it, or a file of it can't be read.
     """
     path = Path(place)
     if not path.exists():
@@ -123,7 +121,7 @@ def _mappings(path: Path) -> Iterator[Mapping[str, Any]]:
         else:
             documents = list(parse_documents(text, _Loader))
     except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
-        raise ModelGPTError(f"{path} can't be read as cards.", " ".join(str(error).split())[:300]) from None
+        raise UsageError(f"{path} can't be read as cards.", " ".join(str(error).split())[:300]) from None
     for document in documents:
         for values in document if isinstance(document, list) else [document]:
             if isinstance(values, Mapping):

@@ -14,6 +14,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.llm.asking import Talk
@@ -76,6 +77,7 @@ def generate(
     n: int,
     output: str | Path,
     data: Data | None = None,
+    sheet: str | None = None,
     description: str | None = None,
     batch: int = 20,
     examples: int = 8,
@@ -107,6 +109,8 @@ def generate(
         ``.csv``, ``.jsonl``, or a folder for texts with classes.
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Real rows, of which a few are shown; by default what the requirement names.
+    sheet : str, optional
+        Of these rows, as for `describe`.
     description : str, optional
         More words about the data, or ``@FILE``.
     batch, examples, max_tokens, max_cost, seed, redact
@@ -134,6 +138,7 @@ def generate(
     asked = replace(LLM.from_settings(llm, base_url, api_key, timeout, retries, provider), otherwise=GO_ON)
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
     source = data if data is not None else wanted.data if examples else None
+    source = with_sheet(source, sheet)
     dataset = None
     if source is not None:
         dataset = load_wanted(wanted, source, types=types, all_columns=True, seed=seed)

@@ -121,14 +121,14 @@ def test_an_llm_sees_measures_and_one_sheet_and_no_more(pets: Path, tmp_path: Pa
     for i in range(20):
         (pets / "cat" / f"{SECRET}-{i}.jpg").write_bytes(encoded(blot(i), exif=exif, comment=SECRET.encode()))
     with FakeLLM(sentence(GOOD)) as fake:
-        dry = describe(pets, base_url=fake.url, dry_run=True, sheet=tmp_path / "sheet.jpg")
+        dry = describe(pets, base_url=fake.url, dry_run=True, contact_sheet=tmp_path / "sheet.jpg")
         assert fake.requests == []
         done = describe(pets, base_url=fake.url)
     (request,) = fake.requests
     assert (done.requirement.sentence, done.requirement.author) == (GOOD, "gpt-4o-mini")
     assert json.loads(dry.prompt or "") == request.body
     words, image = request_parts(request.body)
-    assert image == (tmp_path / "sheet.jpg").read_bytes() == dry.sheet == done.sheet
+    assert image == (tmp_path / "sheet.jpg").read_bytes() == dry.contact_sheet == done.contact_sheet
     with Image.open(io.BytesIO(image)) as opened:
         assert (opened.size, len(opened.getexif())) == ((680, 680), 0)
     assert SECRET not in request.raw
@@ -151,7 +151,7 @@ def test_a_second_try_shows_the_sheet_again(pets: Path) -> None:
 
 
 def test_the_command_says_what_would_be_sent_and_saves_it(styles: Path, tmp_path: Path, cli: Cli) -> None:
-    done = cli("describe", styles, "--dry-run", "--sheet", "sheet.jpg", "-o", "req.txt")
+    done = cli("describe", styles, "--dry-run", "--contact-sheet", "sheet.jpg", "-o", "req.txt")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "req.txt").exists()
     size = (tmp_path / "sheet.jpg").stat().st_size
@@ -165,10 +165,10 @@ def test_the_command_says_what_would_be_sent_and_saves_it(styles: Path, tmp_path
 
 def test_a_sheet_is_for_images_and_replaces_nothing(bench: Bench, pets: Path) -> None:
     table = bench.write("t.csv", "x,y\n" + "1.5,a\n2.5,b\n" * 20)
-    bench.refuse(2, "is for images", "describe", table, "--sheet", "sheet.jpg")
+    bench.refuse(2, "is for images", "describe", table, "--contact-sheet", "sheet.jpg")
     bench.write("sheet.jpg", "mine")
-    bench.refuse(2, "already exists", "describe", pets, "--sheet", "sheet.jpg")
-    assert bench.run("describe", pets, "--offline", "--sheet", "sheet.jpg", "--force").code == 0
+    bench.refuse(2, "already exists", "describe", pets, "--contact-sheet", "sheet.jpg")
+    assert bench.run("describe", pets, "--offline", "--contact-sheet", "sheet.jpg", "--force").code == 0
     assert Image.open(bench.folder / "sheet.jpg").format == "JPEG"
 
 

@@ -13,6 +13,7 @@ import pytest
 from tiny_images import DOT, KINDS, blot, encoded, folder_of, places, zip_of
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import ImageError
 from modelgpt_cli.domains.image.files import Truth, decoded, find_images
@@ -188,3 +189,18 @@ def test_the_columns_of_a_table_are_found_as_in_a_build(tmp_path: Path) -> None:
     assert reasons(tmp_path / "pets.csv") == {"": "no path", "none.jpg": "no such file"}
     with pytest.raises(UsageError, match="no column 'kind'"):
         find_images([tmp_path / "pets.csv"], Truth(tuple(KINDS), ("kind",)))
+
+
+def test_a_sheet_is_of_each_workbook_and_of_nothing_else(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "pets", 2)
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in folder.rglob("*.jpg"))
+    for name in ("one.xlsx", "two.xlsx"):
+        with pd.ExcelWriter(tmp_path / name, engine="openpyxl") as writer:
+            pd.DataFrame({"image": names, "label": "cat"}).to_excel(writer, sheet_name="All", index=False)
+            pd.DataFrame({"image": names[:1], "label": "dog"}).to_excel(writer, sheet_name="Some", index=False)
+    assert [file.label for file in find_images([with_sheet(str(tmp_path / "*.xlsx"), "Some")], TRUTH)] == ["dog"] * 2
+    several = with_sheet([tmp_path / "one.xlsx", f"{tmp_path / 'two.xlsx'}#Some"], "Some")
+    assert [file.label for file in find_images(several, TRUTH)] == ["dog"] * 2
+    for other in (folder, next(folder.rglob("*.jpg"))):
+        with pytest.raises(UsageError, match="no table"):
+            find_images([with_sheet(other, "Some")])

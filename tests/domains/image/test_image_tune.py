@@ -151,16 +151,18 @@ def test_folders_archives_and_tables_are_read_alike(tmp_path: Path) -> None:
     table = pd.DataFrame({"n": range(8), "path": places, "animal": [p.parent.name for p in places], "x": 1.0})
     table.to_csv(tmp_path / "things.csv", index=False)
     model = model_of("animal")
-    found = [read_images(model, path, 0) for path in (folder, archive, tmp_path / "things.csv")]
-    for rows, y, shown, _ in found:
+    found = [read_images(model, path, TuneSettings()) for path in (folder, archive, tmp_path / "things.csv")]
+    first = found[0][0]
+    for read, y, *_ in found:
+        values = read.rows.values
         assert y.tolist() == [0] * 4 + [1] * 4
-        assert torch.equal(rows.values, found[0][0].values)
-        assert (rows.values.shape, rows.values.dtype) == ((8, 3, SIDE, SIDE), torch.uint8)
-        assert len(shown) == 8
-    seen = model.predict_seen(found[0][0].values)
-    np.testing.assert_allclose(model.predict(found[0][2]), seen, atol=1e-6)
+        assert torch.equal(values, first.rows.values)
+        assert (values.shape, values.dtype) == ((8, 3, SIDE, SIDE), torch.uint8)
+        assert len(read.shown) == 8
+    seen = model.predict_seen(first.rows.values)
+    np.testing.assert_allclose(model.predict(first.shown), seen, atol=1e-6)
     with pytest.raises(UsageError, match="no target column 'label'"):
-        read_images(model_of(), tmp_path / "things.csv", 0)
+        read_images(model_of(), tmp_path / "things.csv", TuneSettings())
 
 
 def test_images_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,14 +171,14 @@ def test_images_that_cannot_be_read_are_skipped(tmp_path: Path, caplog: pytest.L
     (folder / "cat" / "half.jpg").write_bytes(half[: len(half) // 2])
     (folder / "dog" / "empty.jpg").write_bytes(b"")
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, y, *_ = read_images(model_of(), folder, 0)
-    assert (len(rows), y.tolist()) == (8, [0] * 4 + [1] * 4)
+        read, y, *_ = read_images(model_of(), folder, TuneSettings())
+    assert (len(read.rows), y.tolist()) == (8, [0] * 4 + [1] * 4)
     assert "cat/half.jpg (" in caplog.text
     assert "dog/empty.jpg (" in caplog.text
     for path in (folder / "dog").iterdir():
         path.write_bytes(half[: len(half) // 2])
     with pytest.raises(ModelGPTError, match="No image of the class 'dog' can be read"):
-        read_images(model_of(), folder, 0)
+        read_images(model_of(), folder, TuneSettings())
 
 
 def test_what_cannot_be_tuned_on_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_tuning_takes_a_sample_of_many_images(
     folder = folder_of(tmp_path / "things", n=12)
     monkeypatch.setattr(tuning, "SAMPLE_ROWS", 18)
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, y, *_ = read_images(model_of(), folder, 0)
-    assert len(rows) == len(y) == 18
+        read, y, *_ = read_images(model_of(), folder, TuneSettings())
+    assert len(read.rows) == len(y) == 18
     assert np.bincount(y).min() >= 8
     assert "sample of 18 of 24 images" in caplog.text

@@ -9,11 +9,18 @@ import torch
 
 from modelgpt_cli.domains.shared import head
 from modelgpt_cli.domains.shared.backbone_build import CLASS_FLOOR, _even_draw
+from modelgpt_cli.domains.shared.folds import Folds
 from modelgpt_cli.parameter_generator.adapter import Words
 
 ROWS = 64
 OTHER = 0.25
 """The strength that is compared with the generated one, 1."""
+
+
+def folds_of(rows: int) -> Folds:
+    """Four folds, in turn."""
+    fold = np.arange(rows) % 4
+    return Folds(fold, fold != np.arange(4)[:, None])
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,7 @@ def test_the_strength_moves_only_for_more_than_noise(
         words=Words(torch.zeros(4), torch.zeros(1, 4), regression=True, pair=False), strengths=(1.0, OTHER)
     )
     target = torch.tensor([middle + spread, middle - spread] * (ROWS // 2))[:, None]
-    best, answers = head._cross_validate(source, torch.zeros(ROWS, 1), target, np.arange(ROWS) % 4)
+    best, answers = head._cross_validate(source, torch.zeros(ROWS, 1), target, folds_of(ROWS))
     assert best == chosen
     np.testing.assert_allclose(answers, chosen)
 
@@ -45,7 +52,7 @@ def test_few_rows_choose_no_strength(monkeypatch: pytest.MonkeyPatch) -> None:
     source = head.HeadSource(words=words, strengths=(1.0, OTHER))
     few = head.CHOICE_ROWS - 1
     target = torch.full((few, 1), OTHER)
-    assert head._cross_validate(source, torch.zeros(few, 1), target, np.arange(few) % 4)[0] == 1.0
+    assert head._cross_validate(source, torch.zeros(few, 1), target, folds_of(few))[0] == 1.0
 
 
 def test_eight_rows_of_each_class_are_drawn_first() -> None:

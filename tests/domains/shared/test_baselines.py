@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from modelgpt_cli.domains.shared.baselines import LINEAR, MAJORITY, MEAN, baseline_scores
+from modelgpt_cli.domains.shared.folds import Folds
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.text.fit import word_model
 
 EMPTY = torch.zeros(0)
 TEXTS = ["good thing", "bad thing"] * 4
-FOLDS = np.arange(8) // 2
+FOLDS = Folds(np.arange(8) // 2, np.arange(8) // 2 != np.arange(4)[:, None])
 
 
 def one_hot(labels: list[int]) -> torch.Tensor:

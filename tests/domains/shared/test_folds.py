@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.domains.shared.folds import ALIKE, GROUP, TIME, Split, make_folds
+from modelgpt_cli.domains.shared.folds import ALIKE, GROUP, TIME, Split, hold_out, make_folds
 from modelgpt_cli.domains.shared.held_out import fold_of
 
 K = 4
@@ -89,3 +89,23 @@ def test_one_group_or_one_point_can_not_be_held_out() -> None:
     with pytest.raises(UsageError, match="--time day"):
         Split(TIME, np.array([1.0, 1.0, np.nan]), "day").check()
     Split(GROUP, np.array([0, 0, -1]), "patient").check()
+
+
+@pytest.mark.parametrize("points", [2, 7, 100])
+def test_the_last_rows_are_held_out_by_time(points: int) -> None:
+    time = np.sort(rng().integers(0, points, 100)).astype(float)
+    time[::10] = np.nan
+    train, held = hold_out(np.zeros(100), 0, 0.2, rng(), split=Split(TIME, time, "day"))
+    assert len(held)
+    assert np.nanmax(time[train]) < time[held].min()
+    assert np.isnan(time[train]).sum() == 10
+    assert sorted([*train, *held]) == list(range(100))
+
+
+def test_a_share_of_the_groups_is_held_out() -> None:
+    keys = np.repeat(np.arange(20), 5)
+    train, held = hold_out(np.zeros(100), 0, 0.2, rng(), split=Split(GROUP, keys, "g"))
+    assert len(held) == 20
+    assert not set(keys[train]) & set(keys[held])
+    few = hold_out(np.zeros(10), 0, 0.1, rng(), split=Split(GROUP, np.arange(10) // 5, "g"))
+    assert [len(part) for part in few] == [5, 5]

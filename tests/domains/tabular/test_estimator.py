@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, predict
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
 
 @pytest.mark.slow
@@ -107,3 +107,19 @@ def test_errors_on_arrays_are_value_errors() -> None:
         ModelGPTClassifier(one_pass=True).fit(pd.DataFrame(X), y[:-1])
     with pytest.raises(ValueError, match="features"):
         ModelGPTClassifier(one_pass=True).fit(X, y).predict(X[:, :2])
+
+
+@pytest.mark.parametrize("members", [0, 1001, 10**9, 2.5, True, "two"])
+def test_numbers_have_the_bounds_of_the_command(members: Any) -> None:
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(UsageError, match="members can't be"):
+        ModelGPTClassifier(members=members).fit(X, y)
+    with pytest.raises(UsageError, match="tune_epochs can't be"):
+        ModelGPTClassifier(tune_epochs=-1).fit(X, y)
+
+
+def test_copies_of_a_row_stay_in_one_fold() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 6)), rng.permutation([0, 1] * 30)  # there is nothing to learn but the rows by heart
+    model = ModelGPTClassifier(members=np.int64(1)).fit(np.repeat(X, 3, axis=0), np.repeat(y, 3))
+    assert model.metrics_["model"]["accuracy"] < 0.7

@@ -14,10 +14,11 @@ from modelgpt_cli import ModelGPTClassifier, build, evaluate, export, inspect, t
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.schema import MAX_LEVELS, Column
 from modelgpt_cli.domains.shared.folds import GROUP, TIME, Split
-from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN
+from modelgpt_cli.domains.tabular.encoder import MISSING, UNSEEN, fit_encoder
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.level_statistics import add_statistics, refit_rows
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor
+from modelgpt_cli.domains.tabular.requirement_only import cut_levels
 
 LEVELS, EACH = 120, 8
 
@@ -106,6 +107,29 @@ def test_few_levels_are_left_alone() -> None:
     assert add_statistics(preprocessor, table) == (preprocessor, table)
     assert preprocessor == make_preprocessor(preprocessor.columns, frame)
     assert refit_rows(preprocessor, table) is table
+
+
+def test_thousands_of_levels_are_told_apart_and_few_have_features() -> None:
+    n, rng = 8_000, np.random.default_rng(0)
+    frame = pd.DataFrame({"customer": [f"c{i % n}" for i in range(2 * n)], "x": rng.normal(size=2 * n)})
+    frame["y"] = np.tile(rng.normal(size=n), 2)
+    preprocessor, table = add_statistics(*arrays(frame, ()))
+    assert len(preprocessor.levels[0]) == n
+    assert np.corrcoef(table.x[:, 1], table.y)[0, 1] > 0.8  # where the other row of the level is in another fold
+    encoder = fit_encoder(table.x, table.codes, table.levels)
+    assert encoder.tables[0].shape[0] == MAX_LEVELS + 2
+    codes = np.array([[0], [MAX_LEVELS], [n - 1], [UNSEEN]])
+    flat = encoder.apply(table.x[:4], codes)[2].numpy()
+    assert flat[0].any()
+    assert not flat[1:].any()
+
+
+def test_without_data_the_first_levels_are_told_apart_and_that_is_said() -> None:
+    columns = [Column("city", "categorical", levels=tuple(f"c{i}" for i in range(100))), Column("x", "numeric")]
+    found, (note,) = cut_levels(columns)
+    assert [c.levels for c in found] == [columns[0].levels[:MAX_LEVELS], ()]
+    assert "'city' has 100 levels" in note
+    assert cut_levels(found) == (found, [])
 
 
 @pytest.mark.parametrize("kind", ["yes or no", "colour", "number"])

@@ -87,11 +87,3 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, patients: pd.DataFrame) 
     with pytest.raises(UsageError, match="--group takes cross-validation"):
         build(patients, group="patient", one_pass=True, **asked)
     assert not list(tmp_path.glob("*.onnx"))
-
-
-def test_texts_have_no_groups(tmp_path: Path) -> None:
-    texts = pd.DataFrame(
-        {"text": [f"a good long sentence number {i} to read" for i in range(40)], "y": list("ab") * 20}
-    )
-    with pytest.raises(UsageError, match="--group is for tables"):
-        build(texts.assign(y=list("ab") * 20), target="y", group="text", output=tmp_path / "m.onnx", offline=True)

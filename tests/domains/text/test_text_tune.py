@@ -39,7 +39,7 @@ def make(world: Path, tmp_path: Path) -> Make:
 def test_tuning_keeps_the_better(make: Make, tmp_path: Path) -> None:
     built = make(None, "classes: [food, money, sport]")
     topics_frame(120, seed=5).to_csv(tmp_path / "more.csv", index=False)
-    rows, y, _ = read_texts(built.model, tmp_path / "more.csv", 0)
+    rows, y, *_ = read_texts(built.model, tmp_path / "more.csv", TuneSettings())
     assert (len(rows), y.dtype, y.max()) == (120, np.int64, 2)
     before, after, kept = run(built.model, rows, y, epochs=6, lr=2e-3)
     assert kept == "after"
@@ -101,7 +101,7 @@ def test_classes_that_the_model_does_not_know_are_refused(make: Make, tmp_path: 
     built = make(topics_frame(40, ("sport", "food")))
     topics_frame(40).to_csv(tmp_path / "more.csv", index=False)
     with pytest.raises(UsageError, match="a class that the model doesn't know: 'money'"):
-        read_texts(built.model, tmp_path / "more.csv", 0)
+        read_texts(built.model, tmp_path / "more.csv", TuneSettings())
     with pytest.raises(ModelGPTError, match="Too few rows to tune on"):
         run(built.model, built.model.encode(topics_frame(1)), np.zeros(1, np.int64))
 
@@ -113,6 +113,6 @@ def test_tuning_takes_a_sample_of_many_rows(
     topics_frame(60, ("sport", "food")).to_csv(tmp_path / "more.csv", index=False)
     monkeypatch.setattr(tuning, "SAMPLE_ROWS", 20)
     with caplog.at_level(logging.WARNING, logger="modelgpt"):
-        rows, *_ = read_texts(built.model, tmp_path / "more.csv", 0)
+        rows, *_ = read_texts(built.model, tmp_path / "more.csv", TuneSettings())
     assert len(rows) == 20
     assert "sample of 20 of 60 rows" in caplog.text

@@ -1,0 +1,93 @@
+"""From a table's arrays to its target model, with all that a build and the estimators share: members, heads, interval.
+
+Between `crossfit` and `build` or `estimator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.core.schema import Column
+from modelgpt_cli.domains.shared.names import CONSTANTS
+from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
+from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
+from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, statistics_state
+from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.parameter_generator.generator import Generator
+
+
+@dataclass
+class FittedModel:
+    """A target model and how it came about.
+
+    Attributes
+    ----------
+    cross : CrossFit
+        What the folds said.
+    note : str
+        What is amiss with a regression's interval; "" if nothing is.
+    """
+
+    model: TabularModel
+    cross: CrossFit
+    note: str = ""
+
+
+def fit_model(
+    generator: Generator,
+    table: TableArrays,
+    preprocessor: TablePreprocessor,
+    blueprint: Blueprint,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    texts: TaskTexts | None = None,
+    validate: bool = True,
+    coverage: float = DEFAULT_COVERAGE,
+) -> FittedModel:
+    """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        Its architecture says how many members; its metrics and the choice of heads are filled in.
+    texts : TaskTexts, optional
+        Embedded words of the task.
+    validate : bool
+        Choose the heads by cross-fitting; without, one pass, and nothing is known of how good the model is.
+    coverage : float
+        Regression: share of true values between the interval's bounds; 0 for no interval.
+    """
+    fit = cross_fit if validate else one_pass
+    members = blueprint.architecture.members
+    cross = fit(generator, table, members=members, seed=seed, texts=texts, device=device)
+    blueprint.metrics = cross.checked.metrics if cross.checked else {}
+    blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
+    model = make_model(blueprint, preprocessor, cross, table)
+    if blueprint.task != "regression":
+        return FittedModel(model, cross)
+    return FittedModel(model, cross, add_interval(model, table, cross.checked, coverage if validate else 0.0))
+
+
+def make_model(
+    blueprint: Blueprint, preprocessor: TablePreprocessor, cross: CrossFit, table: TableArrays
+) -> TabularModel:
+    """Solve and merge: return the target model of a blueprint, whose columns get the preprocessor's levels."""
+    heads = cross.heads(table)
+    found = projection_state(preprocessor.texts) | statistics_state(preprocessor.statistics)
+    state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in found.items()}
+    return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
+
+
+def with_levels(columns: Sequence[Column], preprocessor: TablePreprocessor) -> tuple[Column, ...]:
+    """Return the columns, the categorical ones holding the vocabulary that the preprocessor encodes with."""
+    vocabulary = {
+        preprocessor.columns[i].name: levels
+        for i, levels in zip(preprocessor.categorical, preprocessor.levels, strict=True)
+    }
+    return tuple(replace(c, levels=vocabulary[c.name]) if c.name in vocabulary else c for c in columns)
