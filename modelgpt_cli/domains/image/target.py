@@ -27,7 +27,7 @@ def input_groups(size: int) -> InputGroups:
 
 def groups_of(backbone: Backbone) -> dict[str, int]:
     """Return the groups of a backbone's features: those of its network, or one."""
-    return feature_groups(backbone.card.network) or input_groups(backbone.size)[False]
+    return feature_groups(backbone.card.network) or dict(input_groups(backbone.size)[False])
 
 
 def precisions(groups: Mapping[str, int]) -> dict[str, float]:
