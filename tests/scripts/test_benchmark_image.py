@@ -80,7 +80,9 @@ def generator(data: Path, weights: Weights, tmp_path_factory: pytest.TempPathFac
     seen = Sets(data, weights.view).task("steel_defects").parts["train"].rows
     scaling = Scaling.of(outputs(weights.trunk(), seen, weights.view))
     torch.manual_seed(0)
-    config = AdapterConfig(domain="image", scaled=True, backbone="tiny", size=CARD.features, width=16, blocks=1, heads=2)
+    config = AdapterConfig(
+        domain="image", scaled=True, backbone="tiny", size=CARD.features, width=16, blocks=1, heads=2
+    )
     backbone = weights.adapted()
     made = make_image_generator(config, backbone, scaling)
     for layers, std in ((made.head_out, 0.3), (made.factors.out, 0.1)):

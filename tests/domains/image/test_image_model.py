@@ -51,8 +51,10 @@ def test_the_default_network_is_for_an_ordinary_processor() -> None:
 
 def test_training_leaves_batchnorm_as_it_was() -> None:
     backbone = Backbone(replace(CARDS[TINY], dropout=0.5), random_trunk(TINY))
-    before = {name: value.clone() for name, value in backbone.state_dict().items() if "lora" not in name}
     lora = {name: value.requires_grad_() for name, value in factors(backbone).items()}
+    backbone(torch.randn(1, 3, 32, 32), lora)
+    before = {name: value.clone() for name, value in backbone.state_dict().items() if "lora" not in name}
+    assert any("base_model" in name for name in before), "what is trained is peft's"
     head = nn.Linear(backbone.size, 3)
     optimizer = torch.optim.SGD([*lora.values(), *head.parameters()], lr=0.1)
     backbone.train()
