@@ -1,4 +1,4 @@
-"""The backbone: images to features, with LoRA factors that come from outside. Structure and merge are peft's.
+"""The backbone: images to features, with LoRA factors that come from outside. In training they are peft's.
 
 BatchNorm, its running statistics and its affine parameters, is never trained.
 Shapes: N images, S pixels a side, E features, r rank, k kernel.
@@ -6,7 +6,10 @@ Shapes: N images, S pixels a side, E features, r rank, k kernel.
 
 from __future__ import annotations
 
+import copy
+import math
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from modelgpt_cli.parameter_generator.shared import read_once
 IMAGENET_CLASSES = 1000
 
 
-class Backbone(AdaptedModule):
+class Backbone(nn.Module):
     """A trunk with places for LoRA factors.
 
     Attributes
@@ -40,17 +43,23 @@ class Backbone(AdaptedModule):
         SHA-256 of the trunk's tensors: a generator fits these only.
     classifier : float (1000, E), optional
         Rows of the ImageNet head that its weights came with, one linear layer on the features; None without.
+    adapted : dict of str to (int, int)
+        As `AdaptedModule` has it.
+    rank : int
     """
 
     def __init__(self, card: ImageCard, trunk: nn.Module, classifier: Tensor | None = None) -> None:
-        from peft import LoraConfig, get_peft_model
-
-        weights = trunk_hash(trunk)
-        settings = LoraConfig(
-            r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
-        )
-        super().__init__(get_peft_model(trunk, settings), card.rank)
-        self.card, self.size, self.weights, self.classifier = card, card.features, weights, classifier
+        super().__init__()
+        self.card, self.size, self.rank, self.classifier = card, card.features, card.rank, classifier
+        self.weights = trunk_hash(trunk)
+        self.trunk = trunk.requires_grad_(False)
+        self.adapted = {
+            name: (math.prod(module.weight.shape[1:]), module.out_channels)
+            for name, module in trunk.named_modules()
+            if isinstance(module, nn.Conv2d) and re.fullmatch(card.modules, name)
+        }
+        self._dropout = False
+        self._places: AdaptedModule | None = None
         self.train(False)
 
     def train(self, mode: bool = True) -> Backbone:
@@ -61,8 +70,10 @@ class Backbone(AdaptedModule):
 
     def train_adapter(self, mode: bool = True) -> None:
         """Let LoRA's dropout act; BatchNorm stays in eval mode, and its parameters without gradient."""
-        freeze_norms(self.model)
-        super().train_adapter(mode)
+        freeze_norms(self)
+        self._dropout = mode
+        if self._places is not None:
+            self._places.train_adapter(mode)
 
     def forward(self, pixels: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Features (N, E).
@@ -72,14 +83,38 @@ class Backbone(AdaptedModule):
         pixels : float (N, 3, S, S)
             From `preprocess.normalise`.
         lora : mapping of str to Tensor, optional
-            ``<layer>.lora_A`` (r, inputs * k * k) and ``<layer>.lora_B`` (outputs, r); without it, peft's own: a no-op.
+            ``<layer>.lora_A`` (r, inputs * k * k) and ``<layer>.lora_B`` (outputs, r); the trunk as it is without it.
         """
-        features: Tensor = functional_call(self.model, self.placed(lora), args=(pixels,))
+        if not lora:
+            return self.trunk(pixels)  # type: ignore[no-any-return]
+        places = self._with_places()
+        features: Tensor = functional_call(places.model, places.placed(lora), args=(pixels,))
         return features
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """The plain trunk with the factors merged into its weights."""
-        return super().merge(lora).eval()
+        """The plain trunk with the factors merged into its weights: a copy, this one stays as it is."""
+        with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode can't be trained later
+            trunk = copy.deepcopy(self.trunk)
+            for name in self.adapted if lora else ():
+                weight = trunk.get_parameter(f"{name}.weight")
+                product = lora[f"{name}.lora_B"] @ lora[f"{name}.lora_A"]  # type: ignore[index]
+                weight.add_(self.card.scale * product.reshape(weight.shape))
+            return trunk.eval()
+
+    def _with_places(self) -> AdaptedModule:
+        """A copy of the trunk that peft has put LoRA into, for training: to import peft takes five seconds."""
+        if self._places is None:
+            from peft import LoraConfig, get_peft_model
+
+            card = self.card
+            settings = LoraConfig(
+                r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
+            )
+            places = AdaptedModule(get_peft_model(copy.deepcopy(self.trunk), settings), card.rank)
+            self._places = places.train(False)
+            self.train_adapter(self._dropout)
+        assert self._places is not None
+        return self._places
 
 
 def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:

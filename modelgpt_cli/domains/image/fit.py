@@ -17,6 +17,7 @@ from modelgpt_cli.domains.image.backbone import Backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import scaling_of
+from modelgpt_cli.domains.image.trunks import folded
 from modelgpt_cli.domains.shared.head import STRENGTHS, HeadSource
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
@@ -45,10 +46,11 @@ class Adapted(HeadSource):
     def features(self, rows: Images) -> Tensor:
         """Features of all images, (N, E) float32."""
         device = next(self.trunk.parameters()).device
-        parts = []
+        trunk, parts = folded(self.trunk), []
         with progress("embed images", len(rows.values), "images") as advance:
             for part in rows.values.split(BATCH):
-                parts.append(self.trunk(normalise(part.to(device), self.view)).cpu())
+                values = normalise(part.to(device), self.view).contiguous(memory_format=torch.channels_last)
+                parts.append(trunk(values).cpu())
                 advance(len(part))
         return torch.cat(parts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,14 @@ class AdaptedModule(nn.Module):
             return model.merge_and_unload()  # type: ignore[operator,no-any-return]
 
 
-def lora_spec(backbone: AdaptedModule) -> list[ParameterSpec]:
+class Adaptable(Protocol):
+    """What says where LoRA factors go: `adapted` and `rank` as `AdaptedModule` has them."""
+
+    adapted: dict[str, tuple[int, int]]
+    rank: int
+
+
+def lora_spec(backbone: Adaptable) -> list[ParameterSpec]:
     """What a generator has to write for a backbone: two factors for each adapted layer."""
     spec = []
     for layer, (inputs, outputs) in backbone.adapted.items():

@@ -17,7 +17,7 @@ from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
-from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
+from modelgpt_cli.domains.image.trunks import folded, make_trunk, norms, trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
 
 VIEW = View(48, 40, (0.5,) * 3, (0.25,) * 3)
@@ -51,8 +51,10 @@ def test_the_default_network_is_for_an_ordinary_processor() -> None:
 
 def test_training_leaves_batchnorm_as_it_was() -> None:
     backbone = Backbone(replace(CARDS[TINY], dropout=0.5), random_trunk(TINY))
-    before = {name: value.clone() for name, value in backbone.state_dict().items() if "lora" not in name}
     lora = {name: value.requires_grad_() for name, value in factors(backbone).items()}
+    backbone(torch.randn(1, 3, 32, 32), lora)
+    before = {name: value.clone() for name, value in backbone.state_dict().items() if "lora" not in name}
+    assert any("base_model" in name for name in before), "what is trained is peft's"
     head = nn.Linear(backbone.size, 3)
     optimizer = torch.optim.SGD([*lora.values(), *head.parameters()], lr=0.1)
     backbone.train()
@@ -114,6 +116,19 @@ def test_weights_with_batchnorm_folded_in(tmp_path: Path) -> None:
     with torch.no_grad():
         got = load_backbone(CARDS["mobilenet_v2_tf"], tmp_path / "folded.safetensors")(x)
         torch.testing.assert_close(got, trunk(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "network", ["efficientnet_lite0", "resnet18_layer3", "mobilenet_v2_same", "mobilenet_v3_small"]
+)
+def test_a_folded_network_gives_the_same_features(network: str) -> None:
+    trunk = random_trunk(network)
+    state = {name: value.clone() for name, value in trunk_state(trunk).items()}
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(trunk)(x), trunk(x), rtol=1e-3, atol=1e-3)
+    assert not any(True for _ in norms(folded(trunk)))
+    assert all(torch.equal(value, state[name]) for name, value in trunk_state(trunk).items()), "the trunk stays"
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:
