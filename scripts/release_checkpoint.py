@@ -48,8 +48,8 @@ def main() -> None:
     args = parser.parse_args()
 
     source = args.run / "generator.safetensors"
-    if source.stat().st_size > MAX_BYTES:
-        raise SystemExit(f"{source} is larger than {MAX_BYTES:,} bytes")
+    if source.stat().st_size > MAX_BYTES * (2 if args.half else 1):
+        raise SystemExit(f"{source} is larger than {MAX_BYTES:,} bytes{' in float16' if args.half else ''}")
     log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
     with safe_open(str(source), "pt") as file:
         header = json.loads(file.metadata()["modelgpt"])
