@@ -29,9 +29,7 @@ class BuildOptions(Options):
     """How a model is to be built, whatever its domain."""
 
     data: str | None = option("Labelled data.", metavar="PATH", path="path", shown="the requirement's")
-    sheet: str | None = option(
-        "Sheet of a workbook (Excel, ODS).", metavar="NAME|NUMBER", shown="the first that looks like a table"
-    )
+    sheet: str | None = option("Sheet of a workbook (Excel, ODS).", metavar="NAME|NUMBER", shown="the first table")
     target: str | None = option("Column to predict.", short="-t", metavar="COLUMN", shown="the requirement's")
     description: str | None = option("More words about the data.", short="-d", metavar="TEXT|@FILE")
     types: str | None = option(

@@ -59,10 +59,11 @@ class Concepts(nn.Module):
         self.heads.copy_(heads)
 
     def fill_spread(self, inputs: Tensor) -> None:
-        """Give it usual head inputs (N, P), N at least R."""
+        """Give it usual head inputs (N, P); of fewer than R rows, all their directions are kept."""
         _, size, axes = torch.linalg.svd((inputs - inputs.mean(0)).double(), full_matrices=False)
         kept = size[: len(self.spread), None] * axes[: len(self.spread)] / len(inputs) ** 0.5
-        self.spread.copy_(kept)
+        self.spread.zero_()
+        self.spread[: len(kept)] = kept
 
     def forward(self, names: Tensor) -> tuple[Tensor, Tensor]:
         """Heads for classes, and what the class tokens are told of how well the concepts cover them.

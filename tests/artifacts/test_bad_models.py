@@ -183,7 +183,7 @@ def writers(iris_model: Path, out: str) -> dict[str, list[str | Path]]:
         "tune": ["tune", iris_model / "model.safetensors", "--data", data, "-o", out],
         "export": ["export", iris_model / "model.safetensors", "-o", out],
         "predict": ["predict", model, data, "-o", out],
-        "evaluate": ["evaluate", model, data, "--plot", out],
+        "evaluate": ["evaluate", model, data, "--plot", out.replace(".onnx", ".png")],
     }
 
 
@@ -197,10 +197,11 @@ def writers(iris_model: Path, out: str) -> dict[str, list[str | Path]]:
     ],
 )
 def test_a_destination_that_will_not_do(bench: Bench, iris_model: Path, out: str, code: int, words: str) -> None:
-    bench.write("old.onnx", "old")
-    (bench.folder / "folder.onnx").mkdir()
+    for ending in (".onnx", ".png"):
+        bench.write(f"old{ending}", "old")
+        (bench.folder / f"folder{ending}").mkdir()
     for line in writers(iris_model, out).values():
-        bench.refuse(code, words, *line)
+        bench.refuse(code, words.replace("out.onnx", Path(line[-1]).name), *line)
 
 
 def test_a_name_that_says_no_format(bench: Bench, iris_model: Path) -> None:

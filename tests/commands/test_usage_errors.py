@@ -81,7 +81,7 @@ MISTAKES: dict[str, list[str]] = {
     "build d.csv --backbone x -o m2.onnx --offline": ["--backbone is for"],
     "export m.onnx --tokenizer-in-graph -o m2.onnx": ["--tokenizer-in-graph is for texts"],
     "predict m.onnx d.csv --topk 2": ["--topk is for models of images"],
-    "describe d.csv --sheet s.jpg --offline": ["--sheet s.jpg is for images"],
+    "describe d.csv --contact-sheet s.jpg --offline": ["--contact-sheet s.jpg is for images"],
     # Options that contradict each other.
     "build d.csv --card tabular-4 --members 2 -o m2.onnx --offline": ["--card tabular-4 and --members contradict"],
     "build d.csv --card tabular-4/int8 -o m2.safetensors --offline": ["is for a model.onnx"],

@@ -218,7 +218,7 @@ def test_only_adapters_or_all_but_batch_norm_is_trained(data: Path, weights: Wei
         moved = {name for name, p in trunk.named_parameters() if p.requires_grad}
         assert moved
         assert all((".lora_" in name) == plan.lora for name in moved)
-        kept = dict(norms(trunk.model.base_model.model if plan.lora else trunk))
+        kept = dict(norms(trunk.base_model.model if plan.lora else trunk))
         for name, norm in norms(before):
             for key, value in norm.state_dict().items():
                 assert torch.equal(value, kept[name].state_dict()[key]), f"{name}.{key}"

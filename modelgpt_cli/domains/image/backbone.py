@@ -87,7 +87,7 @@ class Backbone(nn.Module):
         """
         if not lora:
             return self.trunk(pixels)  # type: ignore[no-any-return]
-        places = self._with_places()
+        places = self.with_places()
         features: Tensor = functional_call(places.model, places.placed(lora), args=(pixels,))
         return features
 
@@ -101,7 +101,7 @@ class Backbone(nn.Module):
                 weight.add_(self.card.scale * product.reshape(weight.shape))
             return trunk.eval()
 
-    def _with_places(self) -> AdaptedModule:
+    def with_places(self) -> AdaptedModule:
         """A copy of the trunk that peft has put LoRA into, for training: to import peft takes five seconds."""
         if self._places is None:
             from peft import LoraConfig, get_peft_model

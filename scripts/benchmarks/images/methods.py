@@ -218,7 +218,7 @@ def _start(
     classes = len(problem.task.classes)
     if start == "pretrained":
         scaling = Scaling.of(settings.features(problem.task, "train", index))
-        trunk = settings.weights.adapted() if lora else settings.weights.trunk()
+        trunk = settings.weights.adapted().with_places().model if lora else settings.weights.trunk()
         return Network(make_trainable(trunk, lora), scaling, classes), {}
     made = settings.build(problem.task, None if start == "generated" else index, seed)
     scaling = Scaling.of(made.features(problem.task, "train", index))

@@ -102,7 +102,7 @@ class Network(nn.Module):
     Parameters
     ----------
     trunk : nn.Module
-        A plain one, or a `Backbone` with adapters.
+        A plain one, or peft's with adapters.
     scaling : Scaling
         Of its features.
     """

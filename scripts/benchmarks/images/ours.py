@@ -94,7 +94,7 @@ class _Build(ImageBuild):
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         self.index = frame[IMAGE].to_numpy(dtype=np.int64)
         rows, cells = self.task.parts["train"].rows.take(self.index), frame[LABEL].to_numpy()
-        return LabelledImages(rows, cells, [], cells[:0], [])
+        return LabelledImages(rows, cells, [], cells[:0], [], frame)
 
     def _adapt(self, classes: tuple[str, ...]) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")

@@ -130,7 +130,7 @@ def test_meta_training_learns_factors_for_images(
 
 def test_scaling_folds_into_the_head() -> None:
     torch.manual_seed(0)
-    features = torch.randn(40, 6) * torch.tensor([1.0, 5.0, 0.1, 2.0, 1.0, 0.0]) + 3
+    features = torch.randn(40, 6) * torch.tensor([1.0, 5.0, 0.3, 2.0, 1.0, 0.0]) + 3
     scaling = Scaling.of(features)
     phi = scaling.inputs(features)
     assert phi[:, :5].norm(dim=1).mean() == pytest.approx((5 / 6) ** 0.5, rel=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bad_input import Bench
-from image_models import random_trunk
+from image_models import TINY, random_trunk
 from safetensors.torch import save_file
 from tiny_images import blot, encoded, folder_of, zip_of
 from tiny_texts import TOPICS, Make, build_tiny, stars_frame, topics_frame, write_world
@@ -102,9 +102,9 @@ def test_what_texts_cannot_be_divided_by_is_refused(make: Make, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk("small")).items()}, str(path))
-    return {"backbone": "small", "backbone_weights": str(path), "device": "cpu", "offline": True}
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(TINY)).items()}, str(path))
+    return {"backbone": TINY, "backbone_weights": str(path), "device": "cpu", "offline": True}
 
 
 def things(folder: Path) -> Path:
