@@ -22,7 +22,7 @@ from modelgpt_cli.domains.image.embed import changed
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images, LabelledImages, read_labelled
-from modelgpt_cli.domains.shared.folds import Split
+from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
@@ -90,7 +90,7 @@ def read_images(
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
     split = read_split(read.frame, asked)
-    known = cross_validated(b, dataset.fingerprint, "" if split is None else split.words())
+    known = cross_validated(b, dataset.fingerprint, split_words(split))
     return read, class_indices(read.cells, b.labels), known, split
 
 

@@ -79,6 +79,11 @@ class Split:
         return found | ({} if self.kind == TIME else {"groups": self.n_groups})
 
 
+def split_words(split: Split | None) -> str:
+    """Return the words of a split; "" where nothing ties the rows."""
+    return "" if split is None else split.words()
+
+
 @dataclass(frozen=True)
 class Folds:
     """Which rows are scored, and what the models that score them may learn from.

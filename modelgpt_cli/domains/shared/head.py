@@ -156,7 +156,7 @@ def fit_head(
         strength, held_out = _cross_validate(source, phi, target, folds)
         if told:
             metrics = _metrics(source, phi, target, held_out, folds.fold >= 0, scale)
-    weight = _solve(source, phi, target, strength)
+    weight = _solve(source.prior(phi, target, phi.shape[1]), phi, target, strength, regression=regression)
     return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
 
 
@@ -178,10 +178,10 @@ def _metrics(
     return metrics
 
 
-def _solve(source: HeadSource, phi: Tensor, target: Tensor, strength: float, gram: Tensor | None = None) -> Tensor:
+def _solve(
+    prior: HeadPrior, phi: Tensor, target: Tensor, strength: float, *, regression: bool, gram: Tensor | None = None
+) -> Tensor:
     """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
-    prior = source.prior(phi, target, phi.shape[1])
-    regression = source.words.regression
     given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
     weight = prior.weight.clone()
     weight[:, given] = posterior(
@@ -228,8 +228,10 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Fold
         for used, held in folds.parts():
             rows, out = torch.from_numpy(used), torch.from_numpy(held)
             gram = None if total is None else total - full[out].T @ full[out]
+            learned, answer = phi[rows], target[rows]
+            prior = source.prior(learned, answer, phi.shape[1])  # the same for all strengths
             for s in strengths:
-                logits = full[out] @ _solve(source, phi[rows], target[rows], s, gram)
+                logits = full[out] @ _solve(prior, learned, answer, s, regression=regression, gram=gram)
                 answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
                 advance(1)
     truth = target.numpy()

@@ -19,7 +19,7 @@ from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
-from modelgpt_cli.domains.shared.folds import Split, hold_out
+from modelgpt_cli.domains.shared.folds import Split, hold_out, split_words
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.tasks import R
@@ -126,7 +126,7 @@ class BackboneTuning(ABC, Generic[R]):
         if kept == "before":
             model.load_state_dict(saved)
         model.to("cpu")
-        return Tuned(before, after, kept, len(y), validated="" if split is None else split.words())
+        return Tuned(before, after, kept, len(y), validated=split_words(split))
 
     def _solve_anew(
         self, rows: R, y: np.ndarray, train: np.ndarray, rng: np.random.Generator, seed: int, split: Split | None

@@ -18,7 +18,7 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
-from modelgpt_cli.domains.shared.folds import GROUP, Split
+from modelgpt_cli.domains.shared.folds import GROUP, Split, split_words
 from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.split import GROUP_NOTE, asked_column, read_split, split_note
 from modelgpt_cli.domains.tabular.architectures import SETTING
@@ -179,7 +179,7 @@ class TabularBuild:
             requirement=self.requirement.sentence,
             architecture=Architecture(members=self.members),
             **contract(self.requirement),
-            validated="" if table.split is None else table.split.words(),
+            validated=split_words(table.split),
             notes=notes,
             provenance=self._provenance(dataset),
         )

@@ -17,7 +17,7 @@ from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
-from modelgpt_cli.domains.shared.folds import hold_out
+from modelgpt_cli.domains.shared.folds import hold_out, split_words
 from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
@@ -72,7 +72,7 @@ def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings)
     model.to("cpu")
     if kept == "after" and model.has_interval:
         adapt_interval(model, width_before, relative_quantile(model, unseen))
-    return Tuned(before, after, kept, len(table.y), validated="" if table.split is None else table.split.words())
+    return Tuned(before, after, kept, len(table.y), validated=split_words(table.split))
 
 
 def _train(

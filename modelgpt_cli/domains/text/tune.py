@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
-from modelgpt_cli.domains.shared.folds import Split
+from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
@@ -73,7 +73,7 @@ def read_texts(
         log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
     rows = dataset.real_rows
     split = read_split(rows, asked)
-    known = cross_validated(b, dataset.fingerprint, "" if split is None else split.words())
+    known = cross_validated(b, dataset.fingerprint, split_words(split))
     cells = rows[b.target]
     if b.task == "regression":
         return model.encode(rows), cells.to_numpy(dtype=np.float64), known, split
