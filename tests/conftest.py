@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,7 @@ from warm_process import Run, WarmProcess
 
 if TYPE_CHECKING:
     import pandas as pd
+    from tiny_texts import Make
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +75,22 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setattr("modelgpt_cli.llm.cache.answers_folder", lambda: folder / "answers")
     return folder / "answers"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny text encoder and a generator for it."""
+    from tiny_texts import write_world
+
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def make(world: Path, tmp_path: Path) -> Make:
+    """Build ``model.safetensors`` with the tiny encoder and generator, from a frame, a path, or words alone."""
+    from tiny_texts import build_tiny
+
+    return partial(build_tiny, world, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from bad_input import Bench
 from image_models import TINY, random_trunk
 from safetensors.torch import save_file
 from tiny_images import blot, encoded, folder_of, zip_of
-from tiny_texts import TOPICS, Make, build_tiny, stars_frame, topics_frame, write_world
+from tiny_texts import TOPICS, Make, stars_frame, topics_frame
 
 from modelgpt_cli import build, describe
 from modelgpt_cli.artifacts.model_file import load_model
@@ -22,16 +21,6 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.trunks import trunk_state
 
 GROUPED = "by groups of 'author'"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def make(world: Path, tmp_path: Path) -> Make:
-    return partial(build_tiny, world, tmp_path)
 
 
 def authors_frame() -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from safetensors import safe_open
 from tiny_texts import (
     SIZE,
     Make,
-    build_tiny,
     loaded,
     pairs_frame,
     sayings,
@@ -23,7 +21,6 @@ from tiny_texts import (
     tiny_backbone,
     tiny_generator,
     topics_frame,
-    write_world,
 )
 
 from modelgpt_cli import build, describe, inspect
@@ -33,18 +30,6 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.shared.backbone_build import HEAD_ROWS
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.parameter_generator.checkpoint import save_generator
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def make(world: Path, tmp_path: Path) -> Make:
-    """Build ``model.safetensors`` with the tiny encoder and generator, from a frame, a path, or words alone."""
-    return partial(build_tiny, world, tmp_path)
-
 
 # With data ----------------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_texts import Make, build_tiny, stars_frame, topics_frame, write_world
+from tiny_texts import Make, stars_frame, topics_frame
 
 from modelgpt_cli import tune
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -23,17 +22,6 @@ def run(model: Any, rows: Any, y: np.ndarray, **settings: Any) -> tuple[dict[str
     """Finetune; metrics before and after, and which is kept."""
     done = TextTuning(model).run(rows, y, TuneSettings(**settings))
     return done.before, done.after, done.kept
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def make(world: Path, tmp_path: Path) -> Make:
-    """Build ``model.safetensors`` with the tiny encoder and generator, from a frame, a path, or words alone."""
-    return partial(build_tiny, world, tmp_path)
 
 
 def test_tuning_keeps_the_better(make: Make, tmp_path: Path) -> None:
