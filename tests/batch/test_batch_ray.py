@@ -14,7 +14,11 @@ from batch_inputs import Gate, entries, wait_for, write_requests, write_table
 from conftest import Cli, clean_environment
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
-pytestmark = [pytest.mark.ray, pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters don't run there")]
+pytestmark = [
+    pytest.mark.no_cover,
+    pytest.mark.ray,
+    pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters don't run there"),
+]
 
 _STORE = 80_000_000
 """Bytes of shared memory a node: the least that Ray takes, as some machines have little."""

@@ -8,10 +8,12 @@ import pytest
 
 from scripts.benchmarks.same_cells import CHUNKS, IN_CHUNKS, ORIGINS, TABLES, differences
 
+pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
+
 TOLERANCE = 1e-6
 
 
-@pytest.mark.parametrize("seed", range(TABLES))
+@pytest.mark.parametrize("seed", range(0, TABLES, 4))
 def test_a_row_has_one_answer_whatever_file_chunk_and_neighbours_it_comes_with(seed: int, tmp_path: Path) -> None:
     _, largest, spread = differences(seed, tmp_path)
     assert spread > 1e-3

@@ -40,6 +40,8 @@ from benchmarks.images.tasks import Sets, read_office31
 from benchmarks.pipeline.models import write_images
 from benchmarks.results import Cell, part_store
 
+pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
+
 CARD = replace(cards.CARDS[TINY], name="tiny", source="file", resize=32, size=32)
 DOMAINS = ("photo", "sketch")
 

@@ -79,7 +79,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_words_alone_build_each_of_the_fixed_tasks(cli: Cli, tables: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    arguments = ("--tasks", tables, "--config", config, "--steps", "120", "--out", run)
+    arguments = ("--tasks", tables, "--config", config, "--steps", "80", "--out", run)
     done = cli("meta-train", "--fixed-tasks", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

@@ -133,7 +133,7 @@ def test_classes_can_be_learned_but_not_always(family: str) -> None:
 
 def test_forest_tasks_favour_forests() -> None:
     quiet = PriorConfig(weights={"forest": 1.0}, p_noise=0.0, p_label_noise=0.0)
-    tasks = draw_many(50, 5, n_rows=500, n_classes=2, config=quiet)
+    tasks = draw_many(25, 5, n_rows=500, n_classes=2, config=quiet)
     linear = np.mean([scores_of(t, LogisticRegression()) for t in tasks])
     forest = np.mean([scores_of(t, RandomForestClassifier(30, random_state=0)) for t in tasks])
     assert forest > linear + 0.02

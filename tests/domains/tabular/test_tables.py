@@ -22,6 +22,8 @@ from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.model_generator import build as pipeline
 from modelgpt_cli.model_generator.build import BuildReport
 
+pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
+
 
 class Made:
     """A model built from a frame, and what there is to ask of it."""

@@ -26,6 +26,8 @@ from modelgpt_cli.domains.tabular.graph_inputs import graph_inputs
 from modelgpt_cli.domains.tabular.text_columns import fit_projection
 from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
+pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
+
 PRAISE = ("The food was wonderful", "I loved every minute of it", "Excellent, I would buy it again", "Works perfectly")
 BLAME = (
     "The room was dirty",

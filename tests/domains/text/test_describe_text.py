@@ -219,12 +219,6 @@ def test_bad_sentences_on_texts_are_refused(text: str, shown: TextProfile, words
         check_sentence(text, shown)
 
 
-def test_the_offline_sentence_keeps_the_rules_on_every_shared_set(shared_data: Path) -> None:
-    for path in sorted((shared_data / "text").glob("*/*/train.csv.gz")):
-        shown = profile(load_dataset(path, sample_rows=300))
-        check_sentence(write_offline(shown), shown)
-
-
 def test_the_command_takes_the_columns(tmp_path: Path, cli: Cli) -> None:
     path = films(tmp_path / "films.csv", note=["short", "long"] * 20)
     done = cli("describe", path, "--target", "mood", "--text", "review", "--text-pair", "note", "--offline")

@@ -15,6 +15,8 @@ from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.roles import is_pair
+from modelgpt_cli.requirement_generator.answer import check_sentence
+from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.profile import profile
 
 GOOD = ("a warm and funny film", "I would see it again", "the best hour of my week", "wonderful acting all through")
@@ -387,8 +389,8 @@ def test_regression_on_texts(tmp_path: Path) -> None:
         load_dataset(write(tmp_path / "w.csv", text=texts, label=films()[1]), task="regression")
 
 
-def test_every_shared_text_set_is_known_for_what_it_is(shared_data: Path) -> None:
-    files = sorted((shared_data / "text").glob("*/*/*.csv.gz"))
+def test_every_shared_text_set_is_known_and_described_for_what_it_is(shared_data: Path) -> None:
+    files = sorted((shared_data / "text").glob("*/*/train.csv.gz"))
     if not files:
         pytest.skip("no shared texts")
     for path in files:
@@ -398,3 +400,5 @@ def test_every_shared_text_set_is_known_for_what_it_is(shared_data: Path) -> Non
         assert [column.name for column in texts_of(dataset.schema.columns)] == texts, path
         assert (dataset.schema.task == "regression") == (path.parent.name == "stsb")
         assert all(type(text) is str for name in texts for text in dataset.sample[name])
+        shown = profile(dataset)
+        check_sentence(write_offline(shown), shown)
