@@ -20,15 +20,21 @@ from modelgpt_cli.data.scan import Scan
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
 from modelgpt_cli.domains import image
+from modelgpt_cli.domains.image.copies import contradictions, equal_files
 from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder, has_image_classes
-from modelgpt_cli.domains.image.layout import is_image_name
+from modelgpt_cli.domains.image.formats import advice, is_image_name
+from modelgpt_cli.domains.image.layout import printable
+from modelgpt_cli.domains.image.named import NamedImages, Naming, find_naming
 from modelgpt_cli.domains.image.source import (
+    Files,
     FolderImages,
     ImageSource,
+    ZipImages,
     check_images,
     shown_reasons,
     without_unreadable,
 )
+from modelgpt_cli.domains.image.zip_archive import open_zip, split_zip, zip_members
 from modelgpt_cli.domains.shared.split import keys_of, with_split_column
 
 log = logging.getLogger("modelgpt")
@@ -67,14 +73,13 @@ def find_images(source: Source) -> Images | None:
                 "Give data that fit the requirement, or run modelgpt describe on these.",
             )
         return Images(IMAGE, table.cells.images)
-    files = _files_beside(table)
     named = [c.name for c in columns if c.role == IMAGE] or [n for n, kind in source.kinds.items() if kind == IMAGE]
     if named:
-        return Images(_only(named, table), files)
+        name = _only(named, table)
+        return Images(name, _opener(table, name))
     if not asked and (columns or table.is_folder):
         return None
-    name = _path_column(table, source.target, source.kinds, files, asked)
-    return None if name is None else Images(name, files)
+    return _path_column(table, source.target, source.kinds, asked)
 
 
 def column_of_images(table: Table, target: str | None) -> Images:
@@ -92,14 +97,54 @@ def column_of_images(table: Table, target: str | None) -> Images:
     """
     if isinstance(table.cells, ImageFolder):
         return Images(IMAGE, table.cells.images)
+    found = _path_column(table, target, {}, asked=True)
+    assert found is not None, "an error says that there is none"
+    return found
+
+
+def naming_of(table: Table, *, only: str | None = None) -> Naming | None:
+    """Return the column of a table whose cells name images in or below its folder, though they are no paths to them.
+
+    Parameters
+    ----------
+    only : str, optional
+        The one folder that is looked into, with a slash at its end.
+    """
+    return _naming(table, _probed(table, table.columns), only)
+
+
+def _naming(table: Table, cells: Mapping[str, Sequence[str]], only: str | None = None) -> Naming | None:
+    if table.path is None or not cells:
+        return None
+    if only is None and table.folder is not None and table.folder.resolve() != table.path.parent.resolve():
+        only = f"{table.folder.name}/" if split_zip(table.folder) is None else None
+    return find_naming(cells, _files_beside(table), stem_of(Path(table.name)), only=only, others=len(table.columns) - 1)
+
+
+def _probed(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+    """The first cells of some columns, as places."""
+    probe = next(table.frames(_PROBE, names), pd.DataFrame())
+    return {str(name): places_of(probe[name]) for name in probe}
+
+
+def _opener(table: Table, column: str) -> ImageSource:
+    """What opens the images that a column names: by path, or by name alone."""
     files = _files_beside(table)
-    name = _path_column(table, target, {}, files, asked=True)
-    assert name is not None, "an error says that there is none"
-    return Images(name, files)
+    cells = _probed(table, [column])
+    if any(files.head(place) for place in cells.get(column, ()) if place):
+        return files
+    naming = _naming(table, cells)
+    return files if naming is None else naming.images
 
 
-def _files_beside(table: Table) -> FolderImages:
-    return FolderImages(table.path.parent if table.path is not None else Path())
+def _files_beside(table: Table) -> Files:
+    """What lies in and below a table's folder, which may be in an archive."""
+    if table.path is None:
+        return FolderImages(Path())
+    if inside := split_zip(table.path.parent):
+        opened = open_zip(inside[0])
+        return ZipImages(opened, zip_members(opened, inside[0].name)).below(inside[1])
+    return FolderImages(table.path.parent)
 
 
 def _only(names: Sequence[str], table: Table) -> str:
@@ -115,18 +160,19 @@ def _only(names: Sequence[str], table: Table) -> str:
     return names[0]
 
 
-def _path_column(
-    table: Table, target: str | None, kinds: Mapping[str, str], source: FolderImages, asked: bool
-) -> str | None:
+def _path_column(table: Table, target: str | None, kinds: Mapping[str, str], asked: bool) -> Images | None:
     """The column of paths to images, found from the first rows; None where it is a table like any other."""
-    probe = next(table.frames(_PROBE), pd.DataFrame())
-    cells = {str(name): places_of(probe[name]) for name in probe if name != target and name not in kinds}
+    cells = _probed(table, [name for name in table.columns if name != target and name not in kinds])
+    files = _files_beside(table)
     named = {name: places for name, places in cells.items() if _are_paths(places)}
-    there = [name for name, places in named.items() if any((source.root / p).is_file() for p in places if p)]
+    there = [name for name, places in named.items() if any(files.head(place) for place in places if place)]
     if there:
-        return _only(there, table)
+        return Images(_only(there, table), files)
+    if naming := _naming(table, cells):
+        return Images(naming.column, naming.images)
     if named and (asked or len(table.columns) - len(named) <= 1):
-        return _only(list(named), table)  # nothing else to learn from: why they can't be read is told of each
+        # Nothing else to learn from: why they can't be read is told of each.
+        return Images(_only(list(named), table), files)
     web = next((name for name, places in cells.items() if _are_paths([p.replace("://", "/") for p in places])), None)
     if asked:
         shown = ", ".join(table.columns[:30])
@@ -195,6 +241,8 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     target = choose_target(table, source.target, [images.column, *([DOMAIN] if is_folder else [])])
     if target == images.column:
         raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
+    if not is_folder:
+        _tell_columns(table, images, target)
     domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
     read = with_split_column({images.column: Column(images.column, IMAGE)}, source)
     scan = _scan(table, list(dict.fromkeys([*read, *([domain] if domain else [])])), target, source)
@@ -236,6 +284,15 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     )
 
 
+def _tell_columns(table: Table, images: Images, target: str) -> None:
+    """Say what the columns are taken for, and how to have a model of the others instead."""
+    where = f" in {printable(images.source.where())}" if isinstance(images.source, NamedImages) else ""
+    others = ""
+    if len(table.columns) > 3:
+        others = f" For a table of the other columns: a line '{images.column}: identifier' in a --types FILE."
+    log.info("%s: column %s names the images%s, %s their classes.%s", table.name, images.column, where, target, others)
+
+
 def _scan(table: Table, names: Sequence[str], target: str, source: Source) -> Scan:
     scan = Scan(MOST_ROWS, source.seed, {target: source.target_rule})
     for frame in table.frames(columns=[*names, target]):
@@ -263,15 +320,19 @@ def _readable(
     """The rows whose image can be read, the fingerprint of all, and the words about the others."""
     places = list(dict.fromkeys(raw[images.column]))
     own = "" if isinstance(table.cells, ImageFolder) else table.fingerprint()
-    fingerprint, reasons = check_images(images.source, places, own)
+    checked = check_images(images.source, places, own)
+    reasons = checked.reasons
     if len(reasons) == len(places):
+        help_ = advice(reasons.values())
         raise ModelGPTError(
             f"None of the {len(places):,} images of {table.name} can be read.",
             f"{shown_reasons(list(reasons), reasons)}.",
-            "Paths in a table are relative to its folder." if own else "Look at the files.",
+            help_ or ("Paths in a table are relative to its folder." if own else "Look at the files."),
         )
-    readable, warnings = without_unreadable(raw, images.column, plan.read(raw[target]), reasons)
-    return readable, fingerprint, warnings
+    labels = plan.read(raw[target])
+    readable, warnings = without_unreadable(raw, images.column, labels, reasons)
+    rows = [(place, str(label)) for place, label in zip(raw[images.column], labels, strict=True) if label is not None]
+    return readable, checked.fingerprint, [*warnings, *contradictions(equal_files(rows, checked.digests), "Identical")]
 
 
 def _skipped(scan: Scan) -> list[str]:
