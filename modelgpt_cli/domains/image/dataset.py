@@ -41,7 +41,7 @@ log = logging.getLogger("modelgpt")
 
 MOST_ROWS = 1_000_000
 """A path takes some 100 bytes, so that all of so many are held."""
-_PROBE = 200
+_PROBE, _NAMES = 200, 20_000
 _PATH_SHARE = 0.9
 """So many of a column's cells have to end like an image's name: some rows may lack theirs."""
 
@@ -118,12 +118,18 @@ def _naming(table: Table, cells: Mapping[str, Sequence[str]], only: str | None =
         return None
     if only is None and table.folder is not None and table.folder.resolve() != table.path.parent.resolve():
         only = f"{table.folder.name}/" if split_zip(table.folder) is None else None
-    return find_naming(cells, _files_beside(table), stem_of(Path(table.name)), only=only, others=len(table.columns) - 1)
+    files, stem, others = _files_beside(table), stem_of(Path(table.name)), len(table.columns) - 1
+    found = find_naming(cells, files, stem, only=only, others=others)
+    if found is None:
+        return None
+    # The first rows may all be of one folder: which folders there are, more of them tell.
+    more = _probed(table, [found.column], _NAMES)
+    return find_naming(more, files, stem, only=only, others=others) or found
 
 
-def _probed(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+def _probed(table: Table, names: Sequence[str], rows: int = _PROBE) -> dict[str, list[str]]:
     """The first cells of some columns, as places."""
-    probe = next(table.frames(_PROBE, names), pd.DataFrame())
+    probe = next(table.frames(rows, names), pd.DataFrame())
     return {str(name): places_of(probe[name]) for name in probe}
 
 

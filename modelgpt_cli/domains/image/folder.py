@@ -61,7 +61,9 @@ class ImageFolder:
         folders = {place.rpartition("/")[0] for place in taken}
         depths = {folder.count("/") for folder in folders if folder}
         empty = Counter(folder for place in others if (folder := place.rpartition("/")[0]) and folder not in folders)
-        beside = [f"{folder} ({n:,} files)" for folder, n in empty.items() if folder.count("/") in depths]
+        beside = [
+            f"{folder} ({n:,} file{'s' if n > 1 else ''})" for folder, n in empty.items() if folder.count("/") in depths
+        ]
         if beside and LABEL in self.columns:
             more = f" and {len(beside) - _SHOWN:,} more" if len(beside) > _SHOWN else ""
             shown = printable(", ".join(beside[:_SHOWN]))

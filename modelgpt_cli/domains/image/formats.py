@@ -30,6 +30,8 @@ _OTHER_SUFFIXES = frozenset((*TABLE_SUFFIXES, *_OTHER_TEXT.split()))
 """A file called so is not looked into: there may be many, such as the labels of each image."""
 HEAD = 64
 """So many of its first bytes tell a file's format."""
+_LEAST = 16
+"""Pillow's readers expect so many to tell whether a file is theirs."""
 _PROBED = 1000
 """Of more files whose names say nothing, so many are looked into, evenly; where none is an image, none of the others
 is taken for one."""
@@ -88,10 +90,13 @@ def _may_be_image(head: bytes, suffix: str) -> bool:
     """Whether one of Pillow's readers would try a file that begins so, or that is called so and has no mark."""
     from PIL import Image
 
+    if len(head) < _LEAST:
+        return False
+
     named = Image.EXTENSION.get(suffix)
     for name in readable_formats():
         accepts = Image.OPEN[name][1]
-        if (accepts(head[:16]) is True) if accepts else name == named:
+        if (accepts(head[:_LEAST]) is True) if accepts else name == named:
             return True
     return False
 

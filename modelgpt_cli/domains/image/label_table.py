@@ -36,8 +36,7 @@ def find_label_table(path: Path) -> Table | None:
     """
     inside = split_zip(path)
     found = [table for table in (_in_archive(*inside) if inside else _above(path)) if len(table.columns) > 1]
-    only = None if inside else f"{path.resolve().name}/"
-    fitting = [table for table in found if naming_of(table, only=only) is not None]
+    fitting = [table for table in found if _names_those_in(table, None if inside else path)]
     named = [table for table in fitting if stem_of(Path(table.name)) in (path.name.lower(), "labels", "train")]
     best = named if len(named) == 1 else fitting
     if len(best) > 1:
@@ -52,6 +51,12 @@ def find_label_table(path: Path) -> Table | None:
     best[0].folder = path
     log.info("The classes of the images in %s stand in %s.", printable(path.name), best[0].name)
     return best[0]
+
+
+def _names_those_in(table: Table, folder: Path | None) -> bool:
+    """Whether a table names images of a folder: not others of the same names, in train/ rather than in test/."""
+    naming = naming_of(table)
+    return naming is not None and (folder is None or f"{folder.resolve().name}/" in naming.images.folders)
 
 
 def open_label_table(path: Path) -> Table | None:

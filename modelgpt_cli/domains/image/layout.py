@@ -225,6 +225,8 @@ def arrange(images: Sequence[str], name: str, known: Collection[str] = ()) -> li
 
 def _by_names(images: Sequence[str], name: str, known: Collection[str]) -> list[Placed]:
     """Images in one folder, with the classes that their own names say, if they do."""
+    if printable(name).casefold() in {label.casefold() for label in known}:
+        return [Placed(place) for place in images]  # the folder's own name says more
     labels = find_labels(images)
     if known and (not labels or not set(labels.values()) & set(known)):
         labels = known_labels(images, known)
