@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,13 +25,14 @@ from modelgpt_cli.domains.image.copies import contradictions, equal_files
 from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder, has_image_classes
 from modelgpt_cli.domains.image.formats import advice, is_image_name
 from modelgpt_cli.domains.image.layout import printable
-from modelgpt_cli.domains.image.named import NamedImages, Naming, find_naming
+from modelgpt_cli.domains.image.named import NamedImages, Naming, find_naming, names_of_files
 from modelgpt_cli.domains.image.source import (
     Files,
     FolderImages,
     ImageSource,
     ZipImages,
     check_images,
+    image_places,
     shown_reasons,
     without_unreadable,
 )
@@ -41,7 +43,7 @@ log = logging.getLogger("modelgpt")
 
 MOST_ROWS = 1_000_000
 """A path takes some 100 bytes, so that all of so many are held."""
-_PROBE, _NAMES = 200, 20_000
+_PROBE, _NAMES, _LOOKED = 200, 20_000, 20
 _PATH_SHARE = 0.9
 """So many of a column's cells have to end like an image's name: some rows may lack theirs."""
 
@@ -102,29 +104,34 @@ def column_of_images(table: Table, target: str | None) -> Images:
     return found
 
 
-def naming_of(table: Table, *, only: str | None = None) -> Naming | None:
+def naming_of(table: Table, *, prefer: str = "") -> Naming | None:
     """Return the column of a table whose cells name images in or below its folder, though they are no paths to them.
 
     Parameters
     ----------
-    only : str, optional
-        The one folder that is looked into, with a slash at its end.
+    prefer : str
+        The folder that is meant where another one has images of the same names, with a slash at its end.
     """
-    return _naming(table, _probed(table, table.columns), only)
+    return _naming(table, _probed(table, table.columns), prefer)
 
 
-def _naming(table: Table, cells: Mapping[str, Sequence[str]], only: str | None = None) -> Naming | None:
+def _naming(table: Table, cells: Mapping[str, Sequence[str]], prefer: str = "") -> Naming | None:
     if table.path is None or not cells:
         return None
-    if only is None and table.folder is not None and table.folder.resolve() != table.path.parent.resolve():
-        only = f"{table.folder.name}/" if split_zip(table.folder) is None else None
-    files, stem, others = _files_beside(table), stem_of(Path(table.name)), len(table.columns) - 1
-    found = find_naming(cells, files, stem, only=only, others=others)
-    if found is None:
-        return None
+    only = None
+    if table.folder is not None and table.folder.resolve() != table.path.parent.resolve():
+        only = f"{table.folder.resolve().name}/" if split_zip(table.folder) is None else None
+    find = partial(
+        find_naming,
+        files=_files_beside(table),
+        stem=stem_of(Path(table.name)),
+        only=only,
+        prefer=prefer,
+        others=len(table.columns) - 1,
+    )
+    found = find(cells)
     # The first rows may all be of one folder: which folders there are, more of them tell.
-    more = _probed(table, [found.column], _NAMES)
-    return find_naming(more, files, stem, only=only, others=others) or found
+    return found and (find(_probed(table, [found.column], _NAMES)) or found)
 
 
 def _probed(table: Table, names: Sequence[str], rows: int = _PROBE) -> dict[str, list[str]]:
@@ -172,9 +179,11 @@ def _path_column(table: Table, target: str | None, kinds: Mapping[str, str], ask
     files = _files_beside(table)
     named = {name: places for name, places in cells.items() if _are_paths(places)}
     there = [name for name, places in named.items() if any(files.head(place) for place in places if place)]
+    there = there or [name for name, places in cells.items() if _lead_to_images(places, files)]
     if there:
         return Images(_only(there, table), files)
     if naming := _naming(table, cells):
+        _check_once(naming, table)
         return Images(naming.column, naming.images)
     if named and (asked or len(table.columns) - len(named) <= 1):
         # Nothing else to learn from: why they can't be read is told of each.
@@ -196,6 +205,17 @@ def _path_column(table: Table, target: str | None, kinds: Mapping[str, str], ask
     return None
 
 
+def _check_once(naming: Naming, table: Table) -> None:
+    """Most names are of one image, not of one in each of two folders."""
+    if 2 * naming.twice > naming.hits:
+        where = printable(naming.images.where())
+        raise UsageError(
+            f"The names in column {naming.column!r} of {table.name} are those of images in {where}.",
+            "It is not clear which of them are meant.",
+            f"Give the folder itself, for example {(table.path or Path()).parent / naming.images.folders[0]}.",
+        )
+
+
 def _check_beside(table: Table) -> None:
     """A table that has nothing to do with the images around it may not be what is meant."""
     if table.path is None or table.folder is None or stem_of(Path(table.name)) in TRAIN_NAMES:
@@ -212,6 +232,12 @@ def _are_paths(places: Sequence[str]) -> bool:
     present = [place for place in places if place]
     fitting = sum(is_image_name(place) and "://" not in place for place in present)
     return bool(present) and fitting >= _PATH_SHARE * len(present)
+
+
+def _lead_to_images(places: Sequence[str], files: Files) -> bool:
+    """Whether a column's first cells are paths to images, whatever these are called."""
+    some = names_of_files(places)[:_LOOKED]
+    return bool(some) and len(image_places([p for p in some if files.head(p)], files)) >= _PATH_SHARE * len(some)
 
 
 def places_of(cells: pd.Series) -> list[str]:

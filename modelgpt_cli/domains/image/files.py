@@ -239,13 +239,13 @@ def _wanted(matches: Sequence[str]) -> list[str]:
 def _held(files: Listing, path: Path, prefix: str, truth: Truth | None) -> list[ImageFile]:
     """The images of a folder or archive, each with its class where that is wanted."""
     images, source = files.images, files.source
+    if truth is not None and (table := _label_table(path, images, truth)) is not None:
+        return _in_table(table, truth)
     if others := len(files.places) - len(images):
         things = "files of other kinds" if others > 1 else "file of another kind"
         logger.info("%s: passed over %s %s.", printable(str(path)), f"{others:,}", things)
     if truth is None:
         return [ImageFile(prefix + place, None, partial(source.open, place)) for place in images]
-    if (table := _label_table(path, images, truth)) is not None:
-        return _in_table(table, truth)
     train, test = find_split(images)
     part = test if test is not None else ("" if _in_known_folders(images, truth) else train)
     if part:
@@ -269,7 +269,13 @@ def _label_table(path: Path, images: Sequence[str], truth: Truth) -> Table | Non
         table = open_table(path)
     except ModelGPTError:  # what is odd about the images is told of where their order is looked at
         return None
-    return None if table.domain else table
+    if table.domain:
+        return None
+    tested = open_table(table.test_path) if table.test_path is not None else table
+    if tested is not table and {name.lower() for name in truth.columns} & {name.lower() for name in tested.columns}:
+        logger.info("%s: measured on %s.", printable(str(path)), tested.name)
+        return tested
+    return table
 
 
 def _in_known_folders(images: Sequence[str], truth: Truth) -> bool:

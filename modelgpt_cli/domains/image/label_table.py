@@ -55,8 +55,9 @@ def find_label_table(path: Path) -> Table | None:
 
 def _names_those_in(table: Table, folder: Path | None) -> bool:
     """Whether a table names images of a folder: not others of the same names, in train/ rather than in test/."""
-    naming = naming_of(table)
-    return naming is not None and (folder is None or f"{folder.resolve().name}/" in naming.images.folders)
+    place = "" if folder is None else f"{folder.resolve().name}/"
+    naming = naming_of(table, prefer=place)
+    return naming is not None and (folder is None or place in naming.images.folders)
 
 
 def open_label_table(path: Path) -> Table | None:

@@ -99,8 +99,8 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
         likeness = small[start : start + _CHUNK] @ small.T >= least
         if int(likeness.sum(1).max()) > _most(n):
             return None
-        rows, columns = torch.nonzero(likeness, as_tuple=True)
-        pairs.append((rows.numpy() + start, columns.numpy()))
+        first, second = torch.nonzero(likeness, as_tuple=True)
+        pairs.append((first.numpy() + start, second.numpy()))
     rows, columns = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import PurePosixPath
 
 from modelgpt_cli.data.folder_names import TEST_NAMES, VALIDATION_NAMES
@@ -58,14 +59,7 @@ class NamedImages:
 
     def find(self, cell: str) -> str | None:
         """Return the place that a cell means; "" where there are several, None where none is known."""
-        for name in (cell, cell.rsplit("/", 1)[-1]):
-            if name in self.places:
-                return self.places[name]
-        return None
-
-    def n_images(self) -> int:
-        """Return how many images lie in the folders."""
-        return len({place for place in self.places.values() if place})
+        return next((self.places[name] for name in _tails(cell) if name in self.places), None)
 
     def where(self) -> str:
         """Return the folders as a message names them."""
@@ -74,16 +68,40 @@ class NamedImages:
 
 @dataclass(frozen=True)
 class Naming:
-    """A column that names images, and how many of its first cells do so."""
+    """A column that names images.
+
+    Attributes
+    ----------
+    hits : int
+        How many of the cells that were looked up name one.
+    twice : int
+        How many of them name several.
+    """
 
     column: str
     images: NamedImages
     hits: int
-    cells: int
+    twice: int
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of images, as one column sees it."""
+
+    place: str
+    names: Mapping[str, str]
+    rank: tuple[bool, bool]
+    hits: int
 
 
 def find_naming(
-    cells: Mapping[str, Sequence[str]], files: Files, stem: str, *, only: str | None = None, others: int = 1
+    cells: Mapping[str, Sequence[str]],
+    files: Files,
+    stem: str,
+    *,
+    only: str | None = None,
+    prefer: str = "",
+    others: int = 1,
 ) -> Naming | None:
     """Find the column whose cells name images in or below a table's folder.
 
@@ -97,6 +115,8 @@ def find_naming(
         The table's name without endings: train.csv means the images in train/ where test/ has images of the same names.
     only : str, optional
         The one folder that is looked into, with a slash at its end; all by default.
+    prefer : str
+        The folder that is meant where another one has images of the same names.
     others : int
         How many columns the table has beside the one that may name images.
 
@@ -105,32 +125,48 @@ def find_naming(
     Naming or None
         None where there is none, or where it isn't sure.
     """
-    usable = {column: found for column, some in cells.items() if (found := _names(some))}
-    if not usable:
-        return None
-    found: list[tuple[tuple[bool, bool, int], str, dict[str, str], str]] = []
-    for folder, names in _folders(files, only):
-        known = _by_name(folder, names)
+    usable = {column: names for column, some in cells.items() if (names := names_of_files(some))}
+    found: dict[str, list[_Folder]] = {column: [] for column in usable}
+    for folder, inside in _folders(files, only) if usable else ():
+        known = _by_name(folder, inside)
         for column, some in usable.items():
-            hits = sum(cell in known or cell.rsplit("/", 1)[-1] in known for cell in some)
-            if hits:
-                found.append((_rank(folder, stem, hits), folder, known, column))
+            if hits := sum(any(name in known for name in _tails(cell)) for cell in some):
+                found[column].append(_Folder(folder, known, _rank(folder, stem), hits))
     best: Naming | None = None
     for column, some in usable.items():
-        ranked = sorted((entry for entry in found if entry[3] == column), key=lambda entry: entry[0])
-        images, hits = NamedImages(files, {}, ()), 0
-        for _, folder, known, _ in ranked:
-            more = NamedImages(files, {**known, **images.places}, (*images.folders, folder))
-            found_now = sum(more.find(cell) is not None for cell in some)
-            if found_now > hits:
-                images, hits = more, found_now
-        enough = _FEW_SHARE if others <= _FEW_COLUMNS or any(map(is_image_name, some)) else _SHARE
-        if hits >= max(_LEAST, enough * len(some)) and (best is None or hits > best.hits):
-            best = Naming(column, images, hits, len(some))
+        naming = _merged(column, found[column], some, files, prefer)
+        if naming.hits >= max(_LEAST, _enough(some, others) * len(some)) and (best is None or naming.hits > best.hits):
+            best = naming
     return best
 
 
-def _names(cells: Sequence[str]) -> list[str]:
+def _merged(column: str, folders: Sequence[_Folder], cells: Sequence[str], files: Files, prefer: str) -> Naming:
+    """The images of all folders that add some to those before: of the same rank, a name that two have means neither."""
+    images, hits = NamedImages(files, {}, ()), 0
+    ordered = sorted(folders, key=lambda folder: (folder.rank, folder.place != prefer, -folder.hits))
+    for rank, group in groupby(ordered, key=lambda folder: folder.rank):
+        del rank
+        places: dict[str, str] = {}
+        taken: list[str] = []
+        for folder in group:
+            twice = set() if prefer in taken else places.keys() & folder.names.keys()
+            places = {**folder.names, **places, **dict.fromkeys(twice, "")}
+            taken.append(folder.place)
+        more = NamedImages(files, {**places, **images.places}, (*images.folders, *taken))
+        now = sum(more.find(cell) is not None for cell in cells)
+        if now > hits:
+            images, hits = more, now
+    return Naming(column, images, hits, sum(images.find(cell) == "" for cell in cells))
+
+
+def _enough(cells: Sequence[str], others: int) -> float:
+    """Which share of a column's cells have to be names of images: numbers may be those of other things."""
+    if any(map(is_image_name, cells)):
+        return _FEW_SHARE
+    return _SHARE if others > _FEW_COLUMNS or all(cell.isdigit() for cell in cells) else _FEW_SHARE
+
+
+def names_of_files(cells: Sequence[str]) -> list[str]:
     """Return those cells of a column that may be names of files; nothing where it is no such column."""
     present = [cell for cell in cells if cell]
     if len(present) < _LEAST or any(len(cell) > _LONGEST or "\n" in cell or "://" in cell for cell in present):
@@ -139,8 +175,11 @@ def _names(cells: Sequence[str]) -> list[str]:
 
 
 def _by_name(folder: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the places of a folder's images, by name and by what stands before the suffix."""
+    """Return the places of a folder's images, by name, with the folder's before it, and by what precedes the suffix."""
     found = {name: folder + name for name in names}
+    if folder:
+        last = folder[:-1].rsplit("/", 1)[-1]
+        found |= {f"{last}/{name}": folder + name for name in names}
     stems: dict[str, str] = {}
     for name in names:
         stem = name[: -len(PurePosixPath(name).suffix)] if PurePosixPath(name).suffix else name
@@ -148,10 +187,16 @@ def _by_name(folder: str, names: Sequence[str]) -> dict[str, str]:
     return stems | found
 
 
-def _rank(folder: str, stem: str, hits: int) -> tuple[bool, bool, int]:
-    """Return what orders folders: those called like the table, then those of no test part, then by what they hold."""
+def _tails(cell: str) -> tuple[str, ...]:
+    """Return what of a cell may name a file: all, folder and name, or the name alone."""
+    parts = cell.rsplit("/", 2)
+    return (cell, "/".join(parts[-2:]), parts[-1]) if len(parts) > 1 else (cell,)
+
+
+def _rank(folder: str, stem: str) -> tuple[bool, bool]:
+    """Return what orders folders: those called like the table, then those of no test part."""
     name = _first_word(folder.rstrip("/").rsplit("/", 1)[-1])
-    return name != _first_word(stem), name in (*TEST_NAMES, *VALIDATION_NAMES), -hits
+    return name != _first_word(stem), name in (*TEST_NAMES, *VALIDATION_NAMES)
 
 
 def _first_word(name: str) -> str:

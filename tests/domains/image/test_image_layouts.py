@@ -196,3 +196,22 @@ def test_class_folders_need_no_table(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "pets", 2)
     (tmp_path / "labels.csv").write_text("id,kind\n000,cat\n001,dog\n")
     assert load_dataset(folder).schema.target == "label"
+
+
+def test_images_of_the_same_names_in_two_folders(tmp_path: Path) -> None:
+    root = competition(tmp_path / "breeds")
+    (root / "test").rename(root / "thumbs")
+    (root / "train").rename(root / "large")
+    error = refused(root, "The names in column 'id' of labels.csv are those of images in large/ and thumbs/.")
+    assert error.hint == f"Give the folder itself, for example {root / 'large'}."
+    dataset = load_dataset(root / "thumbs")
+    (root / "large" / "000e7.png").write_bytes(b"")
+    assert load_dataset(root / "thumbs").class_counts == dataset.class_counts == {"cat": 4, "dog": 4}
+
+
+def test_rows_of_all_folders_are_found_though_the_first_are_of_one(tmp_path: Path) -> None:
+    root = places(tmp_path / "breeds", *(f"{'train' if i < 300 else 'more'}/x{i}e.png" for i in range(310)))
+    pd.DataFrame({"id": [f"x{i}e" for i in range(310)], "kind": ["cat", "dog"] * 155}).to_csv(
+        root / "a.csv", index=False
+    )
+    assert load_dataset(root).n_rows == 310
