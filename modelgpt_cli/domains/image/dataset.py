@@ -222,7 +222,7 @@ def _check_beside(table: Table) -> None:
         return
     if has_image_classes(table.folder):
         raise ModelGPTError(
-            f"The folder {table.folder} holds a table, {table.name}, and images in sub-folders.",
+            f"The folder {table.folder} holds a table, {table.name}, and images sorted into classes.",
             "The table names none of the images, so it is not clear which of the two is meant.",
             f"Give the table itself, {table.path}, or take it out of the folder to have the images.",
         )
@@ -284,6 +284,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     raw = scan.sampler.result(stratified=True)
     if not is_folder:
         raw[images.column] = places_of(raw[images.column])
+        _tell_unnamed(images, raw, scan, table)
     readable, fingerprint, warnings = _readable(raw, images, target, plan, table)
     told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
     if len(readable) < scan.n_rows:
@@ -323,6 +324,14 @@ def _tell_columns(table: Table, images: Images, target: str) -> None:
     if len(table.columns) > 3:
         others = f" For a table of the other columns: a line '{images.column}: identifier' in a --types FILE."
     log.info("%s: column %s names the images%s, %s their classes.%s", table.name, images.column, where, target, others)
+
+
+def _tell_unnamed(images: Images, raw: pd.DataFrame, scan: Scan, table: Table) -> None:
+    """Say how many images beside the table's it doesn't name."""
+    if isinstance(images.source, NamedImages) and len(raw) == scan.n_rows:
+        n, where = images.source.unnamed(raw[images.column]), printable(images.source.where())
+        if n:
+            log.info("%s: %s more images in %s are not in it with a label, and not used.", table.name, f"{n:,}", where)
 
 
 def _scan(table: Table, names: Sequence[str], target: str, source: Source) -> Scan:

@@ -167,7 +167,7 @@ def report_unreadable(
     files : sequence of ImageFile
         All of them.
     consequence : str
-        What becomes of them, to follow "are left out".
+        What becomes of them, such as "are left out".
     labelled : bool
         Whether a class that loses all its images is an error.
 
@@ -179,18 +179,14 @@ def report_unreadable(
     if not broken:
         return
     reasons, total = dict(broken), len(files)
-    shown, help_ = shown_reasons([name for name, _ in broken], reasons), advice(reasons.values())
     if len(broken) == total:
         problem = "The image can't be read." if total == 1 else f"None of the {total:,} images can be read."
-        raise ModelGPTError(problem, f"{shown}.", f"{help_}." if help_ else "Check the files.")
-    if labelled:
-        names = [file.name if file.name in reasons else None for file in files]
-        unread = Unread.of([file.label for file in files], names)
-        unread.check_classes(reasons)
-        logger.warning("Left out %s", unread.describe(reasons))
-        return
-    end = f" {help_}" if help_ else ""
-    logger.warning("%d of %s images can't be read and %s: %s.%s", len(broken), f"{total:,}", consequence, shown, end)
+        shown = shown_reasons([name for name, _ in broken], reasons)
+        raise ModelGPTError(problem, f"{shown}.", advice(reasons.values()) or "Check the files.")
+    names = [file.name if file.name in reasons else None for file in files]
+    unread = Unread.of([file.label for file in files] if labelled else [None] * total, names)
+    unread.check_classes(reasons)
+    logger.warning("%s", unread.describe(reasons, consequence))
 
 
 def _decode(file: ImageFile, least: int) -> np.ndarray | ImageError:

@@ -45,8 +45,12 @@ def list_folder(folder: Path) -> list[str]:
     """
     found: list[str] = []
     too_deep: list[str] = []
+    empty: list[str] = []
     root = Path(os.path.realpath(folder))
-    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found, too_deep)
+    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found, too_deep, empty)
+    if empty and found:
+        more = f" and {len(empty) - _SHOWN:,} more" if len(empty) > _SHOWN else ""
+        log.info("%s: nothing is in %s%s.", printable(folder.name), printable(", ".join(sorted(empty)[:_SHOWN])), more)
     if too_deep:
         shown = (
             f"{len(too_deep):,} folders, such as {too_deep[0]}," if len(too_deep) > 1 else f"The folder {too_deep[0]}"
@@ -55,12 +59,14 @@ def list_folder(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_deep: list[str]) -> None:
+def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_deep: list[str], empty: list[str]) -> None:
     """Add the files of a folder; `above` are the real paths of the folders around it, and its own."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
         raise ModelGPTError(f"{folder} can't be read.", error.strerror or str(error), "Check the folder.") from error
+    if not entries:
+        empty.append(prefix)
     for entry in entries:
         if is_hidden(entry.name):
             continue
@@ -71,7 +77,7 @@ def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_dee
         if real in above:
             continue
         if prefix.count("/") < _DEEPEST:
-            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found, too_deep)
+            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found, too_deep, empty)
         else:
             too_deep.append(entry.path)
 

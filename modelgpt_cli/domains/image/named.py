@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import PurePosixPath
@@ -60,6 +60,10 @@ class NamedImages:
     def find(self, cell: str) -> str | None:
         """Return the place that a cell means; "" where there are several, None where none is known."""
         return next((self.places[name] for name in _tails(cell) if name in self.places), None)
+
+    def unnamed(self, cells: Iterable[str]) -> int:
+        """Return how many images in the folders none of the cells names."""
+        return len({place for place in self.places.values() if place} - {self.find(cell) for cell in cells})
 
     def where(self) -> str:
         """Return the folders as a message names them."""
@@ -177,14 +181,13 @@ def names_of_files(cells: Sequence[str]) -> list[str]:
 def _by_name(folder: str, names: Sequence[str]) -> dict[str, str]:
     """Return the places of a folder's images, by name, with the folder's before it, and by what precedes the suffix."""
     found = {name: folder + name for name in names}
-    if folder:
-        last = folder[:-1].rsplit("/", 1)[-1]
-        found |= {f"{last}/{name}": folder + name for name in names}
     stems: dict[str, str] = {}
     for name in names:
         stem = name[: -len(PurePosixPath(name).suffix)] if PurePosixPath(name).suffix else name
         stems[stem] = "" if stem in stems else folder + name
-    return stems | found
+    found = stems | found
+    last = folder[:-1].rsplit("/", 1)[-1]
+    return found | ({f"{last}/{name}": place for name, place in found.items()} if last else {})
 
 
 def _tails(cell: str) -> tuple[str, ...]:

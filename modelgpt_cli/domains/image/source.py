@@ -329,15 +329,20 @@ class Unread:
             or "Mend or replace these files, or take the class out of the data.",
         )
 
-    def describe(self, reasons: Mapping[str, str]) -> str:
-        """Return the words about them: how many of each class, the first by name with reasons, and what helps."""
-        counts = [f"{label} {bad:,} of {n:,}" for label, (bad, n) in self.per_class.items()]
+    def describe(self, reasons: Mapping[str, str], consequence: str = "") -> str:
+        """Return the words about them: how many of each class, the first by name with reasons, and what helps.
+
+        Parameters
+        ----------
+        consequence : str
+            What becomes of them, as in "are left out"; else the words follow "Skipped".
+        """
+        counts = [f"{label}: {bad:,} of {n:,}" for label, (bad, n) in self.per_class.items()]
         more = f", and {len(counts) - _CLASSES_SHOWN:,} classes more" if len(counts) > _CLASSES_SHOWN else ""
         of = f" ({', '.join(counts[:_CLASSES_SHOWN])}{more})" if counts else ""
-        shown = shown_reasons(self.places, reasons)
-        help_ = advice(reasons[place] for place in self.places)
-        lead = f"{len(self.places):,} of {self.total:,} images, which can't be read{of}: {shown}."
-        return f"{lead} {help_}" if help_ else lead
+        what = f" can't be read and {consequence}" if consequence else ", which can't be read"
+        told = f"{len(self.places):,} of {self.total:,} images{what}{of}: {shown_reasons(self.places, reasons)}."
+        return " ".join(filter(None, (told, advice(reasons[place] for place in self.places))))
 
 
 def shown_reasons(places: Collection[str], reasons: Mapping[str, str]) -> str:

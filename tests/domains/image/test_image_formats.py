@@ -141,7 +141,7 @@ def test_a_class_that_loses_some_is_told_with_counts(tmp_path: Path, caplog: pyt
     dataset = load_dataset(folder)
     assert dataset.class_counts == {"cat": 3, "dog": 3}
     (warning,) = dataset.warnings
-    assert "Skipped 3 of 9 images, which can't be read (cat 1 of 4, dog 2 of 5): cat/a.heic (HEIC, which" in warning
+    assert "Skipped 3 of 9 images, which can't be read (cat: 1 of 4, dog: 2 of 5): cat/a.heic (HEIC, which" in warning
     assert warning.endswith('Run: pip install "modelgpt-cli[heic]"')
     files = find_images([folder])
     report_unreadable([(files[0].name, formats.NO_HEIC)], files, "have empty cells")
@@ -173,8 +173,10 @@ def test_a_folder_beside_the_classes_without_an_image_is_told(tmp_path: Path, ca
     folder = folder_of(tmp_path / "pets", 3)
     (folder / "owl").mkdir()
     (folder / "owl" / "flight.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(99))
-    with caplog.at_level(logging.WARNING, logger="modelgpt"):
+    (folder / "rat").mkdir()
+    with caplog.at_level(logging.INFO, logger="modelgpt"):
         assert load_dataset(folder).class_counts == {"cat": 3, "dog": 3}
+    assert "pets: nothing is in rat/." in caplog.text
     assert "no class, as no file in it is an image: owl (1 file)" in caplog.text
 
 

@@ -156,19 +156,24 @@ def test_a_table_among_the_images(tmp_path: Path) -> None:
     assert load_dataset(folder).class_counts == {"cat": 4, "dog": 4}
     (folder / "103.jpg").write_bytes(DOT)
     assert "103 (several images are called so)" in load_dataset(folder).warnings[0]
-    paths = [f"C:\\somewhere\\else\\{i}.png" for i in range(101, 109)]
-    pd.DataFrame({"path": paths, "kind": ["cat", "dog"] * 4}).to_csv(folder / "kinds.csv", index=False)
-    assert load_dataset(folder).class_counts == {"cat": 4, "dog": 4}
+    (folder / "103.jpg").unlink()
+    for form in ("C:\\somewhere\\else\\{}.png", "/gone/pets/{}.png", "pets/{}"):
+        cells = [form.format(i) for i in range(101, 109)]
+        pd.DataFrame({"path": cells, "kind": ["cat", "dog"] * 4}).to_csv(folder / "kinds.csv", index=False)
+        assert load_dataset(folder).class_counts == {"cat": 4, "dog": 4}, form
 
 
-def test_a_table_that_names_a_part_of_the_images(tmp_path: Path) -> None:
+def test_a_table_that_names_a_part_of_the_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = competition(tmp_path / "breeds")
     for name in ("000e7", "001e7"):
         (root / "train" / f"{name}.png").unlink()
         (root / "test" / f"{name}.png").unlink()
-    dataset = load_dataset(root)
+    places(root, "train/more.png", "train/most.png")
+    with caplog.at_level(logging.INFO, logger="modelgpt"):
+        dataset = load_dataset(root)
+    assert "2 more images in train/ are not in it with a label, and not used" in caplog.text
     assert dataset.class_counts == {"cat": 3, "dog": 3}
-    assert "(cat 1 of 4, dog 1 of 4): 000e7 (no such file); 001e7 (no such file)" in dataset.warnings[0]
+    assert "(cat: 1 of 4, dog: 1 of 4): 000e7 (no such file); 001e7 (no such file)" in dataset.warnings[0]
 
 
 def test_a_table_of_numbers_beside_images_stays_a_table(tmp_path: Path) -> None:
