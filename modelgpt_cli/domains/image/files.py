@@ -307,8 +307,8 @@ def _in_table(data: Data | Table, truth: Truth | None) -> list[ImageFile]:
     """
     from modelgpt_cli.data.cells import texts, to_arrow
     from modelgpt_cli.data.readers import open_table
-    from modelgpt_cli.domains.image.dataset import column_of_images, places_of
     from modelgpt_cli.domains.image.named import NamedImages
+    from modelgpt_cli.domains.image.path_column import column_of_images, places_of
 
     table = open_table(data)
     lower = {name.lower(): name for name in reversed(table.columns)}

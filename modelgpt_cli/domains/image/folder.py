@@ -11,7 +11,7 @@ import pandas as pd
 
 from modelgpt_cli.data.folder_names import ABOUT
 from modelgpt_cli.domains.image.formats import is_image_name
-from modelgpt_cli.domains.image.label_names import find_labels
+from modelgpt_cli.domains.image.label_names import find_labels, label_of
 from modelgpt_cli.domains.image.layout import (
     Placed,
     arrange,
@@ -28,6 +28,8 @@ IMAGE, LABEL, DOMAIN = "image", "label", "domain"
 """The columns of such a folder."""
 _MOST_ABOUT = 1_000_000
 _SHOWN = 3
+_STRAYS = 0.2
+"""So large a share of names that say no class is in the way; more is another order."""
 
 
 class ImageFolder:
@@ -74,6 +76,15 @@ class ImageFolder:
         for start in range(0, len(self._placed), rows):
             part = self._placed[start : start + rows]
             yield pd.DataFrame({name: pd.Series([_cell(p, name) for p in part], dtype=object) for name in columns})
+
+    def why_unlabelled(self) -> str:
+        """Return why there are no classes: no folders, and names that are none, some of which may be in the way."""
+        names = [image.place.rsplit("/", 1)[-1] for image in self._placed]
+        odd = [name for name in names if not label_of(name)]
+        if odd and len(odd) <= _STRAYS * len(names) and find_labels([name for name in names if label_of(name)]):
+            shown = printable(", ".join(odd[:_SHOWN]))
+            return f"All names would say classes (label and number), but for {len(odd):,} of {len(names):,}: {shown}."
+        return "Neither folders nor the files' names (cat.1.jpg, dog.1.jpg) say any, and no table beside them."
 
     def fingerprint(self) -> str:
         """The SHA-256 over the images' places and bytes as "sha256:<64 hex digits>"."""

@@ -73,7 +73,7 @@ def images_among(places: Sequence[str], head: Callable[[str], bytes], opens: Cal
 
     def is_image(place: str) -> bool:
         start = head(place)
-        if start.startswith(_SURE) or brand(start):
+        if begins_as_image(start):
             return True
         return _may_be_image(start, PurePosixPath(place).suffix.lower()) and opens(place)
 
@@ -84,6 +84,11 @@ def images_among(places: Sequence[str], head: Callable[[str], bytes], opens: Cal
     if found and len(probed) < len(unclear):
         found |= set(filter(is_image, set(unclear) - set(probed)))
     return [place for place in places if place in by_name or place in found]
+
+
+def begins_as_image(head: bytes) -> bool:
+    """Whether a file with these first bytes is an image beyond doubt."""
+    return head.startswith(_SURE) or head[8:12] == b"WEBP" or bool(brand(head))
 
 
 def _may_be_image(head: bytes, suffix: str) -> bool:

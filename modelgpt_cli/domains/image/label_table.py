@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.folder_names import TEST_NAMES
 from modelgpt_cli.data.readers import Table, is_table_name, open_table, stem_of
-from modelgpt_cli.domains.image.dataset import naming_of
 from modelgpt_cli.domains.image.decode import ImageError
 from modelgpt_cli.domains.image.layout import printable
+from modelgpt_cli.domains.image.path_column import naming_of
 from modelgpt_cli.domains.image.source import ZipImages
 from modelgpt_cli.domains.image.zip_archive import open_zip, split_zip, zip_members
 

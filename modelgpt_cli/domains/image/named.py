@@ -1,6 +1,6 @@
 """Images that a table names without saying where they are: ``id,breed`` in a table beside or above ``train/``.
 
-Behind `dataset`, which looks here for cells that are no paths as they stand.
+Behind `path_column`, which looks here for cells that are no paths as they stand.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.readers import Table, readme
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.image import DOMAIN
+from modelgpt_cli.domains.image.formats import begins_as_image
 from modelgpt_cli.domains.image.layout import find_split, holds_images
 from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
 from modelgpt_cli.domains.shared.split import OPTIONS as SPLITS
@@ -78,7 +79,7 @@ def _open_folder(path: Path, files: Listing, *, in_archive: bool) -> Table:
 
 def single_item(name: str, start: bytes) -> ModelGPTError | None:
     """Return the error for an image that is given by itself."""
-    if not start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+    if not begins_as_image(start):
         return None
     return ModelGPTError(
         f"{name} is an image, not a table.",
@@ -89,7 +90,7 @@ def single_item(name: str, start: bytes) -> ModelGPTError | None:
 
 def detect(source: Source) -> bool:
     """Whether these are images in a folder or archive, or a column says where some are."""
-    from modelgpt_cli.domains.image.dataset import find_images
+    from modelgpt_cli.domains.image.path_column import find_images
 
     source.found[DOMAIN.name] = find_images(source)
     return source.found[DOMAIN.name] is not None
@@ -103,7 +104,8 @@ def read(source: Source) -> Dataset:
     ModelGPTError, UsageError
         As `Reader.read`.
     """
-    from modelgpt_cli.domains.image.dataset import find_images, read_images_of
+    from modelgpt_cli.domains.image.dataset import read_images_of
+    from modelgpt_cli.domains.image.path_column import find_images
 
     if DOMAIN.name not in source.found:
         source.found[DOMAIN.name] = find_images(source)

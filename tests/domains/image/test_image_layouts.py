@@ -72,7 +72,7 @@ def test_a_flat_folder_with_classes_in_names(tmp_path: Path, caplog: pytest.LogC
         found = find_images([source], TRUTH)
         assert [file.label for file in found] == ["cat"] * 4 + ["dog"] * 4
     (folder / "group.png").write_bytes(DOT)
-    refused(folder, "holds images, but no classes")
+    assert "but for 1 of 9: group.png" in refused(folder, "holds images, but no classes").cause
     (folder / "group.png").unlink()
     (folder / "sizes.csv").write_text("x,y\n" + "1.5,a\n2.5,b\n" * 20)
     assert "sizes.csv" in refused(folder, "holds a table, sizes.csv, and images").hint
