@@ -187,13 +187,15 @@ def _by_name(folder: str, names: Sequence[str]) -> dict[str, str]:
         stems[stem] = "" if stem in stems else folder + name
     found = stems | found
     last = folder[:-1].rsplit("/", 1)[-1]
-    return found | ({f"{last}/{name}": place for name, place in found.items()} if last else {})
+    found |= {f"{last}/{name}": place for name, place in found.items()} if last else {}
+    return {name.lower(): place for name, place in found.items()} | found  # tables of other systems say .jpg for .JPG
 
 
 def _tails(cell: str) -> tuple[str, ...]:
-    """Return what of a cell may name a file: all, folder and name, or the name alone."""
+    """Return what of a cell may name a file: all, folder and name, or the name alone, in any case."""
     parts = cell.rsplit("/", 2)
-    return (cell, "/".join(parts[-2:]), parts[-1]) if len(parts) > 1 else (cell,)
+    tails = (cell, "/".join(parts[-2:]), parts[-1]) if len(parts) > 1 else (cell,)
+    return (*tails, *(tail.lower() for tail in tails))
 
 
 def _rank(folder: str, stem: str) -> tuple[bool, bool]:

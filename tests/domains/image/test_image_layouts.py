@@ -157,6 +157,7 @@ def test_a_table_among_the_images(tmp_path: Path) -> None:
     (folder / "103.jpg").write_bytes(DOT)
     assert "103 (several images are called so)" in load_dataset(folder).warnings[0]
     (folder / "103.jpg").unlink()
+    (folder / "101.png").rename(folder / "101.PNG")
     for form in ("C:\\somewhere\\else\\{}.png", "/gone/pets/{}.png", "pets/{}"):
         cells = [form.format(i) for i in range(101, 109)]
         pd.DataFrame({"path": cells, "kind": ["cat", "dog"] * 4}).to_csv(folder / "kinds.csv", index=False)
