@@ -27,11 +27,11 @@ stored anew as JPEG or WebP, halved, or lit by a tenth more, 99 in 100 reach it;
 hash of 256 bits parts them worse: at 20 bits, which one in ten JPEGs of quality 50 exceeds, it takes 255 pairs of
 different letters, drawn on white, for the same. The second value is for images of one scene, all of which reach the
 first."""
-MOST_OF_ALL = 0.1
+MOST_OF_ALL = 0.3
 """Where a group holds so large a share of the images, and more than `FEW`, likeness tells of the scene alone: a camera
 that doesn't move."""
 FEW = 10
-MOST_COMPARED = 20_000
+MOST_COMPARED = 10_000
 """Of more images only equal ones are found: the comparison takes a product of N x N."""
 _CHUNK, _POOLED = 2048, 64
 _FLAT = 1.0
@@ -96,11 +96,11 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
     n = len(small)
     pairs = [(np.arange(n), equal)]
     for start in range(0, n, _CHUNK):
-        likeness = small[start : start + _CHUNK] @ small.T >= least
+        likeness = small[start : start + _CHUNK] @ small[start:].T >= least
         if int(likeness.sum(1).max()) > _most(n):
             return None
         first, second = torch.nonzero(likeness, as_tuple=True)
-        pairs.append((first.numpy() + start, second.numpy()))
+        pairs.append((first.numpy() + start, second.numpy() + start))
     rows, columns = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
