@@ -115,7 +115,7 @@ class ImageBuild(BackboneBuild):
         if split is None:
             split, told = alike_split(read, schema.used[0].name)
             tell(told)
-            notes += told
+            notes += told[:1]  # names of files are for the user, not for the model's card
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0), split=split)
         fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
