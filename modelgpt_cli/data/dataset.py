@@ -293,14 +293,14 @@ def make_dataset(source: Source, scanned: Scanned, schema: Schema, warnings: Seq
 def name_of(table: Table) -> str:
     """Return what a dataset is called: its file's name without endings.
 
-    A file called train, data or the like is named after its folder, where the folder's name says more.
+    A file called train, data, labels or the like is named after its folder, where the folder's name says more.
     """
     if table.path is None:
         return table.name
     stem = table.name.removesuffix(".gz")
     stem = stem.rsplit(".", 1)[0] if "." in stem[1:] and not table.is_folder else stem
     folder = table.path.resolve().parent
-    if stem.lower() not in TRAIN_NAMES or _is_vague(folder):
+    if stem.lower() not in (*TRAIN_NAMES, "labels", "annotations") or _is_vague(folder):
         return stem
     return folder.name.removesuffix(".zip")
 

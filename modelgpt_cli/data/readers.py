@@ -248,13 +248,17 @@ def stem_of(path: Path) -> str:
     return path.name.lower().split(".")[0]
 
 
-def _is_table_name(name: str) -> bool:
+def is_table_name(name: str) -> bool:
+    """Whether a file's name ends like a table's; "sample_submission.csv" is what competitions want to be given."""
+    name = name.rsplit("/", 1)[-1]
+    if name.lower().startswith("sample_submission"):
+        return False
     name = name.lower().removesuffix(".gz")
     return not name.startswith((".", "~$")) and name.endswith(TABLE_SUFFIXES)
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file() and _is_table_name(file.name))
+    return sorted(file for file in folder.iterdir() if file.is_file() and is_table_name(file.name))
 
 
 def _train_and_test(folder: Path, files: list[Path]) -> tuple[Path, Path | None]:
@@ -364,7 +368,7 @@ def _is_zipped_table(path: Path) -> bool:
     except (zipfile.BadZipFile, OSError):
         return False
     files = [Path(name).name for name in names if not Path(name).name.lower().startswith((".", *ABOUT))]
-    return len(files) == 1 and _is_table_name(files[0])
+    return len(files) == 1 and is_table_name(files[0])
 
 
 def _zipped_table(file: Path, name: str) -> Path | None:
@@ -374,7 +378,7 @@ def _zipped_table(file: Path, name: str) -> Path | None:
             names = archive.namelist()
             if "[Content_Types].xml" in names or "mimetype" in names:
                 return None
-            tables = [found for found in names if _is_table_name(Path(found).name) and not found.startswith("__MACOSX")]
+            tables = [found for found in names if is_table_name(Path(found).name) and not found.startswith("__MACOSX")]
             if len(tables) != 1:
                 raise ModelGPTError(
                     f"{name} holds {len(tables) or 'no'} tables.",

@@ -17,6 +17,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.architectures import GENERATOR_CARDS, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
+from modelgpt_cli.domains.image.likeness import alike_split, tell
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.preprocess import View
@@ -111,6 +112,10 @@ class ImageBuild(BackboneBuild):
         adapted.scaling = adapted.scaling or Scaling.of(features)
         phi = adapted.scaling.inputs(features)
         split = read_split(read.frame, self.asked)
+        if split is None:
+            split, told = alike_split(read, schema.used[0].name)
+            tell(told)
+            notes += told[:1]  # names of files are for the user, not for the model's card
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0), split=split)
         fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)

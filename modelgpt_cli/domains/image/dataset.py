@@ -4,168 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from modelgpt_cli.core.domain import role_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column, Schema, TaskType
 from modelgpt_cli.data.cells import texts, to_arrow
 from modelgpt_cli.data.dataset import Dataset, name_of
-from modelgpt_cli.data.folder_names import TRAIN_NAMES
-from modelgpt_cli.data.readers import Table, no_such_column, stem_of
+from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.scan import Scan
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
 from modelgpt_cli.domains import image
-from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder, has_image_classes
-from modelgpt_cli.domains.image.layout import is_image_name
-from modelgpt_cli.domains.image.source import (
-    FolderImages,
-    ImageSource,
-    check_images,
-    shown_reasons,
-    without_unreadable,
-)
+from modelgpt_cli.domains.image.copies import contradictions, equal_files
+from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder
+from modelgpt_cli.domains.image.formats import advice
+from modelgpt_cli.domains.image.layout import printable
+from modelgpt_cli.domains.image.named import NamedImages
+from modelgpt_cli.domains.image.path_column import Images, places_of
+from modelgpt_cli.domains.image.source import check_images, shown_reasons, without_unreadable
 from modelgpt_cli.domains.shared.split import keys_of, with_split_column
 
 log = logging.getLogger("modelgpt")
 
 MOST_ROWS = 1_000_000
 """A path takes some 100 bytes, so that all of so many are held."""
-_PROBE = 200
-_PATH_SHARE = 0.9
-"""So many of a column's cells have to end like an image's name: some rows may lack theirs."""
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images of a table: which column names them, and what opens them."""
-
-    column: str
-    source: ImageSource
-
-
-def find_images(source: Source) -> Images | None:
-    """Return where the images of a source are; None where it has none.
-
-    Raises
-    ------
-    ModelGPTError, UsageError
-        Images were asked for where there are none, a table where there are images, or it is not clear.
-    """
-    table, columns, asked = source.table, source.columns or (), source.domain == image.DOMAIN.name
-    if isinstance(table.cells, ImageFolder):
-        others = [column for column in columns if column.role != IMAGE]
-        if others:
-            of = role_domain(others[0].role)
-            raise UsageError(
-                f"{table.name} holds images, and {'a table is' if of is None else f'{of.title} are'} asked for.",
-                "",
-                "Give data that fit the requirement, or run modelgpt describe on these.",
-            )
-        return Images(IMAGE, table.cells.images)
-    files = _files_beside(table)
-    named = [c.name for c in columns if c.role == IMAGE] or [n for n, kind in source.kinds.items() if kind == IMAGE]
-    if named:
-        return Images(_only(named, table), files)
-    if not asked and (columns or table.is_folder):
-        return None
-    name = _path_column(table, source.target, source.kinds, files, asked)
-    return None if name is None else Images(name, files)
-
-
-def column_of_images(table: Table, target: str | None) -> Images:
-    """Return the images that a table names.
-
-    Parameters
-    ----------
-    target : str, optional
-        A column that names none.
-
-    Raises
-    ------
-    UsageError
-        It has no column of images.
-    """
-    if isinstance(table.cells, ImageFolder):
-        return Images(IMAGE, table.cells.images)
-    files = _files_beside(table)
-    name = _path_column(table, target, {}, files, asked=True)
-    assert name is not None, "an error says that there is none"
-    return Images(name, files)
-
-
-def _files_beside(table: Table) -> FolderImages:
-    return FolderImages(table.path.parent if table.path is not None else Path())
-
-
-def _only(names: Sequence[str], table: Table) -> str:
-    """The one column of images."""
-    if len(names) > 1:
-        raise UsageError(
-            f"{table.name} has {len(names)} columns of images: {', '.join(names[:10])}.",
-            "A model reads one.",
-            f"Take the others out of the table, or describe it with --types FILE (lines like: {names[1]}: identifier).",
-        )
-    if names[0] not in table.columns:
-        raise no_such_column(names[0], table, "column of images")
-    return names[0]
-
-
-def _path_column(
-    table: Table, target: str | None, kinds: Mapping[str, str], source: FolderImages, asked: bool
-) -> str | None:
-    """The column of paths to images, found from the first rows; None where it is a table like any other."""
-    probe = next(table.frames(_PROBE), pd.DataFrame())
-    cells = {str(name): places_of(probe[name]) for name in probe if name != target and name not in kinds}
-    named = {name: places for name, places in cells.items() if _are_paths(places)}
-    there = [name for name, places in named.items() if any((source.root / p).is_file() for p in places if p)]
-    if there:
-        return _only(there, table)
-    if named and (asked or len(table.columns) - len(named) <= 1):
-        return _only(list(named), table)  # nothing else to learn from: why they can't be read is told of each
-    web = next((name for name, places in cells.items() if _are_paths([p.replace("://", "/") for p in places])), None)
-    if asked:
-        shown = ", ".join(table.columns[:30])
-        addresses = f" Those in {web!r} are addresses on the web, and nothing is fetched." if web else ""
-        raise UsageError(
-            f"{table.name} has no column of images.",
-            f"Its columns: {shown}.{addresses}",
-            "Give a folder of images, or a table with a column of their paths (.jpg, .png, …).",
-        )
-    if named:
-        log.warning("The images that column %s names are not there; read as a table.", next(iter(named)))
-    elif web:
-        log.warning("Column %s holds addresses of images, which are not fetched; read as a table.", web)
-    _check_beside(table)
-    return None
-
-
-def _check_beside(table: Table) -> None:
-    """A table that has nothing to do with the images around it may not be what is meant."""
-    if table.path is None or table.folder is None or stem_of(Path(table.name)) in TRAIN_NAMES:
-        return
-    if has_image_classes(table.folder):
-        raise ModelGPTError(
-            f"The folder {table.folder} holds a table, {table.name}, and images in sub-folders.",
-            "The table names none of the images, so it is not clear which of the two is meant.",
-            f"Give the table itself, {table.path}, or take it out of the folder to have the images.",
-        )
-
-
-def _are_paths(places: Sequence[str]) -> bool:
-    present = [place for place in places if place]
-    fitting = sum(is_image_name(place) and "://" not in place for place in present)
-    return bool(present) and fitting >= _PATH_SHARE * len(present)
-
-
-def places_of(cells: pd.Series) -> list[str]:
-    """Cells of a table as places; "" where one is missing. Paths written on Windows get slashes."""
-    found = [(cell or "").strip() for cell in texts(to_arrow(cells)).to_pylist()]
-    return [place if "/" in place else place.replace("\\", "/") for place in found]
 
 
 def read_images_of(source: Source, images: Images) -> Dataset:
@@ -189,12 +52,14 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     if table.columns == [IMAGE]:
         raise ModelGPTError(
             f"{table.name} holds images, but no classes.",
-            "Each class needs a sub-folder of its name, with the images of that class in it.",
-            "Sort the images into sub-folders, or give a table with a column of paths and a column of labels.",
+            table.cells.why_unlabelled() if isinstance(table.cells, ImageFolder) else "",
+            "Sort the images into a sub-folder per class, or put a table beside them with their names and labels.",
         )
     target = choose_target(table, source.target, [images.column, *([DOMAIN] if is_folder else [])])
     if target == images.column:
         raise UsageError(f"The column {target!r} can't be both the target and the images.", "", "Name another.")
+    if not is_folder:
+        _tell_columns(table, images, target)
     domain = next((name for name in table.columns if name.lower() == DOMAIN and name != target), None)
     read = with_split_column({images.column: Column(images.column, IMAGE)}, source)
     scan = _scan(table, list(dict.fromkeys([*read, *([domain] if domain else [])])), target, source)
@@ -204,6 +69,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     raw = scan.sampler.result(stratified=True)
     if not is_folder:
         raw[images.column] = places_of(raw[images.column])
+        _tell_unnamed(images, raw, scan, table)
     readable, fingerprint, warnings = _readable(raw, images, target, plan, table)
     told = [*_skipped(scan), *warnings, *_too_many(scan, raw)]
     if len(readable) < scan.n_rows:
@@ -236,6 +102,23 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     )
 
 
+def _tell_columns(table: Table, images: Images, target: str) -> None:
+    """Say what the columns are taken for, and how to have a model of the others instead."""
+    where = f" in {printable(images.source.where())}" if isinstance(images.source, NamedImages) else ""
+    others = ""
+    if len(table.columns) > 3:
+        others = f" For a table of the other columns: a line '{images.column}: identifier' in a --types FILE."
+    log.info("%s: column %s names the images%s, %s their classes.%s", table.name, images.column, where, target, others)
+
+
+def _tell_unnamed(images: Images, raw: pd.DataFrame, scan: Scan, table: Table) -> None:
+    """Say how many images beside the table's it doesn't name."""
+    if isinstance(images.source, NamedImages) and len(raw) == scan.n_rows:
+        n, where = images.source.unnamed(raw[images.column]), printable(images.source.where())
+        if n:
+            log.info("%s: %s more images in %s are not in it with a label, and not used.", table.name, f"{n:,}", where)
+
+
 def _scan(table: Table, names: Sequence[str], target: str, source: Source) -> Scan:
     scan = Scan(MOST_ROWS, source.seed, {target: source.target_rule})
     for frame in table.frames(columns=[*names, target]):
@@ -263,15 +146,19 @@ def _readable(
     """The rows whose image can be read, the fingerprint of all, and the words about the others."""
     places = list(dict.fromkeys(raw[images.column]))
     own = "" if isinstance(table.cells, ImageFolder) else table.fingerprint()
-    fingerprint, reasons = check_images(images.source, places, own)
+    checked = check_images(images.source, places, own)
+    reasons = checked.reasons
     if len(reasons) == len(places):
+        help_ = advice(reasons.values())
         raise ModelGPTError(
             f"None of the {len(places):,} images of {table.name} can be read.",
             f"{shown_reasons(list(reasons), reasons)}.",
-            "Paths in a table are relative to its folder." if own else "Look at the files.",
+            help_ or ("Paths in a table are relative to its folder." if own else "Look at the files."),
         )
-    readable, warnings = without_unreadable(raw, images.column, plan.read(raw[target]), reasons)
-    return readable, fingerprint, warnings
+    labels = plan.read(raw[target])
+    readable, warnings = without_unreadable(raw, images.column, labels, reasons)
+    rows = [(place, str(label)) for place, label in zip(raw[images.column], labels, strict=True) if label is not None]
+    return readable, checked.fingerprint, [*warnings, *contradictions(equal_files(rows, checked.digests), "Identical")]
 
 
 def _skipped(scan: Scan) -> list[str]:

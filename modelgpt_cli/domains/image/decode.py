@@ -12,13 +12,14 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image.formats import HEAD, brand, common_formats, lacking, readable_formats, reads_heic
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +31,6 @@ MOST_PIXELS = 100_000_000
 SHARP = 2
 """An image that is to be resized may be decoded smaller, but with so many times the pixels a side: sharp all the same.
 The same for what is learned from and what is predicted, as it shows in the answers."""
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 _16_BITS = 65_535
 
 
@@ -106,8 +106,11 @@ def need_pillow() -> None:
         It is not installed.
     """
     try:
-        # Named, as Pillow would load these two of its readers only together with all the others, which takes longer.
+        # Named, as Pillow would load these of its readers only together with all the others, which takes longer.
         from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401
+
+        with suppress(ImportError):  # since Pillow 11.3
+            from PIL import AvifImagePlugin  # noqa: F401
     except ImportError as error:
         raise ModelGPTError(
             "To read images, the library Pillow is needed.", "It is not installed.", "Install it: pip install pillow"
@@ -126,7 +129,7 @@ def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with _identified(content) as image:
             width, height = image.size
             if width * height > most_pixels:
                 raise ImageError(_too_large(width, height, most_pixels))
@@ -134,7 +137,7 @@ def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise ImageError(f"more than the {most_pixels:,} pixels allowed") from None
     except UnidentifiedImageError:
-        raise ImageError("no image in a known format") from None
+        raise ImageError(_unknown(content)) from None
     except MemoryError:
         raise ImageError("too large for this machine's memory") from None
     # Pillow's readers let through whatever a broken file makes them stumble over.
@@ -147,10 +150,30 @@ def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
         TypeError,
         ArithmeticError,
         AttributeError,
+        AssertionError,
+        RuntimeError,
     ) as error:
         raise ImageError("cut short" if "truncated" in str(error).lower() else "damaged") from error
-    except (struct.error, zlib.error, NotImplementedError) as error:
+    except (struct.error, zlib.error) as error:
         raise ImageError("damaged") from error
+
+
+def _identified(content: bytes) -> Image.Image:
+    """The image with its header read, by the readers of common formats or else by all."""
+    from PIL import Image, UnidentifiedImageError
+
+    if brand(content[:HEAD]) == "HEIC" and not reads_heic():
+        raise ImageError(lacking(content))
+    try:
+        return Image.open(io.BytesIO(content), formats=common_formats())
+    except UnidentifiedImageError:
+        return Image.open(io.BytesIO(content), formats=readable_formats())
+
+
+def _unknown(content: bytes) -> str:
+    """Why no reader takes a file."""
+    kind = brand(content[:HEAD])
+    return lacking(content) or (f"a damaged {kind} file" if kind else "no image in a known format")
 
 
 def _too_large(width: int, height: int, most_pixels: int) -> str:

@@ -103,8 +103,8 @@ class Images:
             )
 
     def report(self) -> None:
-        """Warn of unreadable images; an error if none could be read."""
-        report_unreadable(self._broken, len(self._files), self._consequence)
+        """Warn of unreadable images; an error if none could be read, or, of a class that is measured, none."""
+        report_unreadable(self._broken, self._files, self._consequence, labelled=self._labelled)
 
 
 def make_feed(model: Model) -> ImageFeed:

@@ -24,19 +24,16 @@ from modelgpt_cli.core.paths import expand
 from modelgpt_cli.data.address import without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
-from modelgpt_cli.domains.image.layout import (
-    IMAGE_SUFFIXES,
-    arrange,
-    find_split,
-    is_image_name,
-    list_folder,
-    printable,
-)
-from modelgpt_cli.domains.image.source import FolderImages, ImageSource, ZipImages, shown_reasons
-from modelgpt_cli.domains.image.zip_archive import not_a_zip, open_zip, split_zip, zip_members
+from modelgpt_cli.domains.image.formats import advice
+from modelgpt_cli.domains.image.label_names import known_labels
+from modelgpt_cli.domains.image.layout import arrange, find_split, printable
+from modelgpt_cli.domains.image.listing import Listing
+from modelgpt_cli.domains.image.source import FolderImages, Unread, image_places, shown_reasons
+from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.in_memory import Data
+    from modelgpt_cli.data.readers import Table
 
 logger = logging.getLogger("modelgpt")
 _AHEAD = 6
@@ -117,15 +114,15 @@ def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[Imag
             matches = sorted(glob.glob(os.path.expanduser(text), recursive=True))
             if not matches:
                 raise UsageError(f"No file is named like {text}.", hint="Name images, or a folder of them.")
-            for match in matches:
+            for match in _wanted(matches):
                 found += _of(Path(match), truth, place)
         else:
             found += _of(path, truth, place)
     if not found:
         raise UsageError(
             f"There are no images in {printable(', '.join(map(str, sources)))}.",
-            f"Images are files that end in {', '.join(sorted(IMAGE_SUFFIXES))}.",
-            "Name the files themselves if they are called otherwise.",
+            "Neither by name (.jpg, .png, .webp, …) nor by content.",
+            "Name images, or a folder, archive or table of them.",
         )
     return found
 
@@ -159,21 +156,37 @@ def by_size(images: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarra
         yield rows, np.stack([images[i] for i in rows])
 
 
-def report_unreadable(broken: Sequence[tuple[str, str]], total: int, consequence: str) -> None:
+def report_unreadable(
+    broken: Sequence[tuple[str, str]], files: Sequence[ImageFile], consequence: str, *, labelled: bool = False
+) -> None:
     """Warn of images that could not be read: names with reasons.
+
+    Parameters
+    ----------
+    broken : sequence of (str, str)
+    files : sequence of ImageFile
+        All of them.
+    consequence : str
+        What becomes of them, such as "are left out".
+    labelled : bool
+        Whether a class that loses all its images is an error.
 
     Raises
     ------
     ModelGPTError
-        None could be.
+        None could be, or none of a class.
     """
     if not broken:
         return
-    shown = shown_reasons([name for name, _ in broken], dict(broken))
+    reasons, total = dict(broken), len(files)
     if len(broken) == total:
         problem = "The image can't be read." if total == 1 else f"None of the {total:,} images can be read."
-        raise ModelGPTError(problem, f"{shown}.", "Check the files.")
-    logger.warning("%d of %s images can't be read and %s: %s.", len(broken), f"{total:,}", consequence, shown)
+        shown = shown_reasons([name for name, _ in broken], reasons)
+        raise ModelGPTError(problem, f"{shown}.", advice(reasons.values()) or "Check the files.")
+    names = [file.name if file.name in reasons else None for file in files]
+    unread = Unread.of([file.label for file in files] if labelled else [None] * total, names)
+    unread.check_classes(reasons)
+    logger.warning("%s", unread.describe(reasons, consequence))
 
 
 def _decode(file: ImageFile, least: int) -> np.ndarray | ImageError:
@@ -190,42 +203,85 @@ def _of(path: Path, truth: Truth | None, place: str = "") -> list[ImageFile]:
         return _in_table(f"{path}{place}", truth)
     if place and path.exists():
         raise UsageError(f"{printable(str(path))} is no table, so {place!r} names nothing in it.", hint="Leave it out.")
-    if inside := split_zip(path):
-        archive, below = inside
-        opened = open_zip(archive)
-        members = zip_members(opened, archive.name)
-        places = sorted(place for place in members if place.startswith(below))
-        return _held(places, ZipImages(opened, members), path, "", truth)
-    if path.is_dir():
-        return _held(list_folder(path), FolderImages(path), path, f"{path}{os.sep}", truth)
+    if files := Listing.of(path):
+        inside = split_zip(path)
+        return _held(files, path, inside[1] if inside else f"{path}{os.sep}", truth)
     if not os.path.lexists(path):
         raise UsageError(
             f"There is no file or folder {printable(str(path))}.", hint="Name images, or a folder of them."
         )
     if path.suffix.lower() == ".zip":
         raise not_a_zip(path.name)
-    label = None if truth is None else _known(path.absolute().parent.name, truth, path)
+    label = None
+    if truth is not None:
+        folder = path.absolute().parent.name
+        named = {} if _is_known(folder, truth) else known_labels([path.name], truth.labels)
+        label = named.get(path.name) or _known(folder, truth, path)
     return [ImageFile(str(path), label, partial(FolderImages(path.parent).open, path.name))]
 
 
-def _held(places: Sequence[str], source: ImageSource, path: Path, prefix: str, truth: Truth | None) -> list[ImageFile]:
+def _wanted(matches: Sequence[str]) -> list[str]:
+    """What a glob means: folders, and of files the images where it matches some, else all, which may be tables."""
+    files = [match for match in matches if not os.path.isdir(match)]
+    images = set(image_places(files, FolderImages(Path())))
+    others = [match for match in files if match not in images]
+    if not images or not others:
+        return list(matches)
+    more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+    logger.info("Passed over %s%s: no image.", printable(others[0]), more)
+    return [match for match in matches if match not in set(others)]
+
+
+def _held(files: Listing, path: Path, prefix: str, truth: Truth | None) -> list[ImageFile]:
     """The images of a folder or archive, each with its class where that is wanted."""
-    images = [place for place in places if is_image_name(place)]
-    if others := len(places) - len(images):
+    images, source = files.images, files.source
+    if truth is not None and (table := _label_table(path, images, truth)) is not None:
+        return _in_table(table, truth)
+    if others := len(files.places) - len(images):
         things = "files of other kinds" if others > 1 else "file of another kind"
         logger.info("%s: passed over %s %s.", printable(str(path)), f"{others:,}", things)
     if truth is None:
         return [ImageFile(prefix + place, None, partial(source.open, place)) for place in images]
-    _, test = find_split(images)
-    if test is not None:
-        logger.info("%s: measured on its folder %s alone.", printable(str(path)), printable(test))
-        images = [place for place in images if place.startswith(test)]
+    train, test = find_split(images)
+    part = test if test is not None else ("" if _in_known_folders(images, truth) else train)
+    if part:
+        logger.info("%s: measured on its folder %s alone.", printable(str(path)), printable(part))
+        images = [place for place in images if place.startswith(part)]
     placed = arrange(images, path.name, truth.labels)
     if len(placed) < len(images):
         count = f"{len(images) - len(placed):,}"
         logger.warning("%s: passed over %s images that lie in no class's folder.", printable(str(path)), count)
     alone = "" if all(image.label for image in placed) else _known(path.absolute().name, truth, path)
     return [ImageFile(prefix + p.place, p.label or alone, partial(source.open, p.place)) for p in placed]
+
+
+def _label_table(path: Path, images: Sequence[str], truth: Truth) -> Table | None:
+    """The table that a build would take the classes from; None where folders or names are the classes'."""
+    if _is_known(path.absolute().name, truth) or known_labels(images, truth.labels) or _in_known_folders(images, truth):
+        return None
+    from modelgpt_cli.data.readers import open_table
+
+    try:
+        table = open_table(path)
+    except ModelGPTError:  # what is odd about the images is told of where their order is looked at
+        return None
+    if table.domain:
+        return None
+    tested = open_table(table.test_path) if table.test_path is not None else table
+    if tested is not table and {name.lower() for name in truth.columns} & {name.lower() for name in tested.columns}:
+        logger.info("%s: measured on %s.", printable(str(path)), tested.name)
+        return tested
+    return table
+
+
+def _in_known_folders(images: Sequence[str], truth: Truth) -> bool:
+    """Whether some images lie in a folder that is called like a class."""
+    return any(_is_known(part, truth) for part in {part for place in images for part in place.split("/")[:-1]})
+
+
+def _is_known(folder: str, truth: Truth) -> bool:
+    """Whether a folder is called like a class of the model."""
+    return printable(folder).casefold() in {label.casefold() for label in truth.labels}
 
 
 def _known(folder: str, truth: Truth, path: Path) -> str:
@@ -236,7 +292,7 @@ def _known(folder: str, truth: Truth, path: Path) -> str:
     ModelGPTError
         The model has no class of that name.
     """
-    if printable(folder).casefold() not in {label.casefold() for label in truth.labels}:
+    if not _is_known(folder, truth):
         raise ModelGPTError(
             f"{printable(str(path))} holds images, but no classes.",
             "To compare with, each image's true class is needed: the name of the folder that it lies in.",
@@ -245,13 +301,14 @@ def _known(folder: str, truth: Truth, path: Path) -> str:
     return printable(folder)
 
 
-def _in_table(data: Data, truth: Truth | None) -> list[ImageFile]:
+def _in_table(data: Data | Table, truth: Truth | None) -> list[ImageFile]:
     """The images that a table names, in paths of their own or relative to the table's folder; of one in memory, to the
     working directory.
     """
     from modelgpt_cli.data.cells import texts, to_arrow
     from modelgpt_cli.data.readers import open_table
-    from modelgpt_cli.domains.image.dataset import column_of_images, places_of
+    from modelgpt_cli.domains.image.named import NamedImages
+    from modelgpt_cli.domains.image.path_column import column_of_images, places_of
 
     table = open_table(data)
     lower = {name.lower(): name for name in reversed(table.columns)}
@@ -264,6 +321,10 @@ def _in_table(data: Data, truth: Truth | None) -> list[ImageFile]:
             "Name the column of true classes with --target.",
         )
     images = column_of_images(table, label)
+    if isinstance(images.source, NamedImages):
+        logger.info(
+            "%s: column %s names the images in %s.", table.name, images.column, printable(images.source.where())
+        )
     found = []
     for frame in table.frames(16_384, [images.column, *([label] if label else [])]):
         labels = texts(to_arrow(frame[label])).to_pylist() if label else [None] * len(frame)

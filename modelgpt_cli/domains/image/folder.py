@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from modelgpt_cli.data.folder_names import ABOUT
+from modelgpt_cli.domains.image.formats import is_image_name
+from modelgpt_cli.domains.image.label_names import find_labels, label_of
 from modelgpt_cli.domains.image.layout import (
     Placed,
     arrange,
-    find_split,
-    holds_images,
     is_hidden,
-    is_image_name,
-    list_folder,
     printable,
 )
-from modelgpt_cli.domains.image.source import FolderImages, ImageSource, ZipImages, check_images
-from modelgpt_cli.domains.image.zip_archive import open_zip, zip_members
+from modelgpt_cli.domains.image.listing import Listing
+from modelgpt_cli.domains.image.source import ZipImages, check_images
+from modelgpt_cli.domains.image.zip_archive import open_zip, split_zip, zip_members
 
 log = logging.getLogger("modelgpt")
 
@@ -28,6 +28,8 @@ IMAGE, LABEL, DOMAIN = "image", "label", "domain"
 """The columns of such a folder."""
 _MOST_ABOUT = 1_000_000
 _SHOWN = 3
+_STRAYS = 0.2
+"""So large a share of names that say no class is in the way; more is another order."""
 
 
 class ImageFolder:
@@ -37,24 +39,37 @@ class ImageFolder:
 
     Parameters
     ----------
-    places : sequence of str
+    files : Listing
         Its files.
-    images : ImageSource
-        Opens them.
     name : str
         What messages call it.
     """
 
-    def __init__(self, places: Sequence[str], images: ImageSource, name: str) -> None:
-        self.images = images
-        self._placed = arrange(places, name)
+    def __init__(self, files: Listing, name: str) -> None:
+        self.images = files.source
+        self._placed = arrange(files.images, name)
         labelled, in_domains = (any(getattr(p, key) for p in self._placed) for key in (LABEL, DOMAIN))
         self.columns = [IMAGE, *([LABEL] if labelled else []), *([DOMAIN] if in_domains else [])]
+        self._tell_others(files.places, name)
+
+    def _tell_others(self, places: Sequence[str], name: str) -> None:
+        """Say which files are no images of a class, and which folders beside the classes hold none at all."""
         taken = {image.place for image in self._placed}
         others = [p for p in places if p not in taken and not p.rsplit("/", 1)[-1].lower().startswith(ABOUT)]
-        if others:
-            more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
-            log.info("%s: passed over %s%s: no image of a class.", name, printable(", ".join(others[:_SHOWN])), more)
+        if not others:
+            return
+        more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+        log.info("%s: passed over %s%s: no image of a class.", name, printable(", ".join(others[:_SHOWN])), more)
+        folders = {place.rpartition("/")[0] for place in taken}
+        depths = {folder.count("/") for folder in folders if folder}
+        empty = Counter(folder for place in others if (folder := place.rpartition("/")[0]) and folder not in folders)
+        beside = [
+            f"{folder} ({n:,} file{'s' if n > 1 else ''})" for folder, n in empty.items() if folder.count("/") in depths
+        ]
+        if beside and LABEL in self.columns:
+            more = f" and {len(beside) - _SHOWN:,} more" if len(beside) > _SHOWN else ""
+            shown = printable(", ".join(beside[:_SHOWN]))
+            log.warning("%s: no class, as no file in it is an image: %s%s.", name, shown, more)
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The images by place, in frames of at most `rows` rows."""
@@ -62,54 +77,38 @@ class ImageFolder:
             part = self._placed[start : start + rows]
             yield pd.DataFrame({name: pd.Series([_cell(p, name) for p in part], dtype=object) for name in columns})
 
+    def why_unlabelled(self) -> str:
+        """Return why there are no classes: no folders, and names that are none, some of which may be in the way."""
+        names = [image.place.rsplit("/", 1)[-1] for image in self._placed]
+        odd = [name for name in names if not label_of(name)]
+        if odd and len(odd) <= _STRAYS * len(names) and find_labels([name for name in names if label_of(name)]):
+            shown = printable(", ".join(odd[:_SHOWN]))
+            return f"All names would say classes (label and number), but for {len(odd):,} of {len(names):,}: {shown}."
+        return "Neither folders nor the files' names (cat.1.jpg, dog.1.jpg) say any, and no table beside them."
+
     def fingerprint(self) -> str:
         """The SHA-256 over the images' places and bytes as "sha256:<64 hex digits>"."""
-        return check_images(self.images, [image.place for image in self._placed])[0]
+        return check_images(self.images, [image.place for image in self._placed]).fingerprint
 
 
 def _cell(image: Placed, column: str) -> str:
     return image.place if column == IMAGE else str(getattr(image, column))
 
 
-def open_image_folder(folder: Path, name: str) -> ImageFolder | None:
-    """The images of a folder; None where there are none."""
-    places = list_folder(folder)
-    return ImageFolder(places, FolderImages(folder), name) if holds_images(places, name) else None
-
-
 def has_image_classes(folder: Path) -> bool:
-    """Whether at least two sub-folders of a folder have images in them."""
+    """Whether at least two sub-folders of a folder have images in them, or the names of its own images say classes."""
     inside = [path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-    return sum(any(is_image_name(path.name) for path in sub.iterdir()) for sub in inside) > 1
+    if sum(any(is_image_name(path.name) for path in sub.iterdir()) for sub in inside) > 1:
+        return True
+    return bool(find_labels([path.name for path in folder.iterdir() if is_image_name(path.name)]))
 
 
-def find_image_zip(archive: Path) -> tuple[Path, Path | None] | None:
-    """The part of an archive to learn from, and the one to test on: pets.zip/train; None where it holds no images.
-
-    Raises
-    ------
-    ModelGPTError
-        It holds many texts as well.
-    """
-    with open_zip(archive) as opened:
-        places = list(zip_members(opened, archive.name))
-    if not holds_images(places, archive.name):
-        return None
-    train, test = find_split(places)
-    return archive / train, None if test is None else archive / test
-
-
-def open_image_zip(archive: Path, inside: str, name: str) -> ImageFolder:
-    """The images of an archive, or of a folder inside it."""
-    opened = open_zip(archive)
-    members = {p[len(inside) :]: m for p, m in zip_members(opened, name).items() if p.startswith(inside)}
-    return ImageFolder(sorted(members), ZipImages(opened, members), name)
-
-
-def about_zip(archive: Path) -> str:
+def about_zip(path: Path) -> str:
     """The text of README* or description.txt in an archive, in its top folder or the one around all, else ""."""
-    with open_zip(archive) as opened:
-        members = zip_members(opened, archive.name)
+    inside = split_zip(path)
+    assert inside is not None
+    with open_zip(inside[0]) as opened:
+        members = zip_members(opened, inside[0].name)
         top = min((place.count("/") for place in members), default=0)
         for place, member in sorted(members.items()):
             about = place.rsplit("/", 1)[-1].lower().startswith(ABOUT) and place.count("/") == top

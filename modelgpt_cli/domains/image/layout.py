@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.folder_names import ABOUT, TEST_NAMES, TRAIN_NAMES, VALIDATION_NAMES
+from modelgpt_cli.domains.image.label_names import find_labels, known_labels, label_of
 
 log = logging.getLogger("modelgpt")
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""How an image's file is called; what it is, its content says."""
 _DEEPEST = 8
 """Folders within folders are not entered below: a name around all, train, domain, class, and some that say nothing."""
 _STRAYS = 0.05
@@ -26,6 +26,7 @@ _STRAYS = 0.05
 _LACKING = 0.2
 """So many of the classes a domain may lack, or one."""
 _SHOWN = 3
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,12 @@ def list_folder(folder: Path) -> list[str]:
     """
     found: list[str] = []
     too_deep: list[str] = []
+    empty: list[str] = []
     root = Path(os.path.realpath(folder))
-    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found, too_deep)
+    _walk(folder, "", [*map(str, reversed(root.parents)), str(root)], found, too_deep, empty)
+    if empty and found:
+        more = f" and {len(empty) - _SHOWN:,} more" if len(empty) > _SHOWN else ""
+        log.info("%s: nothing is in %s%s.", printable(folder.name), printable(", ".join(sorted(empty)[:_SHOWN])), more)
     if too_deep:
         shown = (
             f"{len(too_deep):,} folders, such as {too_deep[0]}," if len(too_deep) > 1 else f"The folder {too_deep[0]}"
@@ -54,28 +59,31 @@ def list_folder(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_deep: list[str]) -> None:
+def _walk(folder: Path, prefix: str, above: list[str], found: list[str], too_deep: list[str], empty: list[str]) -> None:
     """Add the files of a folder; `above` are the real paths of the folders around it, and its own."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
         raise ModelGPTError(f"{folder} can't be read.", error.strerror or str(error), "Check the folder.") from error
+    if not entries:
+        empty.append(prefix)
     for entry in entries:
         if is_hidden(entry.name):
             continue
-        if not _is_folder(entry):
+        if not is_folder(entry):
             found.append(prefix + entry.name)
             continue
         real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
         if real in above:
             continue
         if prefix.count("/") < _DEEPEST:
-            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found, too_deep)
+            _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, real], found, too_deep, empty)
         else:
             too_deep.append(entry.path)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
@@ -92,20 +100,23 @@ def printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def is_image_name(place: str) -> bool:
-    """Whether a file's name ends like an image's."""
-    return place.lower().endswith(IMAGE_SUFFIXES)
-
-
-def holds_images(places: Sequence[str], name: str) -> bool:
+def holds_images(images: Sequence[str], places: Sequence[str], name: str) -> bool:
     """Whether this is a folder of images, rather than of texts or of neither.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Those of its files that are images.
+    places : sequence of str
+        All of its files.
+    name : str
+        What messages call it.
 
     Raises
     ------
     ModelGPTError
         There are many of both.
     """
-    images = [place for place in places if is_image_name(place)]
     deep = any("/" in place for place in images)
     texts = [place for place in places if _is_text(place) and (not deep or "/" in place)]
     fewer = min(len(images), len(texts))
@@ -123,13 +134,13 @@ def _is_text(place: str) -> bool:
     return name.endswith(".txt") and not name.startswith(ABOUT)
 
 
-def find_split(places: Iterable[str]) -> tuple[str, str | None]:
+def find_split(images: Iterable[str]) -> tuple[str, str | None]:
     """The folder to learn from, and the one to test on, where ``train/`` and ``test/`` lie side by side.
 
     Both end in a slash; "" for everything, and None where there is no such folder. A ``val/`` serves as test where
     there is none.
     """
-    deep = [PurePosixPath(place).parts for place in places if is_image_name(place) and "/" in place]
+    deep = [PurePosixPath(place).parts for place in images if "/" in place]
     depth = 0
     while len({parts[: depth + 1] for parts in deep}) == 1 and all(len(parts) > depth + 2 for parts in deep):
         if deep[0][depth].lower() in TRAIN_NAMES:
@@ -140,14 +151,46 @@ def find_split(places: Iterable[str]) -> tuple[str, str | None]:
         next(("/".join(inside[name]) + "/" for name in names if name in inside), None)
         for names in (TRAIN_NAMES, (*TEST_NAMES, *VALIDATION_NAMES))
     )
-    return ("", None) if train is None else (train, test)
+    return _flat_split(deep, depth) if train is None else (train, test)
 
 
-def arrange(places: Sequence[str], name: str, known: Collection[str] = ()) -> list[Placed]:
-    """The images among some files, with class and domain, by place.
+def _flat_split(images: Sequence[tuple[str, ...]], depth: int) -> tuple[str, str | None]:
+    """As `find_split`, where ``train/`` and ``test/`` have no folders in them: such names are no classes.
+
+    What lies in ``test/``, or ``test1/``, is to be tested on if its names say the classes as well.
+    """
+    if not images or any(len(parts) != depth + 2 for parts in images):
+        return "", None
+    folders: dict[str, list[str]] = {}
+    for parts in images:
+        folders.setdefault("/".join(parts[: depth + 1]) + "/", []).append(parts[-1])
+    roles = {folder: _split_role(folder[:-1].rsplit("/", 1)[-1].lower()) for folder in folders}
+    if len(folders) < 2 or not all(roles.values()):
+        return "", None
+    train, *others = sorted(folders, key=lambda folder: list(_ROLES).index(roles[folder]))
+    if roles[train] != "train":
+        return "", None
+    labels = set(find_labels(folders[train]).values())
+    named = [folder for folder in others if labels and all(label_of(name) in labels for name in folders[folder])]
+    if unnamed := [folder for folder in others if folder not in named]:
+        log.info("Not looked into, as nothing says the classes there: %s.", printable(", ".join(unnamed)))
+    return train, next(iter(named), None)
+
+
+_ROLES = {"train": TRAIN_NAMES[:2], "test": TEST_NAMES, "val": VALIDATION_NAMES}
+
+
+def _split_role(folder: str) -> str:
+    """Return whether a folder is called train, test, test1 or the like; "" where it isn't."""
+    return next((role for role, names in _ROLES.items() if folder.rstrip("0123456789_-") in names), "")
+
+
+def arrange(images: Sequence[str], name: str, known: Collection[str] = ()) -> list[Placed]:
+    """Some images, by place, with class and domain.
 
     The folder that an image lies in is its class, the one above that its domain; a level of folders that has one name
-    only, such as ``images``, says nothing. Images in the folder itself count where there are no others.
+    only, such as ``images``, says nothing. Images in the folder itself count where there are no others. Where all lie
+    in one folder, their own names may say the classes: cat.0.jpg.
 
     Parameters
     ----------
@@ -161,18 +204,20 @@ def arrange(places: Sequence[str], name: str, known: Collection[str] = ()) -> li
     ModelGPTError
         The folders are nested in some other way.
     """
-    images = [place for place in places if is_image_name(place)]
     folders = {place: PurePosixPath(place).parts[:-1] for place in images}
     deep = {place: parts for place, parts in folders.items() if parts}
     if not deep:
-        return [Placed(place) for place in images]
+        return _by_names(images, name, known)
     _check_depths(deep, name)
     n_levels = len(next(iter(deep.values())))
     hits = [sum(printable(parts[i]) in known for parts in deep.values()) for i in range(n_levels)]
     if any(hits):
         level = max(range(n_levels), key=lambda i: (hits[i], i))
         return [_placed(place, parts[level]) for place, parts in deep.items()]
-    telling = [i for i in range(n_levels) if len({parts[i] for parts in deep.values()}) > 1] or [n_levels - 1]
+    telling = [i for i in range(n_levels) if len({parts[i] for parts in deep.values()}) > 1]
+    if not telling and (named := _by_names(list(deep), name, known)) and named[0].label:
+        return named
+    telling = telling or [n_levels - 1]
     if len(telling) == 1:
         return [_placed(place, parts[telling[0]]) for place, parts in deep.items()]
     if len(telling) > 2:
@@ -182,6 +227,23 @@ def arrange(places: Sequence[str], name: str, known: Collection[str] = ()) -> li
     placed = [_placed(place, parts[inner], parts[outer]) for place, parts in deep.items()]
     _check_domains(placed, name)
     return placed
+
+
+def _by_names(images: Sequence[str], name: str, known: Collection[str]) -> list[Placed]:
+    """Images in one folder, with the classes that their own names say, if they do."""
+    if printable(name).casefold() in {label.casefold() for label in known}:
+        return [Placed(place) for place in images]  # the folder's own name says more
+    labels = find_labels(images)
+    if known and (not labels or not set(labels.values()) & set(known)):
+        labels = known_labels(images, known)
+        labels = labels if len(labels) == len(images) else {}
+    if labels:
+        counts = Counter(labels.values())
+        first = {label: place.rsplit("/", 1)[-1] for place, label in reversed(labels.items())}
+        some = ", ".join(f"{label} ({first[label]}, …: {counts[label]:,})" for label in sorted(counts)[:_NAMED])
+        more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
+        log.info("%s: classes by the names of the files: %s%s.", name, printable(some), more)
+    return [_placed(place, labels.get(place, "")) for place in images]
 
 
 def _placed(place: str, label: str, domain: str = "") -> Placed:

@@ -13,14 +13,18 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.data.readers import Table, readme
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.image import DOMAIN
-from modelgpt_cli.domains.image.layout import find_split, holds_images, list_folder
+from modelgpt_cli.domains.image.formats import begins_as_image
+from modelgpt_cli.domains.image.layout import find_split, holds_images
 from modelgpt_cli.domains.image.zip_archive import not_a_zip, split_zip
 from modelgpt_cli.domains.shared.split import OPTIONS as SPLITS
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
+    from modelgpt_cli.domains.image.listing import Listing
 
 FILES = "images"
+IMAGE = "image"
+"""The column of a folder's images, and the only one where nothing says their classes."""
 OPTIONS = dict.fromkeys(SPLITS, False)
 
 
@@ -32,48 +36,50 @@ def open_path(path: Path) -> Table | None:
     ModelGPTError
         It is an archive without images, or holds many texts as well.
     """
-    if inside := split_zip(path):
-        return _open_zip(path, *inside)
-    if path.suffix.lower() == ".zip" and path.is_file():
+    if path.suffix.lower() == ".zip" and path.is_file() and split_zip(path) is None:
         raise not_a_zip(path.name)
-    if not path.is_dir():
+    inside = split_zip(path)
+    if not inside and not path.is_dir():
         return None
-    places = list_folder(path)
-    return _open_folder(path, *find_split(places)) if holds_images(places, f"The folder {path}") else None
+    from modelgpt_cli.domains.image.label_table import find_label_table, open_label_table
+    from modelgpt_cli.domains.image.listing import Listing
 
-
-def _open_folder(path: Path, train: str, test: str | None) -> Table | None:
-    from modelgpt_cli.domains.image.folder import open_image_folder
-
-    folder = path / train
-    name = os.path.basename(os.path.abspath(folder))
-    images = open_image_folder(folder, name)
-    if images is None:
-        return None
-    test_path = None if test is None else path / test
-    return Table(images, name, folder, folder, readme(path), test_path, path, DOMAIN.name)
-
-
-def _open_zip(path: Path, archive: Path, inside: str) -> Table:
-    """The images of an archive, or of a folder inside it."""
-    from modelgpt_cli.domains.image.folder import about_zip, find_image_zip, open_image_zip
-
-    found = (path, None) if inside else find_image_zip(archive)
-    if found is None:
+    if table := open_label_table(path):
+        return table
+    files = Listing.of(path)
+    assert files is not None
+    if not holds_images(files.images, files.places, f"The folder {path}" if inside is None else path.name):
+        if inside is None:
+            return None
         raise ModelGPTError(
-            f"{archive.name} is a ZIP archive without images.",
+            f"{inside[0].name} is a ZIP archive without images.",
             "",
             "Unpack it and give the folder or the table in it.",
         )
-    folder, test = found
-    below = folder.relative_to(archive).as_posix()
-    images = open_image_zip(archive, "" if below == "." else f"{below}/", folder.name)
-    return Table(images, folder.name, folder, folder, about_zip(archive), test, domain=DOMAIN.name)
+    found = _open_folder(path, files, in_archive=inside is not None)
+    if found.columns == [IMAGE] and (table := find_label_table(path)):
+        return table
+    return found
+
+
+def _open_folder(path: Path, files: Listing, *, in_archive: bool) -> Table:
+    """The images of a folder or an archive, of which a part may be to learn from and one to test on."""
+    from modelgpt_cli.domains.image.folder import ImageFolder, about_zip
+
+    train, test = find_split(files.images)
+    folder = path / train
+    name = os.path.basename(os.path.abspath(folder))
+    about = about_zip(folder) if in_archive else readme(path)
+    images = ImageFolder(files.below(train), name)
+    return Table(
+        images, name, folder, folder, about, None if test is None else path / test, None if in_archive else path,
+        DOMAIN.name,
+    )  # fmt: skip
 
 
 def single_item(name: str, start: bytes) -> ModelGPTError | None:
     """Return the error for an image that is given by itself."""
-    if not start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")):
+    if not begins_as_image(start):
         return None
     return ModelGPTError(
         f"{name} is an image, not a table.",
@@ -84,7 +90,7 @@ def single_item(name: str, start: bytes) -> ModelGPTError | None:
 
 def detect(source: Source) -> bool:
     """Whether these are images in a folder or archive, or a column says where some are."""
-    from modelgpt_cli.domains.image.dataset import find_images
+    from modelgpt_cli.domains.image.path_column import find_images
 
     source.found[DOMAIN.name] = find_images(source)
     return source.found[DOMAIN.name] is not None
@@ -98,7 +104,8 @@ def read(source: Source) -> Dataset:
     ModelGPTError, UsageError
         As `Reader.read`.
     """
-    from modelgpt_cli.domains.image.dataset import find_images, read_images_of
+    from modelgpt_cli.domains.image.dataset import read_images_of
+    from modelgpt_cli.domains.image.path_column import find_images
 
     if DOMAIN.name not in source.found:
         source.found[DOMAIN.name] = find_images(source)

@@ -10,7 +10,9 @@ import hashlib
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -19,6 +21,7 @@ import numpy as np
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.decode import MOST_BYTES, ImageError, decode_image, image_size
+from modelgpt_cli.domains.image.formats import HEAD, advice, images_among
 from modelgpt_cli.domains.image.layout import printable
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
 
 _SHOWN = 5
+_CLASSES_SHOWN = 10
 _BOMB_BYTES = 32 << 20
 _BOMB_RATIO = 200
 """What is long and unpacks to so many times its size is there to keep a machine busy."""
@@ -43,6 +47,16 @@ class ImageSource(Protocol):
         ImageError
             There is no such file, or it can't be read.
         """
+
+
+class Files(ImageSource, Protocol):
+    """Files of any kind, images among them."""
+
+    def head(self, place: str) -> bytes:
+        """Return a file's first `HEAD` bytes; b"" where it can't be read."""
+
+    def below(self, folder: str) -> Files:
+        """Return what opens the files of a folder, which ends in a slash, by their places in it."""
 
 
 class FolderImages:
@@ -73,6 +87,21 @@ class FolderImages:
             raise ImageError("no such file") from None
         except (OSError, ValueError) as error:  # a name with a zero byte in it
             raise ImageError(getattr(error, "strerror", "") or "no name of a file") from error
+
+    def head(self, place: str) -> bytes:
+        """Return a file's first bytes."""
+        path = self.root / place
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                return b""
+            with path.open("rb") as file:
+                return file.read(HEAD)
+        except (OSError, ValueError):
+            return b""
+
+    def below(self, folder: str) -> FolderImages:
+        """Return what opens the files of a folder in it."""
+        return FolderImages(self.root / folder)
 
 
 class ZipImages:
@@ -108,26 +137,74 @@ class ZipImages:
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ImageError("damaged in the archive") from error
 
+    def head(self, place: str) -> bytes:
+        """Return a file's first bytes."""
+        try:
+            with self._archive.open(self._members[place]) as file:
+                return file.read(HEAD)
+        except (KeyError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error, EOFError):
+            return b""
+
+    def folders(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield folders, each with a slash at its end or "", and the names of their files."""
+        names: dict[str, list[str]] = {}
+        for place in sorted(self._members, key=lambda place: (place.count("/"), place)):
+            folder, slash, name = place.rpartition("/")
+            names.setdefault(folder + slash, []).append(name)
+        yield from names.items()
+
+    def below(self, folder: str) -> ZipImages:
+        """Return what opens the files of a folder in it."""
+        start = len(folder)
+        return ZipImages(self._archive, {p[start:]: m for p, m in self._members.items() if p.startswith(folder)})
+
+
+def image_places(places: Sequence[str], source: Files) -> list[str]:
+    """Return the places among some that are images, by their names or else by what the files hold."""
+
+    def opens(place: str) -> bool:
+        try:
+            return bool(image_size(source.open(place)))
+        except ImageError:
+            return False
+
+    return images_among(places, source.head, opens)
+
 
 def _too_long(size: int) -> str:
     return f"{size:,} bytes, more than the {MOST_BYTES:,} allowed"
 
 
-def check_images(source: ImageSource, places: Sequence[str], fingerprint: str = "") -> tuple[str, dict[str, str]]:
+@dataclass(frozen=True)
+class Checked:
+    """What reading each file once has shown.
+
+    Attributes
+    ----------
+    fingerprint : str
+        "sha256:" and 64 hex digits, over places, sizes and bytes.
+    reasons : dict of str to str
+        The images that can't be read, with the reason.
+    digests : dict of str to bytes
+        Of the others, a digest of the file: equal files have equal ones.
+    """
+
+    fingerprint: str
+    reasons: dict[str, str]
+    digests: dict[str, bytes]
+
+
+def check_images(source: ImageSource, places: Sequence[str], fingerprint: str = "") -> Checked:
     """Look at the header of every image, and take the fingerprint of all on the way: each file is read once.
 
     Parameters
     ----------
     fingerprint : str
         Of the table that names them, to be part of it.
-
-    Returns
-    -------
-    tuple
-        "sha256:" and 64 hex digits, over places, sizes and bytes; and the images that can't be read, with the reason.
     """
     digest = hashlib.sha256(fingerprint.encode())
     reasons: dict[str, str] = {}
+    digests: dict[str, bytes] = {}
     with progress("check images", len(places), "images") as advance:
         for place in places:
             advance(1)
@@ -136,9 +213,10 @@ def check_images(source: ImageSource, places: Sequence[str], fingerprint: str = 
                 digest.update(f"{place}\0{len(content)}\0".encode(errors="replace"))
                 digest.update(content)
                 image_size(content)
+                digests[place] = hashlib.blake2b(content, digest_size=16).digest()
             except ImageError as error:
                 reasons[place] = error.reason
-    return f"sha256:{digest.hexdigest()}", reasons
+    return Checked(f"sha256:{digest.hexdigest()}", reasons, digests)
 
 
 def source_of(dataset: Dataset) -> ImageSource:
@@ -177,7 +255,7 @@ def read_images(
 def without_unreadable(
     frame: pd.DataFrame, column: str, labels: pd.Series, reasons: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows whose image can be read, and the words about the others.
+    """The rows whose image can be read, and the words about the others, how many of each class among them.
 
     Parameters
     ----------
@@ -196,18 +274,75 @@ def without_unreadable(
     bad = frame[column].isin(list(reasons))
     if not bad.any():
         return frame, []
-    shown = shown_reasons(frame.loc[bad, column], reasons)
-    lost = sorted(set(labels.dropna()) - set(labels[~bad].dropna()), key=str)
-    if lost:
+    unread = Unread.of(
+        labels.tolist(), [place if is_bad else None for place, is_bad in zip(frame[column], bad, strict=True)]
+    )
+    unread.check_classes(reasons)
+    return frame[~bad].reset_index(drop=True), [f"Skipped {unread.describe(reasons)}"]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Which images of some can't be read.
+
+    Attributes
+    ----------
+    total : int
+        How many images there are.
+    places : sequence of str
+        Those that can't be read.
+    per_class : mapping of str to (int, int)
+        Class → how many of its images can't be read, and how many it has; classes that lose none are left out.
+    """
+
+    total: int
+    places: Sequence[str]
+    per_class: Mapping[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, labels: Sequence[str | None], places: Sequence[str | None]) -> Unread:
+        """Count images by class; `places` has None for those that can be read."""
+        all_of = Counter(label for label in labels if label is not None)
+        lost = Counter(
+            label for label, place in zip(labels, places, strict=True) if place is not None and label is not None
+        )
+        bad = [place for place in places if place is not None]
+        return cls(len(labels), bad, {label: (lost[label], all_of[label]) for label in sorted(lost, key=str)})
+
+    def check_classes(self, reasons: Mapping[str, str]) -> None:
+        """Make sure that each class keeps an image.
+
+        Raises
+        ------
+        ModelGPTError
+            One doesn't.
+        """
+        lost = [label for label, (bad, n) in self.per_class.items() if bad == n]
+        if not lost:
+            return
         names = ", ".join(repr(name) for name in lost[:_SHOWN])
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise ModelGPTError(
             f"No image of the class{'es' if len(lost) > 1 else ''} {names}{more} can be read.",
-            f"In all, {bad.sum():,} of {len(frame):,} can't: {shown}.",
-            "Mend or replace these files, or take the class out of the data.",
+            f"In all, {len(self.places):,} of {self.total:,} can't: {shown_reasons(self.places, reasons)}.",
+            advice(reasons[place] for place in self.places)
+            or "Mend or replace these files, or take the class out of the data.",
         )
-    warning = f"Skipped {bad.sum():,} of {len(frame):,} images, which can't be read: {shown}."
-    return frame[~bad].reset_index(drop=True), [warning]
+
+    def describe(self, reasons: Mapping[str, str], consequence: str = "") -> str:
+        """Return the words about them: how many of each class, the first by name with reasons, and what helps.
+
+        Parameters
+        ----------
+        consequence : str
+            What becomes of them, as in "are left out"; else the words follow "Skipped".
+        """
+        counts = [f"{label}: {bad:,} of {n:,}" for label, (bad, n) in self.per_class.items()]
+        more = f", and {len(counts) - _CLASSES_SHOWN:,} classes more" if len(counts) > _CLASSES_SHOWN else ""
+        of = f" ({', '.join(counts[:_CLASSES_SHOWN])}{more})" if counts else ""
+        what = f" can't be read and {consequence}" if consequence else ", which can't be read"
+        told = f"{len(self.places):,} of {self.total:,} images{what}{of}: {shown_reasons(self.places, reasons)}."
+        return " ".join(filter(None, (told, advice(reasons[place] for place in self.places))))
 
 
 def shown_reasons(places: Collection[str], reasons: Mapping[str, str]) -> str:

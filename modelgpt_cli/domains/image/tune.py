@@ -19,6 +19,7 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.data.sampling import RowSampler
 from modelgpt_cli.domains.image.embed import changed
+from modelgpt_cli.domains.image.likeness import alike_split, tell
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images, LabelledImages, read_labelled
@@ -90,6 +91,9 @@ def read_images(
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
     split = read_split(read.frame, asked)
+    if split is None:
+        split, told = alike_split(read, dataset.schema.used[0].name)
+        tell(told)
     known = cross_validated(b, dataset.fingerprint, split_words(split))
     return read, class_indices(read.cells, b.labels), known, split
 

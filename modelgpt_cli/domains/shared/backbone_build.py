@@ -217,8 +217,9 @@ class BackboneBuild(ABC):
         elif split is not None:
             blueprint.validated = split.words()
             blueprint.provenance["split"] = split.describe()
-            blueprint.notes.append(split_note(split))
-            log.info(blueprint.notes[-1])
+            if note := split_note(split):
+                blueprint.notes.append(note)
+                log.info(note)
         if synthetic:
             blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])

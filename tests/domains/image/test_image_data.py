@@ -112,7 +112,8 @@ def spoilt(root: Path) -> Path:
 
 def test_what_can_not_be_read_is_skipped_and_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = load_dataset(spoilt(tmp_path / "pets"))
-    words = "2 of 12 images, which can't be read: cat/000.jpg (empty file); dog/001.jpg (no image in a known format)."
+    words = "2 of 12 images, which can't be read (cat: 1 of 6, dog: 1 of 6): "
+    words += "cat/000.jpg (empty file); dog/001.jpg (no image in a known format)."
     assert dataset.warnings == [f"Skipped {words}"]
     assert words in caplog.text
     assert dataset.class_counts == {"cat": 5, "dog": 5}
@@ -151,7 +152,7 @@ def test_what_is_cut_short_is_found_when_it_is_decoded(tmp_path: Path) -> None:
     assert reasons == {"cat/000.jpg": "cut short"}
     kept, words = without_unreadable(dataset.sample, "image", dataset.sample["label"], reasons)
     assert len(kept) == 5
-    assert words == ["Skipped 1 of 6 images, which can't be read: cat/000.jpg (cut short)."]
+    assert words == ["Skipped 1 of 6 images, which can't be read (cat: 1 of 3): cat/000.jpg (cut short)."]
 
 
 def test_links(tmp_path: Path) -> None:

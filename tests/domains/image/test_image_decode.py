@@ -128,7 +128,7 @@ GIF = encoded(PIXELS, "GIF")
 BAD = {
     "zero bytes": (b"", "empty file"),
     "a text": (b"Not an image at all. " * 20, "no image"),
-    "a vector drawing": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+    "a vector drawing": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     "20,000 x 20,000": (header(20_000, 20_000), "more than the 100,000,000 pixels"),
     "10,001 x 10,000": (header(10_001, 10_000), "10,001 x 10,000 pixels, more than"),
     "half a JPEG": (encoded(scene(2))[:3000], "cut short"),

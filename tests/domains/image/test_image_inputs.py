@@ -122,7 +122,8 @@ def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
     Path(os.fsdecode(odd + b"/\xff.png")).write_bytes(b"")
     dataset = load_dataset(folder)
     assert dataset.class_counts == {"cat": 2, "dog": 2, "n\ufffdon": 2}
-    assert dataset.warnings == ["Skipped 1 of 7 images, which can't be read: n\ufffdon/\ufffd.png (empty file)."]
+    of = "(n\ufffdon: 1 of 3): n\ufffdon/\ufffd.png (empty file)"
+    assert dataset.warnings == [f"Skipped 1 of 7 images, which can't be read {of}."]
     truth = Truth(dataset.schema.classes, ("label",))
     assert set(classes(folder, truth).values()) == {"cat", "dog", "n\ufffdon"}
     assert os.fsencode(find_images([Path(os.fsdecode(odd))])[-1].name) == odd + b"/\xff.png"
