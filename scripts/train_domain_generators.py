@@ -33,7 +33,7 @@ WEIGHT = 6.0
 AVERAGE = 0.98
 """Of the weights: the runs are short."""
 HEADS: dict[str, Any] = {
-    "views": 4, "batch": 8, "lr": 1e-3, "warmup": 50, "decay_from": 0.3,
+    "views": 1, "batch": 8, "lr": 1e-3, "warmup": 50, "decay_from": 0.3,
     "hidden_names": 0.2, "name_dropout": 0.1, "misled": 0.1,
 }  # fmt: skip
 """Here the names are known ones, and are to be trusted more."""

@@ -189,9 +189,36 @@ def _epochs(mine: Sequence[dict[str, Any]], cells: dict[Any, dict[str, Any]]) ->
     return [f"{means[0]:.1f}", text, f"{100 * means[1]:.1f}", f"{100 * means[2]:.1f}", str(seeds)]
 
 
+def alternative_tables(results: pd.DataFrame, per_task: bool) -> str:
+    """Mean accuracy and processor seconds of each method by the number of images per class."""
+    tasks = sorted(set(results["task"]))
+    sized = results.assign(size=results["size"].map(lambda n: "all" if pd.isna(n) else str(int(n))))
+    sizes = sorted(set(sized["size"]), key=lambda n: float("inf") if n == "all" else int(n))
+    rows = []
+    for method in methods_of(sized):
+        row = [words(method)]
+        for size in sizes:
+            cells = sized[(sized["method"] == method) & (sized["size"] == size)].groupby("task").mean(numeric_only=True)
+            complete = len(cells) == len(tasks)
+            row.append(f"{100 * cells['score'].mean():.1f}" if complete else "–")
+            row.append(f"{cells['fit_cpu_seconds'].mean():,.1f}" if complete else "–")
+        rows.append(row)
+    header = ["method", *(text for size in sizes for text in (f"{size}: accuracy × 100", "CPU s"))]
+    given = f"{len(tasks)} tasks: {', '.join(tasks)}. Means over the tasks, by images per class; seconds of one task."
+    return f"{given}\n\n{table(header, rows)}"
+
+
 DOMAINS: dict[str, tuple[str, Bodies]] = {
     "texts": ("text", {"glue": glue_tables, "few-shot": few_shot_tables}),
-    "images": ("image", {"domains": domain_tables, "few-shot": few_shot_tables, "init": init_tables}),
+    "images": (
+        "image",
+        {
+            "domains": domain_tables,
+            "few-shot": few_shot_tables,
+            "init": init_tables,
+            "alternatives": alternative_tables,
+        },
+    ),
 }
 """Domain -> its folder of results, and its parts."""
 

@@ -27,6 +27,8 @@ CELLS = {
     "ncm": "nearest class mean",
     "probe": "linear probe",
     "setfit": "SetFit",
+    "dense_head": "dense head (Teachable Machine's recipe)",
+    "head_then_all": "head, then all (fastai's fine_tune)",
     "lora": "LoRA",
     "finetune": "finetuning",
     "ours_words": "ModelGPT, requirement only",

@@ -176,7 +176,7 @@ def test_held_back_domains(data: Path, weights: Weights, generator: Path, tmp_pa
         (tmp_path / f"pacs-{domain}.safetensors").write_bytes(generator.read_bytes())
     given = ["--generator", str(tmp_path / "{set}-{domain}.safetensors"), "--max-epochs", "2"]
     assert bench("domains", data, weights, tmp_path / "out", *given) == 0
-    for method in ("probe_source", "ours_words", "ncm", "probe", "ours", "lora", "finetune"):
+    for method in ("probe_source", "ours_words", "ncm", "probe", "ours", "ours_tuned", "lora", "finetune"):
         found = cells(tmp_path / "out", "domains", method)
         assert set(found) == {"pacs/photo None 0", "pacs/sketch None 0"}, method
         assert {"top3", "fit_seconds", "fit_cpu_seconds"} <= set(found["pacs/photo None 0"].facts)
@@ -254,6 +254,19 @@ def test_initialisation_is_compared_epoch_by_epoch(
     assert "<!-- image-init-tiny: start -->" in text
     shown = next(line for line in text.splitlines() if line.startswith("| pretrained weights | 50.0 |"))
     assert shown.endswith("| – | – | – | – |")  # epochs that there were not
+
+
+def test_what_a_user_would_do_instead_is_measured_beside_ours(data: Path, weights: Weights, tmp_path: Path) -> None:
+    options = ["--tasks", "steel_defects", "--max-epochs", "4"]
+    assert bench("alternatives", data, weights, tmp_path, *options) == 0
+    for method in ("probe", "dense_head", "head_then_all", "ours", "ours_tuned"):
+        found = cells(tmp_path, "alternatives", method)
+        assert set(found) == {f"steel_defects {size} 0" for size in (8, 32, None)}
+        assert found["steel_defects None 0"].facts["score"] > 0.7, method
+    assert found["steel_defects None 0"].facts["kept"] in ("before", "after")
+    lines = cell_tables.section("images", tmp_path / "tiny", "alternatives", per_task=False).splitlines()
+    assert "| method | 8: accuracy × 100 | CPU s | 32: accuracy × 100 | CPU s | all: accuracy × 100 | CPU s |" in lines
+    assert sum(line.startswith(("| dense head", "| **ModelGPT")) for line in lines) == 3
 
 
 def test_the_summary_tells_domains_and_time_apart(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@
     python -m scripts.benchmarks images domains --office31 DIR --tasks office31
     python -m scripts.benchmarks images few-shot --methods ours,probe --sizes 1,4 --repeats 0-2
     python -m scripts.benchmarks images init --tasks pacs
+    python -m scripts.benchmarks images alternatives
     python -m scripts.benchmarks summary images --report docs/benchmarks.md
 
 ``domains``: each domain of a set in turn is held out; learnt from the others' images, from words (a generator that has
 seen only the others) or from its own images. ``few-shot``: the sets that meta-training never sees, with 0 to 32 images
-per class. ``init``: the same finetuning from pretrained, generated and built weights, epoch by epoch. Each cell (task,
+per class. ``init``: the same finetuning from pretrained, generated and built weights, epoch by epoch.
+``alternatives``: what a user would do instead, on these sets with 8, 32 and all images per class. Each cell (task,
 size, repeat) is appended to the method's JSONL, in a folder of the backbone's name, as soon as it is measured, and
 skipped when it is there already. A YAML file beside the JSONL keeps the protocol, the commands and the machine.
 

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.domains.image.tasks import ImageSet
+from modelgpt_cli.domains.image.tune import ImageTuning
 from modelgpt_cli.domains.shared.scaling import Scaling
+from modelgpt_cli.training.tune import TuneSettings
 
 from ..harness import Fitted, Method, Part, clock
 from ..metrics import softmax, spread
@@ -150,12 +152,70 @@ def unit(x: np.ndarray) -> np.ndarray:
     return found
 
 
-def ours(settings: Settings, *, words: bool = False) -> Fit:
-    """A build from the images, or from the requirement alone."""
+def ours(settings: Settings, *, words: bool = False, tune: int = 0) -> Fit:
+    """A build from the images, or from the requirement alone; and so many epochs of tuning after it."""
 
     def fit(problem: Problem, seed: int) -> Fitted:
         built = settings.build(problem.task, None if words else problem.index, seed)
-        return Fitted(built.predict_proba, built.facts)
+        if not tune:
+            return Fitted(built.predict_proba, built.facts)
+        model, rows = built.model, problem.task.parts["train"].rows.take(problem.index)
+        known = model.blueprint.metrics.get("model")
+        done = ImageTuning(model).run(rows, problem.labels, TuneSettings(tune, seed=seed), known=known)
+        return Fitted(
+            lambda task: model.predict_seen(task.parts["test"].rows.values), built.facts | {"kept": done.kept}
+        )
+
+    return fit
+
+
+def dense_head(settings: Settings) -> Fit:
+    """Teachable Machine's recipe: a layer of 100 units and one of the classes on the frozen network's features."""
+
+    def fit(problem: Problem, seed: int) -> Fitted:
+        torch.manual_seed(seed)
+        features = settings.features(problem.task, "train", problem.index)
+        scaling, labels = Scaling.of(features), torch.from_numpy(problem.labels)
+        x = torch.from_numpy(standardised(features, scaling))
+        head = nn.Sequential(
+            nn.Linear(x.shape[1], DENSE_UNITS), nn.ReLU(), nn.Linear(DENSE_UNITS, len(problem.task.classes))
+        )
+        optimiser = torch.optim.Adam(head.parameters(), lr=DENSE_RATE)
+        for _ in range(min(DENSE_EPOCHS, DENSE_EPOCHS * settings.max_epochs // 20)):
+            for rows in torch.randperm(len(x)).split(DENSE_BATCH):
+                optimiser.zero_grad(set_to_none=True)
+                nn.functional.cross_entropy(head(x[rows]), labels[rows]).backward()
+                optimiser.step()
+
+        @torch.inference_mode()
+        def say(other: np.ndarray) -> np.ndarray:
+            said: np.ndarray = head(torch.from_numpy(other)).softmax(1).numpy()
+            return said
+
+        return frozen(settings, scaling, say)
+
+    return fit
+
+
+def head_then_all(settings: Settings) -> Fit:
+    """As fastai's `fine_tune`: an epoch of the head alone, then some of all; the last weights are kept."""
+
+    def fit(problem: Problem, seed: int) -> Fitted:
+        torch.manual_seed(seed)
+        labels, rows = torch.from_numpy(problem.labels), np.arange(len(problem.index))
+        network, facts = _start(settings, problem, problem.index, "pretrained", False, seed)
+        images = problem.task.parts["train"].rows.take(problem.index)
+        learner = ImageLearner(network, images, settings.weights.view, settings.bf16)
+        network.trunk.requires_grad_(False)
+        for plan in (HEAD_FIRST, replace(THEN_ALL, epochs=min(THEN_ALL.epochs, settings.max_epochs))):
+            train(learner, rows, rows[:0], labels, nn.functional.cross_entropy, lambda *_: 0.0, plan, seed)
+            make_trainable(network.trunk, lora=False)
+
+        def predict(task: ImageSet) -> np.ndarray:
+            network.eval()
+            return outputs(network, task.parts["test"].rows, settings.weights.view).softmax(1).numpy()
+
+        return Fitted(predict, facts | {"dtype": "bf16" if settings.bf16 else "fp32"}, network)
 
     return fit
 
@@ -232,6 +292,10 @@ PROBED = (*LIBRARIES, "scikit-learn")
 OURS = ("modelgpt-cli", *LIBRARIES, "peft")
 FINETUNE = Plan(batch=32, lr=1e-4, head_lr=1e-2, epochs=20, held_out=HELD_OUT, patience=20)
 LORA = replace(FINETUNE, lr=1e-3, lora=True)
+HEAD_FIRST = Plan(batch=16, lr=0.0, head_lr=2e-3, epochs=1)
+THEN_ALL = Plan(batch=16, lr=1e-4, head_lr=1e-3, epochs=10)
+DENSE_UNITS, DENSE_RATE, DENSE_EPOCHS, DENSE_BATCH = 100, 1e-3, 50, 16
+"""Teachable Machine's own settings."""
 FROM_WORDS, CURVE = partial(ours, words=True), partial(trained, plan=FINETUNE, curve=True)
 DOMAIN_METHODS = {
     "probe_source": Method(partial(probe, search=True, source=True), packages=PROBED),
@@ -239,6 +303,7 @@ DOMAIN_METHODS = {
     "ncm": Method(nearest_mean, packages=LIBRARIES),
     "probe": Method(partial(probe, search=True), packages=PROBED),
     "ours": Method(ours, packages=OURS, ours=True),
+    "ours_tuned": Method(partial(ours, tune=1), packages=OURS, ours=True),
     "lora": Method(partial(trained, plan=LORA), packages=(*PROBED, "peft")),
     "finetune": Method(partial(trained, plan=FINETUNE), packages=PROBED),
 }
@@ -255,8 +320,17 @@ INIT_METHODS = {
     "built": Method(partial(CURVE, start="built"), packages=OURS, ours=True),
 }
 """All training images are given; from there, the same finetuning."""
+ALTERNATIVE_METHODS = {
+    "probe": Method(partial(probe, search=True), packages=PROBED),
+    "dense_head": Method(dense_head, packages=LIBRARIES),
+    "head_then_all": Method(head_then_all, packages=LIBRARIES),
+    "ours": Method(ours, packages=OURS, ours=True),
+    "ours_tuned": Method(partial(ours, tune=1), packages=OURS, ours=True),
+}
+"""What a user would do instead: some images of each class are given, or all."""
 PARTS = {
     "domains": Part(DOMAIN_METHODS, repeats=1),
     "few-shot": Part(FEW_SHOT_METHODS, repeats=5, sizes=(0, 1, 2, 4, 8, 16, 32)),
     "init": Part(INIT_METHODS, repeats=3),
+    "alternatives": Part(ALTERNATIVE_METHODS, repeats=1, sizes=(8, 32, None)),
 }
