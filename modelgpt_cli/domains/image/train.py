@@ -129,14 +129,15 @@ class ImageTraining(AdapterTraining[Images]):
         count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
-        usual = self._usual_features(train)
-        scaling = Scaling.of(usual, list(groups_of(backbone).values()))
         sizes = replace(sizes, spread=min(SPREAD, backbone.size) if count else 0)
+        begun = config.init is not None  # then the checkpoint holds the scaling and the directions too
+        usual = torch.zeros(2, backbone.size) if begun else self._usual_features(train)
+        scaling = Scaling.of(usual, list(groups_of(backbone).values()))
         generator = make_image_generator(sizes, backbone, scaling)
         if taught and rows is not None:
             heads = scaling.rows_on_inputs(concepts.heads(rows))
             generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
-        if generator.config.spread:
+        if generator.config.spread and not begun:
             generator.concepts.fill_spread(scaling.inputs(usual))
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights}
