@@ -245,13 +245,7 @@ def test_what_is_wrong_with_the_images_is_one_error(bench: Bench) -> None:
     bench.refuse(1, "None of the 2 images of list.csv can be read.", "describe", table)
 
 
-def test_the_offline_sentence_keeps_the_rules_on_every_shared_set(shared_data: Path) -> None:
-    found = {}
-    for path in sorted((shared_data / "image").glob("*.zip")):
-        shown = profile(load_dataset(path))
-        check_sentence(write_offline(shown), shown)
-        assert isinstance(shown, ImageProfile)
-        found[shown.name] = shown.images.looks.phrase()
+def test_the_offline_sentence_keeps_the_rules_on_shared_sets_and_says_how_they_look(shared_data: Path) -> None:
     for name, words in (
         ("steel_defects", "grey photographs of a textured surface"),
         ("omniglot_scripts", "black-and-white line drawings with plain background"),
@@ -259,4 +253,9 @@ def test_the_offline_sentence_keeps_the_rules_on_every_shared_set(shared_data: P
         ("sign_digits", "colour photographs with plain background, evenly lit"),
         ("flowers5", "low-resolution, soft colour photographs"),
     ):
-        assert words in found.get(name, words)
+        path = shared_data / "image" / f"{name}.zip"
+        if path.exists():
+            shown = profile(load_dataset(path))
+            check_sentence(write_offline(shown), shown)
+            assert isinstance(shown, ImageProfile)
+            assert words in shown.images.looks.phrase()

@@ -100,10 +100,10 @@ def test_words_alone_build_each_of_the_fixed_tasks(cli: Cli, tables: Path, confi
 
 @pytest.mark.parametrize("update", ["backprop", "delta"])
 def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> None:
-    settings = read_settings(FixedTasksConfig, config, tasks=str(tables), steps=60, update=update)
+    settings = read_settings(FixedTasksConfig, config, tasks=str(tables), steps=30, update=update)
     before = FixedTasksTraining(settings, tmp_path, Processes(), load_fixed_tasks(settings)).validate()["mean"]
     report = meta_train(
-        fixed_tasks=True, tasks=tables, config=config, steps=60, update=update, out=tmp_path / "run", device="cpu"
+        fixed_tasks=True, tasks=tables, config=config, steps=30, update=update, out=tmp_path / "run", device="cpu"
     )
     assert report.validation_loss < 0.9 * before
 
