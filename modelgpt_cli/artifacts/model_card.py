@@ -43,6 +43,8 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "metrics": blueprint.metrics,
         **({"validated": blueprint.validated} if blueprint.validated else {}),
         "interval": blueprint.interval or None,
+        **({"calibration": blueprint.calibration} if blueprint.calibration else {}),
+        **({"novelty": blueprint.novelty} if blueprint.novelty else {}),
         "notes": blueprint.notes,
         "provenance": blueprint.provenance,
         "blueprint": blueprint.to_dict(),

@@ -13,7 +13,9 @@ from onnx import TensorProto, ValueInfoProto, helper
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.blueprint import Blueprint
 
-OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")
+NOVELTY = "novelty"
+"""Texts and images: how unlike anything in the training data a row is, (N,)."""
+OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper", NOVELTY)
 _INT64 = np.iinfo(np.int64)
 
 
@@ -57,15 +59,18 @@ def is_wide(g: GraphWriter, target: str) -> bool:
 
 
 def answer_outputs(blueprint: Blueprint, *, interval: bool = False, wide: bool = False) -> list[ValueInfoProto]:
-    """Return the graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds."""
+    """Return the graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds; then
+    ``novelty``, where the model has it."""
+    novelty = [helper.make_tensor_value_info(NOVELTY, TensorProto.FLOAT, ["N"])] if blueprint.novelty else []
     if blueprint.task == "regression":
         names = ["prediction", "lower", "upper"] if interval else ["prediction"]
         kind = TensorProto.DOUBLE if wide else TensorProto.FLOAT
-        return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names]
+        return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names] + novelty
     kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
     return [
         helper.make_tensor_value_info("label", kind, ["N"]),
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(blueprint.labels)]),
+        *novelty,
     ]
 
 

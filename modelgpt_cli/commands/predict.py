@@ -43,7 +43,8 @@ def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) ->
         labels = "label is" if done.unsure == 1 else "labels are"
         say(f"{done.unsure:,} {labels} left empty, being less likely than {options['min_confidence']:g}.")
     if done.path is not None and as_json:
-        result_json({"path": str(done.path), "rows": done.rows, "unsure": done.unsure, "seconds": done.seconds})
+        told = {"path": str(done.path), "rows": done.rows, "unsure": done.unsure, "seconds": done.seconds}
+        result_json(told | ({} if done.novelty_threshold is None else {"novel": done.novel}))
     elif done.path is not None:
         say(f"Predicted for {done.rows:,} rows.")
         result(done.path)

@@ -38,6 +38,8 @@ class OptionalCard(TypedDict, total=False):
     deploy: dict[str, Any]
     metrics: dict[str, dict[str, float | None]]
     interval: dict[str, Any] | None
+    calibration: dict[str, Any] | None
+    novelty: dict[str, Any] | None
     notes: list[str]
     provenance: dict[str, Any]
     export: dict[str, Any] | None
@@ -76,4 +78,7 @@ def card_fault(card: Any) -> str | None:
     coverage = (card.get("interval") or {}).get("coverage")
     if card.get("interval") and not (isinstance(coverage, float) and 0 < coverage < 1):
         return f"its interval covers {coverage!r}"
+    novelty = card.get("novelty") or {}
+    if novelty and not isinstance(novelty.get("threshold"), (int, float)):
+        return f"its novelty has the threshold {novelty.get('threshold')!r}"
     return None

