@@ -43,6 +43,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "metrics": blueprint.metrics,
         **({"validated": blueprint.validated} if blueprint.validated else {}),
         "interval": blueprint.interval or None,
+        **({"multi_label": blueprint.multi_label} if blueprint.multi_label else {}),
         **({"calibration": blueprint.calibration} if blueprint.calibration else {}),
         **({"novelty": blueprint.novelty} if blueprint.novelty else {}),
         "notes": blueprint.notes,

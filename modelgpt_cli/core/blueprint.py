@@ -60,6 +60,9 @@ class Blueprint:
         How rows were held out for the metrics, where that was not at random; see `domains.shared.folds.Split.words`.
     interval : dict
         Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
+    multi_label : dict
+        Where a row has any number of `labels`: `thresholds` in their order, the probability from which on each is
+        given; whether these are `calibrated`, on held-out rows; and the `separator` of labels in the data. Else empty.
     calibration : dict
         Classification: the `temperature` that the head's logits were divided by, from held-out rows, with how many
         `rows` that were, and their log loss `before` and `after`; empty where nothing was changed.
@@ -84,6 +87,7 @@ class Blueprint:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     validated: str = ""
     interval: dict[str, Any] = field(default_factory=dict)
+    multi_label: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     novelty: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -104,7 +108,7 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
-        for name in ("validated", "calibration", "novelty"):
+        for name in ("validated", "multi_label", "calibration", "novelty"):
             if not values[name]:
                 del values[name]
         return values | {"labels": list(self.labels), "format": FORMAT}

@@ -60,6 +60,10 @@ def check_confidence(model: Model, least: float | None) -> None:
         return
     if model.task == "regression":
         raise UsageError("--min-confidence is for classification.", f"{model.path} predicts numbers.", "Leave it out.")
+    if model.multi_label:
+        raise UsageError(
+            "--min-confidence is for one label a row.", f"{model.path} is multi-label.", "Use the probabilities."
+        )
     if not 0 <= least <= 1:
         raise UsageError(f"--min-confidence can't be {least:g}.", "It is a probability, at least 0 and at most 1.")
 
@@ -67,6 +71,15 @@ def check_confidence(model: Model, least: float | None) -> None:
 def number_outputs(model: Model) -> list[str]:
     """Return the names of a regression model's numbers."""
     return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
+
+
+def given_labels(outputs: Mapping[str, np.ndarray], labels: Sequence[str]) -> list[list[str]]:
+    """Return the labels that are given to each row, of any number, the likeliest first."""
+    found = []
+    for given, p in zip(outputs["label"], outputs["probabilities"], strict=True):
+        places = np.flatnonzero(given)
+        found.append([labels[k] for k in places[np.argsort(-p[places], kind="stable")]])
+    return found
 
 
 def count_novel(scores: np.ndarray, threshold: float | None) -> int:
@@ -98,8 +111,9 @@ class Layout:
     Attributes
     ----------
     names : list of str
-        For regression prediction and bounds; else the label, with its probability and the next best ones where each
-        row is a file, and where `proba` the probability of each class.
+        For regression prediction and bounds; for any number of labels these, joined by ";", and the probability of
+        each; else the label, with its probability and the next best ones where each row is a file, and where `proba`
+        the probability of each class. Then the novelty, where the model has it.
     unsure : int
         Labels that were left empty so far.
     novel : int
@@ -111,8 +125,9 @@ class Layout:
         self._cells = {label: quoted(label) for label in ("", *model.labels)}
         self._labels = model.labels
         self._proba = proba and model.task != "regression"
-        self._topk = topk if model.feeds.FILES else 0
+        self._topk = topk if model.feeds.FILES and not model.multi_label else 0
         self._least = least
+        self._several = model.multi_label
         self._threshold = model.novelty
         self.unsure = self.novel = 0
         extra = [] if model.novelty is None else ["novelty"]
@@ -121,6 +136,10 @@ class Layout:
             self.names = self._numbers + extra
             if proba:
                 logger.warning("--proba has no meaning for a regression; no column is added.")
+            return
+        if model.multi_label:
+            self._proba = True
+            self.names = ["prediction", *(f"probability_{label}" for label in model.labels), *extra]
             return
         self.names = ["label", "probability"] if self._topk else ["label"]
         for k in range(2, self._topk + 1):
@@ -148,7 +167,9 @@ class Layout:
             columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self._numbers]
             return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
         probabilities = outputs["probabilities"]
-        if self._topk:
+        if self._several:
+            lines = [quoted(";".join(given)) for given in self._given(outputs)]
+        elif self._topk:
             lines = [
                 ",".join(f"{self._cells[label]},{p:.7g}" for label, p in ranked) for ranked in self._ranked(outputs)
             ]
@@ -172,7 +193,9 @@ class Layout:
             columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self._numbers]
             return [list(row) for row in zip(*columns, strict=True)]
         rows: list[list[Any]]
-        if self._topk:
+        if self._several:
+            rows = [[given] for given in self._given(outputs)]
+        elif self._topk:
             rows = [
                 [cell for label, p in ranked for cell in (label or None, _digits(p))]
                 for ranked in self._ranked(outputs)
@@ -183,6 +206,10 @@ class Layout:
             for row, p in zip(rows, outputs["probabilities"], strict=True):
                 row += [_digits(one) for one in p]
         return rows
+
+    def _given(self, outputs: Mapping[str, np.ndarray]) -> list[list[str]]:
+        """The labels of each row, the likeliest first."""
+        return given_labels(outputs, self._labels)
 
     def _first(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """The label of each row, "" where it is too unsure."""

@@ -25,6 +25,7 @@ from modelgpt_cli.runtime.output import (
     RowWriter,
     check_confidence,
     count_novel,
+    given_labels,
     keep_columns,
     number_outputs,
     too_unsure,
@@ -205,6 +206,8 @@ def _check_topk(model: Model, topk: int | None) -> None:
         return
     if not model.feeds.FILES:
         raise UsageError(f"--topk is for models of {file_titles()}.", "This is none.", "Use --proba.")
+    if model.multi_label:
+        raise UsageError("--topk is for one label an image.", "This model is multi-label.", "Leave it out.")
     if not 1 <= topk <= len(model.labels):
         raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
 
@@ -247,8 +250,12 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
         return Prediction(
             n_rows, 0.0, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage, **common
         )
-    label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
+    if model.multi_label:
+        found = given_labels({"label": joined.get("label", ()), "probabilities": probabilities}, model.labels)
+        joint = np.array([";".join(given) for given in found], dtype=object)
+        return Prediction(n_rows, 0.0, model.labels, label=joint, probabilities=probabilities, **common)
+    label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     unsure = too_unsure(probabilities, min_confidence)
     label[unsure] = ""
     common["unsure"] = int(unsure.sum())
@@ -268,7 +275,7 @@ def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarra
         return outputs
     found = {}
     for name, cells in outputs.items():
-        empty = np.nan if cells.dtype.kind == "f" else ""
+        empty: Any = {"f": np.nan, "i": 0}.get(cells.dtype.kind, "")
         found[name] = np.full((chunk.rows, *cells.shape[1:]), empty, dtype=cells.dtype)
         found[name][chunk.readable] = cells
     return found

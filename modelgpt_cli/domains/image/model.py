@@ -89,7 +89,8 @@ class ImageModel(nn.Module):
 
     def answers(self, values: Tensor) -> Tensor:
         """Probabilities (N, C), from float (N, 3, S, S)."""
-        return self.forward(values).softmax(1)
+        scores = self.forward(values)
+        return scores.sigmoid() if self.blueprint.multi_label else scores.softmax(1)
 
     def predict(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Probabilities (N, C) float32 of images: uint8 (H, W, 3) each, or (N, H, W, 3)."""

@@ -20,14 +20,17 @@ _LARGEST = 2.0
 """Of the logarithm, either way."""
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, target: np.ndarray, *, multi_label: bool = False) -> float:
     """Return the temperature at which held-out rows are likeliest, under a prior that keeps it near 1.
 
     Parameters
     ----------
     logits : (N, C)
         Of rows that the head has not seen.
-    labels : int (N,)
+    target : (N, C)
+        1 for a row's class, else 0.
+    multi_label : bool
+        Whether a row has any number of classes, so that each has a probability of its own.
 
     Returns
     -------
@@ -39,10 +42,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Guo et al., On calibration of modern neural networks (2017).
     """
     scores = logits.astype(np.float64)
-    own = scores[np.arange(len(labels)), labels]
+    own = (scores * target).sum(1)
 
     def loss(log_temperature: float) -> float:
         inverse = math.exp(-log_temperature)
+        if multi_label:
+            return float(np.logaddexp(0, scores * inverse).sum() - own.sum() * inverse)
         return float((logsumexp(scores * inverse, axis=1) - own * inverse).sum())
 
     found = minimize_scalar(lambda x: loss(x) + 0.5 * (x / SPREAD) ** 2, bounds=(-_LARGEST, _LARGEST), method="bounded")

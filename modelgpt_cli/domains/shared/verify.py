@@ -60,7 +60,8 @@ def worst_difference(
         largest = _novelty_difference(model.novelty(seen).numpy(), found)
     scores = seen @ model.head_weight + model.head_bias
     if scale is None:
-        return max(largest, float(difference(model.blueprint, scores.softmax(1).numpy(), outputs).max()))
+        p = scores.sigmoid() if model.blueprint.multi_label else scores.softmax(1)
+        return max(largest, float(difference(model.blueprint, p.numpy(), outputs).max()))
     own = in_own_unit(scores, scale).numpy()
     return max(largest, float(difference(model.blueprint, own, outputs, float(scale[1])).max()))
 

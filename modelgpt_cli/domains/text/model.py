@@ -111,6 +111,8 @@ class TextModel(nn.Module):
     def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C), or predictions (N, 1)."""
         scores = self.forward(ids, mask, segments)
+        if self.blueprint.multi_label:
+            return scores.sigmoid()
         return scores.softmax(1) if self.blueprint.task == "classification" else scores
 
     def encode(self, frame: pd.DataFrame) -> Encoded:

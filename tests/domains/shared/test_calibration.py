@@ -27,11 +27,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
 def test_the_temperature_is_what_logits_are_off_by(factor: float) -> None:
     logits, labels = drawn(4000, factor)
-    assert fit_temperature(logits, labels) == pytest.approx(factor, rel=0.1)
+    assert fit_temperature(logits, np.eye(4)[labels]) == pytest.approx(factor, rel=0.1)
 
 
 def test_unseen_rows_gain_by_it() -> None:
-    temperature = fit_temperature(*drawn(300, 3.0))
+    seen, answers = drawn(300, 3.0)
+    temperature = fit_temperature(seen, np.eye(4)[answers])
     logits, labels = drawn(2000, 3.0, seed=1)
     before, after = softmax(logits), softmax(logits / temperature)
     assert log_loss(labels, after) < log_loss(labels, before) - 0.2  # type: ignore[operator]
@@ -41,7 +42,7 @@ def test_unseen_rows_gain_by_it() -> None:
 
 def test_a_few_rows_don_t_move_it_far() -> None:
     logits = np.eye(3)[[0, 1, 2] * 3] * 2.0
-    assert 0.3 < fit_temperature(logits, np.array([0, 1, 2] * 3)) < 1, "all right, so the sharper the better"
+    assert 0.3 < fit_temperature(logits, np.eye(3)[[0, 1, 2] * 3]) < 1, "all right, so the sharper the better"
 
 
 def test_a_build_tells_its_temperature(make: Make) -> None:
