@@ -101,7 +101,7 @@ class Dataset:
             yield self._generated
 
     def with_generated(self, rows: pd.DataFrame) -> Dataset:
-        """Add generated rows to the real ones, marked as such.
+        """Add generated rows to the real ones, marked as such. Not for rows of any number of labels.
 
         Parameters
         ----------

@@ -141,10 +141,11 @@ def with_label_sets(source: Source, detect: Callable[[], bool]) -> bool:
         raise UsageError(
             f"{source.table.name} may be multi-label: {found.doubt}",
             "It isn't clear whether a row has any number of labels, or one.",
-            "Say that it has several with --multi-label, or name its one target with "
+            "Say that it has several with --multi-label, or one with "
             + ("--target COLUMN." if found.columns else "--no-multi-label."),
         )
-    log.info("%s%s", found.words(), "" if asked else " --no-multi-label reads it otherwise.")
+    if not (asked and source.classes):  # else the requirement says so
+        log.info("%s%s", found.words(), "" if asked else " --no-multi-label reads it otherwise.")
     return True
 
 
@@ -205,6 +206,8 @@ def _in_one_column(source: Source, probe: pd.DataFrame) -> LabelSets | None:
     asked, classes = source.options.get(OPTION), source.classes
     for name in _likely(source, [str(name) for name in probe]):
         present = texts(to_arrow(probe[name])).drop_null().to_pylist()
+        if not asked and classes and set(present) <= set(classes):
+            continue  # the requirement has each cell for a class
         lists = sum(_as_list(cell) is not None for cell in present)
         if present and lists >= _LIST_SHARE * len(present):
             return LabelSets(name)

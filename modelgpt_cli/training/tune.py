@@ -238,6 +238,7 @@ def load_rows(
         sample_rows=sample_rows,
         domain=domain,
         seed=seed,
+        multi_label=False,  # the model has one answer a row, whatever its classes are called
         **options,
     )
     if dataset.n_rows > len(dataset.sample):

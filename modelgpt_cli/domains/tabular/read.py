@@ -18,7 +18,7 @@ from modelgpt_cli.domains.tabular import DOMAIN
 from modelgpt_cli.domains.tabular.sizes import MAX_COLUMNS
 
 FILES = ""
-OPTIONS = {"text_columns": False, "group": False, "time": False}
+OPTIONS = {"text_columns": False, "group": False, "time": False, "multi_label": False}
 TEXT_COMPONENTS = 32
 """Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
 MAX_TEXT_COLUMNS = 3
