@@ -74,7 +74,8 @@ def answer_outputs(blueprint: Blueprint, *, interval: bool = False, wide: bool =
         names = ["prediction", "lower", "upper"] if interval else ["prediction"]
         kind = TensorProto.DOUBLE if wide else TensorProto.FLOAT
         return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names] + novelty
-    kind, shape = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING, ["N"]
+    kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
+    shape: list[str | int] = ["N"]
     if blueprint.multi_label:
         kind, shape = TensorProto.INT64, ["N", len(blueprint.labels)]
     return [

@@ -104,7 +104,7 @@ def split_cell(cell: str, separator: str) -> tuple[str, ...]:
     return tuple(part for part in map(str.strip, cell.split(separator)) if part) if found is None else found
 
 
-def multi_hot(cells: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def multi_hot(cells: Sequence[str] | np.ndarray, labels: Sequence[str]) -> np.ndarray:
     """Cells as `format_labels` writes them, (N,), as float32 (N, C); labels not among `labels` are left out."""
     place = {label: k for k, label in enumerate(labels)}
     found = np.zeros((len(cells), len(labels)), dtype=np.float32)

@@ -252,7 +252,10 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
         )
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
     if model.multi_label:
-        found = given_labels({"label": joined.get("label", ()), "probabilities": probabilities}, model.labels)
+        found = given_labels(
+            {"label": joined.get("label", np.empty((0, len(model.labels)), np.int64)), "probabilities": probabilities},
+            model.labels,
+        )
         joint = np.array([";".join(given) for given in found], dtype=object)
         return Prediction(n_rows, 0.0, model.labels, label=joint, probabilities=probabilities, **common)
     label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
