@@ -33,7 +33,9 @@ def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) ->
     Writes CSV with a column 'label', or for regression 'prediction' and, if the model has an interval, 'lower' and
     'upper'; rows in the order of the input. Works on files larger than memory. Missing columns count as empty cells,
     further columns are ignored. For images: 'file', 'label' and 'probability'; one that can't be
-    read has empty cells. --json prints JSON lines, one a row; with -o FILE, what was done.
+    read has empty cells. Where a row has several labels, 'prediction' holds them, with ';' between. Models of texts and
+    images built from data add 'novelty': how unlike the training data a row is. --json prints JSON lines, one a row;
+    with -o FILE, what was done.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say

@@ -226,7 +226,7 @@ class BackboneBuild(ABC):
                 blueprint.notes.append(note)
                 log.info(note)
         if fit.thresholds is not None:
-            self.serve_labels(blueprint, fit.thresholds, fit.folds is not None, dataset.separator)
+            self.serve_labels(blueprint, fit.thresholds, fit.held_out is not None, dataset.separator)
         if synthetic:
             blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])
