@@ -196,8 +196,7 @@ def refuse_label_sets(source: Source) -> None:
         raise UsageError(
             f"{source.table.name} is multi-label, and models of tables have one answer a row.",
             found.words(),
-            "Models of texts and of images serve several labels. Make a column for each label and a model for each, "
-            "or take a combination of labels as a class with --no-multi-label.",
+            "Build a model for each label, or one class for each combination with --no-multi-label.",
         )
 
 

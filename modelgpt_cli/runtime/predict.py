@@ -50,7 +50,7 @@ class Prediction:
     classes: tuple[str, ...] = ()
     path: Path | None = None
     label: np.ndarray | None = None
-    """(N,) str: the most likely class."""
+    """(N,) str: the most likely class; where a row has any number of labels these, joined by ";"."""
     probabilities: np.ndarray | None = None
     """(N, C) float32."""
     prediction: np.ndarray | None = None

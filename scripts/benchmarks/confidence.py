@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lines.append(
                     {"set": name, "per_class": size, "seed": seed} | {k: round(v, 5) for k, v in found.items()}
                 )
-    out = args.out or RESULTS / ("image" if args.kind == "images" else "text") / "confidence.jsonl"
+    out = args.out or RESULTS / "confidence" / f"{args.kind}.jsonl"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     text = report(args.kind, lines)
