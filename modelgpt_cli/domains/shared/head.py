@@ -248,6 +248,7 @@ def _solve(
     phi: Tensor,
     target: Tensor,
     strength: float,
+    *,
     gram: Tensor | None = None,
 ) -> Tensor:
     """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
@@ -311,7 +312,7 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Fold
             learned, answer = phi[rows], target[rows]
             prior = source.prior(learned, answer, phi.shape[1])  # the same for all strengths
             for s in strengths:
-                logits = full[out] @ _solve(source, prior, learned, answer, s, gram)
+                logits = full[out] @ _solve(source, prior, learned, answer, s, gram=gram)
                 answers[s][out.numpy()] = logits.numpy()
                 advance(1)
     truth = target.numpy()
