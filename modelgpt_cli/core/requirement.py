@@ -34,8 +34,6 @@ class Requirement:
     """Follows from `classes` where only these are given."""
     target: str | None = None
     classes: tuple[str, ...] = ()
-    multi_label: bool = False
-    """Whether a row has any number of the classes, rather than one."""
     columns: tuple[Column, ...] = ()
     data: str | None = None
     """Path of the data. In the file, relative to it; `read_requirement` makes it absolute."""
@@ -53,6 +51,8 @@ class Requirement:
     """Regression: standard deviation of the target."""
     target_reading: ReadingRule = PLAIN
     """How the cells of the target are written."""
+    multi_label: bool = False
+    """Whether a row has any number of the classes, rather than one."""
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():
