@@ -13,6 +13,7 @@ import numpy as np
 
 from modelgpt_cli.artifacts.backends import Settings, check_deployable, find_backend
 from modelgpt_cli.artifacts.model_file import load_model
+from modelgpt_cli.artifacts.outputs import NOVELTY
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.domain import Domain, find_domain
 from modelgpt_cli.core.errors import UsageError
@@ -227,7 +228,7 @@ def _largest_difference(exact: Path, path: Path, data: Data, std: float) -> floa
     largest = 0.0
     for chunk in open_source(one, data, labelled=True).chunks(_CHUNK_ROWS):
         first, second = one.run(chunk.columns), other.run(chunk.columns)
-        for name in first.keys() - {"label"}:
+        for name in first.keys() - {"label", NOVELTY}:
             if first[name].size:
                 apart = np.abs(first[name].astype(np.float64) - second[name])
                 largest = max(largest, float(apart.max()) / (std if name != "probabilities" else 1.0))

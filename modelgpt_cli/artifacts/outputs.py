@@ -13,7 +13,9 @@ from onnx import TensorProto, ValueInfoProto, helper
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.blueprint import Blueprint
 
-OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper")
+NOVELTY = "novelty"
+"""Texts and images: how unlike anything in the training data a row is, (N,)."""
+OUTPUTS = ("label", "probabilities", "prediction", "lower", "upper", NOVELTY)
 _INT64 = np.iinfo(np.int64)
 
 
@@ -29,7 +31,9 @@ def write_answers(g: GraphWriter, blueprint: Blueprint, scores: str, target: str
     target : str
         Regression: the tensor with the target's mean and standard deviation, (2,).
     """
-    if blueprint.task == "classification":
+    if blueprint.multi_label:
+        _labels(g, scores, blueprint.multi_label["thresholds"])
+    elif blueprint.task == "classification":
         _probabilities(g, scores, blueprint.labels)
     else:
         _prediction(g, scores, target)
@@ -41,6 +45,12 @@ def _probabilities(g: GraphWriter, scores: str, labels: Sequence[str]) -> None:
     best = g.op("ArgMax", "probabilities", axis=1, keepdims=0)
     names = g.const([int(label) for label in labels], np.int64) if integer_labels(labels) else g.strings(labels)
     g.op("Gather", names, best, axis=0, output="label")
+
+
+def _labels(g: GraphWriter, scores: str, thresholds: Sequence[float]) -> None:
+    """Logits (N, C) to the outputs ``probabilities`` (N, C) and ``label`` (N, C), 1 for each label that is given."""
+    g.op("Sigmoid", scores, output="probabilities")
+    g.op("Cast", g.op("GreaterOrEqual", "probabilities", g.const(thresholds)), to=TensorProto.INT64, output="label")
 
 
 def _prediction(g: GraphWriter, scores: str, target: str) -> None:
@@ -57,15 +67,21 @@ def is_wide(g: GraphWriter, target: str) -> bool:
 
 
 def answer_outputs(blueprint: Blueprint, *, interval: bool = False, wide: bool = False) -> list[ValueInfoProto]:
-    """Return the graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds."""
+    """Return the graph's outputs: ``label`` and ``probabilities``, or ``prediction`` and the interval's bounds; then
+    ``novelty``, where the model has it."""
+    novelty = [helper.make_tensor_value_info(NOVELTY, TensorProto.FLOAT, ["N"])] if blueprint.novelty else []
     if blueprint.task == "regression":
         names = ["prediction", "lower", "upper"] if interval else ["prediction"]
         kind = TensorProto.DOUBLE if wide else TensorProto.FLOAT
-        return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names]
+        return [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in names] + novelty
     kind = TensorProto.INT64 if integer_labels(blueprint.labels) else TensorProto.STRING
+    shape: list[str | int] = ["N"]
+    if blueprint.multi_label:
+        kind, shape = TensorProto.INT64, ["N", len(blueprint.labels)]
     return [
-        helper.make_tensor_value_info("label", kind, ["N"]),
+        helper.make_tensor_value_info("label", kind, shape),
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(blueprint.labels)]),
+        *novelty,
     ]
 
 

@@ -192,7 +192,7 @@ def difference(blueprint: Blueprint, expected: np.ndarray, outputs: list[np.ndar
     VerificationError
         There are answers that are no numbers, too few, or labels that are not the likeliest.
     """
-    got = outputs[-1] if blueprint.task == "classification" else np.concatenate(outputs, axis=1)
+    got = outputs[1] if blueprint.task == "classification" else np.concatenate(outputs, axis=1)
     if not np.isfinite(expected).all():
         raise failed("The original itself gives answers that are no numbers.")
     if got.shape != expected.shape or not np.isfinite(got).all():
@@ -202,6 +202,11 @@ def difference(blueprint: Blueprint, expected: np.ndarray, outputs: list[np.ndar
         steps = 2 * np.spacing(np.abs(expected)).astype(np.float64)
         excess: np.ndarray = np.maximum(gap - steps, 0) / (std or 1.0)
         return excess
+    if blueprint.multi_label:
+        limits = np.array(blueprint.multi_label["thresholds"], dtype=np.float32)
+        if not np.array_equal(outputs[0], got >= limits):
+            raise failed("Its labels are not those with a probability of their threshold or more.")
+        return gap
     best = [blueprint.labels[k] for k in got.argmax(1)]
     if [str(label) for label in outputs[0].tolist()] != best:
         raise failed("Its label is not the one with the highest probability.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.commands.output import metrics_table, number, paint, size, table
 from modelgpt_cli.core.domain import domain_names, find_domain
-from modelgpt_cli.core.metrics import METRICS
+from modelgpt_cli.core.metrics import LABEL_TITLES, METRICS
 
 if TYPE_CHECKING:
     from modelgpt_cli.runtime.doctor import Check
@@ -21,7 +21,8 @@ _MAX_CONFUSION = 12
 
 def evaluation_text(done: Evaluation) -> str:
     """Lay out the metrics and, for few classes, the confusion matrix."""
-    rows = [[METRICS[name].title, value] for name, value in done.metrics.items()]
+    titles = LABEL_TITLES if done.multi_label else {name: metric.title for name, metric in METRICS.items()}
+    rows = [[titles[name], value] for name, value in done.metrics.items()]
     for row in rows:
         if row[0] == "ROC AUC" and done.roc_auc_kind != "binary":
             row[0] += f" ({done.roc_auc_kind})"
@@ -31,7 +32,7 @@ def evaluation_text(done: Evaluation) -> str:
     if done.classes:
         names = ["recall", "precision", "f1", "rows"]
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
-        lines += ["", table(["class", "recall", "precision", "F1", done.unit], cells)]
+        lines += ["", table(["label" if done.multi_label else "class", "recall", "precision", "F1", done.unit], cells)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]
@@ -56,7 +57,8 @@ def card_text(card: Mapping[str, Any]) -> str:
     about = card["file"]
     parts = [card.get("requirement") or "(no requirement)"]
     facts = [["file", f"{about['path']} ({about['kind']}, {size(about['size_bytes'])})"]]
-    facts.append(["task", f"{card['task']} of '{card['target']}'"])
+    task = "multi-label classification" if card.get("multi_label") else card["task"]
+    facts.append(["task", f"{task} of '{card['target']}'"])
     if card.get("labels"):
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
     if card.get("backbone"):

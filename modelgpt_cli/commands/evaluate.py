@@ -26,7 +26,8 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     zip of these) with a sub-folder per class. In a folder with train/ and test/, test/ is measured.
 
     Classification: accuracy, balanced accuracy, macro F1, ROC AUC, log loss, expected calibration error (15 bins) and
-    the confusion matrix; for images also top-3 and top-5 accuracy and a table of the classes. Regression: RMSE, MAE,
+    the confusion matrix; for images also top-3 and top-5 accuracy and a table of the classes. Several labels a
+    row: micro, macro and each label's F1, subset accuracy, mean average precision and log loss. Regression: RMSE, MAE,
     R2, Pearson's and Spearman's correlation, and the interval's coverage and mean width. --importance adds, for each
     column that the model reads, by how much a metric gets worse when the column's cells are shuffled.
     """

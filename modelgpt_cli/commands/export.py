@@ -59,7 +59,8 @@ def _cost(report: ExportReport, data: str) -> str:
     """Say what quantisation cost."""
     from modelgpt_cli.commands.output import number
 
-    name, key = ("accuracy", "accuracy") if "accuracy" in report.after else ("R2", "r2")
+    names = {"accuracy": "accuracy", "micro_f1": "F1 (micro)", "r2": "R2"}
+    key, name = next((key, name) for key, name in names.items() if key in report.after)
     before, after = report.before[key], report.after[key]
     if before is None or after is None:
         return f"{data} has no {name} to compare: its true values don't vary."

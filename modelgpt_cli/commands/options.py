@@ -87,7 +87,10 @@ class Option(click.Option):
         extra = self.get_help_extra(ctx)
         default = extra.get("default", "").removeprefix("(").removesuffix(")")
         remark = extra.get("required", "") or (f"default: {default}" if default else "")
-        return record[0], f"{self.help}  [{remark}]" if remark else self.help or ""
+        flags = record[0]
+        for on, off in zip(self.opts, self.secondary_opts, strict=False):
+            flags = flags.replace(f"{on} / {off}", f"--[no-]{on[2:]}")
+        return flags, f"{self.help}  [{remark}]" if remark else self.help or ""
 
 
 def _apply_config(ctx: click.Context, settings: Settings) -> None:

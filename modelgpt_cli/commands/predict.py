@@ -33,7 +33,9 @@ def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) ->
     Writes CSV with a column 'label', or for regression 'prediction' and, if the model has an interval, 'lower' and
     'upper'; rows in the order of the input. Works on files larger than memory. Missing columns count as empty cells,
     further columns are ignored. For images: 'file', 'label' and 'probability'; one that can't be
-    read has empty cells. --json prints JSON lines, one a row; with -o FILE, what was done.
+    read has empty cells. Where a row has several labels, 'prediction' holds them, with ';' between. Models of texts and
+    images built from data add 'novelty': how unlike the training data a row is. --json prints JSON lines, one a row;
+    with -o FILE, what was done.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say
@@ -43,7 +45,8 @@ def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) ->
         labels = "label is" if done.unsure == 1 else "labels are"
         say(f"{done.unsure:,} {labels} left empty, being less likely than {options['min_confidence']:g}.")
     if done.path is not None and as_json:
-        result_json({"path": str(done.path), "rows": done.rows, "unsure": done.unsure, "seconds": done.seconds})
+        told = {"path": str(done.path), "rows": done.rows, "unsure": done.unsure, "seconds": done.seconds}
+        result_json(told | ({} if done.novelty_threshold is None else {"novel": done.novel}))
     elif done.path is not None:
         say(f"Predicted for {done.rows:,} rows.")
         result(done.path)

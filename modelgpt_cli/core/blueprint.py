@@ -60,6 +60,15 @@ class Blueprint:
         How rows were held out for the metrics, where that was not at random; see `domains.shared.folds.Split.words`.
     interval : dict
         Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
+    multi_label : dict
+        Where a row has any number of `labels`: `thresholds` in their order, the probability from which on each is
+        given; whether these are `calibrated`, on held-out rows; and the `separator` of labels in the data. Else empty.
+    calibration : dict
+        Classification: the `temperature` that the head's logits were divided by, from held-out rows, with how many
+        `rows` that were, and their log loss `before` and `after`; empty where nothing was changed.
+    novelty : dict
+        The `threshold` of the output ``novelty``, the `quantile` of held-out rows that it is, and how many `rows` these
+        were; empty where there is no such output.
     provenance : dict
         Generator, encoder, seed, versions, data.
     """
@@ -78,6 +87,9 @@ class Blueprint:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     validated: str = ""
     interval: dict[str, Any] = field(default_factory=dict)
+    multi_label: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    novelty: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -96,8 +108,9 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
-        if not self.validated:
-            del values["validated"]
+        for name in ("validated", "multi_label", "calibration", "novelty"):
+            if not values[name]:
+                del values[name]
         return values | {"labels": list(self.labels), "format": FORMAT}
 
     @classmethod

@@ -38,6 +38,9 @@ class OptionalCard(TypedDict, total=False):
     deploy: dict[str, Any]
     metrics: dict[str, dict[str, float | None]]
     interval: dict[str, Any] | None
+    multi_label: dict[str, Any] | None
+    calibration: dict[str, Any] | None
+    novelty: dict[str, Any] | None
     notes: list[str]
     provenance: dict[str, Any]
     export: dict[str, Any] | None
@@ -76,4 +79,18 @@ def card_fault(card: Any) -> str | None:
     coverage = (card.get("interval") or {}).get("coverage")
     if card.get("interval") and not (isinstance(coverage, float) and 0 < coverage < 1):
         return f"its interval covers {coverage!r}"
+    if (several := card.get("multi_label")) and not _are_thresholds(several.get("thresholds"), len(labels)):
+        return f"its thresholds are not {len(labels):,} probabilities"
+    novelty = card.get("novelty") or {}
+    if novelty and not isinstance(novelty.get("threshold"), (int, float)):
+        return f"its novelty has the threshold {novelty.get('threshold')!r}"
     return None
+
+
+def _are_thresholds(values: Any, n: int) -> bool:
+    """Whether there is a probability for each label."""
+    return (
+        isinstance(values, list)
+        and len(values) == n
+        and all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in values)
+    )

@@ -14,6 +14,8 @@ from modelgpt_cli.core.schema import TASK_TYPES, Column, TaskType
 
 BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
 """What a requirement promises of a model, each under its name."""
+LABEL_METRICS = ("f1", "log_loss")
+"""What `quality` may promise of a model that gives any number of labels."""
 FILE_HINT = "A requirement file is one sentence, then optionally a line --- and YAML; modelgpt describe writes one."
 
 
@@ -49,6 +51,8 @@ class Requirement:
     """Regression: standard deviation of the target."""
     target_reading: ReadingRule = PLAIN
     """How the cells of the target are written."""
+    multi_label: bool = False
+    """Whether a row has any number of the classes, rather than one."""
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():
@@ -68,6 +72,8 @@ class Requirement:
                 raise UsageError(f"{key}: {repeated!r} is there twice.", hint="Keep one of the two.")
         if self.target is not None and self.target in names:
             raise UsageError(f"columns: {self.target!r} is the target, so it can't be an input too.")
+        if self.multi_label:
+            self._check_multi_label()
         self.quality.check_task(self.task)
         if self.domain is not None and self.domain not in domain_names():
             raise UsageError(f"domain can't be {self.domain!r}.", f"It is one of {', '.join(domain_names())}.")
@@ -75,6 +81,19 @@ class Requirement:
         if domain is not None:
             domain.part("requirement").check(self)
         self._check_scale()
+
+    def _check_multi_label(self) -> None:
+        if self.task == "regression":
+            raise UsageError("multi_label: a regression has no labels.", hint="Leave it out.")
+        for metric in self.quality.to_mapping():
+            if metric not in LABEL_METRICS:
+                raise UsageError(
+                    f"quality: {metric} is for rows of one label, and multi_label is true.",
+                    f"Its metrics are {', '.join(LABEL_METRICS)}.",
+                )
+        for label in self.classes:
+            if ";" in label:
+                raise UsageError(f"classes: with multi_label a label can't hold ';': {label!r}.", hint="Rename it.")
 
     def _check_roles(self) -> Domain | None:
         """Make sure that the columns' roles are those of one domain, and return it; None where there are no roles."""

@@ -94,6 +94,8 @@ class Schema:
     """The name of a `Domain`. Where it has roles, the columns with one are the only ones used."""
     target_reading: ReadingRule = PLAIN
     """How the cells of the target are written."""
+    multi_label: bool = False
+    """Whether a row has any number of the classes; the target's cells are then JSON lists of them."""
 
     @property
     def used(self) -> tuple[Column, ...]:

@@ -20,6 +20,7 @@ from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
 from modelgpt_cli.data.in_memory import Data
+from modelgpt_cli.data.label_sets import JOINED
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Reader, Scanned, Source
 from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, read_mark, tell_marks
@@ -56,6 +57,8 @@ class Dataset:
     """"sha256:" and 64 hex digits, over the bytes of the file or the folder's files, or a frame's cells."""
     description: str = ""
     test_path: Path | None = None
+    separator: str = JOINED
+    """What stands between the labels of a row, where it has any number of them."""
     source: object | None = None
     """What opens the places of the sample, where its cells name files rather than hold the data themselves."""
     _table: Table | None = field(default=None, repr=False)
@@ -98,7 +101,7 @@ class Dataset:
             yield self._generated
 
     def with_generated(self, rows: pd.DataFrame) -> Dataset:
-        """Add generated rows to the real ones, marked as such.
+        """Add generated rows to the real ones, marked as such. Not for rows of any number of labels.
 
         Parameters
         ----------
@@ -285,6 +288,7 @@ def make_dataset(source: Source, scanned: Scanned, schema: Schema, warnings: Seq
         fingerprint=scanned.fingerprint(),
         description=table.description,
         test_path=table.test_path,
+        separator=source.label_sets.separator if source.label_sets is not None else JOINED,
         _table=table,
         _target=target,
     )

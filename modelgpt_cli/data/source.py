@@ -21,6 +21,7 @@ from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import FREE_TEXT, Column, ColumnType, TaskType
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
+from modelgpt_cli.data.label_sets import LabelSets, plan_label_sets
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.synthetic import SYNTHETIC, find_mark
@@ -111,7 +112,15 @@ class Source:
     """What a domain alone understands; see `Reader.OPTIONS`."""
     found: dict[str, Any] = field(default_factory=dict, repr=False)
     """Domain → what its `detect` found out and its `read` needs."""
+    label_sets: LabelSets | None = None
+    """Where the labels are, of rows that have any number of them; the table has them as `label_sets` writes them."""
     _scanned: dict[tuple[str, ...], Scanned] = field(default_factory=dict, repr=False)
+
+    def use_table(self, table: Table, target: str | None, label_sets: LabelSets | None) -> None:
+        """Put another table in the place of the opened one."""
+        self.__dict__["table"] = table
+        self.target, self.label_sets = target, label_sets
+        self._scanned.clear()
 
     @cached_property
     def table(self) -> Table:
@@ -203,7 +212,7 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
         rules[target] = source.target_rule
     scan = scan_table(table, [*names, *marks], target, source.sample_rows, source.seed, rules)
     labels = source.labels or (declared[target].levels if target in declared else ())
-    plan = plan_target(scan, target, table.name, task, source.classes, source.merge_labels, labels=labels)
+    plan = plan_any_target(source, scan, target, task, labels=labels)
     raw = scan.sampler.result(stratified=plan.task == "classification")
     warnings: list[str] = []
     columns = [
@@ -213,6 +222,23 @@ def _scan(source: Source, only: Mapping[str, Column]) -> Scanned:
         for name in names
     ]
     return Scanned(plan, scan, raw, columns, fixed, warnings, marked, fingerprint)
+
+
+def plan_any_target(
+    source: Source, scan: Scan, target: str, task: TaskType | None, what: str = "row", labels: Sequence[str] = ()
+) -> Target:
+    """Decide the task and the classes, of rows with one target or with any number of labels; see `plan_target`.
+
+    Raises
+    ------
+    ModelGPTError, UsageError
+        As `plan_target` and `plan_label_sets`; or labels are to be merged of rows that have several.
+    """
+    if source.label_sets is None:
+        return plan_target(scan, target, source.table.name, task, source.classes, source.merge_labels, what, labels)
+    if source.merge_labels:
+        raise UsageError("--merge-labels is for rows of one label.", "These have several.", "Leave it out.")
+    return plan_label_sets(scan, source.table, source.label_sets, source.classes, what)
 
 
 def check_two_columns(table: Table) -> None:

@@ -50,10 +50,14 @@ class Target:
     skipped: int = 0
     warnings: tuple[str, ...] = ()
     reading: ReadingRule = PLAIN
+    multi_label: bool = False
+    """Whether a cell is a JSON list of any number of classes; see `label_sets`."""
 
     def read(self, raw: pd.Series) -> pd.Series:
         """A raw target column as class labels (object, None = missing) or float64 (NaN = missing)."""
         array = to_arrow(raw)
+        if self.multi_label:
+            return pd.Series(texts(array).to_pylist(), index=raw.index, dtype=object)
         if self.task == "regression":
             values = numbers(array, self.reading)
             return pd.Series(np.where(np.abs(values) <= FLOAT_LIMIT, values, np.nan), index=raw.index)
@@ -235,7 +239,7 @@ def _classification(
     _check_classes(counts, name, wanted)
     single = sorted(label for label, count in counts.items() if count == 1)
     if single:
-        warnings.append(f"{_list(single)}: one {what} only, too little to learn this class or to test it.")
+        warnings.append(f"{list_words(single)}: one {what} only, too little to learn this class or to test it.")
     ordered = _ordered({*counts, *(wanted or ())})
     return Target(
         name,
@@ -262,7 +266,8 @@ def _preferred(group: list[str], wanted: Sequence[str] | None) -> str:
     return next((form for form in group if wanted and form in wanted), group[0])
 
 
-def _list(labels: Sequence[str]) -> str:
+def list_words(labels: Sequence[str]) -> str:
+    """Return the first few labels, quoted, and how many more there are."""
     rest = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
     return ", ".join(repr(label) for label in labels[:_SHOWN]) + rest
 
@@ -285,8 +290,8 @@ def _check_classes(counts: Counter[str], name: str, wanted: Sequence[str] | None
     new = sorted(set(counts) - set(wanted)) if wanted is not None else []
     if new:
         gone = sorted(set(wanted or ()) - set(counts))
-        also = f"\n{_LACKING}{_list(gone)}." if gone else ""
-        raise _disagree(name, f"The data hold classes it does not name: {_list(new)}.{also}")
+        also = f"\n{_LACKING}{list_words(gone)}." if gone else ""
+        raise _disagree(name, f"The data hold classes it does not name: {list_words(new)}.{also}")
 
 
 def check_lacking(target: Target, by_name: bool) -> list[str]:
@@ -308,8 +313,8 @@ def check_lacking(target: Target, by_name: bool) -> list[str]:
     if not by_name:
         if len(target.classes) - len(lacking) == 1:
             raise _one_class(target.name, next(label for label in target.classes if target.counts[label]))
-        raise _disagree(target.name, f"{_LACKING}{_list(lacking)}.")
-    return [f"{_list(lacking)}: no row, so that the name alone says what this class is."]
+        raise _disagree(target.name, f"{_LACKING}{list_words(lacking)}.")
+    return [f"{list_words(lacking)}: no row, so that the name alone says what this class is."]
 
 
 def _one_class(name: str, only: str) -> ModelGPTError:

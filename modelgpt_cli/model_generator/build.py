@@ -284,6 +284,10 @@ def _read(
         seed=values.get("seed", 0),
         **{name: value for name, value in values.items() if known[name].about.reading},
     )
+    if dataset.schema.multi_label and not wanted.multi_label:
+        wanted = replace(wanted, multi_label=True, classes=dataset.schema.classes)
+    if add is not None:
+        _check_one_label(wanted)
     wanted.quality.check_task(dataset.schema.task)
     domain = find_domain(dataset.schema.domain)
     options, plan = _choices(domain, wanted, values, lenient, output, data=True)
@@ -316,12 +320,18 @@ def _generation(
     from modelgpt_cli.llm.client import LLM
     from modelgpt_cli.sources.generator.generate import add_generated
 
+    _check_one_label(wanted)
     asked = replace(llm or LLM.from_settings(), otherwise="leave out --generate")
     path = output.with_name(f"{output.stem}.generated.csv")
     check_destination(path, force)
     return lambda dataset: add_generated(
         wanted, dataset, wish, asked, path, description=description, cache=cache, force=force
     )
+
+
+def _check_one_label(wanted: Requirement) -> None:
+    if wanted.multi_label:
+        raise UsageError("--generate writes rows of one label, and the task is multi-label.", hint="Leave it out.")
 
 
 def _search(plan: Plan, models: CardModels, folder: Path | None) -> Search:

@@ -76,7 +76,7 @@ def taken_words(taken: Attempt, tried: Sequence[Attempt], asked: Mapping[str, fl
 
 def _cost(taken: Attempt) -> str:
     """What the storage costs on the user's rows."""
-    metric = next((name for name in ("accuracy", "r2", *LOSS.values()) if name in taken.lost), None)
+    metric = next((name for name in ("accuracy", "micro_f1", "r2", *LOSS.values()) if name in taken.lost), None)
     if metric is None:
         return ""
     lost: Any = taken.lost[metric]

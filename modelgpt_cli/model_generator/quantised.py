@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.artifacts.target_model import TargetModel
-from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, regression_scores, worse_by
+from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, label_scores, regression_scores, worse_by
+from modelgpt_cli.data.label_sets import multi_hot
 from modelgpt_cli.model_generator.measure import Rows, measured
 from modelgpt_cli.runtime.session import Model
 
@@ -48,6 +49,9 @@ class Comparison:
         assert self._truth is not None
         if blueprint.task == "regression":
             return regression_scores(answers[:, 0].astype(np.float64), self._truth.astype(np.float64))
+        if blueprint.multi_label:
+            given = answers >= np.array(blueprint.multi_label["thresholds"], dtype=np.float32)
+            return label_scores(multi_hot(self._truth, blueprint.labels) > 0, given, answers)
         place = {label: k for k, label in enumerate(blueprint.labels)}
         return class_scores(answers, np.array([place[str(label)] for label in self._truth]))
 

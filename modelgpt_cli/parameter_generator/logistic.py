@@ -11,6 +11,7 @@ Shapes: n rows, p head inputs, C outputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,11 +23,20 @@ TOLERANCE = 1e-4
 FEW_ROWS = 96
 """Up to here as many steps are taken as in training."""
 CURVATURE = 0.5
-"""Böhning's bound on p (1 - p)."""
+"""Böhning's bound on the Hessian of a softmax."""
+LABEL_CURVATURE = 0.25
+"""The bound on p (1 - p), of labels that are independent of each other."""
 
 
 def posterior_rows(
-    phi: Tensor, target: Tensor, prior: Tensor, precision: Tensor, *, regression: bool, steps: int = STEPS
+    phi: Tensor,
+    target: Tensor,
+    prior: Tensor,
+    precision: Tensor,
+    *,
+    regression: bool,
+    multi_label: bool = False,
+    steps: int = STEPS,
 ) -> Tensor:
     """The posterior head, solved in the space of the rows: for few rows; differentiable.
 
@@ -34,7 +44,7 @@ def posterior_rows(
     ----------
     phi : (n, p)
     target : (n, C)
-        One-hot labels, or the standardised target.
+        One-hot labels, or the standardised target; any number of ones a row where it is `multi_label`.
     prior : (p, C)
     precision : (p,)
         Above 0.
@@ -55,10 +65,11 @@ def posterior_rows(
         return weights
     # In float64: rounding must not outweigh the identity, however large the inputs.
     exact = phi.double() @ scaled.double().T
-    root = torch.linalg.cholesky(CURVATURE * exact + identity.double()).to(phi.dtype)
+    answers, curvature = _link(multi_label)
+    root = torch.linalg.cholesky(curvature * exact + identity.double()).to(phi.dtype)
 
     def step(dual: Tensor) -> Tensor:
-        error = target - (offset + gram @ dual).softmax(1)
+        error = target - answers(offset + gram @ dual)
         return dual + torch.cholesky_solve(error - dual, root)
 
     dual = torch.zeros_like(target)
@@ -77,6 +88,7 @@ def posterior_weights(
     precision: Tensor,
     *,
     regression: bool,
+    multi_label: bool = False,
     gram: Tensor | None = None,
     steps: int = MOST_STEPS,
 ) -> Tensor:
@@ -90,13 +102,19 @@ def posterior_weights(
         moment = (phi.T @ (target - phi @ prior)).double()
         solved: Tensor = prior + torch.linalg.solve(system + diagonal, moment).to(prior.dtype)
         return solved
-    root = torch.linalg.cholesky(CURVATURE * system + diagonal)
+    answers, curvature = _link(multi_label)
+    root = torch.linalg.cholesky(curvature * system + diagonal)
 
     def step(weight: Tensor) -> Tensor:
-        gradient = phi.T @ (target - (phi @ weight).softmax(1)) - precision[:, None] * (weight - prior)  # (p, C)
+        gradient = phi.T @ (target - answers(phi @ weight)) - precision[:, None] * (weight - prior)  # (p, C)
         return weight + torch.cholesky_solve(gradient.double(), root).to(weight.dtype)
 
     return _converged(step, prior, steps)
+
+
+def _link(multi_label: bool) -> tuple[Callable[[Tensor], Tensor], float]:
+    """What makes probabilities of logits (n, C), and the bound on its curvature."""
+    return (torch.sigmoid, LABEL_CURVATURE) if multi_label else (partial(torch.softmax, dim=1), CURVATURE)
 
 
 def _converged(step: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
@@ -116,11 +134,19 @@ def _converged(step: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> T
 
 
 def posterior(
-    phi: Tensor, target: Tensor, prior: Tensor, precision: Tensor, *, regression: bool, gram: Tensor | None = None
+    phi: Tensor,
+    target: Tensor,
+    prior: Tensor,
+    precision: Tensor,
+    *,
+    regression: bool,
+    multi_label: bool = False,
+    gram: Tensor | None = None,
 ) -> Tensor:
     """The posterior head (p, C), whichever way is cheaper; for builds."""
+    kind = {"regression": regression, "multi_label": multi_label}
     if len(phi) <= FEW_ROWS:
-        return posterior_rows(phi, target, prior, precision, regression=regression)
+        return posterior_rows(phi, target, prior, precision, **kind)
     if len(phi) < phi.shape[1]:
-        return posterior_rows(phi, target, prior, precision, regression=regression, steps=MOST_STEPS)
-    return posterior_weights(phi, target, prior, precision, regression=regression, gram=gram)
+        return posterior_rows(phi, target, prior, precision, **kind, steps=MOST_STEPS)
+    return posterior_weights(phi, target, prior, precision, **kind, gram=gram)

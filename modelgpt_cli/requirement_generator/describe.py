@@ -197,6 +197,7 @@ def describe(
         task=dataset.schema.task,
         target=dataset.schema.target,
         classes=dataset.schema.classes,
+        multi_label=dataset.schema.multi_label,
         columns=dataset.schema.columns,
         target_reading=dataset.schema.target_reading,
         data=_data_path(data, destination),

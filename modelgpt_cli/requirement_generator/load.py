@@ -14,6 +14,8 @@ SAMPLE_ROWS = 50_000
 
 def load_wanted(wanted: Requirement, source: Data, *, sample_rows: int = SAMPLE_ROWS, **reading: Any) -> Dataset:
     """Read data with the columns and classes that the requirement fixes; the rest as in `load_dataset`."""
+    if wanted.multi_label:
+        reading = {"multi_label": True} | reading
     return load_dataset(
         source,
         target=wanted.target,

@@ -41,7 +41,9 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
     target = plain_name(profile.target)
     if profile.task == "classification":
         by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
-        text = f"Classify each {row}{by} into {_labels(list(profile.class_counts), n_labels)}"
+        labels = list(profile.class_counts)
+        into = f"any number of {_labels(labels, n_labels, 'and')}" if profile.multi_label else _labels(labels, n_labels)
+        text = f"Classify each {row}{by} into {into}"
     else:
         wanted = "the target" if target.lower() in _PLAIN_TARGETS else target
         text = f"Predict the numeric value of {wanted} for each {row}, a regression"
@@ -53,14 +55,14 @@ def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) 
     return text + (f"; background: {background}" if background else "") + "."
 
 
-def _labels(labels: Sequence[str], n: int) -> str:
+def _labels(labels: Sequence[str], n: int, word: str = "or") -> str:
     if all(re.fullmatch(r"-?\d+(\.\d+)?", label) for label in labels):
         labels = sorted(labels, key=float)
     names = [plain_name(label) for label in labels]
     if len(names) <= min(n, MAX_LABELS):
-        return listed(names, "or")
+        return listed(names, word)
     some = f" such as {listed(names[: min(n, 3)], 'and')}" if n else ""
-    return f"one of {len(names)} classes{some}"
+    return f"{'one of ' if word == 'or' else ''}{len(names)} classes{some}"
 
 
 def _background(profile: Profile, n: int) -> str:

@@ -62,6 +62,8 @@ class Profile:
     description: str = ""
     """The user's own words about the data (``--description``, or a README in the folder)."""
     domain: str = field(default_factory=default_domain)
+    multi_label: bool = False
+    """Classification: whether a row has any number of classes."""
 
     @property
     def sheet(self) -> Sheet | None:
@@ -217,6 +219,7 @@ def common_profile(
         sample=cells,
         description=description or dataset.description,
         domain=schema.domain,
+        multi_label=schema.multi_label,
     )
 
 

@@ -89,7 +89,7 @@ def profile_json(
         "name": cut(profile.name),
         "rows": profile.n_rows,
         "description": cut(profile.description.strip(), MAX_DESCRIPTION),
-        "task": profile.task,
+        "task": "multi-label classification" if profile.multi_label else profile.task,
         "target": cut(profile.target),
         "columns": [_column(column, profiler_of(profile.domain).ROLES) for column in used[:MAX_COLUMNS]],
         "columns_not_shown": max(0, len(used) - MAX_COLUMNS),

@@ -46,6 +46,7 @@ def parse_requirement(text: str) -> Requirement:
         task=_text("task", values.get("task")),  # type: ignore[arg-type]  # checked by the dataclass
         target=_text("target", values.get("target")),
         classes=_texts("classes", values.get("classes")),
+        multi_label=_flag("multi_label", values.get("multi_label")),
         columns=_columns(values.get("columns")),
         data=_text("data", values.get("data")),
         fingerprint=_text("fingerprint", values.get("fingerprint")),
@@ -110,6 +111,7 @@ def format_requirement(requirement: Requirement) -> str:
         "target_mean": _rounded(requirement.target_mean),
         "target_std": _rounded(requirement.target_std),
         "classes": list(requirement.classes),
+        "multi_label": requirement.multi_label or None,
         "columns": [_column_mapping(column) for column in requirement.columns],
         "data": requirement.data,
         "fingerprint": requirement.fingerprint,
@@ -143,6 +145,14 @@ def _text(key: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise UsageError(f"{key} must be one value.", f"It is {value!r}."[:200])
     return value
+
+
+def _flag(key: str, value: object) -> bool:
+    known = {True: True, "true": True, "yes": True, False: False, "false": False, "no": False, None: False, "": False}
+    text = value.lower() if isinstance(value, str) else value
+    if not isinstance(text, (str, bool, type(None))) or text not in known:
+        raise UsageError(f"{key} can't be {value!r}."[:200], "It is true or false.")
+    return known[text]
 
 
 def _texts(key: str, value: object) -> tuple[str, ...]:

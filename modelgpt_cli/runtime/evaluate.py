@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgpt_cli.core import metrics as m
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.runtime.feed import Source, open_source
 from modelgpt_cli.runtime.findings import Findings
@@ -53,11 +54,13 @@ class Evaluation:
     confusion: list[list[int]] = field(default_factory=list)
     plot: Path | None = None
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    """Where each row is a file: recall, precision, F1 and number of rows of each class."""
+    """Where each row is a file, or has any number of labels: recall, precision, F1 and number of rows of each class."""
     unit: str = "rows"
     """What the rows are called, in the plural."""
     findings: Findings = field(default_factory=Findings)
     """What the rows hold that the model was not made for."""
+    multi_label: bool = False
+    """Whether a row has any number of labels; then there is no confusion matrix."""
     importance: Importance | None = None
     """By how much the model gets worse when a column is shuffled, where that was asked for."""
 
@@ -73,7 +76,9 @@ class Evaluation:
             "skipped": self.skipped,
             "metrics": dict(self.metrics),
         }
-        if self.task == "classification":
+        if self.multi_label:
+            values["multi_label"] = True
+        elif self.task == "classification":
             values["roc_auc_kind"] = self.roc_auc_kind
             values["confusion"] = {
                 "true": list(self.true_labels),
@@ -167,6 +172,9 @@ def evaluate(
     source = open_source(loaded, data, labelled=True, target=target)
     sampled = SampledSource(source, MAX_ROWS, seed)
     measure = _regression if loaded.task == "regression" else _classification
+    if loaded.multi_label:
+        _check_one_label(importance, plot)
+        measure = _label_sets
     rows: Source = sampled if importance else source
     done = measure(loaded, rows, chunk_rows, None if plot is None else Path(plot), force)
     if importance:
@@ -214,6 +222,42 @@ def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | 
 
         plot_classification(done, true == predicted, probabilities.max(axis=1), plot, force=force)
     return done
+
+
+def _check_one_label(importance: bool, plot: object) -> None:
+    for flag, given in (("--importance", importance), ("--plot", plot is not None)):
+        if given:
+            raise UsageError(f"{flag} is for one label a row.", "This model is multi-label.", "Leave it out.")
+
+
+def _label_sets(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+    """Compare true labels, of which a row has any number, with those that a model gives, chunk by chunk."""
+    from modelgpt_cli.data.label_sets import multi_hot, parse_labels
+
+    true_parts, given_parts, probability_parts = [], [], []
+    skipped, unknown = 0, Counter[str]()
+    for cells, outputs in _scored(model, source, chunk_rows):
+        kept = np.array([cell is not None and cell == cell for cell in cells.tolist()], dtype=bool)
+        skipped += int((~kept).sum())
+        unknown.update(label for cell in cells[kept] for label in parse_labels(cell) if label not in model.labels)
+        true_parts.append(multi_hot(cells[kept], model.labels) > 0)
+        given_parts.append(outputs["label"][kept] > 0)
+        probability_parts.append(outputs["probabilities"][kept])
+    true = _joined(true_parts, source, skipped)
+    given, probabilities = np.concatenate(given_parts), np.concatenate(probability_parts)
+    if unknown:
+        shown = ", ".join(f"'{label}' ({n:,})" for label, n in unknown.most_common(5))
+        logger.warning("Labels that the model doesn't know are left out of the comparison: %s.", shown)
+    return Evaluation(
+        task=model.task,
+        target=source.target,
+        rows=len(true),
+        skipped=skipped,
+        metrics=m.label_metrics(true, given, probabilities),
+        classes=m.per_label(true, given, model.labels),
+        unit=model.domain.rows,
+        multi_label=True,
+    )
 
 
 def _codes(model: Model, index: dict[str, int], labels: np.ndarray) -> np.ndarray:

@@ -60,13 +60,31 @@ def check_confidence(model: Model, least: float | None) -> None:
         return
     if model.task == "regression":
         raise UsageError("--min-confidence is for classification.", f"{model.path} predicts numbers.", "Leave it out.")
+    if model.multi_label:
+        raise UsageError(
+            "--min-confidence is for one label a row.", f"{model.path} is multi-label.", "Use the probabilities."
+        )
     if not 0 <= least <= 1:
         raise UsageError(f"--min-confidence can't be {least:g}.", "It is a probability, at least 0 and at most 1.")
 
 
 def number_outputs(model: Model) -> list[str]:
-    """Return the names of a regression model's outputs."""
+    """Return the names of a regression model's numbers."""
     return ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
+
+
+def given_labels(outputs: Mapping[str, np.ndarray], labels: Sequence[str]) -> list[list[str]]:
+    """Return the labels that are given to each row, of any number, the likeliest first."""
+    found = []
+    for given, p in zip(outputs["label"], outputs["probabilities"], strict=True):
+        places = np.flatnonzero(given)
+        found.append([labels[k] for k in places[np.argsort(-p[places], kind="stable")]])
+    return found
+
+
+def count_novel(scores: np.ndarray, threshold: float | None) -> int:
+    """Count the rows, of scores (N,), that are unlike the training data; none where there is no threshold."""
+    return 0 if threshold is None else int((scores > threshold).sum())
 
 
 def too_unsure(probabilities: np.ndarray, least: float | None) -> np.ndarray:
@@ -93,10 +111,13 @@ class Layout:
     Attributes
     ----------
     names : list of str
-        For regression prediction and bounds; else the label, with its probability and the next best ones where each
-        row is a file, and where `proba` the probability of each class.
+        For regression prediction and bounds; for any number of labels these, joined by ";", and the probability of
+        each; else the label, with its probability and the next best ones where each row is a file, and where `proba`
+        the probability of each class. Then the novelty, where the model has it.
     unsure : int
         Labels that were left empty so far.
+    novel : int
+        Rows so far that are unlike the training data, of a model with a novelty.
     """
 
     def __init__(self, model: Model, proba: bool, topk: int, least: float | None = None) -> None:
@@ -104,28 +125,51 @@ class Layout:
         self._cells = {label: quoted(label) for label in ("", *model.labels)}
         self._labels = model.labels
         self._proba = proba and model.task != "regression"
-        self._topk = topk if model.feeds.FILES else 0
+        self._topk = topk if model.feeds.FILES and not model.multi_label else 0
         self._least = least
-        self.unsure = 0
+        self._several = model.multi_label
+        self._threshold = model.novelty
+        self.unsure = self.novel = 0
+        extra = [] if model.novelty is None else ["novelty"]
         if model.task == "regression":
-            self.names = number_outputs(model)
+            self._numbers = number_outputs(model)
+            self.names = self._numbers + extra
             if proba:
                 logger.warning("--proba has no meaning for a regression; no column is added.")
+            return
+        if model.multi_label:
+            self._proba = True
+            self.names = ["prediction", *(f"probability_{label}" for label in model.labels), *extra]
             return
         self.names = ["label", "probability"] if self._topk else ["label"]
         for k in range(2, self._topk + 1):
             self.names += [f"label_{k}", f"probability_{k}"]
         if proba:
             self.names += [f"probability_{label}" for label in model.labels]
+        self.names += extra
 
     def lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """Format the answers of one chunk as CSV; numbers have float32's digits."""
+        lines = self._answer_lines(outputs)
+        if self._threshold is None:
+            return lines
+        return [f"{line},{score:.7g}" for line, score in zip(lines, self._novelty(outputs), strict=True)]
+
+    def _novelty(self, outputs: Mapping[str, np.ndarray]) -> list[float]:
+        """The novelty of each row of a chunk; those above the threshold are counted."""
+        self.novel += count_novel(outputs["novelty"], self._threshold)
+        found: list[float] = outputs["novelty"].tolist()
+        return found
+
+    def _answer_lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         if "prediction" in outputs:
             # As str, a float32 takes the fewest digits that give it back exactly.
-            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self.names]
+            columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self._numbers]
             return columns[0] if len(columns) == 1 else [",".join(row) for row in zip(*columns, strict=True)]
         probabilities = outputs["probabilities"]
-        if self._topk:
+        if self._several:
+            lines = [quoted(";".join(given)) for given in self._given(outputs)]
+        elif self._topk:
             lines = [
                 ",".join(f"{self._cells[label]},{p:.7g}" for label, p in ranked) for ranked in self._ranked(outputs)
             ]
@@ -138,11 +182,20 @@ class Layout:
 
     def values(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
         """Return the answers of one chunk, a list a row, as JSON has them: null for a label that is left empty."""
+        rows = self._answers(outputs)
+        if self._threshold is not None:
+            for row, score in zip(rows, self._novelty(outputs), strict=True):
+                row.append(_digits(score))
+        return rows
+
+    def _answers(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
         if "prediction" in outputs:
-            columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self.names]
+            columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self._numbers]
             return [list(row) for row in zip(*columns, strict=True)]
         rows: list[list[Any]]
-        if self._topk:
+        if self._several:
+            rows = [[given] for given in self._given(outputs)]
+        elif self._topk:
             rows = [
                 [cell for label, p in ranked for cell in (label or None, _digits(p))]
                 for ranked in self._ranked(outputs)
@@ -153,6 +206,10 @@ class Layout:
             for row, p in zip(rows, outputs["probabilities"], strict=True):
                 row += [_digits(one) for one in p]
         return rows
+
+    def _given(self, outputs: Mapping[str, np.ndarray]) -> list[list[str]]:
+        """The labels of each row, the likeliest first."""
+        return given_labels(outputs, self._labels)
 
     def _first(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """The label of each row, "" where it is too unsure."""

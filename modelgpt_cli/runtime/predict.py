@@ -24,6 +24,8 @@ from modelgpt_cli.runtime.output import (
     Layout,
     RowWriter,
     check_confidence,
+    count_novel,
+    given_labels,
     keep_columns,
     number_outputs,
     too_unsure,
@@ -48,7 +50,7 @@ class Prediction:
     classes: tuple[str, ...] = ()
     path: Path | None = None
     label: np.ndarray | None = None
-    """(N,) str: the most likely class."""
+    """(N,) str: the most likely class; where a row has any number of labels these, joined by ";"."""
     probabilities: np.ndarray | None = None
     """(N, C) float32."""
     prediction: np.ndarray | None = None
@@ -66,6 +68,13 @@ class Prediction:
     """The columns of the input that were asked for, (N,) each, as they were read."""
     unsure: int = 0
     """Rows whose label is left empty, as no class is as likely as `min_confidence`."""
+    novelty: np.ndarray | None = None
+    """(N,) float32: how unlike the training data each row is, of a model of texts or images built from data; NaN for a
+    file that can't be read."""
+    novelty_threshold: float | None = None
+    """The novelty that next to no row of the training data's kind exceeds."""
+    novel: int = 0
+    """Rows that exceed it."""
 
 
 def predict(
@@ -172,8 +181,20 @@ def predict(
         with _sink(path, force) as stream:
             n_rows = _write(loaded, source, stream, writer, chunk_rows)
             _report(loaded, source, strict, findings, force)
-        done = Prediction(n_rows, 0.0, loaded.labels, path, unsure=layout.unsure)
+        done = Prediction(
+            n_rows,
+            0.0,
+            loaded.labels,
+            path,
+            unsure=layout.unsure,
+            novel=layout.novel,
+            novelty_threshold=loaded.novelty,
+        )
     seconds = time.perf_counter() - start
+    if done.novel:
+        words = "is unlike anything" if done.novel == 1 else "are unlike anything"
+        of = f"{done.novel:,} of {done.rows:,} {loaded.domain.rows}"
+        logger.info("%s %s in the training data (novelty above %.3g).", of, words, loaded.novelty)
     rate = done.rows / max(seconds, 1e-9)
     logger.debug("%d %s in %.2f s, %.0f %s/s", done.rows, loaded.domain.rows, seconds, rate, loaded.domain.rows)
     return replace(done, seconds=seconds, findings=source.findings)
@@ -185,6 +206,8 @@ def _check_topk(model: Model, topk: int | None) -> None:
         return
     if not model.feeds.FILES:
         raise UsageError(f"--topk is for models of {file_titles()}.", "This is none.", "Use --proba.")
+    if model.multi_label:
+        raise UsageError("--topk is for one label an image.", "This model is multi-label.", "Leave it out.")
     if not 1 <= topk <= len(model.labels):
         raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
 
@@ -213,6 +236,13 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
         n_rows += chunk.rows
     joined = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
     common: dict[str, Any] = {"files": tuple(names), "kept": {name: _cells(cells) for name, cells in kept.items()}}
+    if model.novelty is not None:
+        scores = joined.get("novelty", np.empty(0, np.float32))
+        common |= {
+            "novelty": scores,
+            "novelty_threshold": model.novelty,
+            "novel": count_novel(scores, model.novelty),
+        }
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
         prediction, *bounds = (joined.get(name, none)[:, 0] for name in number_outputs(model))
@@ -220,8 +250,15 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
         return Prediction(
             n_rows, 0.0, prediction=prediction, lower=lower, upper=upper, coverage=model.coverage, **common
         )
-    label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     probabilities = joined.get("probabilities", np.empty((0, len(model.labels)), np.float32))
+    if model.multi_label:
+        found = given_labels(
+            {"label": joined.get("label", np.empty((0, len(model.labels)), np.int64)), "probabilities": probabilities},
+            model.labels,
+        )
+        joint = np.array([";".join(given) for given in found], dtype=object)
+        return Prediction(n_rows, 0.0, model.labels, label=joint, probabilities=probabilities, **common)
+    label = joined.get("label", np.empty(0, object)).astype(str).astype(object)
     unsure = too_unsure(probabilities, min_confidence)
     label[unsure] = ""
     common["unsure"] = int(unsure.sum())
@@ -241,7 +278,7 @@ def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarra
         return outputs
     found = {}
     for name, cells in outputs.items():
-        empty = np.nan if cells.dtype.kind == "f" else ""
+        empty: Any = {"f": np.nan, "i": 0}.get(cells.dtype.kind, "")
         found[name] = np.full((chunk.rows, *cells.shape[1:]), empty, dtype=cells.dtype)
         found[name][chunk.readable] = cells
     return found

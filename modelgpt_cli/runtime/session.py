@@ -86,6 +86,12 @@ class Model:
     task : {"classification", "regression"}
     target : str
     labels : tuple of str
+    multi_label : bool
+        Whether a row has any number of `labels`.
+    separator : str
+        Then: what stands between them in the data that the model was built from.
+    novelty : float or None
+        The novelty that next to no row of the training data's kind has more of; None where the model gives none.
     coverage : float or None
         The share of true values that the prediction interval was made to hold; None where there is none.
     inputs : tuple of Input
@@ -110,6 +116,11 @@ class Model:
             self.labels: tuple[str, ...] = tuple(str(label) for label in self.metadata.get("labels") or ())
             interval = self.metadata.get("interval") or {}
             self.coverage: float | None = interval["coverage"] if interval else None
+            several = self.metadata.get("multi_label") or {}
+            self.multi_label = bool(several)
+            self.separator: str = several.get("separator", ";")
+            novelty = self.metadata.get("novelty") or {}
+            self.novelty: float | None = novelty["threshold"] if novelty else None
             self.inputs = tuple(
                 Input(
                     i["name"],
@@ -145,8 +156,10 @@ class Model:
         Returns
         -------
         dict of str to ndarray
-            ``label`` (N,) and ``probabilities`` (N, C) float32; or ``prediction`` (N, 1) and, where the model has an
-            interval, ``lower`` and ``upper`` (N, 1): float32, or float64 where the target lies too far from zero.
+            ``label`` (N,) and ``probabilities`` (N, C) float32, where a row has any number of labels ``label`` (N, C)
+            int64, 1 for those given; or ``prediction`` (N, 1) and, where the model has an
+            interval, ``lower`` and ``upper`` (N, 1): float32, or float64 where the target lies too far from zero. Of
+            texts and images also ``novelty`` (N,) float32, where the model was built from data.
 
         Raises
         ------
@@ -203,6 +216,8 @@ class Model:
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
         if self.coverage is not None:
             wanted |= {"lower", "upper"}
+        if self.novelty is not None:
+            wanted |= {"novelty"}
         shapes = {output.name: output.shape for output in self._session.get_outputs()}
         if not wanted <= set(shapes):
             raise damaged(self.path, f"It has no output {' and '.join(sorted(wanted))}.")

@@ -55,6 +55,10 @@ class Rows:
         if labelled and self._table.test_path is not None:
             logger.info("Measured on %s.", self._table.test_path)
             self._table = open_table(self._table.test_path)
+        if labelled and model.multi_label:
+            from modelgpt_cli.data.label_sets import known_label_table
+
+            self._table = known_label_table(self._table, target or model.target, model.labels, model.separator)
         self.name = self._table.name
         self.columns = list(self._table.columns)
         self.target = target or model.target
@@ -69,7 +73,8 @@ class Rows:
         if labelled:
             self._check_target(model)
             kind = "numeric" if model.task == "regression" else "categorical"
-            self._truth = Column(self.target, kind, levels=model.labels, reading=model.target_reading)
+            levels = () if model.multi_label else model.labels  # the cells are lists of these
+            self._truth = Column(self.target, kind, levels=levels, reading=model.target_reading)
 
     def keep(self, columns: Sequence[str]) -> None:
         """Hand on the raw cells of these columns as `Chunk.kept`."""

@@ -186,6 +186,11 @@ def tune(
     check_model_destination(output, force)
     data = with_sheet(data, sheet)
     target: Any = load_model(model)
+    if target.blueprint.multi_label:
+        raise UsageError(
+            f"{model} is multi-label, and tune is for models of one answer a row.",
+            hint="Build it from more rows instead; --all-rows takes all there are.",
+        )
     domain = find_domain(target.blueprint.domain)
     make_options(TuneOptions, domain, {"group": group, "time": time})  # not every domain has them
     tuner: Tuner = domain.part("tune")
@@ -233,6 +238,7 @@ def load_rows(
         sample_rows=sample_rows,
         domain=domain,
         seed=seed,
+        multi_label=False,  # the model has one answer a row, whatever its classes are called
         **options,
     )
     if dataset.n_rows > len(dataset.sample):

@@ -26,6 +26,7 @@ COMMANDS = {
     "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
+    "confidence": ("confidence", "calibration, and novelty against other data, on images and texts"),
     "find": ("find", "how well `modelgpt find` finds data sets"),
     "generate": ("generated_rows", "accuracy by the number of generated rows (a simulated LLM)"),
     "batch": ("batch", "models a second of `modelgpt build --batch`"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -33,6 +35,7 @@ from modelgpt_cli.domains.shared.head import fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.split import read_split
+from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
@@ -92,9 +95,12 @@ class ImageBuild(BackboneBuild):
         classes = require(self.requirement)
         self.check_generator()
         log.warning(NO_DATA)
-        adapted = self._adapt(classes)
+        several = self.requirement.multi_label
+        adapted = self._adapt(classes, several)
         head = adapted.prior(None, None, self.card.features).weight
         blueprint = self.blueprint(None, (IMAGE_COLUMN,), self.requirement.target or "label", classes, [NO_DATA])
+        if several:
+            self.serve_labels(blueprint, np.full(len(classes), DEFAULT))
         return self._model(blueprint, adapted, head[:-1], head[-1]), {}, 0
 
     def from_data(
@@ -106,10 +112,11 @@ class ImageBuild(BackboneBuild):
         read = self._read(dataset, self.head_rows(dataset, notes, "images"))
         notes += read.notes
         rows, self.shown, self.truth = read.rows, read.shown, read.shown_cells
-        target = one_hot(read.cells, schema.classes)
-        adapted = self._adapt(schema.classes)
+        target = one_hot(read.cells, schema.classes, schema.multi_label)
+        adapted = self._adapt(schema.classes, schema.multi_label)
         features = adapted.features(rows)
-        adapted.scaling = adapted.scaling or Scaling.of(features)
+        usual = adapted.scaling  # of features in general, not of these images
+        adapted.scaling = usual or Scaling.of(features)
         phi = adapted.scaling.inputs(features)
         split = read_split(read.frame, self.asked)
         if split is None:
@@ -117,20 +124,32 @@ class ImageBuild(BackboneBuild):
             tell(told)
             notes += told[:1]  # names of files are for the user, not for the model's card
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=(0.0, 1.0), split=split)
-        fit.metrics |= baseline_scores(fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows))
+        fit.metrics |= baseline_scores(
+            fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows), multi_label=schema.multi_label
+        )
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
-        self.report(blueprint, fit, len(rows), "images", split=split)
-        return self._model(blueprint, adapted, fit.weight, fit.bias), fit.metrics, len(fit.scored)
+        self.report(blueprint, fit, dataset, len(rows), "images", split=split)
+        novelty = self.novelty(blueprint, fit, phi if usual else features, target, usual)
+        return self._model(blueprint, adapted, fit.weight, fit.bias, novelty), fit.metrics, len(fit.scored)
 
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         return read_labelled(dataset, frame, self.view)
 
-    def _adapt(self, classes: tuple[str, ...]) -> Adapted:
+    def _adapt(self, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
-        return adapt(self.backbone, self.generator, self.words(classes), device=self.device)
+        adapted = adapt(self.backbone, self.generator, self.words(classes), device=self.device)
+        adapted.multi_label = multi_label
+        return adapted
 
-    def _model(self, blueprint: Blueprint, adapted: Adapted, weight: Tensor, bias: Tensor) -> ImageModel:
+    def _model(
+        self,
+        blueprint: Blueprint,
+        adapted: Adapted,
+        weight: Tensor,
+        bias: Tensor,
+        novelty: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> ImageModel:
         assert adapted.scaling is not None
         weight, bias = adapted.scaling.folded(weight, bias)
         state = {BACKBONE + name: value for name, value in trunk_state(adapted.trunk.cpu()).items()}
-        return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias})
+        return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias} | dict(novelty))

@@ -11,10 +11,11 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column, Schema, TaskType
 from modelgpt_cli.data.cells import texts, to_arrow
 from modelgpt_cli.data.dataset import Dataset, name_of
+from modelgpt_cli.data.label_sets import JOINED
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.scan import Scan
-from modelgpt_cli.data.source import Source
-from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target, plan_target
+from modelgpt_cli.data.source import Source, plan_any_target
+from modelgpt_cli.data.target import Target, check_lacking, check_repeats, choose_target
 from modelgpt_cli.domains import image
 from modelgpt_cli.domains.image.copies import contradictions, equal_files
 from modelgpt_cli.domains.image.folder import DOMAIN, IMAGE, ImageFolder
@@ -65,7 +66,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     scan = _scan(table, list(dict.fromkeys([*read, *([domain] if domain else [])])), target, source)
     if is_folder:
         task = task or "classification"  # folders called 1 to 50 are classes all the same
-    plan = _plan(scan, target, table, task, classes, source.merge_labels)
+    plan = _plan(source, scan, target, task)
     raw = scan.sampler.result(stratified=True)
     if not is_folder:
         raw[images.column] = places_of(raw[images.column])
@@ -75,7 +76,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     if len(readable) < scan.n_rows:
         scan = Scan(MOST_ROWS, source.seed, {target: source.target_rule})
         scan.add(readable, target)
-        plan = _plan(scan, target, table, task, classes, source.merge_labels)
+        plan = _plan(source, scan, target, task)
     if not is_folder:
         check_repeats(plan, classes, by_name=True)
     warnings = [*told, *plan.warnings, *check_lacking(plan, by_name=True)]
@@ -90,7 +91,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
     return Dataset(
         name=name_of(table),
         path=table.path,
-        schema=Schema(columns, target, plan.task, plan.classes, image.DOMAIN.name, plan.reading),
+        schema=Schema(columns, target, plan.task, plan.classes, image.DOMAIN.name, plan.reading, plan.multi_label),
         n_rows=plan.n_rows,
         class_counts=plan.counts,
         sample=sample,
@@ -98,6 +99,7 @@ def read_images_of(source: Source, images: Images) -> Dataset:
         fingerprint=fingerprint,
         description=table.description,
         test_path=table.test_path,
+        separator=source.label_sets.separator if source.label_sets is not None else JOINED,
         source=images.source,
     )
 
@@ -126,11 +128,9 @@ def _scan(table: Table, names: Sequence[str], target: str, source: Source) -> Sc
     return scan
 
 
-def _plan(
-    scan: Scan, target: str, table: Table, task: TaskType | None, classes: Sequence[str] | None, merge_labels: bool
-) -> Target:
+def _plan(source: Source, scan: Scan, target: str, task: TaskType | None) -> Target:
     """The classes; numbers can't be predicted from images."""
-    plan = None if task == "regression" else plan_target(scan, target, table.name, task, classes, merge_labels, "image")
+    plan = None if task == "regression" else plan_any_target(source, scan, target, task, "image")
     if plan is None or plan.task == "regression":
         raise UsageError(
             f"The target {target!r} is to be predicted as a number, and models of images tell classes apart.",
@@ -156,7 +156,7 @@ def _readable(
             help_ or ("Paths in a table are relative to its folder." if own else "Look at the files."),
         )
     labels = plan.read(raw[target])
-    readable, warnings = without_unreadable(raw, images.column, labels, reasons)
+    readable, warnings = without_unreadable(raw, images.column, labels, reasons, plan.multi_label)
     rows = [(place, str(label)) for place, label in zip(raw[images.column], labels, strict=True) if label is not None]
     return readable, checked.fingerprint, [*warnings, *contradictions(equal_files(rows, checked.digests), "Identical")]
 

@@ -78,7 +78,9 @@ class Images:
         self.name = ", ".join(str(s) if isinstance(s, (str, os.PathLike)) else "the table" for s in sources)
         self.target = target or model.target
         self._consequence = "are left out" if labelled else "have empty cells"
-        truth = Truth(model.labels, (target,) if target else (model.target, *_LABEL_NAMES)) if labelled else None
+        columns = (target,) if target else (model.target, *_LABEL_NAMES)
+        separator = model.separator if model.multi_label else None
+        truth = Truth(model.labels, columns, separator) if labelled else None
         self._files = find_images(sources, truth)
         self.total = len(self._files)
         self._labelled = labelled

@@ -84,6 +84,8 @@ class Truth:
 
     labels: tuple[str, ...]
     columns: tuple[str, ...]
+    separator: str | None = None
+    """Of images with any number of classes: what stands between them in a table's cell."""
 
 
 def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[ImageFile]:
@@ -201,6 +203,12 @@ def _of(path: Path, truth: Truth | None, place: str = "") -> list[ImageFile]:
     """The images of one file or folder; `place` says where a table lies within its file."""
     if path.name.lower().removesuffix(".gz").endswith(TABLE_SUFFIXES) and path.is_file():
         return _in_table(f"{path}{place}", truth)
+    if truth is not None and truth.separator is not None:
+        raise UsageError(
+            f"{printable(str(path))} is no table, and the model is multi-label.",
+            "A folder has one class for each image.",
+            "Give a table with a column of paths and their labels.",
+        )
     if place and path.exists():
         raise UsageError(f"{printable(str(path))} is no table, so {place!r} names nothing in it.", hint="Leave it out.")
     if files := Listing.of(path):
@@ -306,12 +314,17 @@ def _in_table(data: Data | Table, truth: Truth | None) -> list[ImageFile]:
     working directory.
     """
     from modelgpt_cli.data.cells import texts, to_arrow
+    from modelgpt_cli.data.label_sets import known_label_table
     from modelgpt_cli.data.readers import open_table
     from modelgpt_cli.domains.image.named import NamedImages
     from modelgpt_cli.domains.image.path_column import column_of_images, places_of
 
     table = open_table(data)
     lower = {name.lower(): name for name in reversed(table.columns)}
+    if truth is not None and truth.separator is not None:
+        named = next((lower[name.lower()] for name in truth.columns if name.lower() in lower), truth.columns[0])
+        table = known_label_table(table, named, truth.labels, truth.separator)
+        lower = {name.lower(): name for name in reversed(table.columns)}
     wanted = truth.columns if truth is not None else ()
     label = next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
     if wanted and label is None:

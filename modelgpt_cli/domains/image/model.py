@@ -18,6 +18,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_state
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
+from modelgpt_cli.domains.shared.novelty import Novelty
 
 IMAGE_COLUMN = Column("image", "image", role="image")
 """The one column of a blueprint of this domain."""
@@ -34,6 +35,7 @@ class ImageModel(nn.Module):
     state : mapping of str to Tensor
         * ``backbone.*``: the trunk's parameters and BatchNorm's buffers, the LoRA factors merged into them
         * ``head.weight`` (E, C), ``head.bias`` (C,): in logits
+        * ``constants.novelty.*``, where the blueprint has a novelty; see `Novelty`
     """
 
     def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
@@ -48,6 +50,7 @@ class ImageModel(nn.Module):
             raise ModelGPTError("The model's network can't be rebuilt.", str(error)) from error
         self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
+        self.novelty = Novelty.of_state(state)
         self.train(False)
 
     def train(self, mode: bool = True) -> ImageModel:
@@ -59,6 +62,7 @@ class ImageModel(nn.Module):
     def state(self) -> dict[str, Tensor]:
         """Parameters and BatchNorm's buffers, as `__init__` takes them."""
         weights = {BACKBONE + name: value for name, value in trunk_state(self.trunk).items()}
+        weights |= {} if self.novelty is None else self.novelty.state()
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
 
     def extras(self) -> dict[str, str]:
@@ -85,7 +89,8 @@ class ImageModel(nn.Module):
 
     def answers(self, values: Tensor) -> Tensor:
         """Probabilities (N, C), from float (N, 3, S, S)."""
-        return self.forward(values).softmax(1)
+        scores = self.forward(values)
+        return scores.sigmoid() if self.blueprint.multi_label else scores.softmax(1)
 
     def predict(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Probabilities (N, C) float32 of images: uint8 (H, W, 3) each, or (N, H, W, 3)."""

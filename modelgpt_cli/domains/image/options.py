@@ -25,6 +25,7 @@ class DescribeOptions(options.DescribeOptions):
     contact_sheet: str | None = option(
         "Save the sheet of small images that an LLM is shown.", metavar="FILE.jpg", path="path"
     )
+    multi_label: bool | None = option_like(BuildOptions, "multi_label")
 
 
 @dataclass(frozen=True)

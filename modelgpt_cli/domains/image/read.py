@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.data.label_sets import OPTION as MULTI_LABEL
+from modelgpt_cli.data.label_sets import with_label_sets
 from modelgpt_cli.data.readers import Table, readme
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.image import DOMAIN
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 FILES = "images"
 IMAGE = "image"
 """The column of a folder's images, and the only one where nothing says their classes."""
-OPTIONS = dict.fromkeys(SPLITS, False)
+OPTIONS = dict.fromkeys((*SPLITS, MULTI_LABEL), False)
 
 
 def open_path(path: Path) -> Table | None:
@@ -92,8 +94,12 @@ def detect(source: Source) -> bool:
     """Whether these are images in a folder or archive, or a column says where some are."""
     from modelgpt_cli.domains.image.path_column import find_images
 
-    source.found[DOMAIN.name] = find_images(source)
-    return source.found[DOMAIN.name] is not None
+    def look() -> bool:
+        source.found[DOMAIN.name] = find_images(source)
+        return source.found[DOMAIN.name] is not None
+
+    # Label sets are looked for where there are images: their folders have none, and other tables are not opened twice.
+    return look() and with_label_sets(source, look)
 
 
 def read(source: Source) -> Dataset:
@@ -105,8 +111,7 @@ def read(source: Source) -> Dataset:
         As `Reader.read`.
     """
     from modelgpt_cli.domains.image.dataset import read_images_of
-    from modelgpt_cli.domains.image.path_column import find_images
 
     if DOMAIN.name not in source.found:
-        source.found[DOMAIN.name] = find_images(source)
+        detect(source)
     return read_images_of(source, source.found[DOMAIN.name])

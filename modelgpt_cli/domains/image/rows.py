@@ -113,7 +113,7 @@ def read_labelled(dataset: Dataset, frame: pd.DataFrame, view: View) -> Labelled
                 shown.append(image)
             values[n] = pixels([image], view)[0]
             n += 1
-    kept, notes = without_unreadable(frame, column, frame[target], reasons)
+    kept, notes = without_unreadable(frame, column, frame[target], reasons, dataset.schema.multi_label)
     for note in notes:
         log.warning(note)
     cells = kept[target].to_numpy()

@@ -253,7 +253,7 @@ def read_images(
 
 
 def without_unreadable(
-    frame: pd.DataFrame, column: str, labels: pd.Series, reasons: Mapping[str, str]
+    frame: pd.DataFrame, column: str, labels: pd.Series, reasons: Mapping[str, str], multi_label: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows whose image can be read, and the words about the others, how many of each class among them.
 
@@ -262,7 +262,7 @@ def without_unreadable(
     frame : DataFrame
         Its column `column` holds places.
     labels : Series
-        The class of each row.
+        The class of each row, or a JSON list of them where it is `multi_label`.
     reasons : mapping
         The images that can't be read, with the reason.
 
@@ -275,7 +275,9 @@ def without_unreadable(
     if not bad.any():
         return frame, []
     unread = Unread.of(
-        labels.tolist(), [place if is_bad else None for place, is_bad in zip(frame[column], bad, strict=True)]
+        labels.tolist(),
+        [place if is_bad else None for place, is_bad in zip(frame[column], bad, strict=True)],
+        multi_label,
     )
     unread.check_classes(reasons)
     return frame[~bad].reset_index(drop=True), [f"Skipped {unread.describe(reasons)}"]
@@ -300,12 +302,11 @@ class Unread:
     per_class: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, labels: Sequence[str | None], places: Sequence[str | None]) -> Unread:
-        """Count images by class; `places` has None for those that can be read."""
-        all_of = Counter(label for label in labels if label is not None)
-        lost = Counter(
-            label for label, place in zip(labels, places, strict=True) if place is not None and label is not None
-        )
+    def of(cls, labels: Sequence[str | None], places: Sequence[str | None], multi_label: bool = False) -> Unread:
+        """Count images by class, or by each of theirs; `places` has None for those that can be read."""
+        classes = [_classes(label, multi_label) for label in labels]
+        all_of = Counter(label for own in classes for label in own)
+        lost = Counter(label for own, place in zip(classes, places, strict=True) if place is not None for label in own)
         bad = [place for place in places if place is not None]
         return cls(len(labels), bad, {label: (lost[label], all_of[label]) for label in sorted(lost, key=str)})
 
@@ -343,6 +344,15 @@ class Unread:
         what = f" can't be read and {consequence}" if consequence else ", which can't be read"
         told = f"{len(self.places):,} of {self.total:,} images{what}{of}: {shown_reasons(self.places, reasons)}."
         return " ".join(filter(None, (told, advice(reasons[place] for place in self.places))))
+
+
+def _classes(label: str | None, multi_label: bool) -> tuple[str, ...]:
+    """The classes of one image."""
+    if label is None or not multi_label:
+        return () if label is None else (label,)
+    from modelgpt_cli.data.label_sets import parse_labels  # loads pandas, which images at work do without
+
+    return parse_labels(label)
 
 
 def shown_reasons(places: Collection[str], reasons: Mapping[str, str]) -> str:

@@ -87,7 +87,7 @@ def read_images(
     asked = tuning_column(b, opened, settings.split)
     target = None if opened.domain else b.target
     options = tuning_options(b, asked)
-    dataset = load_dataset(opened, target=target, task=b.task, domain="image", seed=seed, **options)
+    dataset = load_dataset(opened, target=target, task=b.task, domain="image", seed=seed, multi_label=False, **options)
     check_labels(b, dataset.schema.classes)
     read = read_labelled(dataset, _sampled(dataset, seed), model.view)
     split = read_split(read.frame, asked)

@@ -20,13 +20,17 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.label_sets import JOINED, multi_hot
 from modelgpt_cli.domains.shared.build import contract, provenance
 from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.shared.head import HeadFit
 from modelgpt_cli.domains.shared.held_out import synthetic_note
+from modelgpt_cli.domains.shared.novelty import fit_novelty
 from modelgpt_cli.domains.shared.options import BackboneBuildOptions
+from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.split import asked_column, split_note
 from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
+from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
@@ -203,6 +207,7 @@ class BackboneBuild(ABC):
         self,
         blueprint: Blueprint,
         fit: HeadFit,
+        dataset: Dataset,
         rows: int,
         things: str = "rows",
         synthetic: int = 0,
@@ -220,15 +225,50 @@ class BackboneBuild(ABC):
             if note := split_note(split):
                 blueprint.notes.append(note)
                 log.info(note)
+        if fit.thresholds is not None:
+            self.serve_labels(blueprint, fit.thresholds, fit.held_out is not None, dataset.separator)
         if synthetic:
             blueprint.notes.append(synthetic_note(rows, synthetic, bool(fit.metrics), things))
             log.warning(blueprint.notes[-1])
         blueprint.metrics = fit.metrics
+        blueprint.calibration = fit.calibration
         blueprint.provenance["head"] = {"rows": rows, "strength": fit.strength}
 
+    def serve_labels(
+        self, blueprint: Blueprint, thresholds: np.ndarray, calibrated: bool = False, separator: str = JOINED
+    ) -> None:
+        """Make the model one that gives any number of labels, each from its threshold on."""
+        blueprint.multi_label = {
+            "thresholds": [float(np.float32(t)) for t in thresholds],
+            "calibrated": calibrated,
+            "separator": separator,
+        }
+        if not calibrated:
+            blueprint.notes.append(
+                f"Multi-label and uncalibrated: a label is given from a probability of {DEFAULT:g} on, "
+                "as no held-out rows say where better."
+            )
+            log.warning(blueprint.notes[-1])
 
-def one_hot(cells: np.ndarray, classes: Sequence[str]) -> Tensor:
-    """Labels (N,) as float (N, C)."""
+    def novelty(
+        self, blueprint: Blueprint, fit: HeadFit, inputs: Tensor, target: Tensor, scaling: Scaling | None = None
+    ) -> dict[str, Tensor]:
+        """Return what the output ``novelty`` is computed from, and put its threshold into the blueprint.
+
+        Nothing where no rows were held out, which alone tell what is usual. For `inputs` (N, P), `target` (N, C) and
+        `scaling` see `fit_novelty`.
+        """
+        if fit.folds is None:
+            return {}
+        classes = blueprint.task == "classification"
+        found, blueprint.novelty = fit_novelty(inputs, target, fit.folds, classes=classes, scaling=scaling)
+        return found.state()
+
+
+def one_hot(cells: np.ndarray, classes: Sequence[str], multi_label: bool = False) -> Tensor:
+    """Labels (N,), or JSON lists of them where it is `multi_label`, as float (N, C)."""
+    if multi_label:
+        return torch.from_numpy(multi_hot(cells, classes))
     labels = torch.from_numpy(class_indices(cells, classes))
     return torch.nn.functional.one_hot(labels, len(classes)).float()
 

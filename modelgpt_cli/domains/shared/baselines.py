@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from modelgpt_cli.core.metrics import label_scores
 from modelgpt_cli.core.progress import progress
+from modelgpt_cli.domains.shared.folds import Folds
 from modelgpt_cli.domains.shared.head import HeadFit, head_scores
+from modelgpt_cli.domains.shared.thresholds import DEFAULT
 
 LINEAR, MAJORITY, MEAN = "linear", "majority", "mean"
 """Names of baselines; that of the majority class is the mean for a regression."""
@@ -24,6 +27,8 @@ def baseline_scores(
     regression: bool,
     scale: tuple[float, float],
     make: Callable[[], tuple[Any, np.ndarray]],
+    *,
+    multi_label: bool = False,
 ) -> dict[str, dict[str, float]]:
     """What the majority class (or the mean), and a linear model of the domain, reach on held-out rows.
 
@@ -37,9 +42,14 @@ def baseline_scores(
         Regression: mean and standard deviation of the target.
     make : callable
         Gives scikit-learn's linear model, learned anew for each fold, and what it reads (N, ...).
+    multi_label : bool
+        Whether a row has any number of labels. Then there is no linear model: one a label would take longer than the
+        build.
     """
     if fit.folds is None:
         return {}
+    if multi_label:
+        return {MAJORITY: _usual_labels(fit.folds, target.numpy())}
     model, cells = make()
     truth = target.numpy()
     y = truth[:, 0] if regression else truth.argmax(1)
@@ -60,3 +70,12 @@ def baseline_scores(
     found = {LINEAR: linear, MEAN if regression else MAJORITY: constant}
     scored = fit.scored
     return {name: head_scores(answers[scored], target[scored], regression, scale) for name, answers in found.items()}
+
+
+def _usual_labels(folds: Folds, truth: np.ndarray) -> dict[str, float]:
+    """What each label's share of the rows reaches as its probability."""
+    shares = np.zeros_like(truth)
+    for rows, out in folds.parts():
+        shares[out] = truth[rows].mean(0)
+    scored = folds.fold >= 0
+    return label_scores(truth[scored] > 0, shares[scored] >= DEFAULT, shares[scored])

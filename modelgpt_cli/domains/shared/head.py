@@ -7,17 +7,21 @@ Shapes: N rows, P head inputs, C outputs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.core.metrics import class_scores, label_scores, regression_scores
 from modelgpt_cli.core.progress import progress
+from modelgpt_cli.domains.shared.calibration import fit_temperature
 from modelgpt_cli.domains.shared.folds import Folds, Split, make_folds
 from modelgpt_cli.domains.shared.held_out import held_out_rows
+from modelgpt_cli.domains.shared.thresholds import DEFAULT, crossed_decisions, fit_thresholds
 from modelgpt_cli.parameter_generator.adapter import (
     PRECISION,
     AdapterGenerator,
@@ -52,6 +56,8 @@ class HeadSource:
         Class names as the adapted backbone sees them, where it can.
     strengths : tuple of float
         What cross-validation chooses from; the first is the one without it.
+    multi_label : bool
+        Whether a row has any number of the classes: then each has a probability of its own.
     """
 
     words: Words
@@ -59,10 +65,21 @@ class HeadSource:
     tokens: Tensor | None = None
     named: Tensor | None = None
     strengths: tuple[float, ...] = STRENGTHS
+    multi_label: bool = False
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
-        """The generated head, with the labelled rows in view or without any."""
+        """The generated head, with the labelled rows in view or without any.
+
+        Of labels that don't exclude each other, the columns are the same, and the bias is what it takes to give one of
+        C labels where nothing is known.
+        """
+        found = self._generated(phi, target, n_inputs)
+        if self.multi_label:
+            found.weight[-1] -= math.log(max(found.weight.shape[1] - 1, 1))
+        return found
+
+    def _generated(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
         if self.generator is None or self.tokens is None:
             shape = (n_inputs + 1, len(self.words.names))
             return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
@@ -72,6 +89,12 @@ class HeadSource:
             return alone
         evidence = class_evidence(phi, target, regression, alone)
         return self.generator.head(self.tokens, self.words, self.named, evidence)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) of logits."""
+        scores = torch.from_numpy(logits)
+        found: np.ndarray = (scores.sigmoid() if self.multi_label else scores.softmax(1)).numpy()
+        return found
 
 
 def with_bias(phi: Tensor) -> Tensor:
@@ -105,8 +128,12 @@ class HeadFit:
         Name of a model → metric → value, on held-out rows; empty where there were too few.
     held_out : float32 (N, C), optional
         Cross-validated probabilities or predictions (standardised).
+    thresholds : (C,), optional
+        Of a multi-label task: from which probability on a label is given.
     folds : Folds, optional
         In which each row was held out. None where there are no metrics.
+    calibration : dict
+        As the blueprint has it; the temperature is in weight and bias, and in `held_out`.
     """
 
     weight: Tensor
@@ -115,6 +142,8 @@ class HeadFit:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     held_out: np.ndarray | None = None
     folds: Folds | None = None
+    calibration: dict[str, Any] = field(default_factory=dict)
+    thresholds: np.ndarray | None = None
 
     @property
     def scored(self) -> np.ndarray:
@@ -133,7 +162,7 @@ def fit_head(
     synthetic: np.ndarray | None = None,
     split: Split | None = None,
 ) -> HeadFit:
-    """Solve the head on labelled rows, and find out by cross-validation how good it is.
+    """Solve the head on labelled rows, find out by cross-validation how good it is, and calibrate its probabilities.
 
     Parameters
     ----------
@@ -152,12 +181,31 @@ def fit_head(
     folds = head_folds(target, regression, seed, judged, split)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
+    calibration: dict[str, Any] = {}
+    thresholds = np.full(target.shape[1], DEFAULT) if source.multi_label else None
     if folds is not None:
         strength, held_out = _cross_validate(source, phi, target, folds)
+        scored = folds.fold >= 0
+        if not regression:
+            calibration = _calibration(source, held_out[scored], target.numpy()[scored])
+            held_out = source.probabilities(held_out / calibration.get("temperature", 1.0))
+        if source.multi_label:
+            thresholds = fit_thresholds(held_out[scored], target.numpy()[scored])
         if told:
-            metrics = _metrics(source, phi, target, held_out, folds.fold >= 0, scale)
-    weight = _solve(source.prior(phi, target, phi.shape[1]), phi, target, strength, regression=regression)
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, folds if told else None)
+            metrics = _metrics(source, phi, target, held_out, folds, scale)
+    weight = _solve(source, source.prior(phi, target, phi.shape[1]), phi, target, strength)
+    weight = weight / calibration.get("temperature", 1.0)
+    told_folds = folds if told else None
+    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, told_folds, calibration, thresholds)
+
+
+def _calibration(source: HeadSource, logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """What the blueprint says of the temperature that held-out rows ask for; {} where that is 1."""
+    temperature = fit_temperature(logits, target, multi_label=source.multi_label)
+    if temperature == 1.0:
+        return {}
+    before, after = (float(_loss(source, logits / t, target).mean()) for t in (1.0, temperature))
+    return {"temperature": temperature, "rows": len(target), "before": before, "after": after}
 
 
 def _metrics(
@@ -165,11 +213,14 @@ def _metrics(
     phi: Tensor,
     target: Tensor,
     held_out: np.ndarray,
-    scored: np.ndarray,
+    folds: Folds,
     scale: tuple[float, float],
 ) -> dict[str, dict[str, float]]:
     """What the head, and the generated one alone, reach on held-out rows."""
     regression = source.words.regression
+    scored = folds.fold >= 0
+    if source.multi_label:
+        return _label_metrics(source, phi, target.numpy() > 0, held_out, folds)
     truth = target[torch.from_numpy(scored)]
     metrics = {OURS: head_scores(held_out[scored], truth, regression, scale)}
     if source.generator is not None and not regression:
@@ -178,10 +229,30 @@ def _metrics(
     return metrics
 
 
+def _label_metrics(
+    source: HeadSource, phi: Tensor, truth: np.ndarray, held_out: np.ndarray, folds: Folds
+) -> dict[str, dict[str, float]]:
+    """As `_metrics`, of labels (N, C) of which a row has any number."""
+    scored = folds.fold >= 0
+    given = crossed_decisions(held_out, truth, folds)
+    metrics = {OURS: label_scores(truth[scored], given[scored], held_out[scored])}
+    if source.generator is not None:
+        alone = source.probabilities((with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight).numpy())
+        metrics[PRIOR_ONLY] = label_scores(truth[scored], alone[scored] >= DEFAULT, alone[scored])
+    return metrics
+
+
 def _solve(
-    prior: HeadPrior, phi: Tensor, target: Tensor, strength: float, *, regression: bool, gram: Tensor | None = None
+    source: HeadSource,
+    prior: HeadPrior,
+    phi: Tensor,
+    target: Tensor,
+    strength: float,
+    *,
+    gram: Tensor | None = None,
 ) -> Tensor:
     """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
+    regression = source.words.regression
     given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
     weight = prior.weight.clone()
     weight[:, given] = posterior(
@@ -190,6 +261,7 @@ def _solve(
         prior.weight[:, given],
         prior.precision * strength,
         regression=regression,
+        multi_label=source.multi_label,
         gram=gram,
     )
     return weight
@@ -211,14 +283,23 @@ def head_folds(
     if len(target) < LEAST_ROWS:
         return None
     n = len(target) if rows is None else int(rows.sum())
-    y = np.zeros(len(target)) if regression else target.argmax(1).numpy()
+    y = np.zeros(len(target)) if regression else _strata(target)
     count = FOLDS if n <= MANY_ROWS else 3
-    return make_folds(y, 0 if regression else target.shape[1], count, np.random.default_rng([seed, 29]), rows, split)
+    n_classes = 0 if regression else target.shape[1] + 1
+    return make_folds(y, n_classes, count, np.random.default_rng([seed, 29]), rows, split)
+
+
+def _strata(target: Tensor) -> np.ndarray:
+    """The class of each row, (N,); of several, the rarest, and C where there is none."""
+    counts = target.sum(0)
+    found = torch.where(target > 0, counts, torch.inf).argmin(1)
+    found[target.sum(1) == 0] = target.shape[1]
+    strata: np.ndarray = found.numpy()
+    return strata
 
 
 def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Folds) -> tuple[float, np.ndarray]:
-    """The multiple of the precision that does best on held-out rows, and its answers there."""
-    regression = source.words.regression
+    """The multiple of the precision that does best on held-out rows, and its logits or numbers there."""
     strengths = source.strengths if len(phi) >= CHOICE_ROWS else source.strengths[:1]
     answers = {s: np.zeros(target.shape, dtype=np.float32) for s in strengths}
     full = with_bias(phi)
@@ -231,12 +312,12 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Fold
             learned, answer = phi[rows], target[rows]
             prior = source.prior(learned, answer, phi.shape[1])  # the same for all strengths
             for s in strengths:
-                logits = full[out] @ _solve(prior, learned, answer, s, regression=regression, gram=gram)
-                answers[s][out.numpy()] = (logits if regression else logits.softmax(1)).numpy()
+                logits = full[out] @ _solve(source, prior, learned, answer, s, gram=gram)
+                answers[s][out.numpy()] = logits.numpy()
                 advance(1)
     truth = target.numpy()
     scored = folds.fold >= 0
-    losses = {s: _loss(found[scored], truth[scored], regression) for s, found in answers.items()}
+    losses = {s: _loss(source, found[scored], truth[scored]) for s, found in answers.items()}
     best = min(losses, key=lambda s: float(losses[s].mean()))
     # The generated precision stays unless another one is clearly better: by more than the noise of the comparison.
     gain = losses[1.0] - losses[best]
@@ -245,12 +326,15 @@ def _cross_validate(source: HeadSource, phi: Tensor, target: Tensor, folds: Fold
     return best, answers[best]
 
 
-def _loss(found: np.ndarray, truth: np.ndarray, regression: bool) -> np.ndarray:
+def _loss(source: HeadSource, found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Loss of each row, (N,)."""
-    if regression:
+    if source.multi_label:
+        of_labels: np.ndarray = (np.logaddexp(0, found) - found * truth).mean(1)
+        return of_labels
+    if source.words.regression:
         squares: np.ndarray = (found - truth)[:, 0] ** 2
         return squares
-    loss: np.ndarray = -np.log(np.clip((found * truth).sum(1), 1e-7, 1))
+    loss: np.ndarray = -np.log(np.clip((source.probabilities(found) * truth).sum(1), 1e-7, 1))
     return loss
 
 

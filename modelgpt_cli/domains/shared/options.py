@@ -17,6 +17,7 @@ class BackboneBuildOptions(options.BuildOptions):
     )
     rows: int | None = option("Solve the head on at most N rows.", least=1, most=10**9, shown="4,096")
     all_rows: bool = option("Solve the head on all rows, however many.", False)
+    multi_label: bool | None = option("Learn any number of labels a row.", shown="found", reading=True)
     group: str | None = option("Cross-validate by the groups of this column.", metavar="COLUMN", reading=True)
     time: str | None = option("Cross-validate forward in the order of this column.", metavar="COLUMN", reading=True)
 

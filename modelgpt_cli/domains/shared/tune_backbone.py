@@ -21,6 +21,7 @@ from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.shared.folds import Split, hold_out, split_words
 from modelgpt_cli.domains.shared.head import HeadSource, fit_head
+from modelgpt_cli.domains.shared.novelty import threshold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.tasks import R
 from modelgpt_cli.parameter_generator.adapter import Words
@@ -126,6 +127,10 @@ class BackboneTuning(ABC, Generic[R]):
         if kept == "before":
             model.load_state_dict(saved)
         model.to("cpu")
+        if kept == "after":
+            model.blueprint.calibration = {}  # of the head before
+            if model.novelty is not None:
+                self._renew_novelty(rows, y, train[:HEAD_ROWS], held_out)
         return Tuned(before, after, kept, len(y), validated=split_words(split))
 
     def _solve_anew(
@@ -146,6 +151,15 @@ class BackboneTuning(ABC, Generic[R]):
         with torch.no_grad():
             model.head_weight.copy_(weight)
             model.head_bias.copy_(bias)
+
+    def _renew_novelty(self, rows: R, y: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> None:
+        """Find prototypes among the features that rows have now, and the threshold on rows that are held out."""
+        model, n_classes = self.model, len(self.model.blueprint.labels)
+        labels = torch.from_numpy(y[train])
+        target = F.one_hot(labels, n_classes).float() if n_classes else labels[:, None]
+        model.novelty = model.novelty.refitted(self.head_inputs(rows.take(train)), target, n_classes > 0)
+        scores = model.novelty(self.head_inputs(rows.take(held_out))).numpy()
+        model.blueprint.novelty = threshold_of(scores)
 
     def _train(self, rows: R, y: np.ndarray, order: list[np.ndarray], lr: float) -> None:
         model = self.model

@@ -11,17 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.artifacts.verify import difference
+from modelgpt_cli.artifacts.verify import difference, failed
 from modelgpt_cli.core.blueprint import Blueprint
+from modelgpt_cli.domains.shared.novelty import Novelty
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 
 
 class HeadModel(Protocol):
-    """A model with a linear head: weight (P, C), bias (C,)."""
+    """A model with a linear head: weight (P, C), bias (C,); and with what gives its rows' novelty, or None."""
 
     blueprint: Blueprint
     head_weight: nn.Parameter
     head_bias: nn.Parameter
+    novelty: Novelty | None
 
 
 @torch.inference_mode()
@@ -44,14 +46,28 @@ def worst_difference(
     Returns
     -------
     float
-        Of a probability, or of a prediction in standard deviations of the target.
+        Of a probability, or of a prediction in standard deviations of the target; or of the novelty.
 
     Raises
     ------
     VerificationError
         As `artifacts.verify.difference`.
     """
-    scores = torch.from_numpy(inputs) @ model.head_weight + model.head_bias
+    seen = torch.from_numpy(inputs)
+    largest = 0.0
+    if model.novelty is not None:
+        *outputs, found = outputs
+        largest = _novelty_difference(model.novelty(seen).numpy(), found)
+    scores = seen @ model.head_weight + model.head_bias
     if scale is None:
-        return float(difference(model.blueprint, scores.softmax(1).numpy(), outputs).max())
-    return float(difference(model.blueprint, in_own_unit(scores, scale).numpy(), outputs, float(scale[1])).max())
+        p = scores.sigmoid() if model.blueprint.multi_label else scores.softmax(1)
+        return max(largest, float(difference(model.blueprint, p.numpy(), outputs).max()))
+    own = in_own_unit(scores, scale).numpy()
+    return max(largest, float(difference(model.blueprint, own, outputs, float(scale[1])).max()))
+
+
+def _novelty_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Return the largest difference of the rows' novelty, (N,) both."""
+    if found.shape != expected.shape or not np.isfinite(found).all():
+        raise failed("Its novelty is no number, or not one for each row.")
+    return float(np.abs(found - expected).max())

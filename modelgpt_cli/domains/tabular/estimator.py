@@ -132,7 +132,12 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         # By number: a class may be called what a table's cell is when it is missing.
         cells = np.array([f"class {k}" for k in range(len(labels))], dtype=object)[y] if labels else y
         found = load_dataset(
-            raw.assign(**{target: cells}), target=target, task=self._task, sample_rows=len(raw), domain="tabular"
+            raw.assign(**{target: cells}),
+            target=target,
+            task=self._task,
+            sample_rows=len(raw),
+            domain="tabular",
+            multi_label=False,
         )
         columns = found.schema.columns
         return typed(raw, [c for c in columns if c.used]), columns

@@ -21,6 +21,7 @@ class BuildOptions(options.BuildOptions):
     coverage: float | None = option(
         "Coverage of the regression interval; 0 for none.", metavar="SHARE", least=0, most=1, below=True, shown="0.9"
     )
+    multi_label: bool | None = option_like(BackboneBuildOptions, "multi_label")
     group: str | None = option_like(BackboneBuildOptions, "group")
     time: str | None = option_like(BackboneBuildOptions, "time")
     text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))

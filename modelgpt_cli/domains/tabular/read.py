@@ -9,6 +9,7 @@ from pathlib import Path
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, make_dataset
+from modelgpt_cli.data.label_sets import refuse_label_sets
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.data.target import check_lacking, check_repeats
@@ -17,7 +18,7 @@ from modelgpt_cli.domains.tabular import DOMAIN
 from modelgpt_cli.domains.tabular.sizes import MAX_COLUMNS
 
 FILES = ""
-OPTIONS = {"text_columns": False, "group": False, "time": False}
+OPTIONS = {"text_columns": False, "group": False, "time": False, "multi_label": False}
 TEXT_COMPONENTS = 32
 """Principal components of a text column: half as many cost some points of accuracy, twice as many gain none."""
 MAX_TEXT_COLUMNS = 3
@@ -47,6 +48,7 @@ def read(source: Source) -> Dataset:
     ModelGPTError, UsageError
         As `Reader.read`.
     """
+    refuse_label_sets(source)
     scanned = source.scanned(known_inputs(source))
     target = scanned.target
     most = source.options.get("text_columns", MAX_TEXT_COLUMNS if source.all_columns else 0)

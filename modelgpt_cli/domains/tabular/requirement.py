@@ -34,6 +34,8 @@ def require(requirement: Requirement) -> tuple[tuple[Column, ...], tuple[str, ..
         "Give --data PATH, or name them below a line ---, such as columns: {age: numeric, income: numeric} and "
         "classes: [stays, leaves]; modelgpt describe writes them."
     )
+    if requirement.multi_label:
+        raise UsageError("multi_label: models of tables have one answer a row.", hint="Leave it out.")
     if requirement.task == "regression":
         raise UsageError(
             "A regression can't be built without data.", "Words don't tell the target's scale.", "Give --data PATH."

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
+from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
@@ -88,10 +90,13 @@ class TextBuild(BackboneBuild):
         self.check_generator()
         pair = len(wanted.columns) == 2
         log.warning(NO_DATA)
-        adapted = self._adapt(pair, wanted.classes)
+        several = self.requirement.multi_label
+        adapted = self._adapt(pair, wanted.classes, several)
         head = adapted.prior(None, None, sum(input_groups(self.backbone.size)[pair].values())).weight
         target = self.requirement.target or "label"
         blueprint = self.blueprint(None, wanted.columns, target, wanted.classes, [NO_DATA])
+        if several:
+            self.serve_labels(blueprint, np.full(len(wanted.classes), DEFAULT))
         return self._model(blueprint, adapted, HeadFit(head[:-1], head[-1]), wanted.scale), {}, 0
 
     def from_data(
@@ -110,44 +115,54 @@ class TextBuild(BackboneBuild):
                 "and were cut."
             )
             log.warning("%s --max-tokens widens it.", notes[-1])
-        target, scale = _targets(frame[schema.target].to_numpy(), schema.classes)
-        adapted = self._adapt(pair, schema.classes)
+        target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
+        adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
-        fit.metrics |= baseline_scores(fit, target, regression, scale, lambda: word_model(texts, regression))
+        fit.metrics |= baseline_scores(
+            fit, target, regression, scale, lambda: word_model(texts, regression), multi_label=schema.multi_label
+        )
         blueprint = self.blueprint(
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
-        self.report(blueprint, fit, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None)
+        self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
+        novelty = self.novelty(blueprint, fit, phi, target)
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, novelty)
         return model, fit.metrics, len(fit.scored)
 
-    def _adapt(self, pair: bool, classes: tuple[str, ...]) -> Adapted:
+    def _adapt(self, pair: bool, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
         names = self.name_texts(classes)
         rows = encode(self.tokenizer, names) if any(names) else None
-        return adapt(self.backbone, self.generator, self.words(classes, pair), rows, device=self.device)
+        adapted = adapt(self.backbone, self.generator, self.words(classes, pair), rows, device=self.device)
+        adapted.multi_label = multi_label
+        return adapted
 
     def _model(
-        self, blueprint: Blueprint, adapted: Adapted, fit: HeadFit, scale: tuple[float, float] | None
+        self,
+        blueprint: Blueprint,
+        adapted: Adapted,
+        fit: HeadFit,
+        scale: tuple[float, float] | None,
+        novelty: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> TextModel:
         encoder = adapted.encoder.cpu()
         blueprint.architecture = replace(blueprint.architecture, encoder=encoder_config(encoder))
         state: dict[str, Tensor] = {BACKBONE + k: v for k, v in encoder.state_dict().items()}
-        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias}
+        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(novelty)
         if scale is not None:
             state[TARGET] = target_scale(*scale)
         return TextModel(blueprint, state, self.tokenizer)
 
 
-def _targets(cells: np.ndarray, classes: tuple[str, ...]) -> tuple[Tensor, tuple[float, float]]:
-    """One-hot labels (N, C), or the standardised target (N, 1) with its mean and standard deviation."""
+def _targets(cells: np.ndarray, classes: tuple[str, ...], multi_label: bool) -> tuple[Tensor, tuple[float, float]]:
+    """Labels as ones (N, C), or the standardised target (N, 1) with its mean and standard deviation."""
     if classes:
-        return one_hot(cells, classes), (0.0, 1.0)
+        return one_hot(cells, classes, multi_label), (0.0, 1.0)
     y = cells.astype(np.float64)
     scale = (float(y.mean()), float(y.std()) or 1.0)
     return torch.from_numpy(((y - scale[0]) / scale[1]).astype(np.float32))[:, None], scale

@@ -20,6 +20,7 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.typing import typed
 from modelgpt_cli.domains.shared.names import BACKBONE, CONSTANTS, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.novelty import Novelty
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
@@ -44,6 +45,7 @@ class TextModel(nn.Module):
         * ``backbone.*``: the encoder's parameters by transformers' names, the LoRA factors merged into them
         * ``head.weight`` (P, C), ``head.bias`` (C,): in logits, or in standard deviations of the target
         * ``constants.target`` (2,), for regression
+        * ``constants.novelty.*``, where the blueprint has a novelty; see `Novelty`
     tokenizer : Tokenizer
         From `prepare_tokenizer`: it cuts at the window.
     """
@@ -58,11 +60,13 @@ class TextModel(nn.Module):
         self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
         self.constants = {"target": state[TARGET]} if TARGET in state else {}
+        self.novelty = Novelty.of_state(state)
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and constants, as `__init__` takes them."""
         weights = {BACKBONE + k: v.detach() for k, v in self.encoder.state_dict().items()}
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
+        constants |= {} if self.novelty is None else self.novelty.state()
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()} | constants
 
     @property
@@ -107,6 +111,8 @@ class TextModel(nn.Module):
     def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C), or predictions (N, 1)."""
         scores = self.forward(ids, mask, segments)
+        if self.blueprint.multi_label:
+            return scores.sigmoid()
         return scores.softmax(1) if self.blueprint.task == "classification" else scores
 
     def encode(self, frame: pd.DataFrame) -> Encoded:

@@ -27,6 +27,7 @@ class DescribeOptions(options.DescribeOptions):
 
     text: str | None = option_like(BuildOptions, "text", shown="guessed")
     text_pair: str | None = option_like(BuildOptions, "text_pair", shown="guessed")
+    multi_label: bool | None = option_like(BuildOptions, "multi_label")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, make_dataset
+from modelgpt_cli.data.label_sets import OPTION as MULTI_LABEL
+from modelgpt_cli.data.label_sets import with_label_sets
 from modelgpt_cli.data.readers import Table, readme
 from modelgpt_cli.data.shapes import Shape, shape_of
 from modelgpt_cli.data.source import Scanned, Source, check_two_columns
@@ -31,7 +33,9 @@ from modelgpt_cli.domains.text.roles import (
 )
 
 FILES = ".txt files"
-OPTIONS = {name: name not in SPLITS for name, known in options_of(BuildOptions).items() if known.about.reading}
+OPTIONS = {
+    name: name not in (*SPLITS, MULTI_LABEL) for name, known in options_of(BuildOptions).items() if known.about.reading
+}
 
 
 def open_path(path: Path) -> Table | None:
@@ -70,7 +74,7 @@ def read(source: Source) -> Dataset:
     if asked:
         columns = with_others(columns, source.table, target.name)
         columns = tuple(c for c in columns if not (scanned.marked and c.name == SYNTHETIC))
-    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading)
+    schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading, target.multi_label)
     check_repeats(target, source.classes, by_name=True)
     lacking = check_lacking(target, by_name=True)
     warnings = [*lacking, *check_texts(schema, scanned.scan, source.table)]
@@ -80,13 +84,19 @@ def read(source: Source) -> Dataset:
 def _roles(source: Source) -> dict[str, str]:
     """Which columns are texts, and what each is; none in a table."""
     if DOMAIN.name not in source.found:
-        _check_folder(source.table)
-        check_two_columns(source.table)
-        asked = asked_texts(source)
-        named = {name: column.role for name, column in asked.items()}
-        source.found[DOMAIN.name] = named or _find_roles(source, source.scanned(known_inputs(source)))
+        with_label_sets(source, lambda: _look_for_roles(source))
     roles: dict[str, str] = source.found[DOMAIN.name]
     return roles
+
+
+def _look_for_roles(source: Source) -> bool:
+    """Find the roles in the source's table as it is now; whether there are any."""
+    _check_folder(source.table)
+    check_two_columns(source.table)
+    asked = asked_texts(source)
+    named = {name: column.role for name, column in asked.items()}
+    source.found[DOMAIN.name] = named or _find_roles(source, source.scanned(known_inputs(source)))
+    return bool(source.found[DOMAIN.name])
 
 
 def _find_roles(source: Source, scanned: Scanned) -> dict[str, str]:

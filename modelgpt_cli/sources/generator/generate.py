@@ -137,6 +137,8 @@ def generate(
     wish = Wish(n, batch, examples, max_tokens, max_cost, seed, redact)
     asked = replace(LLM.from_settings(llm, base_url, api_key, timeout, retries, provider), otherwise=GO_ON)
     wanted = requirement if isinstance(requirement, Requirement) else read_requirement(requirement)
+    if wanted.multi_label:
+        raise UsageError("generate writes rows of one label, and the task is multi-label.")
     source = data if data is not None else wanted.data if examples else None
     source = with_sheet(source, sheet)
     dataset = None

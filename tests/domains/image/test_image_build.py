@@ -42,9 +42,9 @@ def test_a_folder_of_images_becomes_a_model(bench: Bench, weights: Path, tmp_pat
     answered = bench.run("predict", "model.onnx", folder)
     assert answered.code == 0, answered.err
     lines = answered.out.splitlines()
-    assert lines[0] == "file,label,probability"
+    assert lines[0] == "file,label,probability,novelty"
     assert len(lines) == 1 + 17
-    assert sum(line.endswith(",,") for line in lines) == 1, "the one that can't be read"
+    assert sum(line.endswith(",,,") for line in lines) == 1, "the one that can't be read"
     scored = bench.run("evaluate", "model.onnx", folder, "--json")
     assert scored.code == 0, scored.err
     assert json.loads(scored.out)["metrics"]["accuracy"] > 0.8

@@ -36,7 +36,9 @@ def test_the_strength_moves_only_for_more_than_noise(
     middle: float, spread: float, chosen: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each strength answers with itself, so the targets say by how much a row is nearer to the other one."""
-    monkeypatch.setattr(head, "_solve", lambda prior, phi, target, strength, **_: torch.tensor([[0.0], [strength]]))
+    monkeypatch.setattr(
+        head, "_solve", lambda source, prior, phi, target, strength, **_: torch.tensor([[0.0], [strength]])
+    )
     source = head.HeadSource(
         words=Words(torch.zeros(4), torch.zeros(1, 4), regression=True, pair=False), strengths=(1.0, OTHER)
     )
@@ -47,7 +49,9 @@ def test_the_strength_moves_only_for_more_than_noise(
 
 
 def test_few_rows_choose_no_strength(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "_solve", lambda prior, phi, target, strength, **_: torch.tensor([[0.0], [strength]]))
+    monkeypatch.setattr(
+        head, "_solve", lambda source, prior, phi, target, strength, **_: torch.tensor([[0.0], [strength]])
+    )
     words = Words(torch.zeros(4), torch.zeros(1, 4), regression=True, pair=False)
     source = head.HeadSource(words=words, strengths=(1.0, OTHER))
     few = head.CHOICE_ROWS - 1
