@@ -22,6 +22,7 @@ COMMANDS = {
     "ablation tables": ("tables.ablation", "what each part of the table generator is worth"),
     "ablation texts": ("texts.ablation", "what words and generated factors are worth on texts"),
     "ablation images": ("images.ablation", "what words and generated factors are worth on images"),
+    "pairs": ("images.pairs", "images of two classes: does a few images ever make it worse than the names alone?"),
     "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),
     "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),

@@ -31,7 +31,7 @@ from modelgpt_cli.parameter_generator.checkpoint import save_generator
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmarks import cell_tables
-from benchmarks.images import ablation
+from benchmarks.images import ablation, pairs
 from benchmarks.images import bench as images_bench
 from benchmarks.images.methods import FINETUNE, LORA, Problem, Settings, probe, trained
 from benchmarks.images.networks import Memory, Network, Weights, outputs
@@ -296,6 +296,17 @@ def test_the_summary_counts_epochs_from_before_the_first(tmp_path: Path) -> None
     text = cell_tables.section("images", tmp_path, "init", per_task=False)
     assert "| pretrained weights | 2.0 | 2.0 | 80.0 | 80.0 | 1 |" in text
     assert "| weights built from the images | 2.0 | 1.0 | 90.0 | 90.0 | 1 |" in text
+
+
+def test_pairs_of_classes_are_measured_from_their_names_on(
+    data: Path, weights: Weights, generator: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    line = ["--data", str(data), "--backbone", "tiny", "--backbone-weights", str(weights.path), "--repeats", "1"]
+    pairs.main([*line, "--generator", str(generator), "--tasks", "steel_defects", "--report", str(page)])
+    rows = [row.split(" | ") for row in page.read_text(encoding="utf-8").splitlines() if row.startswith("| steel")]
+    assert rows[0][1] == "1"
+    assert float(rows[0][6]) > 70, "eight images of each tell them apart"
 
 
 def test_the_ablation_shows_every_change(data: Path, weights: Weights, generator: Path, tmp_path: Path) -> None:

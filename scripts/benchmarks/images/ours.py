@@ -96,10 +96,10 @@ class _Build(ImageBuild):
         rows, cells = self.task.parts["train"].rows.take(self.index), frame[LABEL].to_numpy()
         return LabelledImages(rows, cells, [], cells[:0], [], frame)
 
-    def _adapt(self, classes: tuple[str, ...]) -> Adapted:
+    def _adapt(self, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")
         return _Remembering(
-            **vars(super()._adapt(classes)), memory=self.memory, key=key, all_rows=rows, index=self.index
+            **vars(super()._adapt(classes, multi_label)), memory=self.memory, key=key, all_rows=rows, index=self.index
         )
 
 
