@@ -61,6 +61,11 @@ def card_text(card: Mapping[str, Any]) -> str:
     facts.append(["task", f"{task} of '{card['target']}'"])
     if card.get("labels"):
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
+    if card.get("nearest"):
+        named = [
+            f"{label} ≈ {_flat(near['concept'])} ({near['likeness']:.2f})" for label, near in card["nearest"].items()
+        ]
+        facts.append(["by name", _listed(named)])
     if card.get("backbone"):
         facts.append(["backbone", _flat(card["backbone"])])
     if reads := _reads(card):
