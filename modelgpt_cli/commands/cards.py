@@ -11,7 +11,7 @@ from modelgpt_cli.core.domain import domain_names, find_domain
 from modelgpt_cli.core.metrics import LABEL_TITLES, METRICS
 
 if TYPE_CHECKING:
-    from modelgpt_cli.runtime.doctor import Check
+    from modelgpt_cli.core.checks import Check
     from modelgpt_cli.runtime.evaluate import Evaluation
     from modelgpt_cli.runtime.feed import Feeds
     from modelgpt_cli.runtime.importance import Importance
