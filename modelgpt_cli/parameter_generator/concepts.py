@@ -26,9 +26,9 @@ KNOWN, KNOWN_WIDTH = 0.62, 0.05
 to e times the odds. Names of things in photographs have .9 and more, weather and flowers .6, defects of steel .5."""
 
 COVERED = 0.7
-"""A class name can be named where its nearest concept is as like it. Words alone find .77 of such classes' images, .8
-and more in photographs (of 121 classes of the shared sets; one in twenty is found no better than by chance: words with
-two meanings, drawings); .46 where likeness is .6 to .7; .29 where it is .5 to .6, half of them hardly ever."""
+"""A class name can be named where its nearest concept is as like it. Words alone find .77 of such classes' images, .82
+in photographs (121 classes of the shared sets; one in twenty less than twice as often as by chance: words with two
+meanings, drawings); .46 where the likeness is .6 to .7; .29 where it is .5 to .6, half of them hardly ever."""
 
 
 class Concepts(nn.Module):
