@@ -42,6 +42,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "deploy": blueprint.deploy,
         "metrics": blueprint.metrics,
         **({"validated": blueprint.validated} if blueprint.validated else {}),
+        **({"nearest": blueprint.nearest} if blueprint.nearest else {}),
         "interval": blueprint.interval or None,
         **({"multi_label": blueprint.multi_label} if blueprint.multi_label else {}),
         **({"calibration": blueprint.calibration} if blueprint.calibration else {}),

@@ -11,7 +11,7 @@ from modelgpt_cli.core.domain import domain_names, find_domain
 from modelgpt_cli.core.metrics import LABEL_TITLES, METRICS
 
 if TYPE_CHECKING:
-    from modelgpt_cli.runtime.doctor import Check
+    from modelgpt_cli.core.checks import Check
     from modelgpt_cli.runtime.evaluate import Evaluation
     from modelgpt_cli.runtime.feed import Feeds
     from modelgpt_cli.runtime.importance import Importance
@@ -61,6 +61,11 @@ def card_text(card: Mapping[str, Any]) -> str:
     facts.append(["task", f"{task} of '{card['target']}'"])
     if card.get("labels"):
         facts.append(["labels", _listed([str(label) for label in card["labels"]])])
+    if card.get("nearest"):
+        named = [
+            f"{label} ≈ {_flat(near['concept'])} ({near['likeness']:.2f})" for label, near in card["nearest"].items()
+        ]
+        facts.append(["by name", _listed(named)])
     if card.get("backbone"):
         facts.append(["backbone", _flat(card["backbone"])])
     if reads := _reads(card):

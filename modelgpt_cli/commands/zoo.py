@@ -86,6 +86,8 @@ def _card_text(card: Mapping[str, Any]) -> str:
     at = f" at {card['flops_at']}" if card["flops_at"] else ""
     facts.append(["operations a row", number(card["flops"]) + at])
     facts += [[f"on record: {name}", number(value)] for name, value in card["quality"].items()]
+    if not card["quality"]:
+        facts.append(["on record", "nothing" + ("" if card["generator"] else ": no generator was trained for it")])
     facts += [[f"loses on record: {name}", number(value)] for name, value in card["lost"].items()]
     lines = [f"{key + ':':<26}{value}" for key, value in facts if value is not None]
     measured = card["measured"] or {}

@@ -58,6 +58,9 @@ class Blueprint:
         Name of the model or baseline → metric → value, cross-validated at build.
     validated : str
         How rows were held out for the metrics, where that was not at random; see `domains.shared.folds.Split.words`.
+    nearest : dict
+        Class name → `concept`, the nearest thing that the backbone can name, and `likeness`, how near it is (1 for the
+        same); empty where that isn't known.
     interval : dict
         Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
     multi_label : dict
@@ -86,6 +89,7 @@ class Blueprint:
     deploy: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     validated: str = ""
+    nearest: dict[str, dict[str, Any]] = field(default_factory=dict)
     interval: dict[str, Any] = field(default_factory=dict)
     multi_label: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +112,7 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
-        for name in ("validated", "multi_label", "calibration", "novelty"):
+        for name in ("validated", "nearest", "multi_label", "calibration", "novelty"):
             if not values[name]:
                 del values[name]
         return values | {"labels": list(self.labels), "format": FORMAT}

@@ -27,6 +27,7 @@ PARTS = {
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
     "measure": "model_generator.measure.Measured: rows to measure a graph on, and a model to measure",
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
+    "needs": "core.checks.Needs: what `doctor` checks for this domain alone; optional",
     "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
     "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",
 }

@@ -65,6 +65,8 @@ class BuildReport:
     """With `best_effort`: limits and metrics that the model does not meet."""
     validated: str = ""
     """How rows were held out, where that was not at random: "by groups of 'patient'"."""
+    nearest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Class name → the nearest thing that the backbone can name, and how near it is; see `Blueprint`."""
     total_seconds: float = 0.0
     """Since this process first imported modelgpt: with the loading of libraries, and whatever it did before."""
     requirement: Path | None = None
@@ -192,6 +194,7 @@ def build(
         storage=STORED[taken.storage],
         missed=sorted(taken.missed),
         validated=body.model.blueprint.validated,
+        nearest=body.model.blueprint.nearest,
         total_seconds=seconds_since_start(),
         requirement=begun.beside,
     )

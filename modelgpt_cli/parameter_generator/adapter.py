@@ -142,6 +142,11 @@ class AdapterGenerator(nn.Module):
     inputs : mapping of bool to mapping of str to int
         The groups of head inputs, of single texts (False) and of pairs (True); a group ``text`` is of the kind that
         class names are embedded in.
+
+    Attributes
+    ----------
+    concept_names : tuple of str
+        What its concepts are called, in order; empty where that isn't known.
     """
 
     input_mean: Tensor
@@ -152,6 +157,7 @@ class AdapterGenerator(nn.Module):
         super().__init__()
         D, E = config.width, config.embedding
         self.config, self.spec, self.inputs = config, spec, inputs
+        self.concept_names: tuple[str, ...] = ()
         self.embed_requirement = nn.Linear(E, D)
         self.embed_name = nn.Linear(E, D)
         self.embed_task = nn.Linear(4, D)

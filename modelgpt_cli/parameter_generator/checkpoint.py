@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
 FORMAT = 1
+CONCEPT_NAMES = "concept_names"
+"""Entry of a header: what the concepts are called, in order. Where it lacks, a file beside the weights has them."""
+CONCEPT_FILE = "concepts.txt"
 _AVERAGE = "average."
 
 
@@ -71,7 +74,28 @@ def load_adapter_generator(
     spec = [ParameterSpec(name, tuple(sizes), gain=gain) for name, sizes, gain in header["spec"]]
     generator = AdapterGenerator(config, spec, {False: config.groups} if config.groups else inputs(config.size))
     fill(generator, state, path)
+    generator.concept_names = concept_names(header, path)
     return generator.to(device), header
+
+
+def concept_names(header: Mapping[str, Any], path: str | Path) -> tuple[str, ...]:
+    """Return what the concepts of a checkpoint are called, in order; empty where nothing says it.
+
+    Raises
+    ------
+    ModelGPTError
+        The names are not as many as the concepts.
+    """
+    beside = Path(path).with_name(CONCEPT_FILE)
+    names = header.get(CONCEPT_NAMES) or (beside.read_text(encoding="utf-8").splitlines() if beside.is_file() else [])
+    count = header["generator"].get("concepts", 0)
+    if names and len(names) != count:
+        raise ModelGPTError(
+            f"{path} has {count:,} concepts and {len(names):,} names of them.",
+            f"The names are in its header, or in {CONCEPT_FILE} beside it.",
+            f"Remove a {CONCEPT_FILE} that is another generator's.",
+        )
+    return tuple(names)
 
 
 def read_checkpoint(

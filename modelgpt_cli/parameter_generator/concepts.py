@@ -25,6 +25,11 @@ KNOWN, KNOWN_WIDTH = 0.62, 0.05
 """A task's names are half known where the likeness of the nearest concepts is the first on average; by the second more,
 to e times the odds. Names of things in photographs have .9 and more, weather and flowers .6, defects of steel .5."""
 
+COVERED = 0.7
+"""A class name can be named where its nearest concept is as like it. Words alone find .77 of such classes' images, .82
+in photographs (121 classes of the shared sets; one in twenty less than twice as often as by chance: words with two
+meanings, drawings); .46 where the likeness is .6 to .7; .29 where it is .5 to .6, half of them hardly ever."""
+
 
 class Concepts(nn.Module):
     """Concepts with their heads. Empty until `fill` or a checkpoint fills it.
@@ -87,3 +92,22 @@ class Concepts(nn.Module):
             known = torch.sigmoid((cover[:, 0].mean() - KNOWN) / KNOWN_WIDTH)
             heads = heads * known / (heads @ self.spread.T).norm(dim=1, keepdim=True).clamp(min=1e-6)
         return heads, self.tell(cover * given)
+
+    @torch.no_grad()
+    def nearest(self, names: Tensor) -> tuple[Tensor, Tensor]:
+        """The concept most like each class name.
+
+        Parameters
+        ----------
+        names : (C, E)
+            Embedded class names.
+
+        Returns
+        -------
+        likeness : (C,)
+            Cosine of the embedded names.
+        which : int64 (C,)
+            The concept's number.
+        """
+        likeness, which = (F.normalize(names, dim=1) @ self.names.T).max(1)
+        return likeness, which

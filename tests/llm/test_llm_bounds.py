@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from fake_llm import answer
 
+from modelgpt_cli.core.checks import Check
 from modelgpt_cli.core.errors import UnreachableError
 from modelgpt_cli.core.web import MAX_ANSWER_BYTES, same_host
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.llm.client import LLM
-from modelgpt_cli.runtime.doctor import Check, check
+from modelgpt_cli.runtime.doctor import check
 from modelgpt_cli.sources.catalogue.hub import search_hub
 
 Act = Callable[[BaseHTTPRequestHandler], None]

@@ -70,6 +70,23 @@ def test_what_is_on_record_is_of_the_generator_that_ships() -> None:
     assert all(0.5 < card.quality["accuracy"] < 1 for card in cards.values())
 
 
+def test_every_size_of_images_has_a_record_and_other_networks_say_that_they_have_none(bench: Bench) -> None:
+    for card in find_cards("image"):
+        assert bool(card.quality) == bool(card.generator), card.name
+        assert all(0.3 < score < 1 for score in card.quality.values())
+    assert "on record: score, 4 a class:" in bench.run("zoo", "show", "efficientnet_lite0-128").out
+    shown = bench.run("zoo", "show", "efficientnet_lite0_11").out
+    assert "nothing: no generator was trained for it" in shown
+
+
+def test_a_record_of_another_generator_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = {"card.yaml": {"sha256": "new"}, image.SIZES_FILE: {"generator": "old", "cards": {}}}
+    monkeypatch.setattr(image, "record", lambda domain, name: records[name])
+    found = image.find("efficientnet_lite0-128")
+    assert found is not None
+    assert not found.quality
+
+
 def test_zoo_lists_the_cards_of_every_domain(bench: Bench) -> None:
     done = bench.run("zoo", "--json")
     assert done.code == 0, done.err

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.image.concepts import ConceptList
 from modelgpt_cli.domains.image.target import input_groups
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator, Words
+from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator, save_generator
 from modelgpt_cli.parameter_generator.concepts import Concepts
 from modelgpt_cli.parameter_generator.spec import ParameterSpec
 
@@ -85,3 +88,28 @@ def test_groups_are_the_means_of_their_members() -> None:
 def test_classes_that_are_none_are_refused(wrong: str | int) -> None:
     with pytest.raises(UsageError, match="The concept 'mine'"):
         ConceptList.of({"mine": [wrong]})
+
+
+def test_the_nearest_concept_of_each_name(orthogonal: torch.Tensor) -> None:
+    concepts = Concepts(5, E, P, D)
+    concepts.fill(orthogonal[:5], torch.randn(5, P))
+    likeness, which = concepts.nearest(torch.stack([orthogonal[3] * 2, orthogonal[0] + orthogonal[7]]))
+    assert which.tolist() == [3, 0]
+    assert likeness.tolist() == pytest.approx([1.0, 0.5**0.5], abs=1e-5)
+
+
+def test_a_checkpoint_says_what_its_concepts_are_called_or_a_file_beside_it(tmp_path: Path) -> None:
+    names = ["horse", "nail", "sky"]
+
+    def names_of(path: Path, **info: list[str]) -> tuple[str, ...]:
+        path.parent.mkdir(exist_ok=True)
+        save_generator(path, generator(3), dict(info), domain="image")
+        return load_adapter_generator(path, domain="image", inputs=input_groups)[0].concept_names
+
+    assert names_of(tmp_path / "a" / "generator.safetensors", concept_names=names) == tuple(names)
+    assert names_of(tmp_path / "b" / "generator.safetensors") == ()
+    (tmp_path / "b" / "concepts.txt").write_text("horse\nnail\nsky\n")
+    assert names_of(tmp_path / "b" / "generator.safetensors") == tuple(names)
+    (tmp_path / "b" / "concepts.txt").write_text("horse\nnail\n")
+    with pytest.raises(ModelGPTError, match="3 concepts and 2 names"):
+        names_of(tmp_path / "b" / "generator.safetensors")

@@ -18,7 +18,7 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.domains.image import options as own_options
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_conflict
-from modelgpt_cli.domains.shared.records import validation
+from modelgpt_cli.domains.shared.records import mean_scores, record, validation
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs, network_size
 
@@ -29,6 +29,8 @@ LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 """What EfficientNet-Lite was trained with."""
 _LITE_SHOWN = 0.875
 """Of the short side: the share that EfficientNet-Lite's size is cut from, as it was judged on ImageNet."""
+SIZES_FILE = "sizes.yaml"
+"""Beside the weights: what ``python -m scripts.benchmarks sizes`` measured of the generator's cards."""
 _RESNET = r"layer\d\.\d+\.conv\d"
 # Depthwise convolutions are left out: a LoRA product of groups can't be merged. The first block has no expansion.
 _MOBILENET_V2 = r"features\.(1\.conv\.1|([2-9]|1[0-7])\.conv\.(0\.0|2))"
@@ -218,8 +220,19 @@ def _architecture_card(card: ImageCard) -> ArchitectureCard:
         weights=places.get(card.source, "torchvision"),
         at_hand=_at_hand(card),
         limits={"pixels": card.size},
-        quality=validation("image") if card.name == DEFAULT_CARD else {},
+        quality=_quality(card.name),
     )
+
+
+def _quality(name: str) -> dict[str, float]:
+    """What is on record of a card, on sets that the shipped generator was not trained on; nothing without one.
+
+    A record of another generator doesn't count.
+    """
+    found = record("image", SIZES_FILE)
+    if found.get("generator") == record("image", "card.yaml").get("sha256") and name in found.get("cards", {}):
+        return mean_scores(found["cards"][name]["scores"], [str(n) for n in found["images_a_class"]])
+    return validation("image") if name == DEFAULT_CARD else {}
 
 
 def _at_hand(card: ImageCard) -> bool:

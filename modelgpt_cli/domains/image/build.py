@@ -21,6 +21,7 @@ from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
 from modelgpt_cli.domains.image.likeness import alike_split, tell
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
+from modelgpt_cli.domains.image.nameable import nameable_words, nearest_concepts
 from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement import require
@@ -38,6 +39,7 @@ from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.parameter_generator.concepts import COVERED
 
 log = logging.getLogger("modelgpt")
 
@@ -97,8 +99,11 @@ class ImageBuild(BackboneBuild):
         log.warning(NO_DATA)
         several = self.requirement.multi_label
         adapted = self._adapt(classes, several)
+        nearest = nearest_concepts(self.generator, adapted.words, classes)
+        notes = [NO_DATA, *self._tell_names(nearest, images=False)]
         head = adapted.prior(None, None, self.card.features).weight
-        blueprint = self.blueprint(None, (IMAGE_COLUMN,), self.requirement.target or "label", classes, [NO_DATA])
+        blueprint = self.blueprint(None, (IMAGE_COLUMN,), self.requirement.target or "label", classes, notes)
+        blueprint.nearest = nearest
         if several:
             self.serve_labels(blueprint, np.full(len(classes), DEFAULT))
         return self._model(blueprint, adapted, head[:-1], head[-1]), {}, 0
@@ -114,6 +119,8 @@ class ImageBuild(BackboneBuild):
         rows, self.shown, self.truth = read.rows, read.shown, read.shown_cells
         target = one_hot(read.cells, schema.classes, schema.multi_label)
         adapted = self._adapt(schema.classes, schema.multi_label)
+        nearest = nearest_concepts(self.generator, adapted.words, schema.classes)
+        self._tell_names(nearest, images=True)
         features = adapted.features(rows)
         usual = adapted.scaling  # of features in general, not of these images
         adapted.scaling = usual or Scaling.of(features)
@@ -128,12 +135,21 @@ class ImageBuild(BackboneBuild):
             fit, target, False, (0.0, 1.0), lambda: thumbnail_model(rows), multi_label=schema.multi_label
         )
         blueprint = self.blueprint(dataset, (IMAGE_COLUMN,), schema.target, schema.classes, notes)
+        blueprint.nearest = nearest
         self.report(blueprint, fit, dataset, len(rows), "images", split=split)
         novelty = self.novelty(blueprint, fit, phi if usual else features, target, usual)
         return self._model(blueprint, adapted, fit.weight, fit.bias, novelty), fit.metrics, len(fit.scored)
 
     def _read(self, dataset: Dataset, frame: pd.DataFrame) -> LabelledImages:
         return read_labelled(dataset, frame, self.view)
+
+    def _tell_names(self, nearest: dict[str, dict[str, Any]], *, images: bool) -> list[str]:
+        """Say what the network can name of the classes; what is to be noted where it can't name all."""
+        if not nearest:
+            return []
+        told, warns = nameable_words(nearest, images=images)
+        log.log(logging.WARNING if warns else logging.INFO, "%s", told)
+        return [told] if any(near["likeness"] < COVERED for near in nearest.values()) else []
 
     def _adapt(self, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""

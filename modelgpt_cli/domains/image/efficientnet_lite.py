@@ -98,7 +98,7 @@ class EfficientNetLite(nn.Module):
             self._bn1 = _norm(FEATURES)
         elif shape.expanded:
             self._blocks.append(Expansion(last, last * blocks[len(kept)][4]))
-        self.act = nn.ReLU6()
+        self.act = nn.ReLU6(inplace=True)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.earlier = _last_blocks(shape)
         self.direction, self.root = Direction(), SignedRoot()
@@ -151,7 +151,7 @@ class Block(nn.Module):
         self._bn1 = _norm(wide)
         self._project_conv = _pointwise(wide, outputs)
         self._bn2 = _norm(outputs)
-        self.act = nn.ReLU6()
+        self.act = nn.ReLU6(inplace=True)
         self.same = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Expansion(nn.Module):
         super().__init__()
         self._expand_conv = _pointwise(inputs, wide)
         self._bn0 = _norm(wide)
-        self.act = nn.ReLU6()
+        self.act = nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, wide, S', S')."""

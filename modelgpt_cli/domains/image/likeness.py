@@ -90,9 +90,6 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
 
     None where an image has so many likes that they tell of the scene alone.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n = len(small)
     pairs = [(np.arange(n), equal)]
     for start in range(0, n, _CHUNK):
@@ -102,6 +99,11 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
         first, second = torch.nonzero(likeness, as_tuple=True)
         pairs.append((first.numpy() + start, second.numpy() + start))
     rows, columns = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
+    if np.array_equal(rows, columns):  # as usual: SciPy's graphs take longer to import than all this to find
+        return rows[:n]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

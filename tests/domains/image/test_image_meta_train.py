@@ -81,3 +81,5 @@ def test_heads_first_then_all(bench: Bench, line: list[object], tmp_path: Path) 
     built = bench.run(*build)
     assert built.code == 0, built.err
     assert "zero-shot" in built.err
+    nearest = json.loads(bench.run("inspect", "model.onnx", "--json").out)["nearest"]
+    assert nearest["dog"] == {"concept": "dog", "likeness": 1.0}, "the run that goes on keeps the concepts' names"

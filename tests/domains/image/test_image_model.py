@@ -11,11 +11,13 @@ import torch
 from image_models import LABELS, TINY, image, image_model, random_trunk
 from PIL import Image
 from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
+from modelgpt_cli.domains.image.fit import LinearModel
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import folded, make_trunk, norms, trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
@@ -187,3 +189,15 @@ def test_predict_takes_images_of_any_size() -> None:
     np.testing.assert_allclose(together.sum(1), 1, rtol=1e-5)
     np.testing.assert_allclose(model.predict(image(60, 80)[None]), together[:1], atol=1e-5)
     assert model.predict([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_linear_baseline_is_scikit_learns(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % classes
+    inputs = (rng.normal(size=(90, 4)) + 0.7 * np.eye(4)[y]).astype(np.float32)
+    expected = LogisticRegression().fit(inputs, y).predict_proba(inputs)
+    found = LinearModel().fit(inputs, y).predict_proba(inputs)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    with pytest.raises(ValueError, match="one class"):
+        LinearModel().fit(inputs, np.zeros(90, np.int64))

