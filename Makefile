@@ -25,8 +25,7 @@ format:  ## ruff: mend what can be mended, format
 	.venv/bin/ruff format .
 
 types:  ## mypy
-	.venv/bin/mypy
-	.venv/bin/mypy scripts
+	.venv/bin/mypy --num-workers 2 modelgpt_cli scripts
 
 docs:  ## Build the documentation into out/site; a broken link is an error (needs .[docs])
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict -f docs/site/mkdocs.yml
