@@ -222,6 +222,10 @@ def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
     """The requirement with what its sentence says, more words, and the target that is given."""
     wanted = begun.requirement
     data = "data" in values or wanted.data is not None
+    if "domain" in values:
+        if data:
+            raise UsageError("--domain is for builds from words alone: data say what they are.", hint="Leave it out.")
+        wanted = replace(wanted, domain=values["domain"])
     wanted = add_words(wanted, data=data, ignore=values.get("ignore_words", False))
     if not begun.described and (more := read_description(values.get("description"))):
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")

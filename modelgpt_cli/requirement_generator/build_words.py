@@ -54,7 +54,7 @@ def add_words(requirement: Requirement, *, data: bool, ignore: bool = False) -> 
         raise UsageError(
             f"Is this about {one_of(domain.title for domain in all_domains())}?",
             "There is no data, and neither the words nor the requirement's domain say it.",
-            f"Write below a line ---: domain: {one_of(domain_names())}; or give --data PATH.",
+            f"Give --domain {one_of(domain_names())}, or --data PATH.",
         )
     return added
 

@@ -21,14 +21,15 @@ _END = r"(?=\s*(?:$|[.,;:!?)\]]|\b(?:in|by|from|with|within|using|on|for|at|unde
 _ITEMS = rf"{_ITEM}(?:, {_ITEM})*?,?"
 _AND = rf"(?P<list>{_ITEMS} (?:and|or) {_ITEM})"
 _OR = rf"(?P<list>{_ITEMS} or {_ITEM})"
+_OF = rf"(?:(?:an? |the )?{_DATA} of )?"
 _IS = rf"is (?:it|(?:this|that|the)(?: {_DATA}| \w+(?= (?:an? )?\w+ or))?) "
 _FORMS = [
     rf"\b(?:classes|labels|categories)(?::| are| =) (?P<list>{_ITEM}(?:, {_ITEM})*(?:,? (?:and|or) {_ITEM})?){_END}",
     r"\b(?:sort|split|divide|group|classify|separate|categori[sz]e|grade)(?:s|ed)?\b[^.;:]{0,60}? into (?:either )?"
     rf"{_AND}{_END}",
     rf"\b(?:route|assign|forward|send)(?:s|ed)?\b[^.;:]{{0,40}}? to (?:either )?{_AND}{_END}",
-    rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? (?P<list>{_ITEM} from {_ITEM}){_END}",
-    rf"\b(?:tell|keep)(?:s|ing)? {_AND} apart\b",
+    rf"\b(?:tell|know|distinguish|separate)(?:s|ing)? {_OF}(?P<list>{_ITEM} from {_ITEM}){_END}",
+    rf"\b(?:tell|keep)(?:s|ing)? {_OF}{_AND} apart\b",
     rf"\b(?:distinguish|decide|choose)(?:es|s|ing)? between {_AND}{_END}",
     rf"\b(?:as|whether [^.;,:]{{1,50}}? (?:is|are|was|were)) (?:either )?{_OR}{_END}",
     rf"^(?:{_IS})?{_OR}(?=\?| (?:in )?{_DATA}\b)",
