@@ -25,6 +25,7 @@ from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.rows import Images, LabelledImages
 from modelgpt_cli.domains.image.tasks import ImageSet, set_of
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 
 from .networks import Memory, Weights, outputs
 from .tasks import domain_of
@@ -60,6 +61,13 @@ class Generators:
         return self.pattern is not None or card in ImageBuild.generator_cards
 
 
+def writes_factors(generator: AdapterGenerator) -> bool:
+    """Return whether a generator changes the trunk at all; one whose LoRA is a no-op leaves it as it is."""
+    second = [value for name, value in generator.factors.base.items() if "lora_B" in name]
+    decoders = [p for layer in generator.factors.out.values() for p in layer.parameters()]
+    return any(bool(tensor.any()) for tensor in (*second, *decoders))
+
+
 @dataclass(kw_only=True)
 class _Remembering(Adapted):
     """An adapted trunk that takes its training images' features from memory."""
@@ -87,7 +95,7 @@ class _Build(ImageBuild):
     @property
     def words_key(self) -> tuple[str, ...]:
         """What the trunk is adapted by: nothing, or a generator and words."""
-        if self.header is None:
+        if self.generator is None or self.header is None or not writes_factors(self.generator):
             return ("pretrained",)
         return (str(self.header["sha256"]), self.requirement.sentence, *self.task.classes)
 

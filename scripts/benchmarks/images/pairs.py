@@ -34,28 +34,29 @@ CLEARLY = 0.05
 
 
 def pairs_of(task: ImageSet) -> Iterator[ImageSet]:
-    """Yield a task for each pair of a task's classes."""
+    """Yield a task for each pair of a task's classes: images of all, of which those of others have the class -1."""
     for a, b in combinations(range(len(task.classes)), 2):
-        parts = {}
-        for name, part in task.parts.items():
-            rows = np.flatnonzero((part.y == a) | (part.y == b))
-            parts[name] = Part(part.rows.take(rows), (part.y[rows] == b).astype(np.int64))
+        parts = {
+            name: Part(part.rows, np.select([part.y == a, part.y == b], [0, 1], -1))
+            for name, part in task.parts.items()
+        }
         classes = task.classes[a], task.classes[b]
         sentence = f"Tell {label_text(classes[0])} from {label_text(classes[1])}."
-        yield replace(task, name=f"{task.name}:{'+'.join(classes)}", classes=classes, sentences=[sentence], parts=parts)
+        yield replace(task, classes=classes, sentences=[sentence], parts=parts)
 
 
-def accuracies(pair: ImageSet, weights: Weights, generators: Generators, repeats: int) -> list[float]:
+def accuracies(pair: ImageSet, weights: Weights, generators: Generators, repeats: int, memory: Memory) -> list[float]:
     """Return the accuracy from the names alone, and with each of `SIZES` images per class: means over draws."""
-    memory, test = Memory(), pair.parts["test"].y
+    y = pair.parts["test"].y
+    own, name = y >= 0, f"{pair.name}:{'+'.join(pair.classes)}"
 
     def score(index: np.ndarray | None, seed: int) -> float:
         built = build(pair, index, weights, generators, memory, seed)
-        return float((built.predict_proba(pair).argmax(1) == test).mean())
+        return float((built.predict_proba(pair).argmax(1) == y)[own].mean())
 
     found = [score(None, 0)]
     for size in SIZES:
-        seeds = [draw_seed(pair.name, size, repeat) for repeat in range(repeats)]
+        seeds = [draw_seed(name, size, repeat) for repeat in range(repeats)]
         draws = [draw_rows(pair.parts["train"].y, (0, 1), size, seed) for seed in seeds]
         found.append(float(np.mean([score(index, seed) for index, seed in zip(draws, seeds, strict=True)])))
     return found
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, np.ndarray] = {}
     for name in sets.tasks("few-shot", args.tasks):
         task = sets.task(name)
-        made = [accuracies(pair, weights, Generators(args.generator), args.repeats) for pair in pairs_of(task)]
+        memory, generators = Memory(), Generators(args.generator)
+        made = [accuracies(pair, weights, generators, args.repeats, memory) for pair in pairs_of(task)]
         found[name] = np.array(made)
         print(" ".join(lines_of({name: found[name]})[0]), flush=True)
     header = ["task", "pairs", "names alone", *(f"{n}" for n in SIZES), *(f"worse with {n}" for n in SIZES), "deepest"]
