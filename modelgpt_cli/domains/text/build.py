@@ -30,6 +30,7 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.likeness import alike_split, tell
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
@@ -120,6 +121,11 @@ class TextBuild(BackboneBuild):
         phi = adapted.embed(rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
+        if split is None:
+            labels = frame[schema.target].tolist() if schema.classes else None
+            split, told = alike_split(columns[: 1 + pair], labels)
+            tell(told)
+            notes += told[:1]  # texts are for the user, not for the model's card
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
