@@ -172,6 +172,29 @@ def test_lines_on_stdin_are_texts(
     assert done.err == "Read 4 lines from stdin as texts, one a line.\n"
 
 
+@pytest.mark.parametrize("texts", [["slow, very slow"], ["good", "bad"], ["naïve but good", "slow", "dépassé"]])
+def test_the_lines_of_a_text_file_are_texts(texts_model: Path, bench: Bench, texts: list[str]) -> None:
+    expected = predict(texts_model, {"text": texts}).label
+    assert expected is not None
+    (bench.folder / "new.txt").write_bytes("\n".join(texts).encode("cp1252"))
+    done = bench.run("predict", texts_model, "new.txt")
+    assert done.out.splitlines() == ["label", *expected]
+    assert f"Read {len(texts)} line{'s'[: len(texts) > 1]} from new.txt as texts, one a line." in done.err
+
+
+def test_a_text_file_with_the_column_or_tabs_is_a_table(texts_model: Path, bench: Bench) -> None:
+    bench.write("named.txt", "text\na slow book\n")
+    assert len(bench.run("predict", texts_model, "named.txt").out.splitlines()) == 2
+    bench.write("tabs.txt", "good\ta slow book\nbad\tthe film\n")
+    bench.refuse(1, "lacks 1 of the model's 1 columns", "predict", texts_model, "tabs.txt")
+
+
+def test_a_text_without_blanks_is_one_of_several_words(texts_model: Path, bench: Bench) -> None:
+    expected = predict(texts_model, ["这盏灯很好用"]).label
+    assert expected is not None
+    assert bench.run("predict", texts_model, "这盏灯很好用").out.splitlines() == ["label", *expected]
+
+
 @pytest.mark.parametrize("content", ['id,"Text"\n1,a slow book\n', '{"text": "a slow book"}\n', "text\na slow book\n"])
 def test_a_table_on_stdin_is_still_a_table(
     texts_model: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, content: str
