@@ -34,6 +34,7 @@ from modelgpt_cli.domains.text.likeness import alike_split, tell
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
+from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -116,6 +117,11 @@ class TextBuild(BackboneBuild):
                 "and were cut."
             )
             log.warning("%s --max-tokens widens it.", notes[-1])
+        strange = Strangeness(self.tokenizer, self.card.name)
+        strange.add(rows.ids)
+        if note := strange.note():
+            notes.append(note)
+            log.warning(note)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
