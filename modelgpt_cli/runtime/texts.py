@@ -15,7 +15,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import check_exists
 from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.core.scripts import count_words
-from modelgpt_cli.data.encoding import read_facts
+from modelgpt_cli.data.encoding import decode_lines, read_facts, warn_encoding
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
 from modelgpt_cli.runtime.feed import Chunk, Source, open_source
 from modelgpt_cli.runtime.findings import Findings
@@ -70,7 +70,7 @@ class Lines:
     column : str
         The model's only column.
     source : binary file or Path
-        A stream is UTF-8; what isn't in its encoding is replaced.
+        A stream is UTF-8, or in an older encoding that its first lines show.
     """
 
     total = None
@@ -86,6 +86,7 @@ class Lines:
         self.findings = Findings()
         self._source = source
         self._read = 0
+        self._warned = False
 
     def keep(self, columns: Sequence[str]) -> None:
         """Hand on the text beside the answer; it is the only column."""
@@ -99,12 +100,21 @@ class Lines:
         """Yield the lines, at most so many at a time."""
         with self._source.open("rb") if isinstance(self._source, Path) else nullcontext(self._source) as stream:
             while lines := list(itertools.islice(stream, rows)):
-                texts = [line.decode(self._encoding, errors="replace").strip("\r\n") for line in lines]
+                texts = [text.strip("\r\n") for text in self._decode(lines)]
                 if not self._read:
                     texts[0] = texts[0].removeprefix("\ufeff")
                 self._read += len(texts)
                 self.findings.rows += len(texts)
                 yield Chunk(len(texts), {self.columns[0]: texts}, kept=dict.fromkeys(self.kept_columns, texts))
+
+    def _decode(self, lines: list[bytes]) -> list[str]:
+        before = self._encoding
+        texts, self._encoding = decode_lines(lines, before)
+        broken = sum(text.count("\ufffd") for text in texts) if before == "utf-8" else 0
+        if (broken or self._encoding != before) and not self._warned:
+            self._warned = True
+            warn_encoding(self.name, self._encoding, broken)
+        return texts
 
     def report(self) -> None:
         """Say how the lines were read: a table without the model's column would read alike."""

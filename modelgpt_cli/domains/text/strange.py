@@ -71,8 +71,7 @@ class Strangeness:
         """Say that the encoder was not made for these texts; "" where it seems to be."""
         share = self.unknown / max(1, self.pieces)
         if share >= MOST_UNKNOWN:
-            what = "letters of other scripts and emoji"
-            found = f"{share:.0%} of the pieces of these texts, as {what}, are unknown to it"
+            found = f"{share:.0%} of the pieces of these texts (letters of other scripts, emoji) are unknown to it"
         elif self._english and self.words >= _LEAST_WORDS and self.parts >= MOST_PIECES * self.words:
             found = f"these texts fall into {self.parts / self.words:.1f} pieces a word, as other languages do"
         else:
