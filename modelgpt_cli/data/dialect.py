@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modelgpt_cli.core.scripts import count_words
+
 NO_DELIMITER = "\x1f"
 """A control character that separates units and is found in no text."""
 DELIMITERS = (",", ";", "\t", "|")
@@ -99,7 +101,7 @@ def find_dialect(text: str, quotes: int) -> Dialect:
 def is_lines(text: str) -> bool:
     """Whether a text is one text a line: no delimiter agrees on 9 of 10 lines, and lines have 3 words on average."""
     lines = [line for line in text.splitlines()[:_SNIFF_RECORDS] if line.strip()]
-    if not lines or sum(len(line.split()) for line in lines) < 3 * len(lines):
+    if not lines or sum(map(count_words, lines)) < 3 * len(lines):
         return False
     for delimiter in DELIMITERS:
         counts = [line.count(delimiter) for line in lines]

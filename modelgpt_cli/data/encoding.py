@@ -7,6 +7,7 @@ import gzip
 import logging
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -37,6 +38,7 @@ _NOT_LATIN_RUN = 1.6
 side by side in other scripts (2 and more), but for Japanese katakana, which `_KANA` finds."""
 _KANA = (b"\x81", b"\x82", b"\x83")
 _KANA_SHARE = 0.25
+_KANA_LETTERS = re.compile("[\u3041-\u30fe]")
 _NOT_LATIN = ("cp1251", "cp1253", "cp1256", "gb18030", "big5", "cp932", "cp949")
 """What charset-normalizer tells apart in samples of 20 lines, 8 of 8 each (2026-11-29). Not here: KOI8-R, EUC-JP and
 Hebrew, which it took for others, and the Latin ones, which it confuses (cp1252 as cp1250 in 22 of 24)."""
@@ -153,12 +155,30 @@ def read_facts(path: Path, name: str) -> TextFacts:
     if not encoding:
         encoding = "utf-8" if found.multibyte > found.broken or clean else _legacy(found.odd_lines)
         if not clean:
-            _warn(name, encoding, found.broken)
+            warn_encoding(name, encoding, found.broken)
     clean = clean and encoding in ("utf-8", "utf-8-sig")
     return TextFacts(encoding, clean, _last_lines(found.tail, encoding), found.quotes, found.lines)
 
 
-def _warn(name: str, encoding: str, broken: int) -> None:
+def decode_lines(lines: Sequence[bytes], encoding: str) -> tuple[list[str], str]:
+    """Decode lines of a stream, and return with them the encoding of the next ones.
+
+    It is UTF-8 until most of the lines that aren't ASCII are not in it; then one of the older encodings.
+
+    Parameters
+    ----------
+    encoding : str
+        "utf-8", or what was returned for the lines before.
+    """
+    if encoding == "utf-8":
+        beyond = [line for line in lines if not line.isascii()]
+        broken = [line for line in beyond if "\ufffd" in line.decode("utf-8", "replace")]
+        encoding = _legacy(broken) if 2 * len(broken) > len(beyond) else encoding
+    return [line.decode(encoding, "replace") for line in lines], encoding
+
+
+def warn_encoding(name: str, encoding: str, broken: int) -> None:
+    """Say that a text isn't all UTF-8."""
     if encoding == "utf-8":
         count = f"{broken:,} broken character{'s' if broken > 1 else ''}"
         log.warning("%s is UTF-8 with %s, read as \ufffd. Mend them if they matter.", name, count)
@@ -179,6 +199,8 @@ def _legacy(lines: list[bytes]) -> str:
     runs = _HIGH_RUN.findall(sample)
     high = b"".join(runs)
     if _is_not_latin(sample, runs) or sum(map(high.count, _KANA)) > _KANA_SHARE * len(high):
+        if _has_kana(sample):
+            return "cp932"
         from charset_normalizer import from_bytes  # takes 50 ms, and few files need it
 
         words = _BETWEEN_WORDS.sub(b" ", sample)  # figures and delimiters make it give up
@@ -186,6 +208,13 @@ def _legacy(lines: list[bytes]) -> str:
         if best is not None:
             return best.encoding
     return max(_LATIN, key=lambda encoding: _commonness(sample, encoding))
+
+
+def _has_kana(sample: bytes) -> bool:
+    """Whether this is Japanese in cp932, which charset-normalizer takes for Korean where there are a few lines."""
+    text = sample.decode("cp932", "replace")
+    beyond = sum(not char.isascii() for char in text)
+    return text.count("\ufffd") <= 1 and len(_KANA_LETTERS.findall(text)) > _KANA_SHARE * beyond
 
 
 def _is_not_latin(sample: bytes, runs: list[bytes]) -> bool:

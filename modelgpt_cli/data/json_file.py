@@ -6,13 +6,15 @@ import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.schema import FREE_TEXT
+from modelgpt_cli.data.annotations import PROBE, find_annotations
 from modelgpt_cli.data.encoding import open_bytes, read_facts
 
 log = logging.getLogger("modelgpt")
@@ -27,8 +29,8 @@ class JsonFile:
 
     One JSON text is an array of objects; an object of columns, each an array or, as pandas writes it, an object by row;
     rows by name; or an object one of whose values is the array of records. Objects within a record become columns with
-    dotted names. The columns are the keys of the first 10,000 records; one that first appears later is left out with a
-    warning.
+    dotted names; see `annotations` for what is unpacked further. The columns are the keys of the first 10,000 records;
+    one that first appears later is left out with a warning.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -36,18 +38,29 @@ class JsonFile:
         self.name = name
         facts = read_facts(path, name)
         self.encoding = facts.encoding
-        self._reported = False
+        self._reported = self._unnamed = False
         self._lines = name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
         self.expected_rows = facts.lines if self._lines else None
         keys: dict[str, None] = {}
-        for record in islice(self._records(), _KEY_LINES):
+        raw = self._raw_records()
+        first = list(islice(raw, PROBE))
+        self._annotations = find_annotations(first, name) if first else None
+        records = islice(chain(first, raw), _KEY_LINES)
+        if self._annotations is not None:
+            for record in records:
+                self._annotations.look(record)
+            records = islice(self._records(), _KEY_LINES)
+        for record in map(flatten, records):
             keys.update(dict.fromkeys(record))
+        if self._unnamed:
+            log.warning("%s: its rows are arrays without names: the columns are called column_1 and so on.", name)
         if not keys:
             raise ModelGPTError(f"{name} is empty.", "It holds no object with a key.", _TWO_OBJECTS)
         self.columns = list(keys)
 
     def _records(self) -> Iterator[dict[str, Any]]:
-        return map(flatten, self._raw_records())
+        raw = self._raw_records()
+        return map(flatten, raw if self._annotations is None else self._annotations.records(raw, self.name))
 
     def _raw_records(self) -> Iterator[dict[str, Any]]:
         with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace") as file:
@@ -74,6 +87,9 @@ class JsonFile:
             raise ModelGPTError(f"{self.name} is not valid JSON.", str(error), "Mend the file.") from error
         if isinstance(content, dict):
             content = records_of(content)
+        elif content and all(map(_is_list, content)) and len({len(row) for row in content}) == 1:
+            self._unnamed = not all(map(_is_annotated, content))
+            content = [_named(row) for row in content]
         for number, record in enumerate(content, 1):
             if not isinstance(record, dict):
                 raise ModelGPTError(
@@ -160,7 +176,21 @@ def records_of(content: dict[str, Any]) -> list[Any]:
                 return [{name: column[key] for name, column in content.items()} for key in inner]
             if all(key.isdigit() for key in content) or len(content) > len(inner):
                 return values
+            if len(content) > 1 and not any(type(cell) in (dict, list) for value in values for cell in value.values()):
+                return [{name: column[key] for name, column in content.items()} for key in inner]
     return [content]
+
+
+def _is_annotated(row: list[Any]) -> bool:
+    """Whether an array is a text and what was annotated, as spaCy writes it."""
+    return len(row) == 2 and type(row[0]) is str and type(row[1]) is dict
+
+
+def _named(row: list[Any]) -> dict[str, Any]:
+    """An array as a record."""
+    if _is_annotated(row):
+        return {FREE_TEXT: row[0], **row[1]}
+    return {f"column_{j}": cell for j, cell in enumerate(row, 1)}
 
 
 def _is_list(value: Any) -> bool:

@@ -169,7 +169,7 @@ def find_layout(rows: Sequence[Row], header: str, name: str) -> Layout:
     titles = _count_titles(rows, width)
     if titles == 0 and _is_data(rows[0], rows[1:], width):
         note = (
-            f"{name} has no header line, by its first row: the columns are called column_1 to column_{width}. "
+            f"{name} has no header line, by its first row: the columns are called {_called(width)}. "
             f"If that row is a header, give {name}#header=1."
         )
         return Layout([f"column_{j + 1}" for j in range(width)], 0, [note])
@@ -178,6 +178,10 @@ def find_layout(rows: Sequence[Row], header: str, name: str) -> Layout:
         shown = "; ".join(" ".join(dict.fromkeys(filled_texts(row)))[:40] for row in rows[:titles] if filled_texts(row))
         notes.append(f"{name}: left out {_count(titles, 'line')} above the header: {shown}.")
     return _with_units(rows, titles, width, name, notes)
+
+
+def _called(width: int) -> str:
+    return f"column_1 {'and' if width == 2 else 'to'} column_{width}"
 
 
 def _with_units(rows: Sequence[Row], at: int, width: int, name: str, notes: list[str]) -> Layout:

@@ -33,6 +33,7 @@ from modelgpt_cli.data.address import read_address
 from modelgpt_cli.data.arff_file import ArffFile
 from modelgpt_cli.data.csv_file import CsvFile
 from modelgpt_cli.data.encoding import open_bytes, unknown_type
+from modelgpt_cli.data.fasttext_file import PREFIX, FastTextFile
 from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.guarded import guarded
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
@@ -343,6 +344,8 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
         return SheetFile(file, name, sheet, header)
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return with_vectors(JsonFile(file, name), name)
+    if start.startswith(PREFIX.encode()):
+        return FastTextFile(file, name)
     if suffix == ".arff" or start.lower().startswith(b"@relation"):
         return ArffFile(file, name)
     if b"\0" in start:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from modelgpt_cli.core.scripts import count_words
 from modelgpt_cli.data.cells import texts, to_arrow
 
 TEXT_UNIQUE_SHARE = 0.5
@@ -24,7 +25,7 @@ class Shape:
     share: float
     """Different cells per present cell; 1 where no cell repeats."""
     words: float
-    """Words per cell on average, of its first 10,000 characters; a word is what blanks enclose."""
+    """Words per cell on average, of its first 10,000 characters, as `count_words` has them."""
     chars: float
     """Characters per cell on average, 10,000 at most."""
     letters: float
@@ -50,7 +51,7 @@ def shape_of_cells(distinct: Sequence[str], n: int) -> Shape:
     probe = [text[:_PROBE_CHARS] for text in distinct[:_PROBE]]
     return Shape(
         len(distinct) / n,
-        sum(len(text.split()) for text in probe) / len(probe),
+        sum(map(count_words, probe)) / len(probe),
         sum(len(text) for text in probe) / len(probe),
         sum(any(map(str.isalpha, text)) for text in probe) / len(probe),
     )

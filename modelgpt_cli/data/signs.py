@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from modelgpt_cli.core.reading import MARKERS, NO_NUMBER
+from modelgpt_cli.core.scripts import count_words
 
 Row: TypeAlias = Sequence[Any]
 """Cells as text, or as a sheet holds them; None or "" where one is empty."""
@@ -107,8 +108,8 @@ def evidence(cell: Any, column: Sequence[Any]) -> Evidence:
         return 1 if few else 0
     if few:
         return -1
-    words = sum(len(text_of(other).split()) for other in column) / len(column)
-    return -1 if words >= 4 and len(text.split()) <= 2 else 0
+    words = sum(count_words(text_of(other)) for other in column) / len(column)
+    return -1 if words >= 4 and count_words(text) <= 2 else 0
 
 
 def _number_evidence(cell: Any, column: Sequence[Any]) -> Evidence:

@@ -21,6 +21,7 @@ from modelgpt_cli.data.levels import Spelling, yes_and_no
 from modelgpt_cli.data.numbers import numbers, parse_numbers
 from modelgpt_cli.data.readers import Table, no_such_column
 from modelgpt_cli.data.scan import ColumnFacts, Scan
+from modelgpt_cli.data.shapes import TEXT_UNIQUE_SHARE, shape_of
 
 log = logging.getLogger("modelgpt")
 
@@ -30,6 +31,8 @@ MAX_NUMBER_CLASSES = 20
 _MIN_MEASURED = 6
 _BAD_SHARE = 0.05
 _SHOWN = 8
+_PROBE = 1_000
+_PROBE_COLUMNS = 10
 _NAME_WORDS = 5
 
 
@@ -72,6 +75,8 @@ class Target:
 def choose_target(table: Table, target: str | None, texts: Collection[str] = ()) -> str:
     """The name of the target column: as asked for, else a telling name, else the last column.
 
+    Where that holds texts, the last one before it that doesn't.
+
     Parameters
     ----------
     texts : collection of str
@@ -97,8 +102,23 @@ def choose_target(table: Table, target: str | None, texts: Collection[str] = ())
             return lower[name]
     last = next((name for name in reversed(others) if name.lower() not in _NO_TARGETS), others[-1])
     where = "the last column" if last == others[-1] else "the last column that is not called a text"
+    labels = _labels_before_text(table, others, last)
+    if labels is not None:
+        last, where = labels, "the last column that is no text"
     log.info("Target: %s, %s (another with --target).", last, where)
     return last
+
+
+def _labels_before_text(table: Table, names: Sequence[str], last: str) -> str | None:
+    """The last column whose cells come again and again, where the very last one holds texts; else None."""
+    probe = next(table.frames(_PROBE, [last]), pd.DataFrame({last: []}))
+    if not shape_of(probe[last]).is_free_text:
+        return None
+    for name in reversed(names[: names.index(last)][-_PROBE_COLUMNS:]):
+        found = shape_of(next(table.frames(_PROBE, [name]))[name])
+        if 0 < found.share <= TEXT_UNIQUE_SHARE and not found.is_free_text:
+            return name
+    return None
 
 
 def plan_target(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from modelgpt_cli.data.encoding import decode_lines, read_facts
 from modelgpt_cli.data.readers import open_table
 
 WORDS = {
@@ -64,3 +65,22 @@ def test_a_letter_cut_by_the_end_of_a_block(tmp_path: Path, caplog: pytest.LogCa
     path.write_text(head + "a" * ((1 << 20) - len(head) - 1) + "ü\n2,b\n", encoding="utf-8")
     assert cells_of(path)[0].endswith("aü")
     assert not caplog.text
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_few_lines_of_japanese(tmp_path: Path, n: int) -> None:
+    lines = [
+        "部屋が広くて清潔でした",
+        "隣がうるさくて眠れなかった",
+        "朝食がとてもおいしかった",
+        "お湯が出ませんでした",
+    ][:n]
+    (tmp_path / "t.csv").write_bytes("\n".join(["text,label", *(f"{line},a" for line in lines)]).encode("cp932"))
+    assert read_facts(tmp_path / "t.csv", "t.csv").encoding == "cp932"
+
+
+def test_lines_of_a_stream() -> None:
+    assert decode_lines([b"plain", "größe".encode()], "utf-8") == (["plain", "größe"], "utf-8")
+    assert decode_lines([b"plain", "größe".encode("cp1252")], "utf-8") == (["plain", "größe"], "cp1252")
+    assert decode_lines(["größe".encode()] * 2 + [b"\xff"], "utf-8") == (["größe", "größe", "\ufffd"], "utf-8")
+    assert decode_lines(["größe".encode("cp1252")], "cp1252") == (["größe"], "cp1252")

@@ -152,6 +152,10 @@ def test_words_are_refused_where_no_text_is_read(model: Path, bench: Bench, tmp_
     bench.refuse(2, "There is no file or folder", "predict", tmp_path / "images.onnx", "what a film")
 
 
+HOTEL = ["部屋が広くて清潔でした", "隣がうるさくて眠れなかった", "朝食がとてもおいしかった", "お湯が出ませんでした"]
+HOTEL_ZH = ["房间很大而且干净，早餐也好吃", "隔壁太吵，一夜没睡好", "前台热情，下次还住这里", "热水不热，空调也坏了"]
+
+
 class Piped(io.TextIOWrapper):
     """A stream that is no terminal, in the place of stdin."""
 
@@ -170,6 +174,42 @@ def test_lines_on_stdin_are_texts(
     done = bench.run("predict", texts_model, "-", "--chunk-rows", chunk_rows)
     assert done.out.splitlines() == ["label", *expected]
     assert done.err == "Read 4 lines from stdin as texts, one a line.\n"
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "cp932"])
+def test_lines_on_stdin_in_an_older_encoding(
+    texts_model: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    texts = ["good", *(HOTEL if encoding == "cp932" else HOTEL_ZH)]
+    stream = Piped("")
+    monkeypatch.setattr(sys, "stdin", stream)
+    monkeypatch.setattr(type(stream), "buffer", io.BufferedReader(io.BytesIO("\n".join(texts).encode(encoding))))  # type: ignore[arg-type]
+    done = bench.run("predict", texts_model, "-", "--keep", "text")
+    assert [line.rpartition(",")[0] for line in done.out.splitlines()] == ["text", *texts]
+    assert f"stdin is not UTF-8: read as {encoding}." in done.err
+
+
+@pytest.mark.parametrize("texts", [["slow, very slow"], ["good", "bad"], ["naïve but good", "slow", "dépassé"]])
+def test_the_lines_of_a_text_file_are_texts(texts_model: Path, bench: Bench, texts: list[str]) -> None:
+    expected = predict(texts_model, {"text": texts}).label
+    assert expected is not None
+    (bench.folder / "new.txt").write_bytes("\n".join(texts).encode("cp1252"))
+    done = bench.run("predict", texts_model, "new.txt")
+    assert done.out.splitlines() == ["label", *expected]
+    assert f"Read {len(texts)} line{'s'[: len(texts) > 1]} from new.txt as texts, one a line." in done.err
+
+
+def test_a_text_file_with_the_column_or_tabs_is_a_table(texts_model: Path, bench: Bench) -> None:
+    bench.write("named.txt", "text\na slow book\n")
+    assert len(bench.run("predict", texts_model, "named.txt").out.splitlines()) == 2
+    bench.write("tabs.txt", "good\ta slow book\nbad\tthe film\n")
+    bench.refuse(1, "lacks 1 of the model's 1 columns", "predict", texts_model, "tabs.txt")
+
+
+def test_a_text_without_blanks_is_one_of_several_words(texts_model: Path, bench: Bench) -> None:
+    expected = predict(texts_model, ["这盏灯很好用"]).label
+    assert expected is not None
+    assert bench.run("predict", texts_model, "这盏灯很好用").out.splitlines() == ["label", *expected]
 
 
 @pytest.mark.parametrize("content", ['id,"Text"\n1,a slow book\n', '{"text": "a slow book"}\n', "text\na slow book\n"])

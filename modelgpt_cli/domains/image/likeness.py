@@ -16,6 +16,7 @@ from torch import Tensor
 
 from modelgpt_cli.domains.image.copies import contradictions
 from modelgpt_cli.domains.image.rows import LabelledImages
+from modelgpt_cli.domains.shared.alike import alike_note, is_telling, like_rows, most_alike, numbered
 from modelgpt_cli.domains.shared.folds import ALIKE, Split
 
 log = logging.getLogger("modelgpt")
@@ -27,10 +28,6 @@ stored anew as JPEG or WebP, halved, or lit by a tenth more, 99 in 100 reach it;
 hash of 256 bits parts them worse: at 20 bits, which one in ten JPEGs of quality 50 exceeds, it takes 255 pairs of
 different letters, drawn on white, for the same. The second value is for images of one scene, all of which reach the
 first."""
-MOST_OF_ALL = 0.3
-"""Where a group holds so large a share of the images, and more than `FEW`, likeness tells of the scene alone: a camera
-that doesn't move."""
-FEW = 10
 MOST_COMPARED = 10_000
 """Of more images only equal ones are found: the comparison takes a product of N x N."""
 _CHUNK, _POOLED = 2048, 64
@@ -69,13 +66,13 @@ def find_alike(values: Tensor, y: Sequence[str]) -> np.ndarray:
     thumbs = thumbnails(values)
     equal = _equal(thumbs)
     if len(values) > MOST_COMPARED:
-        return _numbered(equal)
+        return numbered(equal)
     small = comparable(thumbs)
     for least in ALIKE_AT:
         found = _joined(small, least, equal)
-        if found is not None and _is_telling(found, y):
-            return _numbered(found)
-    return _numbered(equal)
+        if found is not None and is_telling(found, y):
+            return numbered(found)
+    return numbered(equal)
 
 
 def _equal(thumbs: Tensor) -> np.ndarray:
@@ -94,7 +91,7 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
     pairs = [(np.arange(n), equal)]
     for start in range(0, n, _CHUNK):
         likeness = small[start : start + _CHUNK] @ small[start:].T >= least
-        if int(likeness.sum(1).max()) > _most(n):
+        if int(likeness.sum(1).max()) > most_alike(n):
             return None
         first, second = torch.nonzero(likeness, as_tuple=True)
         pairs.append((first.numpy() + start, second.numpy() + start))
@@ -108,27 +105,6 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _most(n: int) -> float:
-    """The largest group that is one of single images."""
-    return max(FEW, MOST_OF_ALL * n)
-
-
-def _is_telling(group: np.ndarray, y: Sequence[str]) -> bool:
-    """Whether groups are of single images, and not of a scene that all of them show."""
-    if np.bincount(group).max(initial=0) > _most(len(group)):
-        return False
-    labels = np.asarray(y, dtype=object)
-    return all(
-        (labels == label).sum() < 2 or len(np.unique(group[labels == label])) > 1 for label in dict.fromkeys(labels)
-    )
-
-
-def _numbered(group: np.ndarray) -> np.ndarray:
-    """Group numbers, -1 for those alone in theirs."""
-    found: np.ndarray = np.where(np.bincount(group, minlength=len(group))[group] > 1, group, -1).astype(np.int64)
-    return found
-
-
 def alike_split(read: LabelledImages, column: str) -> tuple[Split | None, list[str]]:
     """Return what ties near-duplicates together, and the words about them; none where there are none.
 
@@ -138,19 +114,12 @@ def alike_split(read: LabelledImages, column: str) -> tuple[Split | None, list[s
         Of the frame, the images' places.
     """
     keys = find_alike(read.rows.values, read.cells.tolist())
-    copies = int((keys >= 0).sum()) - len(np.unique(keys[keys >= 0]))
-    if not copies:
+    note = alike_note(keys, "images")
+    if not note:
         return None, []
-    of = "a near-duplicate of another" if copies == 1 else "near-duplicates of others"
-    note = f"{copies:,} of {len(keys):,} images {'is' if copies == 1 else 'are'} {of}, and kept in one fold with it."
-    notes = [note if copies == 1 else note.replace("with it.", "with them.")]
     places = read.frame[column].tolist()
-    groups: dict[int, list[int]] = {}
-    for i in np.flatnonzero(keys >= 0).tolist():
-        groups.setdefault(int(keys[i]), []).append(i)
-    notes += contradictions(
-        [[(places[i], str(read.cells[i])) for i in some] for some in groups.values()], "Almost equal"
-    )
+    like = [[(places[i], str(read.cells[i])) for i in some] for some in like_rows(keys)]
+    notes = [note, *contradictions(like, "Almost equal")]
     return Split(ALIKE, keys), notes
 
 

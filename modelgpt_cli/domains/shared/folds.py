@@ -137,7 +137,8 @@ def make_folds(
         K.
     rng : Generator
     rows : bool (N,), optional
-        The rows that may be held out; all by default. The others are learned from in every fold.
+        The rows that may be held out; all by default. The others are learned from in every fold, but for copies of rows
+        of it.
     split : Split, optional
         What ties the rows together; by default nothing does, and classes are spread evenly.
     """
@@ -145,11 +146,15 @@ def make_folds(
         return _forward(split.keys, folds, rows)
     if split is None:
         fold = fold_of(y, n_classes, folds, rng, rows)
-    else:
-        fold = _grouped(split.keys, y, n_classes, folds, rng)
-        if rows is not None:
-            fold[~rows] = -1
-    return Folds(fold, fold != np.arange(folds)[:, None])
+        return Folds(fold, fold != np.arange(folds)[:, None])
+    fold = _grouped(split.keys, y, n_classes, folds, rng)
+    used = fold != np.arange(folds)[:, None]
+    if rows is not None:
+        # A generated row that is a copy of a real one isn't learned from where that is held out.
+        copies = ~rows & np.isin(split.keys, split.keys[rows & (split.keys >= 0)]) & (split.kind == ALIKE)
+        used[:, ~rows & ~copies] = True
+        fold[~rows] = -1
+    return Folds(fold, used)
 
 
 def hold_out(

@@ -30,9 +30,11 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.likeness import alike_split, tell
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
+from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
 from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -115,11 +117,21 @@ class TextBuild(BackboneBuild):
                 "and were cut."
             )
             log.warning("%s --max-tokens widens it.", notes[-1])
+        strange = Strangeness(self.tokenizer, self.card.name)
+        strange.add(rows.ids)
+        if note := strange.note():
+            notes.append(note)
+            log.warning(note)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
+        if split is None:
+            labels = frame[schema.target].tolist() if schema.classes else None
+            split, told = alike_split(columns[: 1 + pair], labels)
+            tell(told)
+            notes += told[:1]  # texts are for the user, not for the model's card
         fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"

@@ -13,6 +13,7 @@ import numpy as np
 
 from modelgpt_cli.domains.shared.columns import read_columns
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
+from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
 from modelgpt_cli.runtime.session import TOKENIZER
 from modelgpt_cli.runtime.table import Rows
@@ -37,6 +38,8 @@ class TextFeed:
         self._tokenizer: Tokenizer | None = None
         if model.metadata.get("tokenizer") != "graph":
             self._tokenizer = load_tokenizer(model.extras.get(TOKENIZER))
+        card = str((model.metadata.get("backbone") or {}).get("card", ""))
+        self._strange = None if self._tokenizer is None else Strangeness(self._tokenizer, card)
         self._read = self._cut = 0
 
     @property
@@ -57,6 +60,8 @@ class TextFeed:
             tokenised = TextRows(self._tokenizer, *(column.tolist() for column in texts))
             self._read += len(tokenised)
             self._cut += tokenised.cut
+            if self._strange is not None:
+                self._strange.add(tokenised.ids)
             yield from tokenised.batches()
             return
         order = np.argsort([sum(map(len, row)) for row in zip(*texts, strict=True)], kind="stable")
@@ -67,7 +72,9 @@ class TextFeed:
             yield rows, {i.name: column for i, column in zip(self._inputs, cells, strict=True)}
 
     def report(self) -> None:
-        """Warn of texts that were longer than the window."""
+        """Warn of texts that were longer than the window, and of texts that the encoder wasn't made for."""
+        if self._strange is not None and (note := self._strange.note()):
+            logger.warning(note)
         if self._cut:
             logger.warning(
                 "%s of %s %s are longer than the model's window (%d tokens) and were cut.",

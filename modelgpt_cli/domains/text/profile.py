@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from modelgpt_cli.core.schema import TaskType
+from modelgpt_cli.core.scripts import count_words
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.roles import PLAIN_TEXT_NAMES, TEXT_NOUNS, name_words, text_nouns
@@ -37,7 +38,7 @@ class TextProfile(Profile):
     """A profile of texts."""
 
     mean_words: float | None = None
-    """Words per text of the sample; a word is what blanks enclose."""
+    """Words per text of the sample, as `count_words` has them."""
 
 
 def profile(
@@ -48,7 +49,7 @@ def profile(
     rows = max(1, rows // len(texts))
     common = common_profile(dataset, description=description, rows=rows, chars=TEXT_CHARS, seed=seed, clean=clean)
     cells = pd.concat([dataset.sample[column.name] for column in texts]).dropna()
-    mean_words = sum(len(text.split()) for text in cells) / max(1, len(cells))
+    mean_words = sum(map(count_words, cells)) / max(1, len(cells))
     values = {f.name: getattr(common, f.name) for f in fields(common)}
     return TextProfile(**values, mean_words=mean_words)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.schema import Column, Schema
+from modelgpt_cli.data.cells import texts, to_arrow
 from modelgpt_cli.data.dataset import Dataset, make_dataset
 from modelgpt_cli.data.label_sets import OPTION as MULTI_LABEL
 from modelgpt_cli.data.label_sets import with_label_sets
@@ -22,7 +23,9 @@ from modelgpt_cli.domains.shared.split import OPTIONS as SPLITS
 from modelgpt_cli.domains.shared.split import asked_column, known_inputs, with_keys, with_split_column, without_group
 from modelgpt_cli.domains.text import DOMAIN
 from modelgpt_cli.domains.text.folder import TextFolder, find_text_folder
+from modelgpt_cli.domains.text.likeness import equal_contradictions
 from modelgpt_cli.domains.text.options import BuildOptions
+from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.roles import (
     as_texts,
     asked_texts,
@@ -77,8 +80,18 @@ def read(source: Source) -> Dataset:
     schema = Schema(columns, target.name, target.task, target.classes, DOMAIN.name, target.reading, target.multi_label)
     check_repeats(target, source.classes, by_name=True)
     lacking = check_lacking(target, by_name=True)
-    warnings = [*lacking, *check_texts(schema, scanned.scan, source.table)]
+    warnings = [*lacking, *check_texts(schema, scanned.scan, source.table), *_contradictions(scanned, schema)]
     return with_keys(make_dataset(source, scanned, schema, warnings), source, scanned)
+
+
+def _contradictions(scanned: Scanned, schema: Schema) -> list[str]:
+    """The words about equal texts of different classes."""
+    if schema.task == "regression":
+        return []
+    labels = scanned.target.read(scanned.raw[schema.target])
+    raw = scanned.raw[labels.notna().to_numpy()]
+    columns = [texts(to_arrow(raw[column.name])).fill_null("").to_pylist() for column in texts_of(schema.columns)]
+    return equal_contradictions(columns, labels.dropna().tolist())
 
 
 def _roles(source: Source) -> dict[str, str]:

@@ -17,7 +17,7 @@ from modelgpt_cli.domains.text.requirement import ROLES, texts_of
 
 log = logging.getLogger("modelgpt")
 
-PLAIN_TEXT_NAMES = frozenset({"text", "content", "body", "document", "paragraph", "passage"})
+PLAIN_TEXT_NAMES = frozenset({"text", "content", "body", "document", "paragraph", "passage", "sent"})
 """Words of a header that promise text and say nothing of what it is."""
 _NOUNS_TEXT = """
 abstract answer article caption claim command comment complaint description dialogue email headline hypothesis
@@ -26,6 +26,17 @@ snippet statement summary ticket title tweet utterance
 """
 TEXT_NOUNS = frozenset(_NOUNS_TEXT.split())
 """Words of a header that promise text and say what it is."""
+_FOREIGN_TEXT = """
+文本 内容 评论 句子 标题 评价 留言 短信 消息 问题 正文 文章 文字 評論 內容 
+テキスト 本文 レビュー コメント 文 文章 質問 텍스트 내용 리뷰 댓글 문장 질문 제목
+texto reseña comentario mensaje opinión frase oración título pregunta avaliação comentário mensagem pergunta
+texte avis commentaire phrase titre bewertung rezension kommentar nachricht satz titel frage beschreibung
+текст отзыв комментарий сообщение предложение заголовок вопрос نص تعليق رسالة مراجعة سؤال 
+पाठ टिप्पणी समीक्षा संदेश वाक्य प्रश्न
+testo recensione commento messaggio domanda metin yorum mesaj cümle soru tekst opinia komentarz wiadomość pytanie
+"""
+_FOREIGN = frozenset(_FOREIGN_TEXT.split())
+"""The same in other languages."""
 _PAIRS = frozenset(
     frozenset(pair.split())
     for pair in (
@@ -43,9 +54,11 @@ _PAIRS = frozenset(
 _FOUND = frozenset({"context", "item", "keyword", "product", "result"})
 _NUMBERED = re.compile(r"(.*?[^\W_])[ _.-]*([12AB])", re.IGNORECASE)
 _ORDINALS = ({"1", "2"}, {"a", "b"})
+_PARTS = re.compile(r"[\s\d_.-]+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_a-zA-Z]+")
 
 _SEVERAL_WORDS = 2
+_PAIR_WORDS = 3
 _SOME_SHARE = 0.1
 """Of a column called text or the like, so many cells have to be different: five titles in all are categories."""
 _LETTERS = 0.5
@@ -69,7 +82,8 @@ def _singular(word: str) -> str:
 
 def says_text(name: str) -> bool:
     """Whether a header has a word that promises text."""
-    return bool(text_nouns(name) or {_singular(word) for word in name_words(name)} & PLAIN_TEXT_NAMES)
+    english = text_nouns(name) or {_singular(word) for word in name_words(name)} & PLAIN_TEXT_NAMES
+    return bool(english or _FOREIGN & set(_PARTS.split(name.casefold())))
 
 
 def is_pair(first: str, second: str) -> bool:
@@ -180,6 +194,8 @@ def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixe
         short = [name for name, c in strings.items() if c.type == "identifier" and _is_short_text(name, shape(name))]
         if len(short) == 1 or (len(short) == len(ROLES) and is_pair(*short)):
             names = set(short)
+    if not names and len(strings) == len(ROLES) and is_pair(*strings) and all(_recurs(shape(n)) for n in strings):
+        names = set(strings)
     if len(names) == 1:
         (only,) = names
         partners = [name for name in strings if name != only and is_pair(only, name) and shape(name).letters > _LETTERS]
@@ -191,6 +207,11 @@ def _text_columns(columns: Sequence[Column], shape: Callable[[str], Shape], fixe
 def _is_text_by_name(name: str, shape: Shape) -> bool:
     """Cells of several words below a header that promises text; a few of them may come again and again."""
     return says_text(name) and shape.words >= _SEVERAL_WORDS and shape.share > _SOME_SHARE
+
+
+def _recurs(shape: Shape) -> bool:
+    """Whether cells are texts of a pair that come several times, each time beside another."""
+    return shape.words >= _PAIR_WORDS and shape.share > _SOME_SHARE
 
 
 def _is_short_text(name: str, shape: Shape) -> bool:

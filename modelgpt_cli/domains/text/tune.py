@@ -17,7 +17,9 @@ from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
+from modelgpt_cli.domains.text.likeness import alike_split, tell
 from modelgpt_cli.domains.text.model import TextModel
+from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated, load_rows
 
@@ -73,8 +75,12 @@ def read_texts(
         log.warning("%d rows are marked as generated; it is tuned on real ones, if there are any.", dataset.n_synthetic)
     rows = dataset.real_rows
     split = read_split(rows, asked)
-    known = cross_validated(b, dataset.fingerprint, split_words(split))
     cells = rows[b.target]
+    if split is None:
+        columns = [rows[column.name].fillna("").tolist() for column in texts_of(b.columns)]
+        split, told = alike_split(columns, None if b.task == "regression" else cells.tolist())
+        tell(told)
+    known = cross_validated(b, dataset.fingerprint, split_words(split))
     if b.task == "regression":
         return model.encode(rows), cells.to_numpy(dtype=np.float64), known, split
     check_labels(b, dataset.schema.classes)

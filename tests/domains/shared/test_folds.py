@@ -109,3 +109,14 @@ def test_a_share_of_the_groups_is_held_out() -> None:
     assert not set(keys[train]) & set(keys[held])
     few = hold_out(np.zeros(10), 0, 0.1, rng(), split=Split(GROUP, np.arange(10) // 5, "g"))
     assert [len(part) for part in few] == [5, 5]
+
+
+def test_generated_copies_of_held_out_rows_are_not_learned_from() -> None:
+    keys = np.array([*range(30), *range(5), *([-1] * 5)])
+    judged = np.arange(40) < 30
+    folds = make_folds(np.zeros(40), 0, K, rng(), judged, Split(ALIKE, keys))
+    assert (folds.fold[30:] == -1).all()
+    assert folds.used[:, 35:].all()
+    for copy, original in zip(range(30, 35), range(5), strict=True):
+        assert not folds.used[folds.fold[original], copy]
+        assert folds.used[:, copy].sum() == K - 1

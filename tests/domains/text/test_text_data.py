@@ -14,7 +14,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset, load_dataset
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.domains.text.requirement import texts_of
-from modelgpt_cli.domains.text.roles import is_pair
+from modelgpt_cli.domains.text.roles import is_pair, says_text
 from modelgpt_cli.requirement_generator.answer import check_sentence
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.profile import profile
@@ -177,6 +177,68 @@ def test_the_label_may_stand_first(tmp_path: Path) -> None:
     assert load_dataset(write(tmp_path / "t.csv", sentiment=labels, text=texts)).schema.target == "sentiment"
     said = load_dataset(write(tmp_path / "t.csv", v1=labels, v2=texts), text="v2")
     assert (said.schema.target, roles(said)) == ("v1", {"v2": "text"})
+
+
+HOTEL = (
+    ("房间很大而且干净，早餐也好吃", "隔壁太吵，一夜没睡好", "前台热情，下次还住这里", "热水不热，空调也坏了"),
+    ("部屋が広くて清潔でした", "隣がうるさくて眠れなかった", "朝食がとてもおいしかった", "お湯が出ませんでした"),
+    ("ห้องสะอาดและกว้างมาก", "ข้างห้องเสียงดังนอนไม่หลับ", "พนักงานต้อนรับใจดีมาก", "น้ำร้อนไม่ไหลแอร์ก็เสีย"),
+)
+
+
+@pytest.mark.parametrize("texts", HOTEL, ids=["Chinese", "Japanese", "Thai"])
+@pytest.mark.parametrize(("n", "name"), [(8, "text"), (32, "x")])
+def test_scripts_without_blanks_have_words(tmp_path: Path, texts: tuple[str, ...], n: int, name: str) -> None:
+    cells = [f"{texts[i % 4]}{'一二三四五六七八'[i // 4]}" for i in range(n)]
+    dataset = load_dataset(write(tmp_path / "t.csv", **{name: cells, "label": ["a", "b"] * (n // 2)}))
+    assert roles(dataset) == {name: "text"}
+
+
+@pytest.mark.parametrize("name", ["评论", "Kommentar", "отзыв_2", "レビュー", "댓글", "टिप्पणी", "Reseña aquí", "نص"])
+def test_headers_of_other_languages_promise_text(name: str) -> None:
+    assert says_text(name)
+
+
+@pytest.mark.parametrize("name", ["城市", "Titan", "цена", "sentiment", "mensa"])
+def test_headers_of_other_languages_that_promise_none(name: str) -> None:
+    assert not says_text(name)
+
+
+def test_emoji_are_words(tmp_path: Path) -> None:
+    cells = ["👍👍", "so 😡", "😀🎉👍", "👎 👎", "❤️ it", "😡😡😡"] * 2
+    dataset = load_dataset(write(tmp_path / "t.csv", comment=cells, label=["up", "down"] * 6))
+    assert roles(dataset) == {"comment": "text"}
+
+
+def test_one_emoji_a_cell_is_a_category(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", mood=["😀", "😡", "😴"] * 10, label=["up", "down"] * 15)
+    assert load_dataset(path).schema.domain == "tabular"
+
+
+def test_a_pair_whose_texts_come_again(tmp_path: Path) -> None:
+    questions = ["When do you open?", "What does it cost?", "Where is my order?", "Can I return it?"]
+    answers = ["We open at nine.", "It costs ten euros.", "It left us today.", "Within 30 days, yes."]
+    rows = [(q, a, int(i == k)) for i, q in enumerate(questions) for k, a in enumerate(answers) if i == k or k == i - 1]
+    path = tmp_path / "t.csv"
+    pd.DataFrame(rows, columns=["q1", "q2", "fits"]).to_csv(path, index=False)
+    assert roles(load_dataset(path, target="fits")) == {"q1": "text", "q2": "pair"}
+
+
+def test_texts_in_the_last_column_are_not_the_target(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "modelgpt")
+    texts, labels = films()
+    path = tmp_path / "films.tsv"
+    path.write_text("".join(f"{label}\t{text}\n" for text, label in zip(texts, labels, strict=True)))
+    dataset = load_dataset(path)
+    assert (dataset.schema.target, roles(dataset), dataset.n_rows) == ("column_1", {"column_2": "text"}, N)
+    assert "Target: column_1, the last column that is no text (another with --target)." in caplog.text
+    assert "films.tsv has no header line" in caplog.text
+
+
+def test_without_a_column_of_classes_the_last_stays_the_target(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", number=range(N), words=films()[0])
+    with pytest.raises(UsageError, match="'words' has a different value in each"):
+        load_dataset(path)
 
 
 def test_a_requirement_fixes_the_roles(tmp_path: Path) -> None:
