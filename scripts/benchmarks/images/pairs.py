@@ -101,8 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found[name] = np.array(made)
         print(" ".join(lines_of({name: found[name]})[0]), flush=True)
     header = ["task", "pairs", "names alone", *(f"{n}" for n in SIZES), *(f"worse with {n}" for n in SIZES), "deepest"]
+    draws = "1 draw" if args.repeats == 1 else f"{args.repeats} draws"
     text = (
-        f"Mean accuracy × 100 over all pairs of a set's classes, by images per class, {args.repeats} draws; pairs "
+        f"Mean accuracy × 100 over all pairs of a set's classes, by images per class, {draws}; pairs "
         f"whose accuracy is more than {100 * CLEARLY:.0f} points below that of their names alone; the largest loss."
     )
     write_section(
