@@ -19,7 +19,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.architectures import GENERATOR_CARDS, find_card
 from modelgpt_cli.domains.image.backbone import shared_backbone
 from modelgpt_cli.domains.image.fit import Adapted, adapt, thumbnail_model
-from modelgpt_cli.domains.image.likeness import alike_split, tell
+from modelgpt_cli.domains.image.likeness import alike_split
 from modelgpt_cli.domains.image.model import IMAGE_COLUMN, ImageModel
 from modelgpt_cli.domains.image.nameable import nameable_words, nearest_concepts
 from modelgpt_cli.domains.image.options import BuildOptions
@@ -29,6 +29,7 @@ from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.target import shared_image_generator
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.alike import tell
 from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, backbone_builders, one_hot
 from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes

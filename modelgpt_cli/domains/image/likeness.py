@@ -7,7 +7,6 @@ Shapes: N images, S pixels a side, T thumbnail pixels a side.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,10 +15,9 @@ from torch import Tensor
 
 from modelgpt_cli.domains.image.copies import contradictions
 from modelgpt_cli.domains.image.rows import LabelledImages
-from modelgpt_cli.domains.shared.alike import alike_note, is_telling, like_rows, most_alike, numbered
+from modelgpt_cli.domains.shared.alike import alike_note, connected, is_telling, like_rows, most_alike, numbered
 from modelgpt_cli.domains.shared.folds import ALIKE, Split
 
-log = logging.getLogger("modelgpt")
 THUMBNAIL = 16
 ALIKE_AT = (0.99, 0.998)
 """Correlation of the thumbnails' colours from which two images are near-duplicates. Of 6,600 images of ten public sets,
@@ -98,11 +96,7 @@ def _joined(small: Tensor, least: float, equal: np.ndarray) -> np.ndarray | None
     rows, columns = (np.concatenate([pair[i] for pair in pairs]) for i in range(2))
     if np.array_equal(rows, columns):  # as usual: SciPy's graphs take longer to import than all this to find
         return rows[:n]
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    return connected(rows, columns, n)
 
 
 def alike_split(read: LabelledImages, column: str) -> tuple[Split | None, list[str]]:
@@ -121,9 +115,3 @@ def alike_split(read: LabelledImages, column: str) -> tuple[Split | None, list[s
     like = [[(places[i], str(read.cells[i])) for i in some] for some in like_rows(keys)]
     notes = [note, *contradictions(like, "Almost equal")]
     return Split(ALIKE, keys), notes
-
-
-def tell(notes: Sequence[str]) -> None:
-    """Warn of near-duplicates and of what their labels contradict."""
-    for note in notes:
-        log.warning("%s", note)

@@ -133,14 +133,14 @@ class ImageTraining(AdapterTraining[Images]):
         torch.manual_seed(config.seed)
         sizes = config.sizes(backbone.card.name, backbone.size, count)
         sizes = replace(sizes, spread=min(SPREAD, backbone.size) if count else 0)
-        begun = config.init is not None  # then the checkpoint holds the scaling and the directions too
-        usual = torch.zeros(2, backbone.size) if begun else self._usual_features(train)
+        # A run that isn't taught takes its scaling and directions from a checkpoint, as it does the concepts' heads.
+        usual = self._usual_features(train) if taught else torch.zeros(2, backbone.size)
         scaling = Scaling.of(usual, list(groups_of(backbone).values()))
         generator = make_image_generator(sizes, backbone, scaling)
         if taught and rows is not None:
             heads = scaling.rows_on_inputs(concepts.heads(rows))
             generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
-        if generator.config.spread and not begun:
+        if generator.config.spread and taught:
             generator.concepts.fill_spread(scaling.inputs(usual))
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights} | ({CONCEPT_NAMES: list(named)} if named else {})

@@ -19,10 +19,11 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
 from modelgpt_cli.data.sampling import RowSampler
 from modelgpt_cli.domains.image.embed import changed
-from modelgpt_cli.domains.image.likeness import alike_split, tell
+from modelgpt_cli.domains.image.likeness import alike_split
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images, LabelledImages, read_labelled
+from modelgpt_cli.domains.shared.alike import tell
 from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices

@@ -5,11 +5,14 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from modelgpt_cli.core.printable import printable
+
+log = logging.getLogger("modelgpt")
 
 MOST_OF_ALL = 0.3
 """Where a group holds so large a share of the rows, and more than `FEW`, likeness tells of what all rows share."""
@@ -36,6 +39,15 @@ def is_telling(group: np.ndarray, y: Sequence[str]) -> bool:
     return all(
         (labels == label).sum() < 2 or len(np.unique(group[labels == label])) > 1 for label in dict.fromkeys(labels)
     )
+
+
+def connected(first: np.ndarray, second: np.ndarray, n: int) -> np.ndarray:
+    """Return the connected components of n rows, int64 (n,), by the numbers of both rows of each like pair."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def numbered(group: np.ndarray) -> np.ndarray:
@@ -85,3 +97,9 @@ def contradictions(
     more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
     shown = printable("; ".join(found[:_SHOWN]))
     return [f"{what} have different labels, {n:,} in all: {shown}{more}. {then}"]
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Warn of near-duplicates and of what their labels contradict."""
+    for note in notes:
+        log.warning("%s", note)

@@ -18,6 +18,7 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.synthetic import MARK
 from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.alike import tell
 from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, backbone_builders, one_hot
 from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
@@ -30,7 +31,7 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
-from modelgpt_cli.domains.text.likeness import alike_split, tell
+from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of

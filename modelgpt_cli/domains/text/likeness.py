@@ -6,17 +6,14 @@ Shapes: N texts, S shingles of all of them, H hashes.
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 
-from modelgpt_cli.domains.shared.alike import alike_note, contradictions, is_telling, like_rows, numbered
+from modelgpt_cli.domains.shared.alike import alike_note, connected, contradictions, is_telling, like_rows, numbered
 from modelgpt_cli.domains.shared.folds import ALIKE, Split
-
-log = logging.getLogger("modelgpt")
 
 ALIKE_AT = 0.8
 """Jaccard index of two texts' shingles from which they are near-duplicates. Of up to 4,096 texts each of 15 public sets
@@ -62,9 +59,6 @@ def find_alike(columns: Sequence[Sequence[str]], y: Sequence[str] | None) -> np.
 
 def _joined(rows: Sequence[tuple[str, ...]]) -> np.ndarray:
     """The connected components of different rows that are near-duplicates, int64 (N,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     n = len(rows)
     shingles = [[_shingles(text[:_CHARS]) for text in texts] for texts in rows]
     candidates = _candidates(_signatures([np.unique(np.concatenate(parts)) for parts in shingles]))
@@ -74,8 +68,7 @@ def _joined(rows: Sequence[tuple[str, ...]]) -> np.ndarray:
         if all(_jaccard(one, other) >= ALIKE_AT for one, other in zip(shingles[a], shingles[b], strict=True))
     ]
     first, second = (np.array([pair[k] for pair in pairs], dtype=np.int64) for k in range(2))
-    graph = coo_array((np.ones(len(pairs), dtype=bool), (first, second)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    return connected(first, second, n)
 
 
 def _shingles(text: str) -> np.ndarray:
@@ -153,12 +146,6 @@ def equal_contradictions(columns: Sequence[Sequence[str]], labels: Sequence[str]
         if any(text.strip() for text in texts):
             groups.setdefault(tuple(map(plain, texts)), []).append((_shown(texts), str(label)))
     return contradictions(list(groups.values()), "Equal texts")
-
-
-def tell(notes: Sequence[str]) -> None:
-    """Warn of near-duplicates and of what their labels contradict."""
-    for note in notes:
-        log.warning("%s", note)
 
 
 def _shown(texts: Sequence[str]) -> str:

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
+from modelgpt_cli.domains.shared.alike import tell
 from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
-from modelgpt_cli.domains.text.likeness import alike_split, tell
+from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.tokens import Encoded

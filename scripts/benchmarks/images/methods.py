@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.tasks import ImageSet
 from modelgpt_cli.domains.image.tune import ImageTuning
 from modelgpt_cli.domains.shared.scaling import Scaling
@@ -211,10 +212,7 @@ def head_then_all(settings: Settings) -> Fit:
             train(learner, rows, rows[:0], labels, nn.functional.cross_entropy, lambda *_: 0.0, plan, seed)
             make_trainable(network.trunk, lora=False)
 
-        def predict(task: ImageSet) -> np.ndarray:
-            network.eval()
-            return outputs(network, task.parts["test"].rows, settings.weights.view).softmax(1).numpy()
-
+        predict = partial(_answers, network, settings.weights.view)
         return Fitted(predict, facts | {"dtype": "bf16" if settings.bf16 else "fp32"}, network)
 
     return fit
@@ -243,10 +241,7 @@ def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bo
         rows = problem.task.parts["train"].rows.take(problem.index)
         learner = ImageLearner(network, rows, settings.weights.view, settings.bf16)
 
-        def predict(task: ImageSet) -> np.ndarray:
-            network.eval()
-            return outputs(network, task.parts["test"].rows, settings.weights.view).softmax(1).numpy()
-
+        predict = partial(_answers, network, settings.weights.view)
         seen: dict[str, list[float]] = {"curve": [], "test_curve": []}
 
         def judge(index: np.ndarray, logits: np.ndarray) -> float:
@@ -269,6 +264,13 @@ def trained(settings: Settings, plan: Plan, start: str = "pretrained", curve: bo
         return Fitted(predict, facts, network)
 
     return fit
+
+
+def _answers(network: Network, view: View, task: ImageSet) -> np.ndarray:
+    """Return a trained network's probabilities (n, C) of a task's test images."""
+    network.eval()
+    found: np.ndarray = outputs(network, task.parts["test"].rows, view).softmax(1).numpy()
+    return found
 
 
 def _start(

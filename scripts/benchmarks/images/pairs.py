@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelgpt_cli.domains.image.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.tasks import ImageSet
 from modelgpt_cli.domains.shared.tasks import Part, label_text
 
-from ..common import data_folder, make_parser, names, provenance, table, write_section
+from ..common import make_parser, names, provenance, table, write_section
 from ..harness import draw_rows, draw_seed
+from .bench import add_image_arguments, read_image_arguments
 from .networks import Memory, Weights
 from .ours import Generators, build
 from .tasks import Sets, silence
@@ -76,14 +76,13 @@ def lines_of(found: dict[str, np.ndarray]) -> list[list[str]]:
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("pairs", __doc__)
-    parser.add_argument("--data", type=Path, help="folder of sets with cards; default: the shared one")
+    add_image_arguments(parser)
     parser.add_argument("--tasks", type=names, metavar="A,B", help="sets or tasks; default: all that are unseen")
-    parser.add_argument("--backbone", default=DEFAULT_CARD, metavar="CARD")
-    parser.add_argument("--backbone-weights", metavar="FILE", help="its weights; default: the card's own")
-    parser.add_argument("--generator", metavar="FILE", help="default: the shipped one")
     parser.add_argument("--repeats", type=int, default=2, help="draws (default 2)")
     parser.add_argument("--report", type=Path, required=True, help="page with a section `image pairs`")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    read_image_arguments(parser, args)
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,13 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(arguments)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     silence()
-    weights = Weights(find_card(args.backbone), args.backbone_weights)
-    sets = Sets(args.data or data_folder("image"), weights.view)
+    sets = Sets(args.data, args.weights.view)
     found: dict[str, np.ndarray] = {}
     for name in sets.tasks("few-shot", args.tasks):
         task = sets.task(name)
-        memory, generators = Memory(), Generators(args.generator)
-        made = [accuracies(pair, weights, generators, args.repeats, memory) for pair in pairs_of(task)]
+        memory = Memory()
+        made = [accuracies(pair, args.weights, args.generators, args.repeats, memory) for pair in pairs_of(task)]
         found[name] = np.array(made)
         print(" ".join(lines_of({name: found[name]})[0]), flush=True)
     header = ["task", "pairs", "names alone", *(f"{n}" for n in SIZES), *(f"worse with {n}" for n in SIZES), "deepest"]
