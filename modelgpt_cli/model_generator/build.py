@@ -29,7 +29,7 @@ from modelgpt_cli.model_generator.choice import Plan, plan_candidates
 from modelgpt_cli.model_generator.costs import STORED
 from modelgpt_cli.model_generator.measured_limits import ON_FILE
 from modelgpt_cli.model_generator.messages import missed_words, taken_words
-from modelgpt_cli.model_generator.source import Start, begin, check_start
+from modelgpt_cli.model_generator.source import Start, begin, check_domain, check_start
 from modelgpt_cli.requirement_generator.build_words import add_words
 from modelgpt_cli.requirement_generator.describe import read_description
 from modelgpt_cli.requirement_generator.domain import Claims, domain_of
@@ -222,9 +222,8 @@ def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
     """The requirement with what its sentence says, more words, and the target that is given."""
     wanted = begun.requirement
     data = "data" in values or wanted.data is not None
+    check_domain(values, data)
     if "domain" in values:
-        if data:
-            raise UsageError("--domain is for builds from words alone: data say what they are.", hint="Leave it out.")
         wanted = replace(wanted, domain=values["domain"])
     wanted = add_words(wanted, data=data, ignore=values.get("ignore_words", False))
     if not begun.described and (more := read_description(values.get("description"))):

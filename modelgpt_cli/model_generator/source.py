@@ -91,8 +91,8 @@ def check_start(
     Raises
     ------
     UsageError
-        A file is not there, exists already, or is named for no format of models; there is no such card; or a sheet is
-        named where there is no workbook.
+        A file is not there, exists already, or is named for no format of models; there is no such card; a sheet is
+        named where there is no workbook; or a domain where there are data.
     """
     check_model_destination(output, force)
     for name in ("data", "types"):
@@ -100,7 +100,9 @@ def check_start(
     check_exists(values.get("generator"), "--generator takes a checkpoint, or a folder with one.")
     if values.get("card") is not None:
         find_card(values["card"].partition("/")[0])
-    _check_sheet(source, values)
+    data = _given_data(source, values)
+    with_sheet(data, values.get("sheet"))
+    check_domain(values, data is not None)
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
     if isinstance(source, Requirement) and values.get("data") is None:
         check_exists(source.data)
@@ -114,16 +116,28 @@ def check_start(
     return beside
 
 
-def _check_sheet(source: Data | Requirement, values: Mapping[str, Any]) -> None:
-    """Make sure that a sheet is named of data in a file, as far as that is known while nothing is read."""
-    data = values.get("data")
-    if data is None and isinstance(source, Requirement):
-        data = source.data
-    elif data is None and not (isinstance(source, str) and _is_sentence(source)):
-        if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
-            return  # a requirement file, which may name some
-        data = source
-    with_sheet(data, values.get("sheet"))
+def _given_data(source: Data | Requirement, values: Mapping[str, Any]) -> Data | None:
+    """Return what data a build is given, as far as that is known while no file is read; None for none."""
+    data: Data | None = values.get("data")
+    if data is not None:
+        return data
+    if isinstance(source, Requirement):
+        return source.data
+    if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
+        return None  # words, or a requirement file, which may name some
+    return source
+
+
+def check_domain(values: Mapping[str, Any], data: bool) -> None:
+    """Make sure that no domain is named where there are data.
+
+    Raises
+    ------
+    UsageError
+        One is.
+    """
+    if data and values.get("domain") is not None:
+        raise UsageError("--domain is for builds from words alone: data say what they are.", hint="Leave it out.")
 
 
 def begin(

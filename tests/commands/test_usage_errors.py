@@ -78,7 +78,7 @@ MISTAKES: dict[str, list[str]] = {
     "tune m.onnx --data d.csv#A --sheet B -o m2.onnx": ["different sheets"],
     "build d.csv --card nope -o m2.onnx": ["There is no card 'nope'"],
     "build req.txt -o m2.onnx": ["Is this about images, texts or tables?", "Give --domain image, text or tabular"],
-    "build d.csv --domain image -o m2.onnx --offline": ["--domain is for builds from words alone"],
+    "build bad.parquet --domain image -o m2.onnx": ["--domain is for builds from words alone"],
     "build d.csv --backbone x -o m2.onnx --offline": ["--backbone is for"],
     "export m.onnx --tokenizer-in-graph -o m2.onnx": ["--tokenizer-in-graph is for texts"],
     "predict m.onnx d.csv --topk 2": ["--topk is for models of images"],
