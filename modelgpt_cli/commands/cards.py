@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.commands.output import metrics_table, number, paint, size, table
 from modelgpt_cli.core.domain import domain_names, find_domain
-from modelgpt_cli.core.metrics import LABEL_TITLES, METRICS
+from modelgpt_cli.core.label_metrics import LABEL_TITLES
+from modelgpt_cli.core.metrics import METRICS
 
 if TYPE_CHECKING:
     from modelgpt_cli.core.checks import Check

@@ -213,14 +213,6 @@ _ALL = (
     Metric("interval_coverage", "interval coverage", "regression", "bounds", interval_coverage),
     Metric("interval_width", "interval width (mean)", "regression", "bounds", interval_width, is_error=True),
 )
-LABEL_TITLES = {
-    "micro_f1": "F1 (micro)",
-    "f1": "F1 (macro)",
-    "subset_accuracy": "subset accuracy",
-    "mean_average_precision": "mean average precision",
-    "log_loss": "log loss (per label)",
-}
-"""What `label_metrics` returns → as people read it."""
 METRICS = {metric.name: metric for metric in _ALL}
 """Name → metric, in the order in which `evaluate` reports them."""
 ERRORS = tuple(name for name, metric in METRICS.items() if metric.is_error)
@@ -343,68 +335,16 @@ def class_scores(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
     dict of str to float
         Without those that have no value, such as the ROC AUC of rows of one class.
     """
-    return _with_value(classification_metrics(y, probabilities.argmax(1), probabilities), BUILT["classification"])
+    return with_value(classification_metrics(y, probabilities.argmax(1), probabilities), BUILT["classification"])
 
 
 def regression_scores(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Return the metrics of `BUILT` of numbers (N,); without R2 where the true values `y` (N,) don't vary."""
-    return _with_value(regression_metrics(y, predicted), BUILT["regression"])
+    return with_value(regression_metrics(y, predicted), BUILT["regression"])
 
 
-def label_metrics(truth: np.ndarray, given: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """Measure a model that gives a row any number of labels.
-
-    Parameters
-    ----------
-    truth, given : ndarray, (N, C) bool
-        The labels that a row has, and those that the model gives it.
-    probabilities : ndarray, (N, C) float
-
-    Returns
-    -------
-    dict of str to float or None
-        ``micro_f1`` over all pairs of a row and a label, ``f1`` (mean over the labels that have rows or are given),
-        ``subset_accuracy`` (rows whose labels are all right), ``mean_average_precision`` (over the labels that have
-        rows) and ``log_loss`` (mean over rows and labels). None where a metric has no value.
-    """
-    both, rows, guesses = (truth & given).sum(0), truth.sum(0), given.sum(0)
-    present = rows + guesses > 0
-    precisions = [average_precision(truth[:, k], probabilities[:, k]) for k in np.flatnonzero(rows)]
-    total = int(rows.sum() + guesses.sum())
-    p = np.clip(probabilities.astype(np.float64), FLOOR, 1 - FLOOR)
-    return {
-        "micro_f1": 2 * float(both.sum()) / total if total else None,
-        "f1": float((2 * both[present] / (rows + guesses)[present]).mean()) if present.any() else None,
-        "subset_accuracy": float((truth == given).all(1).mean()) if len(truth) else None,
-        "mean_average_precision": float(np.mean(precisions)) if precisions else None,
-        "log_loss": float(-np.where(truth, np.log(p), np.log1p(-p)).mean()) if len(truth) else None,
-    }
-
-
-def label_scores(truth: np.ndarray, given: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Return the metrics of `label_metrics` that have a value."""
-    return _with_value(label_metrics(truth, given, probabilities), tuple(LABEL_TITLES))
-
-
-def average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Return the mean, over the rows that have a label, of the precision down to each; (N,) both, ties as one."""
-    order = np.argsort(-scores, kind="stable")
-    hits, ranked = np.cumsum(truth[order]), scores[order]
-    last = np.append(ranked[:-1] > ranked[1:], True)
-    found, reached = hits[last], np.flatnonzero(last) + 1
-    return float((np.diff(found, prepend=0) * found / reached).sum() / hits[-1])
-
-
-def per_label(truth: np.ndarray, given: np.ndarray, labels: Sequence[str]) -> dict[str, dict[str, float | None]]:
-    """Return recall, precision, F1 and number of rows of each label; (N, C) bool both. None as in `class_metrics`."""
-    found: dict[str, dict[str, float | None]] = {}
-    for k, label in enumerate(labels):
-        right = int((truth[:, k] & given[:, k]).sum())
-        found[label] = _label_scores(int(truth[:, k].sum()), int(given[:, k].sum()), right)
-    return found
-
-
-def _label_scores(rows: int, predicted: int, right: int) -> dict[str, float | None]:
+def scores_of_counts(rows: int, predicted: int, right: int) -> dict[str, float | None]:
+    """Return recall, precision, F1 and number of rows of a class that was predicted so often, and so often rightly."""
     return {
         "recall": right / rows if rows else None,
         "precision": right / predicted if predicted else None,
@@ -420,7 +360,7 @@ def class_metrics(matrix: np.ndarray, labels: Sequence[str]) -> dict[str, dict[s
     """
     found: dict[str, dict[str, float | None]] = {}
     for k, label in enumerate(labels):
-        found[label] = _label_scores(int(matrix[k].sum()), int(matrix[:, k].sum()), int(matrix[k, k]))
+        found[label] = scores_of_counts(int(matrix[k].sum()), int(matrix[:, k].sum()), int(matrix[k, k]))
     return found
 
 
@@ -429,7 +369,8 @@ def confusion(true: np.ndarray, predicted: np.ndarray, rows: int, columns: int) 
     return np.bincount(true * columns + predicted, minlength=rows * columns).reshape(rows, columns)
 
 
-def _with_value(values: dict[str, float | None], names: Iterable[str]) -> dict[str, float]:
+def with_value(values: dict[str, float | None], names: Iterable[str]) -> dict[str, float]:
+    """Return the metrics of these names that have a value."""
     return {name: value for name in names if (value := values[name]) is not None}
 
 

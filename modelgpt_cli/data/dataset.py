@@ -20,7 +20,7 @@ from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.data.label_sets import JOINED
+from modelgpt_cli.data.label_cells import JOINED
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.source import Reader, Scanned, Source
 from modelgpt_cli.data.synthetic import MARK, SYNTHETIC, read_mark, tell_marks

@@ -21,7 +21,8 @@ from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import FREE_TEXT, Column, ColumnType, TaskType
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
-from modelgpt_cli.data.label_sets import LabelSets, plan_label_sets
+from modelgpt_cli.data.label_cells import LabelSets
+from modelgpt_cli.data.label_sets import plan_label_sets
 from modelgpt_cli.data.readers import Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.synthetic import SYNTHETIC, find_mark

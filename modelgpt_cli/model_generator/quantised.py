@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from modelgpt_cli.artifacts.target_model import TargetModel
-from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, label_scores, regression_scores, worse_by
-from modelgpt_cli.data.label_sets import multi_hot
+from modelgpt_cli.core.label_metrics import label_scores
+from modelgpt_cli.core.metrics import ERRORS, LOSS, class_scores, regression_scores, worse_by
+from modelgpt_cli.data.label_cells import multi_hot
 from modelgpt_cli.model_generator.measure import Rows, measured
 from modelgpt_cli.runtime.session import Model
 

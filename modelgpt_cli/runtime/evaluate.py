@@ -232,7 +232,8 @@ def _check_one_label(importance: bool, plot: object) -> None:
 
 def _label_sets(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
     """Compare true labels, of which a row has any number, with those that a model gives, chunk by chunk."""
-    from modelgpt_cli.data.label_sets import multi_hot, parse_labels
+    from modelgpt_cli.core.label_metrics import label_metrics, per_label
+    from modelgpt_cli.data.label_cells import multi_hot, parse_labels
 
     true_parts, given_parts, probability_parts = [], [], []
     skipped, unknown = 0, Counter[str]()
@@ -253,8 +254,8 @@ def _label_sets(model: Model, source: Source, chunk_rows: int, plot: Path | None
         target=source.target,
         rows=len(true),
         skipped=skipped,
-        metrics=m.label_metrics(true, given, probabilities),
-        classes=m.per_label(true, given, model.labels),
+        metrics=label_metrics(true, given, probabilities),
+        classes=per_label(true, given, model.labels),
         unit=model.domain.rows,
         multi_label=True,
     )

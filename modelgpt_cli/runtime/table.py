@@ -56,7 +56,7 @@ class Rows:
             logger.info("Measured on %s.", self._table.test_path)
             self._table = open_table(self._table.test_path)
         if labelled and model.multi_label:
-            from modelgpt_cli.data.label_sets import known_label_table
+            from modelgpt_cli.data.label_cells import known_label_table
 
             self._table = known_label_table(self._table, target or model.target, model.labels, model.separator)
         self.name = self._table.name

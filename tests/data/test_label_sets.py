@@ -15,7 +15,7 @@ from modelgpt_cli import describe
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.dataset import Dataset, load_dataset
-from modelgpt_cli.data.label_sets import format_labels, parse_labels, split_cell
+from modelgpt_cli.data.label_cells import format_labels, parse_labels, split_cell
 from modelgpt_cli.requirement_generator.requirement_file import format_requirement, parse_requirement
 
 LABELS = ["food", "money", "sport"]

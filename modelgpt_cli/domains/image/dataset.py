@@ -11,7 +11,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column, Schema, TaskType
 from modelgpt_cli.data.cells import texts, to_arrow
 from modelgpt_cli.data.dataset import Dataset, name_of
-from modelgpt_cli.data.label_sets import JOINED
+from modelgpt_cli.data.label_cells import JOINED
 from modelgpt_cli.data.readers import Table
 from modelgpt_cli.data.scan import Scan
 from modelgpt_cli.data.source import Source, plan_any_target

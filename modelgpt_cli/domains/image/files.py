@@ -314,7 +314,7 @@ def _in_table(data: Data | Table, truth: Truth | None) -> list[ImageFile]:
     working directory.
     """
     from modelgpt_cli.data.cells import texts, to_arrow
-    from modelgpt_cli.data.label_sets import known_label_table
+    from modelgpt_cli.data.label_cells import known_label_table
     from modelgpt_cli.data.readers import open_table
     from modelgpt_cli.domains.image.named import NamedImages
     from modelgpt_cli.domains.image.path_column import column_of_images, places_of

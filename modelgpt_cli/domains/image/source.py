@@ -350,7 +350,7 @@ def _classes(label: str | None, multi_label: bool) -> tuple[str, ...]:
     """The classes of one image."""
     if label is None or not multi_label:
         return () if label is None else (label,)
-    from modelgpt_cli.data.label_sets import parse_labels  # loads pandas, which images at work do without
+    from modelgpt_cli.data.label_cells import parse_labels  # loads pandas, which images at work do without
 
     return parse_labels(label)
 

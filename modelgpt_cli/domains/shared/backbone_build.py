@@ -20,7 +20,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import Dataset
-from modelgpt_cli.data.label_sets import JOINED, multi_hot
+from modelgpt_cli.data.label_cells import JOINED, multi_hot
 from modelgpt_cli.domains.shared.build import contract, provenance
 from modelgpt_cli.domains.shared.folds import Split
 from modelgpt_cli.domains.shared.head import HeadFit

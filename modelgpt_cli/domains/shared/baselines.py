@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from modelgpt_cli.core.metrics import label_scores
+from modelgpt_cli.core.label_metrics import label_scores
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.folds import Folds
 from modelgpt_cli.domains.shared.head import HeadFit, head_scores

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.core.metrics import class_scores, label_scores, regression_scores
+from modelgpt_cli.core.label_metrics import label_scores
+from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.calibration import fit_temperature
 from modelgpt_cli.domains.shared.folds import Folds, Split, make_folds

@@ -23,8 +23,8 @@ from tiny_texts import TOPICS, Make
 from modelgpt_cli import evaluate, export, predict, tune
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import UsageError, VerificationError
-from modelgpt_cli.core.metrics import label_metrics
-from modelgpt_cli.data.label_sets import multi_hot
+from modelgpt_cli.core.label_metrics import label_metrics
+from modelgpt_cli.data.label_cells import multi_hot
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.folds import make_folds
 from modelgpt_cli.domains.shared.thresholds import crossed_decisions, fit_thresholds
