@@ -43,6 +43,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         "metrics": blueprint.metrics,
         **({"validated": blueprint.validated} if blueprint.validated else {}),
         **({"nearest": blueprint.nearest} if blueprint.nearest else {}),
+        **({"transform": blueprint.transform} if blueprint.transform else {}),
         "interval": blueprint.interval or None,
         **({"multi_label": blueprint.multi_label} if blueprint.multi_label else {}),
         **({"calibration": blueprint.calibration} if blueprint.calibration else {}),

@@ -61,6 +61,9 @@ class Blueprint:
     nearest : dict
         Class name → `concept`, the nearest thing that the backbone can name, and `likeness`, how near it is (1 for the
         same); empty where that isn't known.
+    transform : dict
+        Regression: the `kind` of the monotone transform in which the target was learned, what it is (`words`), and the
+        range that answers stay in (`lower`, `upper`); empty where there is neither.
     interval : dict
         Regression: the prediction interval's `coverage`, and what it was made from; empty where there is none.
     multi_label : dict
@@ -90,6 +93,7 @@ class Blueprint:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     validated: str = ""
     nearest: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transform: dict[str, Any] = field(default_factory=dict)
     interval: dict[str, Any] = field(default_factory=dict)
     multi_label: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
@@ -112,7 +116,7 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
-        for name in ("validated", "nearest", "multi_label", "calibration", "novelty"):
+        for name in ("validated", "nearest", "transform", "multi_label", "calibration", "novelty"):
             if not values[name]:
                 del values[name]
         return values | {"labels": list(self.labels), "format": FORMAT}

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+import torch
+
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.shared.names import CONSTANTS
+from modelgpt_cli.domains.shared.target_scale import target_scale
+from modelgpt_cli.domains.tabular.choose_transform import Scaled, best_scale
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
-from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.model import TRANSFORM, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, statistics_state
+from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
 from modelgpt_cli.parameter_generator.generator import Generator
@@ -65,21 +70,34 @@ def fit_model(
     """
     fit = cross_fit if validate else one_pass
     members = blueprint.architecture.members
-    cross = fit(generator, table, members=members, seed=seed, texts=texts, device=device)
+
+    def crossed(table: TableArrays) -> CrossFit:
+        return fit(generator, table, members=members, seed=seed, texts=texts, device=device)
+
+    scaled = Scaled(crossed(table), table, TargetTransform()) if table.n_classes else best_scale(crossed, table)
+    cross = scaled.cross
     blueprint.metrics = cross.checked.metrics if cross.checked else {}
+    blueprint.transform = scaled.transform.describe(blueprint.target)
     blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
-    model = make_model(blueprint, preprocessor, cross, table)
+    model = make_model(blueprint, preprocessor, cross, scaled.table, scaled.transform)
     if blueprint.task != "regression":
         return FittedModel(model, cross)
     return FittedModel(model, cross, add_interval(model, table, cross.checked, coverage if validate else 0.0))
 
 
 def make_model(
-    blueprint: Blueprint, preprocessor: TablePreprocessor, cross: CrossFit, table: TableArrays
+    blueprint: Blueprint,
+    preprocessor: TablePreprocessor,
+    cross: CrossFit,
+    table: TableArrays,
+    transform: TargetTransform,
 ) -> TabularModel:
     """Solve and merge: return the target model of a blueprint, whose columns get the preprocessor's levels."""
     heads = cross.heads(table)
     found = projection_state(preprocessor.texts) | statistics_state(preprocessor.statistics)
+    if not transform.is_plain:
+        scale = target_scale(cross.fitted.target_mean, cross.fitted.target_std)
+        found[TRANSFORM] = torch.from_numpy(transform.numbers()).to(scale.dtype)
     state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in found.items()}
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 

@@ -1,9 +1,10 @@
 """Conformal prediction intervals for regression: how far ``lower`` and ``upper`` must be to hold a share of the truth.
 
 The residuals of held-out rows, which a build has from its cross-validation anyway, say how far the model is off; their
-conformal quantile is the half width (cross-validated residuals as in the jackknife+ and CV+ of Barber et al. 2021,
-around the prediction of the whole model). Each residual is first divided by the spread expected at its row (normalised
-scores, Papadopoulos et al. 2002), so that the interval is narrow where the model is sure.
+conformal quantiles on either side are the bounds (cross-validated residuals as in the jackknife+ and CV+ of Barber et
+al. 2021, around the prediction of the whole model). Each residual is first divided by the spread expected at its row
+(normalised scores, Papadopoulos et al. 2002), so that the interval is narrow where the model is sure. Where the target
+was transformed, all this is of t; turned back, the bounds lie unevenly around the prediction.
 Shapes: N rows, d features, p = d + 3 inputs of the spread.
 """
 
@@ -66,6 +67,17 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float | None:
     return float(np.partition(scores, rank - 1)[rank - 1]) if 1 <= rank <= len(scores) else None
 
 
+def two_quantiles(scores: np.ndarray, coverage: float) -> tuple[float, float] | None:
+    """The signed scores (N,) that a new one is below, or above, with half the probability left each.
+
+    Where the rows are too few for that, as far from zero on both sides. None where they are too few for the coverage.
+    """
+    below, above = (conformal_quantile(side, (1 + coverage) / 2) for side in (-scores, scores))
+    if below is None or above is None:
+        below = above = conformal_quantile(np.abs(scores), coverage)
+    return None if below is None or above is None else (-below, above)
+
+
 def rows_needed(coverage: float) -> int:
     """The fewest held-out rows that an interval of this coverage can be made from."""
     return math.ceil(coverage / (1 - coverage) - 1e-9)
@@ -81,7 +93,7 @@ def add_interval(model: TabularModel, table: TableArrays, checked: CrossValidati
     table : TableArrays
         The rows that were cross-validated.
     checked : CrossValidation, optional
-        With `residuals` and their rows.
+        With `residuals`, of the transformed target where it was transformed, and their rows.
     coverage : float
         Share of true values that the interval holds; 0 for no interval.
 
@@ -99,15 +111,18 @@ def add_interval(model: TabularModel, table: TableArrays, checked: CrossValidati
             f"No prediction interval: a coverage of {coverage:.4g} takes {rows_needed(coverage)} cross-validated rows "
             f"or more, there are {rows}."
         )
-    residuals = np.abs(checked.residuals)
+    residuals = checked.residuals
     index = np.arange(rows) if checked.index is None else checked.index
-    inputs = _spread_inputs(model, table.take(index), checked.residuals)
-    weight, limits, spread = _fit_spread(inputs, residuals)
-    quantile = conformal_quantile(residuals / spread, coverage)
-    assert quantile is not None
+    held_out = table.take(index)
+    inputs = _spread_inputs(model, held_out, residuals)
+    weight, limits, spread = _fit_spread(inputs, np.abs(residuals))
+    quantiles = two_quantiles(residuals / spread, coverage)
+    assert quantiles is not None
     model.constants[SPREAD] = torch.from_numpy(weight.astype(np.float32))[:, None]
-    model.constants[INTERVAL] = torch.tensor([quantile, *limits], dtype=torch.float32)
-    width = float(2 * quantile * spread.mean())
+    model.constants[INTERVAL] = torch.tensor([*quantiles, *limits], dtype=torch.float32)
+    middle = model.transform.forward(held_out.y) - residuals
+    lower, upper = (model.transform.backward(torch.from_numpy(middle + spread * q)) for q in quantiles)
+    width = float((upper - lower).abs().mean())
     model.blueprint = replace(model.blueprint, interval={"coverage": coverage, "mean_width": width, "rows": rows})
     return ""
 
@@ -119,46 +134,12 @@ def drop_interval(model: TabularModel) -> None:
     model.blueprint = replace(model.blueprint, interval={})
 
 
-def relative_quantile(model: TabularModel, table: TableArrays) -> float | None:
-    """What the interval's widths must be multiplied by to hold their share of these rows; None if there are too few."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(table.y), 8192):
-            rows = slice(start, start + 8192)
-            parts.append(model.answers(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows])))
-    predicted, lower, upper = torch.cat(parts).double().numpy().T
-    half = np.maximum((upper - lower) / 2, 1e-30)
-    return conformal_quantile(np.abs(table.y - predicted) / half, model.blueprint.interval["coverage"])
-
-
-def adapt_interval(model: TabularModel, before: float | None, after: float | None) -> None:
-    """Fit the interval of a model that was finetuned to its new residuals.
-
-    Parameters
-    ----------
-    model : TabularModel
-        Changed in place: the interval is scaled, or dropped (with a warning) where rows are too few.
-    before, after : float or None
-        `relative_quantile` of rows held out from the finetuning. The build may have seen these rows: in so far as the
-        untuned model is better on them than it was in cross-validation (`before` < 1), `after` flatters too.
-    """
-    if before is None or after is None:
-        log.warning("The tuned model has no prediction interval: too few rows are held out for its coverage.")
-        drop_interval(model)
-        return
-    factor = after * max(1.0, 1 / max(before, 1e-30))
-    model.constants[INTERVAL] = model.constants[INTERVAL] * torch.tensor([factor, 1.0, 1.0, 1.0])
-    interval = model.blueprint.interval
-    width = interval["mean_width"] * factor
-    model.blueprint = replace(model.blueprint, interval=interval | {"mean_width": width})
-
-
 def _spread_inputs(model: TabularModel, table: TableArrays, residuals: np.ndarray) -> np.ndarray:
     """What the spread is told from, float64 (N, p), with the held-out predictions as the graph has its own."""
     with torch.inference_mode():
         linear = model.encode(torch.from_numpy(table.x), torch.from_numpy(table.codes))[1]
         mean, std = model.constants["target"]
-        scores = (torch.from_numpy(table.y - residuals) - mean.double()) / std.double()
+        scores = (torch.from_numpy(model.transform.forward(table.y) - residuals) - mean.double()) / std.double()
         inputs: Tensor = spread_inputs(linear, scores[:, None].to(linear.dtype))
     return inputs.double().numpy()
 

@@ -23,10 +23,14 @@ from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import channels
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, read_statistics
 from modelgpt_cli.domains.tabular.sizes import CHANNELS
+from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 from modelgpt_cli.domains.tabular.text_columns import read_projections
 
 INTERVAL = "interval"
-"""Of the constants: the interval's quantile, and bias, least and most of the logarithm of the spread, (4,)."""
+"""Of the constants: the interval's lower and upper quantile, and bias, least and most of the logarithm of the spread,
+(5,)."""
+TRANSFORM = "target.transform"
+"""Of the constants: the numbers of a `TargetTransform`, (7,), whose kind the blueprint has."""
 SPREAD = "interval.spread"
 """Of the constants: the weights of that logarithm (f + b + 3, 1)."""
 SPREAD_CLIP = 3.0
@@ -51,8 +55,9 @@ class TabularModel(nn.Module):
     blueprint : Blueprint
     state : dict of Tensor
         ``constants.*`` (`TableEncoder.state`, and for regression ``constants.target`` as `target_scale` gives it,
-        ``constants.interval`` and ``constants.interval.spread`` if it has a prediction interval, ``constants.text.*``
-        for text columns) and the parameters:
+        ``constants.target.transform`` if its target was transformed or has a range, ``constants.interval`` and
+        ``constants.interval.spread`` if it has a prediction interval, ``constants.text.*`` for text columns) and the
+        parameters:
 
         * ``layers.0.weight`` (M, f K + b, H), ``layers.0.bias`` (M, 1, H)
         * ``layers.1.weight`` (M, H, H), ``layers.1.bias`` (M, 1, H)
@@ -66,6 +71,8 @@ class TabularModel(nn.Module):
         super().__init__()
         self.blueprint = blueprint
         self.constants = {k[len(CONSTANTS) :]: v for k, v in state.items() if k.startswith(CONSTANTS)}
+        if INTERVAL in self.constants and len(self.constants[INTERVAL]) == 4:  # of one quantile, as once
+            self.constants[INTERVAL] = torch.cat([-self.constants[INTERVAL][:1], self.constants[INTERVAL]])
         self.preprocessor: TablePreprocessor = make_preprocessor(
             blueprint.columns,
             texts=read_projections(self.constants),
@@ -113,18 +120,60 @@ class TabularModel(nn.Module):
     def scores(self, first: Tensor, linear: Tensor) -> Tensor:
         """What `forward` returns, from encoded rows."""
         out = self.standard(first, linear)
-        return in_own_unit(out, self.constants["target"]) if self.blueprint.task == "regression" else out
+        return self.own_unit(out) if self.blueprint.task == "regression" else out
+
+    @property
+    def transform(self) -> TargetTransform:
+        """What a regression's target was transformed by; the plain one where it wasn't."""
+        if TRANSFORM not in self.constants:
+            return TargetTransform()
+        return TargetTransform.of(self.blueprint.transform.get("kind", "none"), self.constants[TRANSFORM])
+
+    def own_unit(self, scores: Tensor) -> Tensor:
+        """Predictions in the target's own unit and range, (N, 1), from the standardised ones (N, 1)."""
+        scale, transform = self.constants["target"], self.transform
+        exact = scale.double() if scores.dtype == torch.float64 else scale
+        return transform.backward(in_own_unit(scores, exact) + transform.shift)
+
+    def standardised(self, y: np.ndarray) -> np.ndarray:
+        """What `standard` should give for targets (N,) in their own unit, float64 (N,)."""
+        mean, std = self.constants["target"].double().tolist()
+        found: np.ndarray = (self.transform.forward(y) - mean) / std
+        return found
 
     def standard(self, first: Tensor, linear: Tensor) -> Tensor:
         """Logits, or the standardised target."""
-        h1 = F.relu(first @ self.weight("layers.0.weight") + self.weight("layers.0.bias"))  # (M, N, H)
-        h2 = F.relu(h1 @ self.weight("layers.1.weight") + self.weight("layers.1.bias"))  # (M, N, H)
+        h1, h2 = self._hidden(first)
         hidden = (h1 @ self.weight("head.hidden1") + h2 @ self.weight("head.hidden2")).sum(0)  # (N, C)
         return hidden + linear @ self.weight("head.linear") + self.weight("head.bias")
 
+    def _hidden(self, first: Tensor) -> tuple[Tensor, Tensor]:
+        """The hidden units of both layers, (M, N, H) each."""
+        h1 = F.relu(first @ self.weight("layers.0.weight") + self.weight("layers.0.bias"))
+        return h1, F.relu(h1 @ self.weight("layers.1.weight") + self.weight("layers.1.bias"))
+
+    def head_inputs(self, first: Tensor, linear: Tensor) -> Tensor:
+        """What the head sees, (N, 2 M H + f + b + 1)."""
+        units = [layer.transpose(0, 1).flatten(1) for layer in self._hidden(first)]  # (N, M H) each
+        return torch.cat([*units, linear, torch.ones_like(units[0][:, :1])], 1)
+
+    def set_head(self, head: Tensor) -> None:
+        """Replace the head by weights of `head_inputs`, (2 M H + f + b + 1, C)."""
+        M, H, C = self.weight("head.hidden1").shape
+        hidden1, hidden2, linear, bias = head.split([M * H, M * H, len(head) - 2 * M * H - 1, 1])
+        parts = {
+            "head.hidden1": hidden1.view(M, H, C),
+            "head.hidden2": hidden2.view(M, H, C),
+            "head.linear": linear,
+            "head.bias": bias[0],
+        }
+        with torch.no_grad():
+            for name, values in parts.items():
+                self.weight(name).copy_(values)
+
     @property
     def target_std(self) -> float:
-        """The target's standard deviation; 1 where it is classes."""
+        """The standard deviation of the target, or of what it is transformed to; 1 where it is classes."""
         return float(self.constants["target"][1]) if self.blueprint.task == "regression" else 1.0
 
     @property
@@ -138,13 +187,16 @@ class TabularModel(nn.Module):
         scores = self.standard(first, linear)
         if self.blueprint.task == "classification":
             return scores.softmax(1)
-        out = in_own_unit(scores, self.constants["target"])
+        out = self.own_unit(scores)
         if not self.has_interval:
             return out
-        quantile, bias, least, most = self.constants[INTERVAL]
+        below, above, bias, least, most = self.constants[INTERVAL]
         log_spread = spread_inputs(linear, scores) @ self.constants[SPREAD] + bias  # (N, 1)
-        half = log_spread.clamp(least, most).exp() * quantile
-        return torch.cat([out, out - half, out + half], 1)
+        spread = log_spread.clamp(least, most).exp()
+        middle = in_own_unit(scores, self.constants["target"])
+        ends = [self.transform.backward(middle + spread * quantile) for quantile in (below, above)]
+        around = torch.cat([out, *ends], 1)  # a mean may lie beyond a quantile; a mirrored target turns them round
+        return torch.cat([out, around.amin(1, keepdim=True), around.amax(1, keepdim=True)], 1)
 
     @torch.inference_mode()
     def predict(self, frame: pd.DataFrame, chunk: int = 4096, *, interval: bool = False) -> np.ndarray:

@@ -24,8 +24,8 @@ from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
 from modelgpt_cli.domains.tabular import onnx_features
 from modelgpt_cli.domains.tabular.features import SourceStats
 from modelgpt_cli.domains.tabular.graph_inputs import describe_inputs, graph_inputs, input_infos
-from modelgpt_cli.domains.tabular.model import INTERVAL, PARAMETERS, SPREAD, TabularModel
-from modelgpt_cli.domains.tabular.onnx_network import SCALE, bounds, linear_inputs, network_scores
+from modelgpt_cli.domains.tabular.model import INTERVAL, PARAMETERS, SPREAD, TRANSFORM, TabularModel
+from modelgpt_cli.domains.tabular.onnx_network import SCALE, linear_inputs, network_scores, write_numbers
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
 from modelgpt_cli.runtime.session import TOKENIZER
@@ -72,10 +72,13 @@ def to_onnx(
     full, flat = onnx_features.encode(g, model.preprocessor, inputs)
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
-    write_answers(g, blueprint, scores, TARGET)
     wide = blueprint.task == "regression" and is_wide(g, TARGET)
-    if model.has_interval:
-        bounds(g, scores, linear, CONSTANTS + INTERVAL, CONSTANTS + SPREAD, wide=wide)
+    if blueprint.task == "regression":
+        names = {"target": TARGET, "transform": CONSTANTS + TRANSFORM if blueprint.transform else ""}
+        names |= {"interval": CONSTANTS + INTERVAL if model.has_interval else "", "spread": CONSTANTS + SPREAD}
+        write_numbers(g, scores, linear, kind=model.transform.kind, **names)
+    else:
+        write_answers(g, blueprint, scores, TARGET)
     metadata = graph_metadata(g, model_card(blueprint), state, opset=opset, quantize=quantize)
     if encoder:
         metadata[TOKENIZER] = encoder.tokenizer_json
@@ -110,7 +113,7 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
     texts = sum(column.is_text and bool(column.components) for column in blueprint.columns)
     names += [f"{CONSTANTS}{PREFIX}{i}.{part}" for i in range(texts) for part in ("mean", "components")]
     if blueprint.task == "regression":
-        names.append(TARGET)
+        names += [TARGET, *([CONSTANTS + TRANSFORM] if blueprint.transform else [])]
         if blueprint.interval:
             names += [CONSTANTS + INTERVAL, CONSTANTS + SPREAD]
     return {name: tensors[name] for name in [*names, *PARAMETERS]}

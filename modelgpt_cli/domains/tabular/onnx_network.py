@@ -9,6 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from modelgpt_cli.artifacts.graph import GraphWriter
+from modelgpt_cli.artifacts.outputs import is_wide
 from modelgpt_cli.domains.tabular.model import PARAMETERS, SPREAD_CLIP
 from modelgpt_cli.domains.tabular.sizes import CHANNELS
 
@@ -89,14 +90,67 @@ def _zeros(g: GraphWriter, rows: str) -> str:
     return g.op("Cast", g.op("ConstantOfShape", g.op("Shape", rows)), to=TensorProto.FLOAT)
 
 
-def bounds(g: GraphWriter, scores: str, linear: str, interval: str, spread: str, *, wide: bool = False) -> None:
-    """The output ``prediction`` (N, 1) to the outputs ``lower`` and ``upper``; see `TabularModel.answers`."""
-    quantile, bias, least, most = (g.op("Gather", g.tensor(interval), g.const(i, np.int64), axis=0) for i in range(4))
+def write_numbers(
+    g: GraphWriter, scores: str, linear: str, *, kind: str, target: str, transform: str, interval: str, spread: str
+) -> None:
+    """From standardised scores (N, 1) to the outputs ``prediction``, ``lower`` and ``upper``; `TabularModel.answers`.
+
+    Parameters
+    ----------
+    linear : str
+        As `linear_inputs` gives them.
+    kind : str
+        Of the target's transform.
+    target, transform, interval, spread : str
+        Of the state; "" for a transform or an interval that there isn't.
+    """
+    wide = is_wide(g, target)
+    own = g.op("Cast", scores, to=TensorProto.DOUBLE) if wide else scores
+    mean, std = _numbers(g, target)
+    middle = g.op("Add", g.op("Mul", own, std), mean)
+
+    def backward(t: str) -> str:
+        return _backward(g, kind, _numbers(g, transform), wide, t) if transform else t
+
+    shifted = g.op("Add", middle, _numbers(g, transform)[2]) if transform else middle
+    g.op("Identity", backward(shifted), output="prediction")
+    if not interval:
+        return
+    below, above, bias, least, most = _numbers(g, interval)
     z = g.clip(scores, -SPREAD_CLIP, SPREAD_CLIP)
     inputs = [*([linear] if linear else []), z, g.op("Abs", z), g.op("Mul", z, z)]
     log_spread = g.op("Add", g.op("MatMul", g.join(inputs), g.tensor(spread)), bias)
-    half = g.op("Mul", g.op("Exp", g.op("Clip", log_spread, least, most)), quantile)
-    if wide:
-        half = g.op("Cast", half, to=TensorProto.DOUBLE)
-    g.op("Sub", "prediction", half, output="lower")
-    g.op("Add", "prediction", half, output="upper")
+    width = g.op("Exp", g.op("Clip", log_spread, least, most))
+    ends = []
+    for quantile in (below, above):
+        way = g.op("Mul", width, quantile)
+        ends.append(backward(g.op("Add", middle, g.op("Cast", way, to=TensorProto.DOUBLE) if wide else way)))
+    g.op("Min", *ends, "prediction", output="lower")
+    g.op("Max", *ends, "prediction", output="upper")
+
+
+def _numbers(g: GraphWriter, name: str) -> list[str]:
+    """The numbers of a tensor (k,) of the state, one by one."""
+
+    def write(i: int) -> str:
+        return g.once(f"{name}.{i}", lambda: g.op("Gather", g.tensor(name), g.const(i, np.int64), axis=0))
+
+    return [write(i) for i in range(len(g.state[name]))]
+
+
+def _backward(g: GraphWriter, kind: str, numbers: list[str], wide: bool, t: str) -> str:
+    """Undo a target's transform; see `TargetTransform.backward`."""
+    offset, scale, _, least, most, lower, upper = numbers
+    t = g.op("Max", g.op("Min", t, most), least)
+    if kind == "log":
+        t = g.op("Exp", t)
+    elif kind == "sqrt":
+        t = g.op("Mul", t, g.op("Abs", t))
+    elif kind == "asinh":
+        half = g.const(0.5, np.float64 if wide else np.float32)
+        t = g.op("Mul", g.op("Sub", g.op("Exp", t), g.op("Exp", g.op("Neg", t))), half)
+    elif kind == "logit":
+        t = g.op("Sigmoid", t)
+    if kind != "none":
+        t = g.op("Add", g.op("Mul", t, scale), offset)
+    return g.op("Max", g.op("Min", t, upper), lower)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-import torch
 from sklearn.datasets import load_diabetes
 
 from modelgpt_cli import build, describe, evaluate, export, inspect, predict, tune
@@ -17,14 +15,7 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.tabular.estimator import ModelGPTRegressor
-from modelgpt_cli.domains.tabular.fit import TableArrays
-from modelgpt_cli.domains.tabular.intervals import (
-    adapt_interval,
-    conformal_quantile,
-    relative_quantile,
-    rows_needed,
-)
-from modelgpt_cli.domains.tabular.model import INTERVAL
+from modelgpt_cli.domains.tabular.intervals import conformal_quantile, rows_needed, two_quantiles
 
 
 def noisy(n_rows: int, seed: int) -> pd.DataFrame:
@@ -190,16 +181,41 @@ def test_tuning_refits_it(tmp_path: Path) -> None:
     assert abs(after["interval_coverage"] - 0.9) < 4 * np.sqrt(0.09 / 300 + 0.09 / 120)  # type: ignore[operator]
 
 
-def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(fitted: ModelGPTRegressor) -> None:
-    model = deepcopy(fitted.model_)
-    frame = noisy(400, 2)
-    x, codes = model.preprocessor.arrays(frame)
-    table = TableArrays(x, codes, frame["y"].to_numpy(np.float32), 0, ())
-    ratio = relative_quantile(model, table)
-    assert ratio == pytest.approx(1, abs=0.25)  # unseen rows: the build's own width is right
-    built = model.constants[INTERVAL].clone()
-    adapt_interval(model, 0.5, 0.4)
-    torch.testing.assert_close(model.constants[INTERVAL], built * torch.tensor([0.8, 1, 1, 1]))
-    adapt_interval(model, None, None)  # too few rows to tell
-    assert not model.has_interval
-    assert model.blueprint.interval == {}
+def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.uniform(-3, 3, (700, 2)), columns=["a", "b"])
+    frame["y"] = np.sin(2 * frame["a"]) * frame["b"] + rng.normal(0, 0.5, 700)
+    train, new = frame[:250], frame[250:]
+    build(train, target="y", output=tmp_path / "m.onnx", members=2, device="cpu", offline=True)
+    report = tune(tmp_path / "m.onnx", data=train, output=tmp_path / "t.onnx", epochs=20, device="cpu")
+    assert report.kept == "after"
+    found = evaluate(tmp_path / "t.onnx", new)
+    assert report.after["rmse"] == pytest.approx(found["rmse"], rel=0.15)
+    assert abs(found["interval_coverage"] - 0.9) < 4 * np.sqrt(0.09 / 450 + 0.09 / 250)  # type: ignore[operator]
+
+
+def test_both_sides_miss_alike() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.exponential(size=999) - 0.5
+    below, above = two_quantiles(scores, 0.9) or (0.0, 0.0)
+    assert (scores < below).mean() == pytest.approx(0.05, abs=0.002)
+    assert (scores > above).mean() == pytest.approx(0.05, abs=0.002)
+    few = two_quantiles(scores[:12], 0.9)  # too few for each side, enough for both together
+    assert few is not None
+    assert few[0] == -few[1]
+    assert two_quantiles(scores[:8], 0.9) is None
+
+
+def test_skewed_errors_miss_alike() -> None:
+    def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(n, 2))
+        return x, 3 * x[:, 0] - 5 + 2 * rng.gamma(0.7, size=n)
+
+    model = ModelGPTRegressor(members=2).fit(*draw(500, 0))
+    x, y = draw(2000, 1)
+    lower, upper = model.predict_interval(x).T
+    for missed in ((y < lower).mean(), (y > upper).mean()):
+        assert abs(missed - 0.05) < 4 * np.sqrt(0.0475 / 2000 + 0.0475 / 500)
+    predicted = model.predict(x)
+    assert (upper - predicted).mean() > 1.5 * (predicted - lower).mean()
