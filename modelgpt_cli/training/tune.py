@@ -78,6 +78,10 @@ class Tuned:
         Rows of the user's that the exported graph is verified on.
     validated : str
         How rows were held out, where that was not at random: "by groups of 'patient'".
+    share : float
+        How far `after` lies on the way from the parameters of before to those that finetuning ends with, 0 to 1.
+    lr : float, optional
+        The learning rate that was chosen, where there was a choice.
     """
 
     before: dict[str, float]
@@ -86,6 +90,8 @@ class Tuned:
     rows: int = 0
     shown: Sequence[np.ndarray] | None = field(default=None, repr=False)
     validated: str = ""
+    share: float = 1.0
+    lr: float | None = None
 
 
 class Tuner(Protocol):
@@ -139,10 +145,12 @@ def tune(
 
     A fifth of a table's rows, and a tenth of texts or images, are held out: stratified, or as the build was
     cross-validated, by groups or forward in time, where the data have the column. The model from before or after is
-    kept by its loss on these. A model of texts or images that was built from the same data has seen them
-    all: of it, its cross-validated metrics count, and tuning starts from a head that is solved anew without the rows
-    that are held out. Of a model of images, BatchNorm stays as it is, and each image is mirrored, cropped and lit
-    at random whenever it comes up.
+    kept by its loss on these. A model that was built from the same data has seen them all. Of a table's model, before
+    and after are therefore those of models that are built again without the rows held out (of 2,000 rows or fewer,
+    each fifth in turn), and so is how far to go from before to after; what is kept is the model itself, tuned on all
+    rows. Of texts or images, the cross-validated metrics count as before, and tuning starts from a head that is solved
+    anew without the rows that are held out. Of a model of images, BatchNorm stays as it is, and each image is
+    mirrored, cropped and lit at random whenever it comes up.
 
     Parameters
     ----------
@@ -267,4 +275,6 @@ def _noted(blueprint: Blueprint, done: Tuned, epochs: int) -> Blueprint:
     """Return the blueprint with what tuning did written into it."""
     tuned: dict[str, Any] = {"epochs": epochs, "kept": done.kept, "before": done.before, "after": done.after}
     tuned |= {"validated": done.validated} if done.validated else {}
+    tuned |= {"share": done.share} if done.share < 1 else {}
+    tuned |= {"lr": done.lr} if done.lr is not None else {}
     return replace(blueprint, provenance=blueprint.provenance | {"tuned": tuned})

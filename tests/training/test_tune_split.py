@@ -43,7 +43,7 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def split_of(model: Path, data: pd.DataFrame, **options: Any) -> Any:
     """What ties the rows that a model of a table is tuned on."""
     loaded: Any = load_model(model)
-    return read_table(loaded, data, TuneSettings(**options)).split
+    return read_table(loaded, data, TuneSettings(**options))[0].split
 
 
 def test_the_builds_groups_are_held_out_whole(grouped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -108,10 +108,12 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         )
         self.model_: TabularModel = fitted.model
         if epochs is not None:
+            from modelgpt_cli.domains.tabular.rebuild import by_generator
             from modelgpt_cli.domains.tabular.tune import tune_arrays
             from modelgpt_cli.training.tune import TuneSettings
 
-            tune_arrays(self.model_, table, TuneSettings(epochs, seed=seed, device=device))
+            rebuild = by_generator(self.model_, generator, seed=seed, device=device)
+            tune_arrays(self.model_, table, TuneSettings(epochs, seed=seed, device=device), rebuild)
         self.metrics_ = blueprint.metrics
         state = self.model_.state()
         self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)

@@ -1,10 +1,14 @@
-"""ModelGPT-F for tables: all-parameter finetuning of a generated network, kept only where it helps."""
+"""ModelGPT-F for tables: all-parameter finetuning of a generated network, kept only where it helps.
+
+Shapes: N rows held out, C outputs, W ways: learning rates, and shares of the way from before to after.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Literal
+import logging
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,62 +21,184 @@ from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
-from modelgpt_cli.domains.shared.folds import hold_out, split_words
+from modelgpt_cli.domains.shared.folds import TIME, make_folds, split_words
 from modelgpt_cli.domains.shared.held_out import held_out_rows
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
-from modelgpt_cli.domains.shared.target_scale import in_own_unit
-from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS
+from modelgpt_cli.domains.tabular.crossfit import MIN_ROWS, CrossValidation
 from modelgpt_cli.domains.tabular.fit import TableArrays
-from modelgpt_cli.domains.tabular.intervals import adapt_interval, relative_quantile
+from modelgpt_cli.domains.tabular.intervals import add_interval
 from modelgpt_cli.domains.tabular.leaks import find_copies
 from modelgpt_cli.domains.tabular.level_statistics import refit_rows
-from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
+from modelgpt_cli.domains.tabular.rebuild import Rebuild, rebuild_of
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, load_rows
 
+log = logging.getLogger("modelgpt")
 DEFAULT_LR = 1e-3
+CAREFUL_LR = 1e-4
+"""For a model from words alone, which may know the task from its generator's training."""
 BATCH = 64
 WEIGHT_DECAY = 1e-4
-VALIDATION_SHARE = 0.2
+FOLDS = 5
+CROSS_ROWS = 2000
+"""Up to so many rows every fold is held out once; of more, the first fold says enough."""
 MAX_VALIDATION = 20_000
 SAMPLE_ROWS = 200_000
 """Rows of a table that tuning uses; a larger one is sampled, which is said."""
+LEAST_GAIN = 1.0
+"""Standard errors of the gain on rows held out by which after must be better than before: on a small noisy table the
+better of the two is often so by chance."""
+SHARES = (0.25, 0.5, 0.75, 1.0)
+"""How far the parameters may go from those of before to those of after (weight-space ensembles, Wortsman et al.
+2022)."""
 
 
 def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
     """Finetune a table's model; see `training.tune.Tuner`."""
-    return tune_arrays(model, read_table(model, data, settings), settings)
+    table, known = read_table(model, data, settings)
+    return tune_arrays(model, table, settings, rebuild_of(model, settings.device) if known else None)
 
 
-def tune_arrays(model: TabularModel, table: TableArrays, settings: TuneSettings) -> Tuned:
-    """Finetune in place; the parameters end up as the better of before and after.
+@dataclass
+class _Trial:
+    """What rows that are held out say of one round of tuning.
 
-    Adam's learning rate falls linearly to zero, from `DEFAULT_LR` where none is given.
+    Attributes
+    ----------
+    rows : int64 (N,)
+    outputs : (1 + W, N, C)
+        Logits, or numbers in the target's own unit, before and at the end of each way.
     """
-    rng, device = np.random.default_rng([settings.seed, 13]), settings.device
-    judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
-    train, held_out = hold_out(table.y, table.n_classes, VALIDATION_SHARE, rng, judged, table.split)
-    held_out = held_out[:MAX_VALIDATION]
-    if not len(held_out) or not len(train):
+
+    rows: np.ndarray
+    outputs: Tensor
+
+
+def tune_arrays(
+    model: TabularModel, table: TableArrays, settings: TuneSettings, rebuild: Rebuild | None = None
+) -> Tuned:
+    """Finetune in place; the parameters end up as those of before, of after, or between them, whichever is best.
+
+    Each fold of the rows (of many, one) is predicted by a network tuned on the others, from the start that `rebuild`
+    makes of these. Pooled, the predictions say how far to go from before to after. What is kept has then been tuned on
+    all rows, from the model as it is. Adam's learning rate falls linearly to zero, from `DEFAULT_LR` where none is
+    given; of a model from words alone, `CAREFUL_LR` is tried too.
+
+    Parameters
+    ----------
+    rebuild : callable, optional
+        For rows that the model was built from: what builds it without those held out.
+
+    Raises
+    ------
+    ModelGPTError
+        There are too few rows to hold some out.
+    """
+    rng = np.random.default_rng([settings.seed, 13])
+    ways = [(lr, share) for lr in _rates(model, settings) for share in SHARES]
+    trials = [
+        _try(rebuild(table.take(train)) if rebuild else model, table, train, held_out, settings, ways, rng)
+        for train, held_out in _rounds(table, rng)
+    ]
+    if not trials:
         raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
-    unseen = table.take(held_out)
-    width_before = relative_quantile(model, unseen) if model.has_interval else None
-    model.to(device)
-    before = _measure(model, table, held_out, device)
-    saved = {k: v.detach().clone() for k, v in model.named_parameters()}
-    _train(model, table, train, settings, rng)
-    after = _measure(model, table, held_out, device)
-    key = "log_loss" if table.n_classes else "rmse"
-    kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"
-    if kept == "before":
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(saved[name])
+    rows = np.concatenate([trial.rows for trial in trials])
+    outputs = torch.cat([trial.outputs for trial in trials], 1)  # (1 + W, N, C)
+    losses = torch.stack([_losses(out, table, rows) for out in outputs]).nan_to_num(nan=torch.inf)  # (1 + W, N)
+    best = 1 + int(losses[1:].mean(1).argmin())
+    gain = losses[0] - losses[best]
+    surely = bool(gain.mean() > LEAST_GAIN * gain.std() / len(gain) ** 0.5)
+    lr, share = ways[best - 1]
+    if surely:
+        _finetune(model, table, np.arange(len(table.y)), replace(settings, lr=lr), rng, share)
+        if model.has_interval:
+            _renew_interval(model, table, outputs[best], rows)
+    elif gain.mean() > 0:
+        log.info("After is better by less than the rows held out can tell from chance.")
+    before, after = (_scores(out, table, rows) for out in (outputs[0], outputs[best]))
+    return Tuned(
+        before,
+        after,
+        "after" if surely else "before",
+        len(table.y),
+        validated=split_words(table.split),
+        share=share,
+        lr=lr,
+    )
+
+
+def _rates(model: TabularModel, settings: TuneSettings) -> tuple[float, ...]:
+    """The learning rates to try."""
+    if settings.lr is not None:
+        return (settings.lr,)
+    from_words = model.blueprint.provenance.get("data", ...) is None
+    return (DEFAULT_LR, *([CAREFUL_LR] if from_words else []))
+
+
+def _rounds(table: TableArrays, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The rows to learn from and those held out, int64 each, of every fold that counts."""
+    judged, _ = held_out_rows(table.synthetic, MIN_ROWS)
+    folds = make_folds(table.y, table.n_classes, FOLDS, rng, judged, table.split)
+    pairs = [(np.flatnonzero(used), np.flatnonzero(held)) for used, held in folds.parts() if used.any()]
+    if table.split is not None and table.split.kind == TIME:
+        pairs = pairs[-1:]  # what comes last is what is asked
+    elif len(table.y) > CROSS_ROWS:
+        pairs = pairs[:1]
+    for train, held_out in pairs:
+        yield train, held_out[:MAX_VALIDATION]
+
+
+def _try(
+    start: TabularModel,
+    table: TableArrays,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    settings: TuneSettings,
+    ways: Sequence[tuple[float, float]],
+    rng: np.random.Generator,
+) -> _Trial:
+    """Tune one round's network, and predict what is held out as it is before, and at the end of each way."""
+    first, linear, _ = _encoded(start, table, held_out, settings.device)
+    outputs = [_outputs(deepcopy(start).to(settings.device), first, linear)]
+    before = _parameters(start)
+    for lr in dict.fromkeys(lr for lr, _ in ways):
+        tuned = deepcopy(start)
+        _finetune(tuned, table, train, replace(settings, lr=lr), rng, 1.0)
+        after = _parameters(tuned)
+        tuned.to(settings.device)
+        for share in (share for rate, share in ways if rate == lr):
+            _set(tuned, before, after, share)
+            outputs.append(_outputs(tuned, first, linear))
+    return _Trial(held_out, torch.stack(outputs))
+
+
+def _finetune(
+    model: TabularModel,
+    table: TableArrays,
+    rows: np.ndarray,
+    settings: TuneSettings,
+    rng: np.random.Generator,
+    share: float,
+) -> None:
+    """Tune a model in place, and go back to so much of the way."""
+    model.to(settings.device)
+    before = _parameters(model)
+    _train(model, table, rows, settings, rng)
     model.to("cpu")
-    if kept == "after" and model.has_interval:
-        adapt_interval(model, width_before, relative_quantile(model, unseen))
-    return Tuned(before, after, kept, len(table.y), validated=split_words(table.split))
+    _set(model, before, _parameters(model), share)
+
+
+def _parameters(model: TabularModel) -> dict[str, Tensor]:
+    return {name: model.weight(name).detach().cpu().clone() for name in PARAMETERS}
+
+
+def _set(model: TabularModel, before: dict[str, Tensor], after: dict[str, Tensor], share: float) -> None:
+    """Put a model's parameters between two states."""
+    with torch.no_grad():
+        for name in PARAMETERS:
+            model.weight(name).copy_(after[name] if share == 1 else torch.lerp(before[name], after[name], share))
 
 
 def _train(
@@ -82,7 +208,8 @@ def _train(
     settings: TuneSettings,
     rng: np.random.Generator,
 ) -> None:
-    epochs, lr, device = settings.epochs, settings.lr or DEFAULT_LR, settings.device
+    assert settings.lr is not None
+    epochs, lr, device = settings.epochs, settings.lr, settings.device
     batch_size = settings.batch_size or BATCH
     first, linear, labels = _encoded(model, table, rows, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
@@ -116,24 +243,48 @@ def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
         first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
     labels = table.y[rows]
     if not table.n_classes:
-        mean, std = model.constants["target"].double().tolist()
-        labels = ((labels - mean) / std).astype(np.float32)
+        labels = model.standardised(labels).astype(np.float32)
     return first.to(device), linear.to(device), torch.from_numpy(labels).to(device)
 
 
-def _measure(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> dict[str, float]:
-    first, linear, _ = _encoded(model, table, rows, device)
-    with torch.no_grad():
-        out = torch.cat([model.standard(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)])
-    out = out.cpu()
+@torch.no_grad()
+def _outputs(model: TabularModel, first: Tensor, linear: Tensor) -> Tensor:
+    """Logits (N, C), or numbers in the target's own unit (N, 1), of encoded rows."""
+    out = torch.cat([model.standard(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)]).cpu()
+    if model.blueprint.task == "classification":
+        return out
+    return model.own_unit(out.double())
+
+
+def _losses(outputs: Tensor, table: TableArrays, rows: np.ndarray) -> Tensor:
+    """Log-loss, or squared error, of each row, (N,) float64."""
+    y = torch.from_numpy(table.y[rows])
     if table.n_classes:
-        return class_scores(out.softmax(1).numpy(), table.y[rows])
-    numbers = in_own_unit(out[:, 0].double(), model.constants["target"].double())
-    return regression_scores(numbers.numpy(), table.y[rows])
+        return F.cross_entropy(outputs.double(), y, reduction="none")
+    return (outputs[:, 0] - y.double()).square()
 
 
-def read_table(model: TabularModel, data: Data, settings: TuneSettings) -> TableArrays:
-    """The labelled rows, in the model's own columns and classes, and what ties them together, as a build has it."""
+def _scores(outputs: Tensor, table: TableArrays, rows: np.ndarray) -> dict[str, float]:
+    """Metrics of outputs (N, C) for rows of the table."""
+    if table.n_classes:
+        return class_scores(outputs.softmax(1).numpy(), table.y[rows])
+    return regression_scores(outputs[:, 0].numpy(), table.y[rows])
+
+
+def _renew_interval(model: TabularModel, table: TableArrays, outputs: Tensor, rows: np.ndarray) -> None:
+    """Give a tuned model the interval that its errors on rows held out from the tuning ask for."""
+    transform = model.transform
+    residuals = transform.forward(table.y[rows]) - transform.forward(outputs[:, 0].numpy()) + transform.shift
+    checked = CrossValidation(rows=len(rows), residuals=residuals, index=rows)
+    if note := add_interval(model, table, checked, model.blueprint.interval["coverage"]):
+        log.warning(note)
+
+
+def read_table(model: TabularModel, data: Data, settings: TuneSettings) -> tuple[TableArrays, bool]:
+    """The labelled rows, in the model's own columns and classes, and what ties them together, as a build has it.
+
+    With whether the model was built from these very rows.
+    """
     b = model.blueprint
     rows = TEXT_ROWS if model.preprocessor.textual else SAMPLE_ROWS
     opened = open_table(data)
@@ -150,5 +301,11 @@ def read_table(model: TabularModel, data: Data, settings: TuneSettings) -> Table
     table = TableArrays(x, codes, y, len(b.labels), levels, synthetic=dataset.synthetic, split=split)
     if split is None:
         table = replace(table, split=find_copies(table)[0])
-    known = (b.provenance.get("data") or {}).get("fingerprint") == dataset.fingerprint
-    return refit_rows(model.preprocessor, table) if known else table
+    if (b.provenance.get("data") or {}).get("fingerprint") != dataset.fingerprint:
+        return table, False
+    if b.provenance.get("tuned", {}).get("kept") == "after":
+        log.warning(
+            "This model was tuned before, and built from these rows: before is judged as if it had not been. "
+            "Tune the model from before that, with more --epochs, to be sure."
+        )
+    return refit_rows(model.preprocessor, table), True
