@@ -37,6 +37,7 @@ class OptionalCard(TypedDict, total=False):
     quality: dict[str, Any]
     deploy: dict[str, Any]
     metrics: dict[str, dict[str, float | None]]
+    transform: dict[str, Any] | None
     interval: dict[str, Any] | None
     multi_label: dict[str, Any] | None
     calibration: dict[str, Any] | None

@@ -195,6 +195,9 @@ class TabularBuild:
             coverage=DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage,
         )
         checked = fitted.cross.checked
+        if words := blueprint.transform.get("words"):
+            notes.append(f"{schema.target!r} is learned as {words}, and turned back in the graph.")
+            log.info(notes[-1])
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)
             log.info(note)

@@ -1,7 +1,7 @@
 """Which transform of its target a regression is learned in, between a table's arrays and `fit_model`.
 
 Few candidates are proposed, the one by which a linear model is the likeliest on rows left out (the Jacobian counted, as
-of Box and Cox 1964); whether it is used, held-out squared error in the target's own unit decides.
+of Box and Cox 1964); whether it is used, the networks' likelihood and squared error on held-out rows decide.
 Shapes: N rows, d inputs, K candidates.
 """
 
@@ -27,6 +27,9 @@ MIN_ROWS = 50
 PROPOSAL_ROWS = 2000
 LEAST_GAIN = 0.05
 """Nats a row by which the likelihood must be above that of the plain target for a transform to be tried."""
+MOST_LOSS = 0.02
+"""By how much a likelier transform's squared error on held-out rows may be above that of the plain target: it is a
+noisy figure, of the few largest targets, and transforms change R² by next to nothing in the mean of tables."""
 MARGIN = 1.0
 """Standard deviations beyond the training rows' that a transformed prediction may reach: an exponential far outside is
 no answer."""
@@ -68,7 +71,7 @@ def best_scale(cross_fitted: Callable[[TableArrays], CrossFit], table: TableArra
     checked = plain.cross.checked
     if checked is None or checked.residuals is None:
         return plain
-    found = _judge(plain, y)
+    error, likelihood = _judge(plain, y)
     proposed = None
     if target_scale(float(y.mean()), float(y.std())).dtype == torch.float32:
         proposed = propose(y, encode_rows(plain.cross.fitted.encoder, table.x, table.codes)[1])
@@ -79,15 +82,19 @@ def best_scale(cross_fitted: Callable[[TableArrays], CrossFit], table: TableArra
     cross = cross_fitted(other_table)
     assert cross.checked is not None
     other = Scaled(cross, other_table, proposed)
-    if _judge(other, y) >= found:
+    other_error, other_likelihood = _judge(other, y)
+    if other_likelihood <= likelihood or other_error > (1 + MOST_LOSS) * error:
         return plain
     for name, metrics in checked.metrics.items():  # the baselines are those of the plain scale
         cross.checked.metrics.setdefault(name, metrics)
     return other
 
 
-def _judge(scaled: Scaled, y: np.ndarray) -> float:
-    """Set shift and metrics of a cross-fit by what it predicts for rows held out; return the mean squared error."""
+def _judge(scaled: Scaled, y: np.ndarray) -> tuple[float, float]:
+    """Set shift and metrics of a cross-fit by what it predicts for rows held out.
+
+    Return the mean squared error in the target's own unit, and the mean log-likelihood of normal errors of t.
+    """
     checked = scaled.cross.checked
     assert checked is not None
     assert checked.residuals is not None
@@ -100,7 +107,9 @@ def _judge(scaled: Scaled, y: np.ndarray) -> float:
     checked.metrics = {"model": regression_scores(answers, y[rows])} | {
         name: metrics for name, metrics in checked.metrics.items() if name != "model"
     }
-    return float(((answers - y[rows]) ** 2).mean())
+    error = float(((answers - y[rows]) ** 2).mean())
+    likelihood = -0.5 * math.log(max(float((checked.residuals**2).mean()), 1e-300))
+    return error, likelihood + float(scaled.transform.log_slope(y[rows]).mean())
 
 
 def transformed(transform: TargetTransform, table: TableArrays) -> TableArrays:
@@ -170,7 +179,8 @@ def _candidates(y: np.ndarray) -> list[TargetTransform]:
         offsets += [0.0] if least > 0.01 * middle else []
         offsets += [1.0] if (y == np.round(y)).all() else []
         found += [TargetTransform("log", -c) for c in offsets]
-        found.append(TargetTransform("sqrt"))
+        # The root's slope at 0 has no end: a likelihood there would be as high as one likes.
+        found.append(TargetTransform("sqrt", 0.0 if least > 0.01 * middle else -min(offsets[0], 0.375)))
     else:
         found += [TargetTransform("log", least - c * std) for c in (0.1, 1.0)]
     found += [TargetTransform("log", most + c * std, -1.0) for c in (0.1, 1.0)]
