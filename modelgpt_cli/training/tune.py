@@ -80,8 +80,6 @@ class Tuned:
         How rows were held out, where that was not at random: "by groups of 'patient'".
     share : float
         How far `after` lies on the way from the parameters of before to those that finetuning ends with, 0 to 1.
-    lr : float, optional
-        The learning rate that was chosen, where there was a choice.
     """
 
     before: dict[str, float]
@@ -91,7 +89,6 @@ class Tuned:
     shown: Sequence[np.ndarray] | None = field(default=None, repr=False)
     validated: str = ""
     share: float = 1.0
-    lr: float | None = None
 
 
 class Tuner(Protocol):
@@ -276,5 +273,4 @@ def _noted(blueprint: Blueprint, done: Tuned, epochs: int) -> Blueprint:
     tuned: dict[str, Any] = {"epochs": epochs, "kept": done.kept, "before": done.before, "after": done.after}
     tuned |= {"validated": done.validated} if done.validated else {}
     tuned |= {"share": done.share} if done.share < 1 else {}
-    tuned |= {"lr": done.lr} if done.lr is not None else {}
     return replace(blueprint, provenance=blueprint.provenance | {"tuned": tuned})
