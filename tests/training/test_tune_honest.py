@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from modelgpt_cli import ModelGPTClassifier, build, evaluate, inspect, tune
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.domains.tabular import rebuild
-from modelgpt_cli.domains.tabular.tune import SHARES
+from modelgpt_cli.domains.tabular.tune import CAREFUL_LR, DEFAULT_LR, SHARES, _rate, read_table
+from modelgpt_cli.training.tune import TuneSettings
 
 QUICK: dict[str, Any] = {"members": 1, "device": "cpu", "offline": True}
 
@@ -99,3 +101,15 @@ def _exported(path: Path) -> Path:
     export(path, output=path.with_suffix(".onnx"), force=True)
     assert inspect(path.with_suffix(".onnx"))["task"] == "regression"
     return path.with_suffix(".onnx")
+
+
+def test_a_model_from_words_that_knows_the_task_is_tuned_with_care(noisy: Path) -> None:
+    model: Any = load_model(noisy)
+    table, known = read_table(model, noise(), TuneSettings())
+    assert known
+    assert _rate(model, table) == DEFAULT_LR
+    model.blueprint.provenance["data"] = None  # as if it were from words alone
+    assert _rate(model, table) == DEFAULT_LR  # the shipped generator has met no task of anybody's
+    model.blueprint.provenance["generator"] = {"sha256": "another"}
+    assert _rate(model, table) == CAREFUL_LR  # better than the classes' shares on these rows
+    assert _rate(model, replace(table, y=1 - table.y)) == DEFAULT_LR  # nothing to lose

@@ -6,9 +6,10 @@ Beside `tune`. Shapes: N rows, M members, H hidden units, p = 2 M H + d + 1 inpu
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,12 @@ JOINT_ROWS = 4096
 """Rows that a joint head is solved on at most: its Gram matrix has thousands of columns."""
 
 
+def is_shipped(generator: Mapping[str, Any] | None) -> bool:
+    """Whether a generator, as a model's provenance has it, is the shipped one."""
+    header = shared_generator(generator_file(None, "tabular"))[1]
+    return (generator or {}).get("sha256") == header["sha256"]
+
+
 def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
     """Return what builds a model again, its generator included where that is at hand.
 
@@ -40,9 +47,8 @@ def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
     from rows that are held out, and the head alone is solved anew, which is said.
     """
     made = model.blueprint.provenance
-    generator, header = shared_generator(generator_file(None, "tabular"))
-    known = (made.get("generator") or {}).get("sha256")
-    if known == header["sha256"] and not made.get("encoder"):
+    if is_shipped(made.get("generator")) and not made.get("encoder"):
+        generator, _ = shared_generator(generator_file(None, "tabular"))
         return by_generator(model, generator, seed=int(made.get("seed") or 0), device=device)
     log.warning(
         "The model's generator isn't the shipped one, or read words: tuning is judged from a new head on its own "
