@@ -15,7 +15,7 @@ import torch
 from modelgpt_cli import ModelGPTClassifier, build, evaluate, inspect, tune
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.domains.tabular import rebuild
-from modelgpt_cli.domains.tabular.tune import CAREFUL_LR, DEFAULT_LR, SHARES, _rate, read_table
+from modelgpt_cli.domains.tabular.tune import CAREFUL_LR, DEFAULT_LR, SHARES, WORDS_LR, _rate, read_table
 from modelgpt_cli.training.tune import TuneSettings
 
 QUICK: dict[str, Any] = {"members": 1, "device": "cpu", "offline": True}
@@ -103,13 +103,14 @@ def _exported(path: Path) -> Path:
     return path.with_suffix(".onnx")
 
 
-def test_a_model_from_words_that_knows_the_task_is_tuned_with_care(noisy: Path) -> None:
+def test_the_rate_of_a_model_from_words_is_by_what_it_knows(noisy: Path) -> None:
     model: Any = load_model(noisy)
     table, known = read_table(model, noise(), TuneSettings())
     assert known
-    assert _rate(model, table) == DEFAULT_LR
-    model.blueprint.provenance["data"] = None  # as if it were from words alone
-    assert _rate(model, table) == DEFAULT_LR  # the shipped generator has met no task of anybody's
+    one, many = TuneSettings(epochs=1), TuneSettings(epochs=100)
+    assert _rate(model, table, one) == DEFAULT_LR
+    model.blueprint.provenance["data"] = None  # as if it were from words alone, by a generator that knows no task
+    assert [_rate(model, table, settings) for settings in (one, many)] == list(WORDS_LR)
     model.blueprint.provenance["generator"] = {"sha256": "another"}
-    assert _rate(model, table) == CAREFUL_LR  # better than the classes' shares on these rows
-    assert _rate(model, replace(table, y=1 - table.y)) == DEFAULT_LR  # nothing to lose
+    assert _rate(model, table, one) == CAREFUL_LR  # better than the classes' shares on these rows
+    assert _rate(model, replace(table, y=1 - table.y), one) == WORDS_LR[0]  # nothing to lose

@@ -29,7 +29,7 @@ from modelgpt_cli.training.tune import TuneSettings
 from ..common import RESULTS, make_parser, names, numbers, provenance, table, write_section
 from .tasks import Table, draw_rows, find_cards, read_table, side, split
 
-SHARE = 0.5
+SHARE, SMALL = 0.5, 500
 CELLS = RESULTS / "tabular-tuning.csv"
 KEYS = ("log_loss", "roc_auc", "accuracy", "r2")
 
@@ -108,19 +108,17 @@ def _unseen(card: Any) -> bool:
 
 
 def summarise(cells: pd.DataFrame) -> str:
-    """Lay out means over tables and repeats by task and epochs, and the tables that gain and lose most."""
+    """Lay out means over tables by task, size and epochs, and what the tables that lose and gain most do."""
     rows = []
-    for (task, epochs), part in cells.groupby(["task", "epochs"]):
+    size = np.where(cells["n"] > SMALL, f"above {SMALL}", f"up to {SMALL}")
+    for (task, rows_of, epochs), part in cells.groupby(["task", size, "epochs"]):
         keys = ("log_loss", "roc_auc") if task == "classification" else ("r2",)
         by_table = part.groupby("table").mean(numeric_only=True)
         for key in keys:
             gain = (by_table[f"tuned_{key}"] - by_table[f"untuned_{key}"]) * (-1 if key == "log_loss" else 1)
-            means = by_table[[f"{part}_{key}" for part in ("before", "untuned", "tuned")]].mean()
-            change = f"{gain.mean():+.4f} ± {gain.std() / len(gain) ** 0.5:.4f}"
-            ends, kept = f"{gain.min():+.3f} / {gain.max():+.3f}", f"{(part.kept == 'after').mean():.0%}"
-            figures = [f"{value:.4f}" for value in means]
-            rows.append(
-                [f"{task}, {key}", str(epochs), *figures, change, ends, kept, f"{(part.cpu / part.build).mean():.1f}"]
-            )
-    header = ["metric", "epochs", "before, as `tune` says", "untuned", "tuned", "gain ± standard error", "worst / best"]
-    return table([*header, "kept after", "CPU, builds"], rows)
+            figures = [f"{by_table[f'{name}_{key}'].mean():.4f}" for name in ("before", "untuned", "tuned")]
+            ends = f"{gain.min():+.4f} / {gain.max():+.4f}"
+            kept = f"{(part.kept == 'after').sum()} of {len(part)}"
+            rows.append([f"{task}, {rows_of} rows, {key}", str(epochs), *figures, f"{gain.mean():+.4f}", ends, kept])
+    header = ["metric", "epochs", "before, as `tune` says", "untuned", "tuned", "gain", "worst / best", "kept after"]
+    return table(header, rows)
