@@ -37,7 +37,7 @@ JOINT_ROWS = 4096
 def is_shipped(generator: Mapping[str, Any] | None) -> bool:
     """Whether a generator, as a model's provenance has it, is the shipped one."""
     header = shared_generator(generator_file(None, "tabular"))[1]
-    return (generator or {}).get("sha256") == header["sha256"]
+    return bool((generator or {}).get("sha256") == header["sha256"])
 
 
 def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
