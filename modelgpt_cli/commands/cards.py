@@ -72,6 +72,11 @@ def card_text(card: Mapping[str, Any]) -> str:
     if reads := _reads(card):
         facts.append(["reads", reads])
     facts += [[name, _flat(card[name])] for name in ("limits", "quality", "deploy", "provenance") if card.get(name)]
+    if transform := card.get("transform"):
+        ends = [f"from {transform['lower']:g}"] if "lower" in transform else []
+        ends += [f"to {transform['upper']:g}"] if "upper" in transform else []
+        learned = [f"learned as {_flat(transform['words'])}"] if "words" in transform else []
+        facts.append(["answers", ", ".join([*learned, *([" ".join(ends)] if ends else [])])])
     if card.get("interval"):
         facts.append(["interval", f"lower to upper, {card['interval']['coverage']:.4g} of the true values"])
     parts.append("\n".join(f"{name + ':':<12}{value}" for name, value in facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from bad_input import Bench
 
 from modelgpt_cli import ModelGPTRegressor, build, evaluate, export, inspect, predict, tune
 from modelgpt_cli.artifacts.model_file import load_model
@@ -113,6 +115,12 @@ def test_prices_from_build_to_evaluation(prices: Path, tmp_path: Path) -> None:
     assert (answers.upper - answers.prediction > answers.prediction - answers.lower).mean() > 0.9
     small = export(prices, output=tmp_path / "small.onnx", quantize="int8", data=new)
     assert small.after["r2"] == pytest.approx(small.before["r2"], abs=0.05)
+
+
+def test_inspect_says_it(bench: Bench, prices: Path) -> None:
+    done = bench.run("inspect", prices)
+    assert done.code == 0, done.err
+    assert re.search(r"answers: +learned as log\(y.*\), from 0\n", done.out)
 
 
 def test_transformed_targets_are_tuned(prices: Path, tmp_path: Path) -> None:
