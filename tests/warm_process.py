@@ -31,18 +31,23 @@ LOADED = (
     "onnx",
     "onnxruntime",
     "openai",
+    "torch._dynamo",  # which the first optimiser imports
     "transformers.models.bert.modeling_bert",
+    "modelgpt_cli.api",
     "modelgpt_cli.commands.build",
     "modelgpt_cli.domains.tabular.build",
     "modelgpt_cli.domains.text.build",
     "modelgpt_cli.domains.image.build",
+    "modelgpt_cli.model_generator.build",
+    "modelgpt_cli.training.meta_train",
+    "modelgpt_cli.training.tune",
 )
 """What takes long to import, and what imports it."""
 
 COMMAND = "from modelgpt_cli.cli import entry; entry()"
 """What a process that is a ``modelgpt`` command runs."""
 
-FREE = ("MODELGPT_", "OPENAI_", "XDG_", "PYTEST_", "GOMP_", "KMP_")
+FREE = ("MODELGPT_", "OPENAI_", "XDG_", "PYTEST_", "GOMP_", "KMP_", "RAY_", "TORCHINDUCTOR_")
 """Variables that may differ from run to run: none is read by an import, but some are set by one."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bad_input import Bench
-from conftest import clean_environment
+from conftest import Cli, clean_environment
 from fake_llm import FakeLLM, sentence
 
 PATIENCE = 60
@@ -175,7 +175,7 @@ def test_an_import_that_turns_it_into_an_error(monkeypatch: pytest.MonkeyPatch, 
     assert (done.code, done.err) == (130, "Interrupted.\n")
 
 
-def test_meta_training_saves_and_goes_on(modelgpt_path: str, tmp_path: Path) -> None:
+def test_meta_training_saves_and_goes_on(modelgpt_path: str, cli: Cli, tmp_path: Path) -> None:
     small = "width: 32\nblocks: 1\nbatch: 1\nmax_support: 32\nquery: 16\nmax_features: 4\n"
     (tmp_path / "c.yaml").write_text(small + "validation_batches: 1\nvalidate_every: 5\n")
     args = ("meta-train", "--config", "c.yaml", "--steps", "100000", "--out", "run")
@@ -185,15 +185,7 @@ def test_meta_training_saves_and_goes_on(modelgpt_path: str, tmp_path: Path) -> 
     kept = sorted(p.name for p in (tmp_path / "run").iterdir())
     assert kept == ["config.yaml", "generator.safetensors", "last.safetensors", "log.jsonl"]
     steps = (tmp_path / "run" / "log.jsonl").read_text().count("\n")
-    done = subprocess.run(
-        [modelgpt_path, "meta-train", "--out", "run", "--resume", "--steps", "1", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=clean_environment(),
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = cli("meta-train", "--out", "run", "--resume", "--steps", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert steps >= 1
 
