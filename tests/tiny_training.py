@@ -16,5 +16,5 @@ TINY: dict[str, Any] = {
     "lr": 3e-3,
     "warmup": 5,
     "validate_every": 20,
-    "validation_batches": 8,
+    "validation_batches": 4,
 }

@@ -33,11 +33,9 @@ from modelgpt_cli.training.batches import drawn_ahead
 from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.processes import Processes, join
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 # Three tasks for two processes: shares of one and two. The learning rate is small because AdamW blows rounding up.
-SMALL = TINY | {"batch": 3, "lr": 5e-4, "validate_every": 5, "log_every": 1, "validation_batches": 2}
-STEPS = 8
+SMALL = TINY | {"batch": 3, "lr": 5e-4, "validate_every": 3, "log_every": 1, "validation_batches": 2}
+STEPS = 6
 
 
 @pytest.fixture
@@ -123,10 +121,10 @@ def test_run_of_one_process_is_resumed_by_two_and_back(
             with pytest.raises(KeyboardInterrupt):
                 meta_train(config=config, steps=STEPS, out=run, device="cpu")
         assert saved_progress(run)["step"] == 3
-    meta_train(out=one, resume=True, steps=6, device="cpu")
-    for code, _, err in finish(launch("--resume", "--steps", "6", "--out", parts)):
+    meta_train(out=one, resume=True, steps=4, device="cpu")
+    for code, _, err in finish(launch("--resume", "--steps", "4", "--out", parts)):
         assert code == 0, err
-    assert saved_progress(parts)["step"] == 6
+    assert saved_progress(parts)["step"] == 4
     for run in (one, parts):
         meta_train(out=run, resume=True, steps=STEPS, device="cpu")
     assert_same_training(one, parts)
@@ -233,14 +231,13 @@ def test_launcher_that_started_one_process_only_is_told(
     assert "--multi_gpu" in caplog.text
 
 
-def test_one_process_needs_no_accelerate(config: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys; from modelgpt_cli import meta_train;"
-        f"meta_train(config={str(config)!r}, steps=1, out={str(tmp_path / 'run')!r}, device='cpu');"
-        "sys.exit('accelerate' in sys.modules)"
-    )
+def test_one_process_needs_no_accelerate(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = "sys, modelgpt_cli.training.meta_train, modelgpt_cli.domains.tabular.train"
+    code = f"import {modules}; sys.exit('accelerate' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+    monkeypatch.setitem(sys.modules, "accelerate", None)  # importing it fails
+    assert meta_train(config=config, steps=1, out=tmp_path / "run", device="cpu").steps == 1
 
 
 @pytest.mark.parametrize("workers", [0, 3])
@@ -318,10 +315,10 @@ def test_compiled_generator_trains_and_is_saved_under_its_own_names(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_run_goes_from_cpu_to_cuda_and_back(config: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    for steps in (3, 6, STEPS):
-        meta_train(config=config, steps=steps, resume=steps > 3, out=whole, device="cpu", precision="float32")
-        device = "cuda" if steps == 6 else "cpu"
-        meta_train(config=config, steps=steps, resume=steps > 3, out=parts, device=device, precision="float32")
+    for steps in (2, 4, STEPS):
+        meta_train(config=config, steps=steps, resume=steps > 2, out=whole, device="cpu", precision="float32")
+        device = "cuda" if steps == 4 else "cpu"
+        meta_train(config=config, steps=steps, resume=steps > 2, out=parts, device=device, precision="float32")
     assert_same_training(whole, parts)
 
 

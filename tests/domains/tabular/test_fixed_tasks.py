@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from modelgpt_cli import build, evaluate, predict
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.domains.tabular import train_fixed_tasks
 from modelgpt_cli.domains.tabular.encoder import UNSEEN
 from modelgpt_cli.domains.tabular.fixed_tasks import encode_table, read_tables, split_rows
 from modelgpt_cli.domains.tabular.fixed_tasks_config import FixedTasksConfig
@@ -43,6 +45,15 @@ TINY = {
     "average": 0.9,
     "validate_every": 20,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_encoder() -> Iterator[None]:
+    """Read the encoder of the tables' words once for all runs."""
+    encoder = TextEncoder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_fixed_tasks, "TextEncoder", lambda: encoder)
+        yield
 
 
 @pytest.fixture
@@ -133,7 +144,7 @@ def test_resume_is_bit_for_bit(tables: Path, config: Path, tmp_path: Path, monke
 
 
 def test_the_kept_weights_are_an_average(tables: Path, config: Path, tmp_path: Path) -> None:
-    meta_train(fixed_tasks=True, tasks=tables, config=config, steps=20, out=tmp_path / "run", device="cpu")
+    meta_train(fixed_tasks=True, tasks=tables, config=config, steps=6, out=tmp_path / "run", device="cpu")
     last = load_file(tmp_path / "run" / "last.safetensors")
     kept = load_file(tmp_path / "run" / "generator.safetensors")
     assert any(not torch.equal(kept[name], last[f"model.{name}"]) for name in kept)
