@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,21 @@ from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import make_trunk, norms, trunk_state
 
 LABELS = ("circle", "square", "stripes")
+CARD_OF_EACH = list({card.network: name for name, card in reversed(CARDS.items())}.values())[::-1]
+"""A card for every network: those that differ in the size of their images alone stand once."""
 TINY = "efficientnet_lite0_11"
 """The card of the least network, for tests that are not about a network."""
 
 
 def random_trunk(network: str, seed: int = 0, size: int = 64) -> torch.nn.Module:
     """A network with random weights whose BatchNorms have seen images, so that these look different to it."""
+    trunk = deepcopy(_random_trunk(network, seed, size))
+    torch.manual_seed(seed)  # what a test draws next doesn't depend on which networks others have made
+    return trunk
+
+
+@lru_cache(maxsize=4)
+def _random_trunk(network: str, seed: int, size: int) -> torch.nn.Module:
     torch.manual_seed(seed)
     trunk = make_trunk(network)
     for _, norm in norms(trunk):

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from image_models import LABELS, image, image_folder, image_model
+from image_models import CARD_OF_EACH, LABELS, image, image_folder, image_model
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -16,7 +16,6 @@ from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
-from modelgpt_cli.domains.image.architectures import CARDS
 from modelgpt_cli.domains.image.feed import IMAGE
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.onnx import to_onnx
@@ -43,7 +42,7 @@ def answers(path: Path) -> np.ndarray:
     return Model(path, threads=1).run({IMAGE: IMAGES})["probabilities"]
 
 
-@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("card", CARD_OF_EACH)
 def test_every_network_gives_the_originals_answers(card: str, tmp_path: Path) -> None:
     original = image_model(card, size=64, resize=72)
     report = write_model(original, tmp_path / "m.onnx", rows=IMAGES[:2])

@@ -21,19 +21,26 @@ from modelgpt_cli.domains.image.tasks import split_rows
 from modelgpt_cli.domains.image.trunks import trunk_state
 from modelgpt_cli.domains.shared.scaling import Scaling
 
+CARD = "efficientnet_lite0_15"
+"""The card of a small network."""
+
+
+def saved(path: Path, card: str) -> Path:
+    """A file of random weights for the network of a card."""
+    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(card)).items()}, str(path))
+    return path
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "lite0.safetensors"
-    save_file({k: v.contiguous() for k, v in trunk_state(random_trunk(DEFAULT_CARD)).items()}, str(path))
-    return path
+    return saved(tmp_path_factory.mktemp("weights") / "trunk.safetensors", CARD)
 
 
 def test_a_folder_of_images_becomes_a_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "things", n=8)
     (folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
     assert bench.run("describe", folder, "-o", "req.txt").code == 0
-    line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", "model.onnx"]
+    line = ["build", "--req", "req.txt", "--backbone", CARD, "--backbone-weights", weights, "-o", "model.onnx"]
     built = bench.run(*line, "--json")
     assert built.code == 0, built.err
     assert "broken.jpg" in built.err
@@ -57,7 +64,7 @@ def test_same_seed_same_model(bench: Bench, weights: Path, tmp_path: Path) -> No
     archive = zip_of(folder_of(tmp_path / "things", n=4), tmp_path / "things.zip")
     assert bench.run("describe", archive, "-o", "req.txt").code == 0
     for name in ("a.safetensors", "b.safetensors"):
-        line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", name]
+        line = ["build", "--req", "req.txt", "--backbone", CARD, "--backbone-weights", weights, "-o", name]
         assert bench.run(*line).code == 0
     assert (bench.folder / "a.safetensors").read_bytes() == (bench.folder / "b.safetensors").read_bytes()
 
@@ -80,9 +87,9 @@ def test_the_shipped_network_tells_made_images_apart(bench: Bench, tmp_path: Pat
     assert json.loads(built.out)["metrics"]["model"]["accuracy"] > 0.9
 
 
-def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, weights: Path) -> None:
+def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, tmp_path: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    shipped = ROOT / "weights" / "image"
+    weights, shipped = saved(tmp_path / "lite0.safetensors", DEFAULT_CARD), ROOT / "weights" / "image"
     line = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", shipped, "-o", "model.onnx"]
     told = bench.run(*line)
     assert told.code == 2
@@ -91,7 +98,7 @@ def test_a_generator_fits_the_weights_that_it_was_trained_with(bench: Bench, wei
 
 def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> None:
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
-    line = ["build", "--req", "req.txt", "--backbone", DEFAULT_CARD, "--backbone-weights", weights, "-o", "model.onnx"]
+    line = ["build", "--req", "req.txt", "--backbone", CARD, "--backbone-weights", weights, "-o", "model.onnx"]
     told = bench.run(*line)
     assert told.code == 2
     assert "needs a generator trained for it" in told.err
@@ -113,14 +120,15 @@ def test_meta_training_learns_factors_for_images(
     config = {"query": 4, "max_support": 6, "batch": 1, "width": 32, "blocks": 1, "validation_query": 4}
     config |= {"holdout": 0.0, "judged": ["views/night"], "validate_every": 2}
     (bench.folder / "config.yaml").write_text(yaml.safe_dump(config))
-    line = ["meta-train", "--domain", "image", "--tasks", tasks, "--backbone-weights", weights]
+    network = ["--backbone", CARD, "--backbone-weights", weights]
+    line = ["meta-train", "--domain", "image", "--tasks", tasks, *network]
     trained = bench.run(*line, "--config", "config.yaml", "--steps", "2", "--out", "run", "--json")
     assert trained.code == 0, trained.err
     log = [json.loads(text) for text in (bench.folder / "run" / "log.jsonl").read_text().splitlines()]
     assert list(log[-1]["validation"]["scores"]) == ["views/night"]
     # What was trained builds, from images and from words alone.
     assert bench.run("describe", tmp_path / "things", "-o", "req.txt").code == 0
-    build = ["build", "--req", "req.txt", "--backbone-weights", weights, "--generator", "run", "-o", "model.onnx"]
+    build = ["build", "--req", "req.txt", *network, "--generator", "run", "-o", "model.onnx"]
     assert bench.run(*build).code == 0
     (bench.folder / "req.txt").write_text("Tell cats from dogs.\n---\ndomain: image\nclasses: [cat, dog]\n")
     told = bench.run(*build, "--force")
