@@ -22,8 +22,6 @@ from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.model_generator import build as pipeline
 from modelgpt_cli.model_generator.build import BuildReport
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 
 class Made:
     """A model built from a frame, and what there is to ask of it."""
@@ -187,12 +185,12 @@ def test_many_levels(tmp_path: Path) -> None:
 # Width and classes ---------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_columns(tmp_path: Path) -> None:
+def test_many_more_columns_than_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(120, 1000))
-    frame = pd.DataFrame(x, columns=[f"gene {j}" for j in range(1000)]).round(3)
+    x = rng.normal(size=(80, 400))
+    frame = pd.DataFrame(x, columns=[f"gene {j}" for j in range(400)]).round(3)
     made = Made(frame.assign(y=np.where(x[:, :40].sum(1) > 0, "ill", "well")), tmp_path)
-    assert len(made.inputs) == 1000
+    assert len(made.inputs) == 400
     assert made.report.metrics["model"]["accuracy"] > 0.5
     assert made.score(frame.assign(y=np.where(x[:, :40].sum(1) > 0, "ill", "well")), "accuracy", tmp_path) >= 0.9
 
@@ -201,12 +199,12 @@ def test_two_hundred_classes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(200, 10)) * 4
     names = np.array([f"species {k}" for k in range(200)])
-    kind = rng.permutation(np.repeat(np.arange(200), 5))
-    frame = pd.DataFrame(centre[kind] + rng.normal(size=(1000, 10)), columns=list("abcdefghij"))
+    kind = rng.permutation(np.repeat(np.arange(200), 3))
+    frame = pd.DataFrame(centre[kind] + rng.normal(size=(600, 10)), columns=list("abcdefghij"))
     made = Made(frame.assign(y=names[kind]), tmp_path)
     assert len(made.card["labels"]) == 200
     assert made.report.metrics["model"]["accuracy"] >= 0.5
-    assert predict(made.path, made.data).probabilities.shape == (1000, 200)
+    assert predict(made.path, made.data).probabilities.shape == (600, 200)
 
 
 def test_rare_class_is_not_lost(tmp_path: Path) -> None:
@@ -267,11 +265,11 @@ def test_two_rows_make_a_model_and_say_what_it_is_worth(tmp_path: Path) -> None:
 
 
 def streamed_table(seed: int = 0) -> pd.DataFrame:
-    """3,000 rows of two numbers and a category."""
+    """1,500 rows of three numbers and a category."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(rng.normal(size=(3000, 3)), columns=list("abc"))
-    frame["kind"] = rng.choice(["one", "two", "three"], 3000)
-    score = frame["a"] * frame["b"] + frame["c"] + 2 * (frame["kind"] == "two") + rng.normal(0, 0.3, 3000)
+    frame = pd.DataFrame(rng.normal(size=(1500, 3)), columns=list("abc"))
+    frame["kind"] = rng.choice(["one", "two", "three"], 1500)
+    score = frame["a"] * frame["b"] + frame["c"] + 2 * (frame["kind"] == "two") + rng.normal(0, 0.3, 1500)
     return frame.assign(score=score.round(4), y=np.where(score > 0.5, "high", "low"))
 
 
@@ -292,7 +290,7 @@ def test_more_rows_than_the_sample(target: str, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(HeadSums, "add", add)
     sampled = Made(frame, tmp_path / "sampled", target)
     assert sampled.report.n_rows <= 400  # cross-validated on the sample
-    assert sum(rows) >= 3000  # the head has seen every row
+    assert sum(rows) >= 1500  # the head has seen every row
     assert sampled.score(test, metric, tmp_path) >= whole - 0.1  # the bodies have seen 300 rows instead of 512
 
 
@@ -325,7 +323,7 @@ def test_streamed_head_is_the_head_of_all_rows() -> None:
 # Regression ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("offset", "scale"), [(0.0, 1.0), (1e9, 1e5), (-273.15, 1e-3), (0.0, 1e-20), (0.0, 1e15)])
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1e5), (-273.15, 1e-3), (0.0, 1e-20), (0.0, 1e15)])
 def test_regression_at_any_scale(offset: float, scale: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(250, 4)), columns=list("abcd"))

@@ -26,8 +26,6 @@ from modelgpt_cli.domains.tabular.graph_inputs import graph_inputs
 from modelgpt_cli.domains.tabular.text_columns import fit_projection
 from modelgpt_cli.requirement_generator.requirement_file import read_requirement
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 PRAISE = ("The food was wonderful", "I loved every minute of it", "Excellent, I would buy it again", "Works perfectly")
 BLAME = (
     "The room was dirty",
@@ -57,17 +55,23 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with reviews, their requirement, and a model of them in both formats."""
     folder = tmp_path_factory.mktemp("shop")
     reviews(120, 0).to_csv(folder / "train.csv", index=False)
-    reviews(80, 1).to_csv(folder / "test.csv", index=False)
+    reviews(60, 1).to_csv(folder / "test.csv", index=False)
     describe(folder / "train.csv", target="back", offline=True, output=folder / "req.txt")
     for name in ("model.safetensors", "model.onnx"):
         build(folder / "req.txt", output=folder / name, members=2, device="cpu")
     return folder
 
 
-def test_the_text_decides(shop: Path) -> None:
+@pytest.fixture(scope="module")
+def accuracy(shop: Path) -> float:
+    """Share of the test rows that the model gets right."""
+    measured = evaluate(shop / "model.onnx", shop / "test.csv")["accuracy"]
+    assert measured is not None
+    return measured
+
+
+def test_the_text_decides(shop: Path, accuracy: float) -> None:
     assert inspect(shop / "model.onnx")["inputs"][2]["type"] == "text"
-    accuracy = evaluate(shop / "model.onnx", shop / "test.csv")["accuracy"]
-    assert accuracy is not None
     assert accuracy > 0.85  # a tenth has no text; age and city say nothing
     assert 23e6 < (shop / "model.onnx").stat().st_size < 25e6
     assert (shop / "model.safetensors").stat().st_size < 2e6  # there the packaged encoder is used
@@ -115,7 +119,7 @@ def test_predicts_without_torch(shop: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=shop, env=clean_environment(), capture_output=True, text=True, timeout=120
     )
-    assert done.stdout.strip() == "80", done.stderr
+    assert done.stdout.strip() == "60", done.stderr
 
 
 def test_missing_column_counts_as_missing_texts(shop: Path) -> None:
@@ -128,15 +132,15 @@ def test_missing_column_counts_as_missing_texts(shop: Path) -> None:
 
 
 @pytest.mark.parametrize("quantize", ["fp16", "int8"])
-def test_exports_quantised(shop: Path, tmp_path: Path, quantize: str) -> None:
+def test_exports_quantised(shop: Path, accuracy: float, tmp_path: Path, quantize: str) -> None:
     report = export(shop / "model.safetensors", output=tmp_path / "q.onnx", quantize=quantize)
     assert report.size_bytes < (shop / "model.onnx").stat().st_size
-    accuracy = evaluate(tmp_path / "q.onnx", shop / "test.csv")["accuracy"]
-    assert accuracy == pytest.approx(evaluate(shop / "model.onnx", shop / "test.csv")["accuracy"], abs=0.03)
+    quantized = evaluate(tmp_path / "q.onnx", shop / "test.csv")["accuracy"]
+    assert quantized == pytest.approx(accuracy, abs=0.04)
 
 
 def test_tunes(shop: Path, tmp_path: Path) -> None:
-    report = tune(shop / "model.onnx", data=shop / "train.csv", output=tmp_path / "t.onnx", device="cpu")
+    report = tune(shop / "model.onnx", data=shop / "train.csv", output=tmp_path / "t.onnx", epochs=2, device="cpu")
     assert report.rows == 120
     assert inspect(tmp_path / "t.onnx")["inputs"] == inspect(shop / "model.onnx")["inputs"]
     accuracy = evaluate(tmp_path / "t.onnx", shop / "test.csv")["accuracy"]
@@ -184,8 +188,8 @@ def test_long_tables_are_cut_with_a_word(shop: Path, tmp_path: Path, monkeypatch
 
 
 def test_only_three_columns_of_text(tmp_path: Path) -> None:
-    parts = [reviews(40, seed)["review"].rename(f"text {seed}") for seed in range(4)]
-    frame = pd.concat([*parts, reviews(40, 9)[["age", "back"]]], axis=1)
+    parts = [reviews(34, seed)["review"].rename(f"text {seed}") for seed in range(4)]
+    frame = pd.concat([*parts, reviews(34, 9)[["age", "back"]]], axis=1)
     frame.to_csv(tmp_path / "train.csv", index=False)
     describe(tmp_path / "train.csv", target="back", offline=True, output=tmp_path / "req.txt")
     report = build(tmp_path / "req.txt", output=tmp_path / "m.onnx", members=1)
@@ -197,7 +201,7 @@ def test_only_three_columns_of_text(tmp_path: Path) -> None:
 
 def test_regression_from_text_alone_has_intervals(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    frame = reviews(150, 0).dropna()
+    frame = reviews(100, 0).dropna()
     frame["stars"] = np.where(frame["back"] == "yes", 4.5, 1.5) + rng.normal(0, 0.3, len(frame))
     frame[["review", "stars"]].to_csv(tmp_path / "train.csv", index=False)
     words = "Predict how many stars a customer gives from the words of the review.\n---\ndomain: tabular\n"

@@ -188,9 +188,7 @@ def test_two_hundred_classes(make: Make) -> None:
     ("labels", "expected"),
     [
         (["y", "t"], ("t", "y")),
-        ([1, 0], ("0", "1")),
         ([10, 2], ("2", "10")),
-        (["a_b", "c__d"], ("a_b", "c__d")),
         (["\U0001f600", "\u05d6\u05d4"], ("\u05d6\u05d4", "\U0001f600")),
         (["not 'that'", 'but "this"'], ('but "this"', "not 'that'")),
     ],
