@@ -17,8 +17,6 @@ from benchmarks.labels import in_order, label
 from benchmarks.results import Cell, Store, load_tables
 from benchmarks.statistics import compare, critical_difference, friedman, groups, nemenyi_q
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 SCORES = {  # table -> method -> a score per repeat
     "a": {"logistic": [0.6, 0.8], "forest": [0.7, 0.7], "one_pass": [0.9, 0.9]},
     "b": {"logistic": [0.5, 0.5], "forest": [0.8, 1.0], "one_pass": [0.7, 0.7]},

@@ -23,8 +23,6 @@ from benchmarks.tables import bench as tables
 from benchmarks.tables import methods
 from benchmarks.tables.tasks import Card, Table, draw_rows, read_table, side, split
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 QUICK = ["majority", "logistic"]
 
 

@@ -35,8 +35,6 @@ from benchmarks.texts.networks import (
 from benchmarks.texts.tasks import GLUE, HOLDOUT, correlations, draw_support, glue_metric, held_out, read_task
 from benchmarks.training import Plan, hold_out
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 WORDS = ["good", "bad", "film", "book", "the", "a", "very", "quite", "old", "new", "warm", "cold"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
