@@ -111,15 +111,23 @@ def test_its_scripts_exist() -> None:
         assert (ROOT / script).exists(), f"README.md names {script}, which is not there"
 
 
+@pytest.fixture(scope="module")
+def folder_of_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `model` is made, once for all tests."""
+    return tmp_path_factory.mktemp("model")
+
+
 @pytest.fixture
-def model(examples: ModuleType, cli: Cli, tmp_path: Path) -> Path:
+def model(examples: ModuleType, cli: Cli, folder_of_model: Path) -> Path:
     """The model of the example of tables."""
-    examples.write_iris(tmp_path)
-    describe, build = examples.EXAMPLES["tables"].steps[:2]
-    for step in (describe, build):
-        done = cli(*step.command.split()[1:])
-        assert done.returncode == 0, done.stderr
-    return tmp_path / "model.onnx"
+    path = folder_of_model / "model.onnx"
+    if not path.exists():
+        examples.write_iris(folder_of_model)
+        describe, build = examples.EXAMPLES["tables"].steps[:2]
+        for step in (describe, build):
+            done = cli(*step.command.split()[1:], cwd=folder_of_model)
+            assert done.returncode == 0, done.stderr
+    return path
 
 
 def test_its_python_runs(model: Path) -> None:

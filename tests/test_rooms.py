@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,16 @@ COLUMN_TYPE = {
 """Shared files in which the string "text" is something else than the domain of that name."""
 
 
-def modules() -> Iterator[tuple[str, str, ast.Module]]:
+@cache
+def modules() -> list[tuple[str, str, ast.Module]]:
     """Room, path in the package, and syntax tree of each module below a room, or of a room that is a module."""
+    found = []
     for file in sorted(PACKAGE.rglob("*.py")):
         path = file.relative_to(PACKAGE)
         if path.name != "__init__.py" or len(path.parts) > 1:
-            yield path.parts[0].removesuffix(".py"), path.as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            found.append((path.parts[0].removesuffix(".py"), path.as_posix(), tree))
+    return found
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from bad_input import Bench
 
+from modelgpt_cli.domains.tabular import read
+
 HEADER = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm),species"
 ROWS = [
     f"{5 + i % 7 / 10},{3 + i % 5 / 10},{1 + i % 3},{0.2 + i % 3},{['setosa', 'virginica'][i % 2]}" for i in range(40)
@@ -196,7 +198,8 @@ def test_huge_numbers_and_words_in_numeric_columns(bench: Bench, iris_model: Pat
         assert np.isfinite(probabilities).all()
         true = [line.rsplit(",", 1)[1] for line in data.read_text().splitlines()[1:]]
         assert np.mean([row[0] == label for row, label in zip(rows, true, strict=True)]) > 0.85
-    tuned = bench.run("tune", iris_model / "model.safetensors", "--data", data, "-o", "tuned.safetensors")
+    line = ("tune", iris_model / "model.safetensors", "--data", data, "-o", "tuned.safetensors")
+    tuned = bench.run(*line, "--epochs", "2")
     assert tuned.code == 0
     assert "nan" not in tuned.err
 
@@ -241,13 +244,17 @@ def test_missing_columns(bench: Bench, iris_model: Path) -> None:
         bench.refuse(1, "lacks 3 of the model's 4 columns", command, iris_model / "model.onnx", three)
 
 
-def test_more_columns_than_a_model_takes_are_refused_with_the_limit(bench: Bench) -> None:
-    n = 2_001
-    cells = np.random.default_rng(0).normal(size=(24, n)).round(2).astype(str)
+def test_more_columns_than_a_model_takes_are_refused_with_the_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read.MAX_COLUMNS == 2_000
+    monkeypatch.setattr(read, "MAX_COLUMNS", 60)
+    cells = np.random.default_rng(0).normal(size=(24, 61)).round(2).astype(str)
     rows = [",".join([*row, "ab"[i % 2]]) for i, row in enumerate(cells)]
-    data = bench.write("wide.csv", "\n".join([",".join([*(f"c{i}" for i in range(n)), "target"]), *rows]))
+    names = [f"measured concentration {i}" for i in range(61)]
+    data = bench.write("wide.csv", "\n".join([",".join([*names, "target"]), *rows]))
     req = bench.write("req.txt", "Classify rows.\n")
     line = ("build", "--req", req, "--data", data, "-o", "out.onnx")
-    done = bench.refuse(1, "has 2,001 columns to learn from; a model takes 2,000 at most", *line)
+    done = bench.refuse(1, "has 61 columns to learn from; a model takes 60 at most", *line)
     assert "--types" in done.err
     assert len(done.err) < 600

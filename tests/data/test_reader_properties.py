@@ -18,7 +18,7 @@ from modelgpt_cli.data.readers import open_table
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".csv.gz", ".jsonl.gz", ".parquet", ".xlsx")
 STARTS = (b"", b"a,b\n", b"\xff\xfe", b"\xef\xbb\xbf", b"[{", b'{"a": ', b"PAR1", b"PK\x03\x04", b"\x1f\x8b\x08")
-calm = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+calm = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 cells = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20))
 
 

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.same_cells import CHUNKS, IN_CHUNKS, ORIGINS, TABLES, differences
-
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
+from scripts.benchmarks.same_cells import CHUNKS, IN_CHUNKS, ORIGINS, differences
 
 TOLERANCE = 1e-6
 
 
-@pytest.mark.parametrize("seed", range(0, TABLES, 4))
+@pytest.mark.parametrize("seed", [3, 10])  # a regression from decimal commas, classes from OpenDocument
 def test_a_row_has_one_answer_whatever_file_chunk_and_neighbours_it_comes_with(seed: int, tmp_path: Path) -> None:
     _, largest, spread = differences(seed, tmp_path)
     assert spread > 1e-3
