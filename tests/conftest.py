@@ -22,13 +22,40 @@ if TYPE_CHECKING:
     import pandas as pd
     from tiny_texts import Make
 
-ROOT = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job, which hands that on to its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 gc.set_threshold(100_000, 20, 20)  # as the command does: a quarter of the time of the imports went into collections
+
+UNTRACED = (
+    "batch/test_batch_ray.py",
+    "data/test_same_cells.py",
+    "domains/image/test_image_artifact.py",
+    "domains/image/test_image_model.py",
+    "domains/image/test_image_networks.py",
+    "domains/tabular/test_level_statistics.py",
+    "domains/tabular/test_prior.py",
+    "domains/tabular/test_tables.py",
+    "domains/tabular/test_text_columns.py",
+    "domains/text/test_text_artifact.py",
+    "domains/text/test_text_build.py",
+    "domains/text/test_text_encoder_onnx.py",
+    "scripts/",
+    "training/test_meta_train_distributed.py",
+    "training/test_recipe.py",
+)
+"""Tests that coverage doesn't trace: it takes a fifth of their time, which is long, and others run the same lines."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Pause coverage during some tests."""
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).as_posix().startswith(UNTRACED):
+            item.add_marker(pytest.mark.no_cover)
 
 
 class Cli(Protocol):

@@ -31,8 +31,6 @@ from modelgpt_cli.batch.run import SomeFailedError
 from modelgpt_cli.batch.work import Task
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 
-pytestmark = pytest.mark.no_cover  # tracing takes a fifth of its time, and other tests cover what it runs
-
 WORDS = "Tell whether a customer buys.\n---\ntarget: buys\n"
 QUICK = {"members": 1, "seed": 3}
 GOOD = [

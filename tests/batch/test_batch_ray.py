@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,6 @@ from conftest import Cli, clean_environment
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = [
-    pytest.mark.no_cover,
     pytest.mark.ray,
     pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters don't run there"),
 ]
@@ -66,10 +66,11 @@ def test_both_nodes_build_and_a_worker_that_dies_costs_nothing(
             gate.replace()
         waiting = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"].startswith("ray::_make")]
         assert len({process.info["ppid"] for process in waiting}) == 2
-        for process in waiting:
-            process.kill()
+        waiting[0].kill()
+        waiting[0].wait(60)
         for gate in gates:
-            gate.leave()
+            with suppress(BrokenPipeError):  # of the dead one, whose model is built anew
+                gate.let_through()
         _, said = run.communicate(timeout=120)
     finally:
         run.kill()
