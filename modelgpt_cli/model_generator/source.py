@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from modelgpt_cli.artifacts.backends import check_model_destination
 from modelgpt_cli.core.errors import UsageError
@@ -101,12 +101,13 @@ def check_start(
     if values.get("card") is not None:
         find_card(values["card"].partition("/")[0])
     data = _given_data(source, values)
-    with_sheet(data, values.get("sheet"))
+    if data is not None or not _is_file(source):  # a requirement file may name some
+        with_sheet(data, values.get("sheet"))
     check_domain(values, data is not None)
     beside = output.with_name(f"{output.stem}.req.txt") if keep_requirement else None
     if isinstance(source, Requirement) and values.get("data") is None:
         check_exists(source.data)
-    if not isinstance(source, (str, os.PathLike)) or (isinstance(source, str) and _is_sentence(source)):
+    if not _is_file(source):
         return beside
     named = os.fspath(source)
     hint = "Give data, a requirement file, or a sentence of several words."
@@ -123,9 +124,7 @@ def _given_data(source: Data | Requirement, values: Mapping[str, Any]) -> Data |
         return data
     if isinstance(source, Requirement):
         return source.data
-    if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)):
-        return None  # words, or a requirement file, which may name some
-    return source
+    return None if isinstance(source, (str, os.PathLike)) and not is_data(os.fspath(source)) else source
 
 
 def check_domain(values: Mapping[str, Any], data: bool) -> None:
@@ -199,6 +198,11 @@ def _name(data: Data) -> str:
 def is_data(path: str) -> bool:
     """Whether a path is a folder, or a file whose name says that it holds data."""
     return os.path.isdir(path) or without_place(path).lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
+
+
+def _is_file(source: Data | Requirement) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether a build is given the name of a file or folder, not words or what is in memory."""
+    return isinstance(source, os.PathLike) or (isinstance(source, str) and not _is_sentence(source))
 
 
 def _is_sentence(text: str) -> bool:

@@ -101,13 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summarise(cells: pd.DataFrame) -> str:
     """Lay out means over repeats, table by table, and over tables."""
     means = cells.groupby(["side", "table", "variant"]).mean(numeric_only=True)
+    counts = dict(zip(cells["table"], cells["n"], strict=True))
     used = cells[cells.variant == "shipped"].groupby("table")["transform"].agg(lambda words: words.mode()[0])
     header = ["table", "rows", "learned as", "R²", "below / above, %", "width, σ"]
     rows = []
     for place, found in means.groupby(level="side"):
         for name in found.index.unique("table"):
-            n = int(found.loc[(place, name, "plain"), "n"])
-            rows.append([name, str(n), used[name] or "–", *_pair(found, name)])
+            rows.append([name, str(counts[name]), used[name] or "–", *_pair(found, name)])
         rows.append([f"**mean, {place}**", "", "", *_pair(found, None)])
     return table(header, rows)
 

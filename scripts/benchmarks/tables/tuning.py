@@ -23,6 +23,7 @@ import torch
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.tabular import estimator, tune
+from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.rebuild import by_generator
 from modelgpt_cli.training.tune import TuneSettings
 
@@ -40,7 +41,7 @@ def measure(data: Table, repeat: int, epochs: Sequence[int], lr: float | None) -
     train, test = data.take(train_rows), data.take(test_rows)
     classes = np.unique(train.y) if data.task == "classification" else None
     kind = estimator.ModelGPTRegressor if classes is None else estimator.ModelGPTClassifier
-    with patch.object(estimator, "fit_model", wraps=estimator.fit_model) as spy:
+    with patch.object(estimator, "fit_model", wraps=fit_model) as spy:
         start = time.process_time()
         built = kind(random_state=repeat, columns=data.columns).fit(train.frame, train.y).model_
         built_cpu = time.process_time() - start
