@@ -17,7 +17,7 @@ from modelgpt_cli.core.version import __version__
 DEFAULT_OPSET = 17
 """Operator set where none is asked for: the first with LayerNormalization."""
 ML_DOMAIN = "ai.onnx.ml"
-_OF_ML = ("LabelEncoder",)
+_OF_ML = ("LabelEncoder", "TreeEnsembleRegressor")
 _ML_OPSET = 3
 
 

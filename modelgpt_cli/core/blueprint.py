@@ -29,6 +29,8 @@ class Architecture:
         H, units of each hidden layer of a member.
     members : int
         M, networks merged into one.
+    trees : int
+        Boosted trees beside the networks.
     max_tokens : int
         Text: the window; what is longer is cut off.
     encoder : dict
@@ -38,6 +40,7 @@ class Architecture:
     card: str = "tabular-mlp-128"
     hidden: Annotated[int, range(1 << 16)] = 128
     members: Annotated[int, range(1 << 16)] = 4
+    trees: Annotated[int, range(1 << 20)] = 0
     max_tokens: Annotated[int, range(1 << 20)] = 0
     encoder: dict[str, Any] = field(default_factory=dict)
 
@@ -119,6 +122,8 @@ class Blueprint:
         for name in ("validated", "nearest", "transform", "multi_label", "calibration", "novelty"):
             if not values[name]:
                 del values[name]
+        if not self.architecture.trees:  # so that versions without trees go on reading models without
+            del values["architecture"]["trees"]
         return values | {"labels": list(self.labels), "format": FORMAT}
 
     @classmethod

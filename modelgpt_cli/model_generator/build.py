@@ -190,7 +190,7 @@ def build(
         notes=body.model.blueprint.notes,
         interval=body.model.blueprint.interval,
         limits=taken.measured,
-        card=taken.card.name,
+        card=taken.card_name,
         storage=STORED[taken.storage],
         missed=sorted(taken.missed),
         validated=body.model.blueprint.validated,

@@ -31,10 +31,13 @@ class Builder(Protocol):
         `from_data` is through.
     truth : ndarray (N,), optional
         What the target is of those rows or images, as the dataset has it.
+    built : str
+        Name of the card that the last model is of, where that may be another than it was begun with; else "".
     """
 
     shown: Rows
     truth: np.ndarray | None
+    built: str
 
     def from_words(self) -> Made:
         """Build from the requirement alone."""
@@ -99,7 +102,7 @@ class CardModels:
             made = builder.from_words()
         else:
             made = builder.from_data(self.dataset, check_fingerprint=self._check_fingerprint)
-        return Body(*made, rows=builder.shown, truth=builder.truth)
+        return Body(*made, rows=builder.shown, truth=builder.truth, card=builder.built)
 
     def costs(self, card: ArchitectureCard) -> Costs | None:
         """Compute what a card's model costs; see `ArchitectureCard.costs`."""

@@ -40,8 +40,8 @@ class Body:
         Cross-validated, by the name of the model or baseline; empty where there were too few rows.
     n_rows : int
         That they were found on.
-    rows, truth
-        `Builder.shown` and `Builder.truth`.
+    rows, truth, card
+        `Builder.shown`, `Builder.truth` and `Builder.built`.
     """
 
     model: TargetModel
@@ -49,6 +49,7 @@ class Body:
     n_rows: int
     rows: Rows
     truth: np.ndarray | None
+    card: str = ""
     compared: Comparison = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +91,12 @@ class Attempt:
     @property
     def name(self) -> str:
         """What it is called before users."""
-        return f"{self.card.name} in {STORED[self.storage]}"
+        return f"{self.card_name} in {STORED[self.storage]}"
+
+    @property
+    def card_name(self) -> str:
+        """The card that the model turned out to be of; before it is made, the one that it is begun with."""
+        return (self.body.card if self.body is not None else "") or self.card.name
 
     @property
     def kept(self) -> bool:
@@ -270,7 +276,7 @@ class Search:
 def entries(attempt: Attempt) -> dict[str, Any]:
     """What a model's card says of how it was chosen, beside what the requirement asks for."""
     return {
-        "chosen": {"card": attempt.card.name, "storage": STORED[attempt.storage]},
+        "chosen": {"card": attempt.card_name, "storage": STORED[attempt.storage]},
         "measured": attempt.measured,
         "missed": sorted(attempt.missed),
     }

@@ -32,6 +32,7 @@ _ENOUGH_SECONDS = 10.0
 _PRODUCTS = {"MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0, "Gemm": 0}
 _CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 """Operators that are counted, and which of their inputs says how many products each output is the sum of."""
+_TREES = "TreeEnsembleRegressor"
 _SHAPE = "modelgpt flops "
 
 
@@ -118,9 +119,10 @@ def measure_memory(path: Path, batch_size: int, threads: int, rows: Rows = None)
 def measure_flops(path: Path, rows: Rows = None) -> int:
     """Floating-point operations of one row: two for each multiplication with its addition.
 
-    Counted are matrix products and convolutions, in 8 bits as well; what the rest costs is little beside them. The
-    graph is run on one row with the shapes of these nodes as outputs, as shapes are not to be had without data where
-    texts and images differ in size. The row is that of `measure_latency`.
+    Counted are matrix products and convolutions, in 8 bits as well, and the comparisons on the longest way through each
+    decision tree; what the rest costs is little beside them. The graph is run on one row with the shapes of these nodes
+    as outputs, as shapes are not to be had without data where texts and images differ in size. The row is that of
+    `measure_latency`.
     """
     model = onnx.load(path)
     counted = [node for node in model.graph.node if node.op_type in _PRODUCTS | _CONVOLUTIONS]
@@ -139,11 +141,25 @@ def measure_flops(path: Path, rows: Rows = None) -> int:
         session = Model(shaped, threads=1)
         found = session.run(batch(session, 1, rows))
         del session  # Windows doesn't remove a file that is open
-    total = 0
+    total = sum(_comparisons(node) for node in model.graph.node if node.op_type == _TREES)
     for i, node in enumerate(counted):
         out, factor_shape = (found[f"{_SHAPE}{i} {part}"][0] for part in ("out", "in"))
         total += 2 * int(np.prod(out)) * _terms(node, factor_shape)
     return total
+
+
+def _comparisons(node: onnx.NodeProto) -> int:
+    """How many comparisons the longest way through each tree of a node has, all trees together."""
+    found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    trees: dict[int, int] = {}
+    depths: dict[tuple[int, int], int] = {}
+    kept = (found[f"nodes_{name}"] for name in ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids"))
+    for tree, own, mode, *children in zip(*kept, strict=True):  # parents come before their children
+        depth = depths.get((tree, own), 0)
+        trees[tree] = max(trees.get(tree, 0), depth)
+        if mode != b"LEAF":
+            depths |= {(tree, child): depth + 1 for child in children}
+    return sum(trees.values())
 
 
 def _terms(node: onnx.NodeProto, shape: np.ndarray) -> int:

@@ -79,6 +79,7 @@ class BackboneBuild(ABC):
         self.asked = asked_column({"group": options.group, "time": options.time})
         self.generator, self.header = self._load_generator(spec, own_weights)
         self.encoder_name: str | None = None
+        self.built = ""  # a model is of the card that it was begun with
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
         self.truth: np.ndarray | None = None
 

@@ -1,4 +1,5 @@
-"""Architecture cards of the table domain: one network, and a card for each number of them that are merged into a model.
+"""Architecture cards of the table domain: one network, and a card for each number of them that are merged into a model;
+and the default card, which may have boosted trees beside them.
 
 Shapes: M members, f full and b flat features, d = f + b, K channels, H hidden units, C outputs.
 """
@@ -23,18 +24,21 @@ from modelgpt_cli.parameter_generator.default_encoder import BYTES, PARAMETERS
 MEMBERS = (8, 4, 2, 1)
 """Of the cards that a build tries by itself; `weights/tabular/members.yaml` has what each loses."""
 SETTING = "members"
-_NAME = re.compile(r"tabular-([1-9]\d{0,2})")
+TREES = "trees"
+"""Of a card's settings: 1 where boosted trees are mixed in if held-out rows gain by it."""
+_NAME = re.compile(r"tabular-([1-9]\d{0,2})(\+trees)?")
 
 
 def cards() -> Iterator[ArchitectureCard]:
-    """Yield the cards, from the most members to one."""
-    return (table_card(members) for members in MEMBERS)
+    """Yield the cards: with trees, then those without from the most members to one."""
+    yield table_card(MEMBERS[0], trees=True)
+    yield from (table_card(members) for members in MEMBERS)
 
 
 def find(name: str) -> ArchitectureCard | None:
-    """Return the card of a name: ``tabular-N`` for any number of members up to 999."""
+    """Return the card of a name: ``tabular-N`` or ``tabular-N+trees`` for any number of members up to 999."""
     found = _NAME.fullmatch(name)
-    return table_card(int(found.group(1))) if found else None
+    return table_card(int(found.group(1)), trees=bool(found.group(2))) if found else None
 
 
 def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
@@ -43,17 +47,18 @@ def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
 
 
 def fixed(options: BuildOptions) -> ArchitectureCard | None:
-    """Return the card of so many members as the options ask for."""
+    """Return the card of so many members as the options ask for; one pass has no rows left to tell of trees."""
+    assert isinstance(options, own.BuildOptions)
     members = _asked_members(options)
-    return None if members is None else table_card(members)
+    return None if members is None else table_card(members, trees=not options.one_pass)
 
 
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
-    """Return ``--members`` or ``--one-pass`` where it asks for another number of members."""
-    if _asked_members(options) in (None, card.settings[SETTING]):
-        return ""
+    """Return ``--members`` or ``--one-pass`` where it asks for another number of members, or for no trees."""
     assert isinstance(options, own.BuildOptions)
-    return "--one-pass" if options.members is None else "--members"
+    if _asked_members(options) not in (None, card.settings[SETTING]):
+        return "--one-pass" if options.members is None else "--members"
+    return "--one-pass" if options.one_pass and card.settings[TREES] else ""
 
 
 def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
@@ -85,25 +90,32 @@ def _asked_members(options: BuildOptions) -> int | None:
     return options.members or (1 if options.one_pass else None)
 
 
-def table_card(members: int) -> ArchitectureCard:
-    """Return the card of so many members."""
-    recorded: Mapping[str, Any] = next(
-        (one for one in record("tabular", "members.yaml").get("members", ()) if one["members"] == members), {}
-    )
+def table_card(members: int, *, trees: bool = False) -> ArchitectureCard:
+    """Return the card of so many members, with trees or without."""
+    known: Mapping[str, Any] = record("tabular", "members.yaml")
+    recorded: Mapping[str, Any] = next((one for one in known.get("members", ()) if one["members"] == members), {})
+    lost = recorded.get("lost", {})
+    if not trees and lost:
+        lost = {metric: lost[metric] + more for metric, more in known.get("without_trees", {}).items()}
     return ArchitectureCard(
-        name=f"tabular-{members}",
+        name=card_name(members, trees=trees),
         domain="tabular",
         architecture="tabular-mlp-128",
-        settings={SETTING: members},
+        settings={SETTING: members, TREES: int(trees)},
         generator="weights/tabular",
         limits={"columns": MAX_COLUMNS},
         quality=recorded.get("quality", {}),
-        lost=recorded.get("lost", {}),
+        lost=lost,
     )
 
 
+def card_name(members: int, *, trees: bool) -> str:
+    """Return what a card is called."""
+    return f"tabular-{members}" + ("+trees" if trees else "")
+
+
 def table_costs(members: int, sizes: Sizes) -> Costs:
-    """Compute the cost of M networks, merged: exact but for the text encoder's operations, which are left out.
+    """Compute the cost of M networks, merged: exact but for what is left out, trees and the text encoder's operations.
 
     Parameters
     ----------

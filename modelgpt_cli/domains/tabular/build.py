@@ -21,7 +21,7 @@ from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.folds import GROUP, Split, split_words
 from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.split import GROUP_NOTE, asked_column, read_split, split_note
-from modelgpt_cli.domains.tabular.architectures import SETTING
+from modelgpt_cli.domains.tabular.architectures import SETTING, TREES, card_name
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.findings import (
     Finding,
@@ -68,7 +68,7 @@ def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[
     build = TabularBuild(requirement, options)
 
     def of_card(card: ArchitectureCard) -> TabularBuild:
-        build.members = card.settings[SETTING]
+        build.members, build.trees = card.settings[SETTING], bool(card.settings[TREES])
         return build
 
     return of_card
@@ -119,18 +119,24 @@ class TabularBuild:
     ----------
     members : int
         M of the next model; a later one of another number is made of the same reading.
+    trees : bool
+        Whether the next model may have trees.
+    built : str
+        The card of the last model: where trees paid nothing, the one without.
     """
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.requirement, self.options = requirement, options
         self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
+        self.trees, self.built = not options.one_pass, ""
         self.generator, self.header = shared_generator(generator_file(options.generator, "tabular"))
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
         self.truth: np.ndarray | None = None
         self._read: _Read | None = None
+        self._made: dict[str, tuple[tuple[TabularModel, dict[str, dict[str, float]], int], str]] = {}  # by card
 
     def embed(self, preprocessor: TablePreprocessor, classes: tuple[str, ...]) -> TaskTexts:
         """The requirement's sentence and the names, embedded.
@@ -166,7 +172,17 @@ class TabularBuild:
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
     ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
-        """The usual way: generate, cross-validate, and solve the head on every row."""
+        """The usual way: generate, cross-validate, solve the head on every row, and mix trees in where they pay."""
+        asked = card_name(self.members, trees=self.trees)
+        if asked not in self._made:
+            made = self._from_data(dataset, check_fingerprint=check_fingerprint)
+            self._made[asked] = self._made[self.built] = made, self.built
+        made, self.built = self._made[asked]
+        return made
+
+    def _from_data(
+        self, dataset: Dataset, *, check_fingerprint: bool
+    ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
         schema, read = dataset.schema, self._rows(dataset, check_fingerprint)
         notes, table = list(read.notes), read.table
         assert table is not None
@@ -193,7 +209,12 @@ class TabularBuild:
             texts=read.texts,
             validate=not self.options.one_pass,
             coverage=DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage,
+            trees=self.trees,
         )
+        self.built = card_name(self.members, trees=fitted.cross.trees is not None)
+        if words := fitted.cross.tree_words():
+            notes.append(words)
+            log.info(words)
         checked = fitted.cross.checked
         if words := blueprint.transform.get("words"):
             notes.append(f"{schema.target!r} is learned as {words}, and turned back in the graph.")
@@ -270,6 +291,7 @@ class TabularBuild:
             notes=list(read.notes),
             provenance=self._provenance(None),
         )
+        self.built = card_name(self.members, trees=False)
         model = make_requirement_only_model(
             blueprint, read.preprocessor, self.generator, read.texts, seed=self.seed, device=self.device
         )

@@ -8,6 +8,7 @@ folds. Shapes: M members, K folds, N rows, d features, p head inputs, C outputs,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from modelgpt_cli.domains.tabular.fit import (
 from modelgpt_cli.domains.tabular.head import CURVATURE, Refiner, head_outputs
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
+from modelgpt_cli.domains.tabular.tree_model import Trees
 from modelgpt_cli.parameter_generator.generator import Generator
 from modelgpt_cli.parameter_generator.posterior import leave_one_out, solve_head
 
@@ -74,6 +76,25 @@ class CrossValidation:
     index: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """What the mix of heads says of rows that were held out.
+
+    Attributes
+    ----------
+    rows : int64 (N,)
+        Which rows of the table were shown.
+    folds : Folds
+        Of these rows.
+    outputs : float32 (N, C)
+        Logits, or the standardised target; of a row without a fold no numbers.
+    """
+
+    rows: np.ndarray
+    folds: Folds
+    outputs: np.ndarray
+
+
 @dataclass
 class CrossFit:
     """Members with the mix of heads that the folds chose.
@@ -84,12 +105,31 @@ class CrossFit:
         None where rows were too few, or were all needed for one pass.
     starts : dict
         Heads (M, p, C) of the same members on three quarters of the rows, from which those of all rows are close.
+    held_out : HeldOut, optional
+        What trees may go on from; see `trees.mix_trees`.
+    trees : Trees, optional
+        Beside the members.
+    tried : dict
+        What the held-out rows said of trees, as JSON values; empty where none were grown.
     """
 
     fitted: Fitted
     mix: HeadMix
     checked: CrossValidation | None = None
     starts: dict[HeadChoice, Tensor] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    trees: Trees | None = None
+    tried: dict[str, Any] = field(default_factory=dict)
+
+    def tree_words(self) -> str:
+        """What is to be said of the trees in the mix; "" where none were grown."""
+        if not self.tried:
+            return ""
+        if "unavailable" in self.tried:
+            return f"No boosted trees were tried: LightGBM can't be loaded ({self.tried['unavailable']})."
+        if self.trees is None:
+            return "Boosted trees were tried, and held-out rows gain nothing by them: the network stands alone."
+        return f"{len(self.trees)} boosted trees have {self.tried['share']:.0%} of the mix with the network."
 
     def heads(self, table: TableArrays) -> Tensor:
         """The heads that ship, in logits (M, p, C), fitted on every row."""
@@ -126,11 +166,12 @@ def cross_fit(
     if table.split is not None:  # a row that is not shown may be tied to one that is held out
         unseen = [np.setdiff1d(np.arange(len(table.y)), rows[used]) for used in folds.used]
     fitted = fit(count, [unseen[m % FOLDS] for m in range(count)])
-    mix, checked, starts = _check(fitted, shown, folds)
+    mix, checked, starts, outputs = _check(fitted, shown, folds)
     checked.index = rows[folds.fold >= 0]
+    held_out = HeldOut(rows, folds, outputs)
     if members < count or folds.forward:
-        return CrossFit(fit(members), mix, checked if told else None)
-    return CrossFit(fitted, mix, checked if told else None, starts)
+        fitted, starts = fit(members), {}
+    return CrossFit(fitted, mix, checked if told else None, starts, held_out)
 
 
 def one_pass(
@@ -169,8 +210,9 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
 @torch.no_grad()
 def _check(
     fitted: Fitted, table: TableArrays, folds: Folds
-) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor]]:
-    """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads.
+) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor], np.ndarray]:
+    """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads; and
+    the mix's outputs (N, C).
 
     Rows without a fold (-1) are learned from throughout, and not scored.
     """
@@ -179,6 +221,7 @@ def _check(
     held_out, starts = _held_out(fitted, table, first, linear, candidates, folds)  # (J, N, C)
     floor, constant = _baselines(fitted, table, linear, folds)
     scored = np.flatnonzero(folds.fold >= 0)
+    every = held_out
     held_out, floor, constant, y = held_out[:, scored], floor[scored], constant[scored], table.y[scored]
     if table.n_classes:
         weights = stack_logits(held_out, torch.from_numpy(y))
@@ -199,7 +242,8 @@ def _check(
         metrics = {name: regression_scores(found.double().numpy(), y) for name, found in outputs.items()}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
-    return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts
+    mixed = torch.einsum("j,jnc->nc", weights.to(every.dtype), every).numpy()
+    return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts, mixed
 
 
 def _held_out(

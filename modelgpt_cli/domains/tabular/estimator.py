@@ -34,6 +34,7 @@ from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.options import BuildOptions, TuneOptions
 from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
+from modelgpt_cli.domains.tabular.tree_model import PREFIX
 from modelgpt_cli.parameter_generator.checkpoint import generator_file
 
 TARGET = "target"
@@ -49,6 +50,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         *,
         members: int | None = None,
         one_pass: bool = False,
+        trees: bool = True,
         tune_epochs: int = 0,
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
@@ -58,6 +60,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.columns = columns
         self.members = members
         self.one_pass = one_pass
+        self.trees = trees
         self.tune_epochs = tune_epochs
         self.generator = generator
         self.device = device
@@ -105,6 +108,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             device=device,
             validate=not self.one_pass,
             coverage=coverage,
+            trees=self.trees and not self.one_pass and epochs is None,
         )
         self.model_: TabularModel = fitted.model
         if epochs is not None:
@@ -116,7 +120,8 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             tune_arrays(self.model_, table, TuneSettings(epochs, seed=seed, device=device), rebuild)
         self.metrics_ = blueprint.metrics
         state = self.model_.state()
-        self.n_bytes_ = sum(v.numel() * v.element_size() for k, v in state.items() if k in PARAMETERS)
+        kept = [v for k, v in state.items() if k in PARAMETERS or k.startswith(PREFIX)]
+        self.n_bytes_ = sum(v.numel() * v.element_size() for v in kept)
 
     def _training_frame(
         self, X: Any, y: np.ndarray, labels: tuple[str, ...]
@@ -185,6 +190,8 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
         Networks merged into one, 1 to 1,000; 8 by default, one with `one_pass`.
     one_pass : bool
         No cross-fitting: several times faster, and the heads are not chosen by what they do on held-out rows.
+    trees : bool
+        Mix boosted trees (LightGBM) in where held-out rows gain by it; not with `one_pass` or `tune_epochs`.
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
         held out from it.
@@ -203,10 +210,10 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     model_ : TabularModel
         The torch model.
     metrics_ : dict
-        "model", "linear" and "majority" → metric → value, cross-validated, copies of a row in one fold; empty with
-        `one_pass` or too few rows.
+        "model", "network alone" and "trees alone" where both are mixed, "linear" and "majority" → metric → value,
+        cross-validated, copies of a row in one fold; empty with `one_pass` or too few rows.
     n_bytes_ : int
-        Bytes of the fp32 weights.
+        Bytes of the fp32 weights, and of the trees.
 
     Examples
     --------
@@ -258,7 +265,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
     ----------
     coverage : float
         Share of true values that `predict_interval` shall hold; 0 for no interval.
-    members, one_pass, tune_epochs, columns, generator, device, random_state
+    members, one_pass, trees, tune_epochs, columns, generator, device, random_state
         As of `ModelGPTClassifier`.
 
     Attributes
@@ -283,6 +290,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         *,
         members: int | None = None,
         one_pass: bool = False,
+        trees: bool = True,
         tune_epochs: int = 0,
         coverage: float = DEFAULT_COVERAGE,
         columns: Sequence[Column] | None = None,
@@ -293,6 +301,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         super().__init__(
             members=members,
             one_pass=one_pass,
+            trees=trees,
             tune_epochs=tune_epochs,
             columns=columns,
             generator=generator,

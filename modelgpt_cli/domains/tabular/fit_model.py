@@ -23,6 +23,7 @@ from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, statis
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
 from modelgpt_cli.domains.tabular.text_columns import projection_state
+from modelgpt_cli.domains.tabular.trees import mix_trees
 from modelgpt_cli.parameter_generator.generator import Generator
 
 
@@ -54,6 +55,7 @@ def fit_model(
     texts: TaskTexts | None = None,
     validate: bool = True,
     coverage: float = DEFAULT_COVERAGE,
+    trees: bool = True,
 ) -> FittedModel:
     """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
 
@@ -67,6 +69,8 @@ def fit_model(
         Choose the heads by cross-fitting; without, one pass, and nothing is known of how good the model is.
     coverage : float
         Regression: share of true values between the interval's bounds; 0 for no interval.
+    trees : bool
+        Mix boosted trees in where held-out rows gain by it.
     """
     fit = cross_fit if validate else one_pass
     members = blueprint.architecture.members
@@ -75,10 +79,14 @@ def fit_model(
         return fit(generator, table, members=members, seed=seed, texts=texts, device=device)
 
     scaled = Scaled(crossed(table), table, TargetTransform()) if table.n_classes else best_scale(crossed, table)
+    if trees:
+        scaled = mix_trees(scaled, table.y, seed=seed)
     cross = scaled.cross
     blueprint.metrics = cross.checked.metrics if cross.checked else {}
     blueprint.transform = scaled.transform.describe(blueprint.target)
     blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
+    if cross.tried:
+        blueprint.provenance["trees"] = cross.tried
     model = make_model(blueprint, preprocessor, cross, scaled.table, scaled.transform)
     if blueprint.task != "regression":
         return FittedModel(model, cross)
@@ -99,6 +107,9 @@ def make_model(
         scale = target_scale(cross.fitted.target_mean, cross.fitted.target_std)
         found[TRANSFORM] = torch.from_numpy(transform.numbers()).to(scale.dtype)
     state = cross.fitted.state(heads) | {CONSTANTS + k: v for k, v in found.items()}
+    if cross.trees is not None:
+        state |= cross.trees.state()
+        blueprint = replace(blueprint, architecture=replace(blueprint.architecture, trees=len(cross.trees)))
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 
 

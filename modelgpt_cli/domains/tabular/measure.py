@@ -13,10 +13,13 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.shared.dummy import dummy_blueprint
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
+from modelgpt_cli.domains.tabular.tree_model import Trees, n_sums
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.measure import Rows
 from modelgpt_cli.runtime.session import Model
 
+DUMMY_TREES = 300
+"""For each sum of leaves; a build has between 40 and 300."""
 COMPARED = 2000
 """A row costs next to nothing."""
 
@@ -38,10 +41,11 @@ def columns(model: TabularModel, rows: pd.DataFrame) -> Mapping[str, Any]:
 
 
 def parameters(model: TabularModel) -> int:
-    """Return the network's parameters, and the text encoder's where it carries that."""
+    """Return the network's parameters, the trees' thresholds and leaves, and the text encoder's where it is carried."""
     from modelgpt_cli.parameter_generator.default_encoder import PARAMETERS
 
-    return sum(p.numel() for p in model.parameters()) + (PARAMETERS if model.preprocessor.textual else 0)
+    trees = 0 if model.trees is None else len(model.trees.value)
+    return sum(p.numel() for p in model.parameters()) + trees + (PARAMETERS if model.preprocessor.textual else 0)
 
 
 def smaller(model: TabularModel) -> str:
@@ -58,7 +62,7 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     import torch
 
     from modelgpt_cli.domains.shared.names import CONSTANTS
-    from modelgpt_cli.domains.tabular.architectures import SETTING
+    from modelgpt_cli.domains.tabular.architectures import SETTING, TREES
     from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
     from modelgpt_cli.domains.tabular.sizes import CHANNELS
@@ -80,4 +84,24 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     draw = torch.Generator().manual_seed(0)
     state = {CONSTANTS + name: value for name, value in encoder.state().items()}
     state |= {name: torch.randn(shape, generator=draw) / 100 for name, shape in shapes.items()}
-    return TabularModel(dummy_blueprint(card, numbers, classes, Architecture(members=M)), state)
+    trees = dummy_trees(n_columns, classes) if card.settings[TREES] else None
+    state |= {} if trees is None else trees.state()
+    architecture = Architecture(members=M, trees=0 if trees is None else len(trees))
+    return TabularModel(dummy_blueprint(card, numbers, classes, architecture), state)
+
+
+def dummy_trees(n_columns: int, classes: int) -> Trees:
+    """Return `DUMMY_TREES` random trees of eight leaves each, for each sum of leaves that so many classes take."""
+    K, rng = n_sums(classes), np.random.default_rng(0)
+    right = np.array([8, 5, 4, 0, 0, 7, 0, 0, 12, 11, 0, 0, 14, 0, 0])  # two ways at each of three steps
+    T, n = DUMMY_TREES * K, len(right)
+    starts = np.arange(T) * n
+    inner = np.tile(right > 0, T)
+    return Trees(
+        feature=np.where(inner, rng.integers(0, n_columns, T * n), 0).astype(np.int16),
+        value=rng.standard_normal(T * n).astype(np.float32) / np.where(inner, 1, 100).astype(np.float32),
+        right=np.where(inner, np.tile(right, T) + np.repeat(starts, n), 0).astype(np.int32),
+        missing_left=np.zeros(T * n, dtype=np.bool_),
+        roots=starts.astype(np.int32),
+        sums=(np.arange(T) % K).astype(np.int16),
+    )

@@ -25,6 +25,7 @@ from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_p
 from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 from modelgpt_cli.domains.tabular.text_columns import read_projections
+from modelgpt_cli.domains.tabular.tree_model import Trees, read_trees, tree_features
 
 INTERVAL = "interval"
 """Of the constants: the interval's lower and upper quantile, and bias, least and most of the logarithm of the spread,
@@ -63,6 +64,7 @@ class TabularModel(nn.Module):
         * ``layers.1.weight`` (M, H, H), ``layers.1.bias`` (M, 1, H)
         * ``head.hidden1``, ``head.hidden2`` (M, H, C), ``head.linear`` (f + b, C), ``head.bias`` (C,)
 
+        and ``trees.*`` (`tree_model.Trees.state`) where the architecture has trees.
         The head holds the members' mean and the temperature already, so its output are logits (or the standardised
         target).
     """
@@ -78,13 +80,17 @@ class TabularModel(nn.Module):
             texts=read_projections(self.constants),
             statistics=read_statistics(self.constants, sum(not (c.is_float or c.is_text) for c in blueprint.used)),
         )
+        self.trees: Trees | None = None
+        if blueprint.architecture.trees:
+            self.trees = read_trees(state, len(self.preprocessor.categorical))
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)
 
     def state(self) -> dict[str, Tensor]:
         """Constants and parameters, as `__init__` takes them."""
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
-        return constants | {k: self.weight(k).detach() for k in PARAMETERS}
+        trees = {} if self.trees is None else self.trees.state()
+        return constants | {k: self.weight(k).detach() for k in PARAMETERS} | trees
 
     def extras(self) -> dict[str, str]:
         """Return nothing: the text encoder of text columns is the shipped one."""
@@ -108,7 +114,15 @@ class TabularModel(nn.Module):
             NaN = missing.
         codes : int64 (N, c)
         """
-        return self.scores(*self.encode(x, codes))
+        scores = self.standard_of(x, codes, *self.encode(x, codes))
+        return self.own_unit(scores) if self.blueprint.task == "regression" else scores
+
+    def standard_of(self, x: Tensor, codes: Tensor, first: Tensor, linear: Tensor) -> Tensor:
+        """Logits, or the standardised target, of network and trees: raw arrays, and what `encode` makes of them."""
+        network = self.standard(first, linear)
+        if self.trees is None:
+            return network
+        return network + self.trees(tree_features(x, codes, self.trees.orders), self.blueprint.n_outputs)
 
     def encode(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the first layer (N, f K + b), and of the linear part of the head (N, f + b)."""
@@ -116,11 +130,6 @@ class TabularModel(nn.Module):
         full = channels(z, u)  # (N, f, K)
         first = torch.cat([full.reshape(len(full), -1), flat], 1)
         return first, torch.cat([full[..., 0], flat], 1)
-
-    def scores(self, first: Tensor, linear: Tensor) -> Tensor:
-        """What `forward` returns, from encoded rows."""
-        out = self.standard(first, linear)
-        return self.own_unit(out) if self.blueprint.task == "regression" else out
 
     @property
     def transform(self) -> TargetTransform:
@@ -142,7 +151,7 @@ class TabularModel(nn.Module):
         return found
 
     def standard(self, first: Tensor, linear: Tensor) -> Tensor:
-        """Logits, or the standardised target."""
+        """Logits, or the standardised target, of the network alone."""
         h1, h2 = self._hidden(first)
         hidden = (h1 @ self.weight("head.hidden1") + h2 @ self.weight("head.hidden2")).sum(0)  # (N, C)
         return hidden + linear @ self.weight("head.linear") + self.weight("head.bias")
@@ -184,7 +193,7 @@ class TabularModel(nn.Module):
     def answers(self, x: Tensor, codes: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C); or prediction (N, 1), with an interval and its bounds (N, 3)."""
         first, linear = self.encode(x, codes)
-        scores = self.standard(first, linear)
+        scores = self.standard_of(x, codes, first, linear)
         if self.blueprint.task == "classification":
             return scores.softmax(1)
         out = self.own_unit(scores)

@@ -26,7 +26,9 @@ from modelgpt_cli.domains.tabular.features import SourceStats
 from modelgpt_cli.domains.tabular.graph_inputs import describe_inputs, graph_inputs, input_infos
 from modelgpt_cli.domains.tabular.model import INTERVAL, PARAMETERS, SPREAD, TRANSFORM, TabularModel
 from modelgpt_cli.domains.tabular.onnx_network import SCALE, linear_inputs, network_scores, write_numbers
+from modelgpt_cli.domains.tabular.onnx_trees import tree_scores
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
+from modelgpt_cli.domains.tabular.tree_model import tensor_names
 from modelgpt_cli.parameter_generator.shipped_encoder import shipped_encoder
 from modelgpt_cli.runtime.session import TOKENIZER
 
@@ -72,6 +74,9 @@ def to_onnx(
     full, flat = onnx_features.encode(g, model.preprocessor, inputs)
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
+    if model.trees is not None:
+        read = onnx_features.tree_features(g, model.preprocessor, inputs, model.trees.orders)
+        scores = g.op("Add", scores, tree_scores(g, model.trees, read, blueprint.n_outputs))
     wide = blueprint.task == "regression" and is_wide(g, TARGET)
     if blueprint.task == "regression":
         names = {"target": TARGET, "transform": CONSTANTS + TRANSFORM if blueprint.transform else ""}
@@ -116,6 +121,8 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
         names += [TARGET, *([CONSTANTS + TRANSFORM] if blueprint.transform else [])]
         if blueprint.interval:
             names += [CONSTANTS + INTERVAL, CONSTANTS + SPREAD]
+    if blueprint.architecture.trees:
+        names += tensor_names(len(named))
     return {name: tensors[name] for name in [*names, *PARAMETERS]}
 
 

@@ -47,10 +47,26 @@ def encode(
     full: list[str] = []
     flat: list[str] = []
     if preprocessor.sources:
-        full, flat = _numeric(g, _sources(g, preprocessor, inputs))
+        full, flat = _numeric(g, sources(g, preprocessor, inputs))
     tables = _categorical(g, preprocessor, [inputs[i][0] for i in preprocessor.categorical])
     flat = [*flat, *tables]
     return full, [g.join(flat)] if flat else []
+
+
+def sources(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple[str, ...]]) -> str:
+    """Numeric sources (N, s), written once."""
+    return g.once("sources", lambda: _sources(g, preprocessor, inputs))
+
+
+def tree_features(
+    g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple[str, ...]], orders: Sequence[np.ndarray]
+) -> str:
+    """Write the nodes that turn the inputs into what trees read, (N, F); see `tree_model.tree_features`."""
+    parts = [sources(g, preprocessor, inputs)] if preprocessor.sources else []
+    for j, (i, order) in enumerate(zip(preprocessor.categorical, orders, strict=True)):
+        codes = _codes(g, preprocessor.levels[j], j, inputs[i][0])  # (N, 1)
+        parts.append(g.op("Gather", g.const(order), codes, axis=0))
+    return g.join(parts)
 
 
 def _sources(g: GraphWriter, preprocessor: TablePreprocessor, inputs: list[tuple[str, ...]]) -> str:

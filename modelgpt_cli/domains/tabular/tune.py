@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.data.in_memory import Data
@@ -64,7 +64,20 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
-    """Finetune a table's model; see `training.tune.Tuner`."""
+    """Finetune a table's model; see `training.tune.Tuner`.
+
+    Raises
+    ------
+    UsageError
+        It has trees, which have seen the rows that finetuning would be judged by.
+    """
+    if model.trees is not None:
+        members = model.blueprint.architecture.members
+        raise UsageError(
+            "This model has boosted trees beside its network, and only networks can be tuned.",
+            "The trees have learned from the rows that the tuned network would be judged by.",
+            f"Build it without: --card tabular-{members}.",
+        )
     table, known = read_table(model, data, settings)
     return tune_arrays(model, table, settings, rebuild_of(model, settings.device) if known else None)
 

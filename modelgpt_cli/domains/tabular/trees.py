@@ -1,0 +1,234 @@
+"""Boosted trees beside the generated network: grown on the same folds, and mixed in where held-out rows gain by it.
+
+Each fold's trees (LightGBM; Ke et al. 2017) see the rows that the fold's networks see, so what they say of the others
+is held out. How many rounds and which share of the mix these rows decide; the trees that ship are those of all folds,
+averaged. Between `crossfit` and `fit_model`.
+Shapes: N shown rows, K folds, F features, C outputs, T rounds.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelgpt_cli.core.metrics import class_scores, regression_scores
+from modelgpt_cli.domains.shared.folds import TIME
+from modelgpt_cli.domains.tabular.crossfit import CrossFit, CrossValidation, HeldOut
+from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
+from modelgpt_cli.domains.tabular.grown_trees import grown_trees
+from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
+from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
+
+log = logging.getLogger("modelgpt")
+NETWORK, TREES = "network alone", "trees alone"
+"""Among the metrics, beside the mix, which is the model."""
+MIN_ROWS = 60
+"""Held-out rows; with fewer, trees of a few leaves say next to nothing."""
+ROUNDS = (10, 20, 30, 50, 75)
+"""Numbers of rounds that the held-out rows choose from."""
+MOST_TREES = 750
+"""Of a fold: with many classes, each of which takes a tree a round, there are fewer rounds."""
+LEAST_GAIN = 1.0
+"""Held-out log-likelihood, in nats, that a mix with trees must gain: two weights fitted to noise gain as much."""
+PARAMETERS = {
+    "num_leaves": 8,
+    "learning_rate": 0.15,
+    "min_data_in_leaf": 5,
+    "feature_pre_filter": False,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all folds' trees learn from.
+
+    Attributes
+    ----------
+    features : float32 (n, F)
+        Of every row of the table.
+    y : (n,)
+        Class indices, or the standardised target.
+    """
+
+    features: np.ndarray
+    y: np.ndarray
+    n_classes: int
+    parameters: dict[str, Any]
+    dataset: Any
+
+    @property
+    def n_outputs(self) -> int:
+        return max(self.n_classes, 1)
+
+    def grow(self, rows: np.ndarray, rounds: int) -> Trees:
+        """Grow trees on some rows."""
+        import lightgbm
+
+        data = self.dataset.subset(np.sort(rows))
+        booster = lightgbm.train(self.parameters, data, rounds)
+        return grown_trees(booster.model_to_string(), n_sums(self.n_outputs))
+
+
+def mix_trees(cross: CrossFit, table: TableArrays, *, seed: int = 0) -> CrossFit:
+    """Grow trees on the folds of a cross-fit, and mix them with its network where they pay.
+
+    Parameters
+    ----------
+    cross : CrossFit
+    table : TableArrays
+        What it was fitted to.
+
+    Returns
+    -------
+    CrossFit
+        With trees, the mix of heads at its share, and the metrics and residuals of both together; or as it was.
+    """
+    shown = cross.held_out
+    if shown is None or cross.checked is None:
+        return cross
+    scored = np.flatnonzero(shown.folds.fold >= 0)
+    if len(scored) < MIN_ROWS:
+        return cross
+    try:
+        import lightgbm  # noqa: F401
+    except (ImportError, OSError) as error:  # a wheel without the OpenMP library that it needs
+        return replace(cross, tried={"unavailable": " ".join(str(error).split())})
+    task = _make_task(cross, table, seed)
+    rounds = [n for n in ROUNDS if n == ROUNDS[0] or n * n_sums(task.n_outputs) <= MOST_TREES]
+    grown: list[Trees] = []
+    held_out = torch.full((len(rounds), len(shown.rows), task.n_outputs), torch.nan)
+    for used, unseen in shown.folds.parts():
+        trees = task.grow(_training_rows(table, shown, used, unseen), rounds[-1])
+        grown.append(trees)
+        features = torch.from_numpy(task.features[shown.rows[unseen]])
+        held_out[:, torch.from_numpy(unseen)] = _after_rounds(trees, features, rounds, task.n_outputs)
+    held_out = held_out[:, scored]
+    network = torch.from_numpy(shown.outputs[scored])
+    y = torch.from_numpy(task.y[shown.rows[scored]])
+    chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, y, task.n_classes))
+    both = torch.stack([network, held_out[chosen]])
+    weights = _stack(both, y, task.n_classes)
+    mix = torch.einsum("j,jnc->nc", weights, both)
+    gain = _gain(network, mix, y, task.n_classes)
+    worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gain}
+    if gain < LEAST_GAIN or not weights[1] > 0:
+        return replace(cross, tried=worth)
+    if shown.folds.forward:  # the last fold's trees have seen most, and none all rows
+        grown = [task.grow(np.arange(len(table.y)), rounds[chosen])]
+    count, weight = rounds[chosen] * n_sums(task.n_outputs), float(weights[1]) / len(grown)
+    trees = join((_some(trees, 0, count, weight) for trees in grown), _orders(table))
+    mixed = {choice: share * float(weights[0]) for choice, share in cross.mix.items()}
+    metrics = {"model": mix, NETWORK: network, TREES: held_out[chosen]}
+    checked = _checked(cross, metrics, table.y[shown.rows[scored]], table.n_classes)
+    return replace(cross, mix=mixed, checked=checked, trees=trees, tried=worth)
+
+
+def _checked(cross: CrossFit, outputs: dict[str, Tensor], y: np.ndarray, n_classes: int) -> CrossValidation:
+    """The metrics with those of the mix and its parts first, and the mix's residuals."""
+    checked, fitted = cross.checked, cross.fitted
+    assert checked is not None
+    if n_classes:
+        found = {name: class_scores(out.softmax(1).numpy(), y) for name, out in outputs.items()}
+        return replace(checked, metrics=found | {k: v for k, v in checked.metrics.items() if k not in found})
+    numbers = {
+        name: out[:, 0].double().numpy() * fitted.target_std + fitted.target_mean for name, out in outputs.items()
+    }
+    found = {name: regression_scores(values, y) for name, values in numbers.items()}
+    metrics = found | {k: v for k, v in checked.metrics.items() if k not in found}
+    return replace(checked, metrics=metrics, residuals=y - numbers["model"])
+
+
+def _make_task(cross: CrossFit, table: TableArrays, seed: int) -> _Task:
+    import lightgbm
+
+    features = tree_features(torch.from_numpy(table.x), torch.from_numpy(table.codes), _orders(table)).numpy()
+    y = standardise_target(table.y, cross.fitted.target_mean, cross.fitted.target_std, table.n_classes)
+    parameters = PARAMETERS | {"seed": seed, "num_threads": torch.get_num_threads()}
+    if table.n_classes > 2:
+        parameters |= {"objective": "multiclass", "num_class": table.n_classes}
+    else:
+        parameters |= {"objective": "binary" if table.n_classes else "regression"}
+    dataset = lightgbm.Dataset(features, y, params=parameters, free_raw_data=False).construct()
+    return _Task(features, y, table.n_classes, parameters, dataset)
+
+
+def _orders(table: TableArrays) -> tuple[np.ndarray, ...]:
+    """The places of each categorical column's levels: missing cells, the most frequent level, … the rarest, unseen."""
+    return tuple(np.array([*range(L), -1, L], dtype=np.float32) for L in table.levels)
+
+
+def _training_rows(table: TableArrays, shown: HeldOut, used: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Rows of the table that a fold's trees see: those that are used of the shown, and those not tied to unseen ones.
+
+    Of the rows that are not shown at all each fold has its own part, so that all trees together have seen them all.
+    """
+    rest = np.setdiff1d(np.arange(len(table.y)), shown.rows)
+    if table.split is not None and table.split.kind == TIME:
+        rest = rest[:0]
+    elif table.split is not None:
+        keys = table.split.keys
+        rest = rest[(keys[rest] < 0) | ~np.isin(keys[rest], keys[shown.rows[unseen]])]
+    return np.concatenate([shown.rows[used], rest])
+
+
+def _after_rounds(trees: Trees, features: Tensor, rounds: list[int], n_outputs: int) -> Tensor:
+    """What the first rounds of trees give, (len(rounds), N, C)."""
+    K, found, start = n_sums(n_outputs), [], 0
+    total = torch.zeros(len(features), n_outputs)
+    for count in rounds:
+        part = _some(trees, start * K, count * K)
+        total = total + part(features, n_outputs)
+        found.append(total)
+        start = count
+    return torch.stack(found)
+
+
+def _some(trees: Trees, start: int, stop: int, weight: float = 1.0) -> Trees:
+    """Some trees of an ensemble, their leaves multiplied."""
+    ends = np.append(trees.roots, len(trees.value))
+    first, last = ends[min(start, len(trees))], ends[min(stop, len(trees))]
+    nodes = slice(first, last)
+    right = trees.right[nodes]
+    return Trees(
+        trees.feature[nodes],
+        np.where(right > 0, trees.value[nodes], trees.value[nodes] * np.float32(weight)),
+        np.where(right > 0, right - first, 0).astype(np.int32),
+        trees.missing_left[nodes],
+        (trees.roots[start:stop] - first).astype(np.int32),
+        trees.sums[start:stop],
+        trees.orders,
+    )
+
+
+def _stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
+    """Weights of the candidates (J, N, C)."""
+    if n_classes:
+        return stack_logits(outputs, y)
+    return stack_numbers(outputs[..., 0].double(), y.double()).float()
+
+
+def _errors(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
+    """Log-loss, or squared error, of each row."""
+    if n_classes:
+        return torch.nn.functional.cross_entropy(outputs.double(), y, reduction="none")
+    return (outputs[:, 0].double() - y.double()).square()
+
+
+def _loss(outputs: Tensor, y: Tensor, n_classes: int) -> float:
+    return float(_errors(outputs, y, n_classes).mean())
+
+
+def _gain(before: Tensor, after: Tensor, y: Tensor, n_classes: int) -> float:
+    """Held-out log-likelihood that is gained, in nats; of numbers under a normal distribution of either's spread."""
+    old, new = _loss(before, y, n_classes), _loss(after, y, n_classes)
+    if n_classes:
+        return (old - new) * len(y)
+    return 0.5 * len(y) * float(np.log(max(old, 1e-30) / max(new, 1e-30)))
