@@ -25,6 +25,8 @@ class Generated:
     ----------
     members : int, optional
         Networks merged into one; the default build's number by default.
+    trees : bool
+        Whether boosted trees may be mixed in.
     tune_epochs : int
         Epochs of finetuning all parameters afterwards (ModelGPT-F).
     generator : Path, optional
@@ -34,10 +36,17 @@ class Generated:
     classes_: np.ndarray
 
     def __init__(
-        self, seed: int, threads: int, members: int | None = None, tune_epochs: int = 0, generator: Path | None = None
+        self,
+        seed: int,
+        threads: int,
+        members: int | None = None,
+        trees: bool = True,
+        tune_epochs: int = 0,
+        generator: Path | None = None,
     ) -> None:
         self.threads = threads
-        self.options: dict[str, Any] = {"members": members, "tune_epochs": tune_epochs, "random_state": seed}
+        self.options: dict[str, Any] = {"members": members, "trees": trees}
+        self.options |= {"tune_epochs": tune_epochs, "random_state": seed}
         self.options |= {"one_pass": members == 1, "generator": None if generator is None else str(generator)}
 
     def fit(self, train: Table) -> None:
