@@ -64,7 +64,15 @@ def by_generator(model: TabularModel, generator: Generator, *, seed: int = 0, de
     def rebuild(table: TableArrays) -> TabularModel:
         blueprint = replace(model.blueprint, metrics={}, interval={}, provenance={})
         return fit_model(
-            generator, table, model.preprocessor, blueprint, seed=seed, device=device, validate=validate, coverage=0.0
+            generator,
+            table,
+            model.preprocessor,
+            blueprint,
+            seed=seed,
+            device=device,
+            validate=validate,
+            coverage=0.0,
+            trees=False,  # a model that has some isn't tuned
         ).model
 
     return rebuild

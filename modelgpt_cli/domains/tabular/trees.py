@@ -18,7 +18,8 @@ from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.folds import TIME
-from modelgpt_cli.domains.tabular.crossfit import CrossFit, CrossValidation, HeldOut
+from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
+from modelgpt_cli.domains.tabular.crossfit import CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
@@ -89,43 +90,45 @@ class _Task:
         return grown_trees(booster.model_to_string(), n_sums(self.n_outputs))
 
 
-def mix_trees(cross: CrossFit, table: TableArrays, *, seed: int = 0) -> CrossFit:
+def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     """Grow trees on the folds of a cross-fit, and mix them with its network where they pay.
 
     Parameters
     ----------
-    cross : CrossFit
-    table : TableArrays
-        What it was fitted to.
+    scaled : Scaled
+        A cross-fit, with the table that it was fitted to; its target may be transformed.
+    y : (N,)
+        The targets in their own unit.
 
     Returns
     -------
-    CrossFit
+    Scaled
         With trees, the mix of heads at its share, and the metrics and residuals of both together; or as it was.
     """
+    cross, table = scaled.cross, scaled.table
     shown = cross.held_out
     if shown is None or cross.checked is None:
-        return cross
+        return scaled
     scored = np.flatnonzero(shown.folds.fold >= 0)
     if len(scored) < MIN_ROWS:
-        return cross
+        return scaled
     try:
         import lightgbm  # noqa: F401
     except (ImportError, OSError) as error:  # a wheel without the OpenMP library that it needs
-        return replace(cross, tried={"unavailable": " ".join(str(error).split())})
+        return replace(scaled, cross=replace(cross, tried={"unavailable": " ".join(str(error).split())}))
     task = _make_task(cross, table, seed)
     rounds = task.rounds()
     grown, outputs = _grow_folds(task, table, shown, rounds)
     held_out, network = outputs[:, scored], torch.from_numpy(shown.outputs[scored])
-    y = torch.from_numpy(task.y[shown.rows[scored]])
-    chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, y, task.n_classes))
+    target = torch.from_numpy(task.y[shown.rows[scored]])
+    chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, target, task.n_classes))
     both = torch.stack([network, held_out[chosen]])
-    weights = _stack(both, y, task.n_classes)
+    weights = _stack(both, target, task.n_classes)
     mix = torch.einsum("j,jnc->nc", weights, both)
-    gain = _gain(network, mix, y, task.n_classes)
+    gain = _gain(network, mix, target, task.n_classes)
     worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gain}
     if gain < LEAST_GAIN or not weights[1] > 0:
-        return replace(cross, tried=worth)
+        return replace(scaled, cross=replace(cross, tried=worth))
     # Of numbers the mean of the folds' trees is the better answer (R² .782 and .773 on three tables), of classes trees
     # of all rows (log-loss .336 and .337 on 26), in a quarter of the bytes. In time no fold has seen the last rows.
     if task.n_classes or shown.folds.forward:
@@ -133,9 +136,29 @@ def mix_trees(cross: CrossFit, table: TableArrays, *, seed: int = 0) -> CrossFit
     count, weight = rounds[chosen] * n_sums(task.n_outputs), float(weights[1]) / len(grown)
     trees = join((_some(trees, 0, count, weight) for trees in grown), _orders(table))
     mixed = {choice: share * float(weights[0]) for choice, share in cross.mix.items()}
-    metrics = {"model": mix, NETWORK: network, TREES: held_out[chosen]}
-    checked = _checked(cross, metrics, table.y[shown.rows[scored]], table.n_classes)
-    return replace(cross, mix=mixed, checked=checked, trees=trees, tried=worth)
+    parts = {"model": mix, NETWORK: network, TREES: held_out[chosen]}
+    found = replace(scaled, cross=replace(cross, mix=mixed, trees=trees, tried=worth))
+    return _judged(found, parts, y[shown.rows[scored]], shown.rows[scored])
+
+
+def _judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.ndarray) -> Scaled:
+    """Set the metrics of a mix and its parts, which come first, the mix's residuals, and its shift."""
+    checked, fitted, transform = scaled.cross.checked, scaled.cross.fitted, scaled.transform
+    assert checked is not None
+    residuals = None
+    if scaled.table.n_classes:
+        found = {name: class_scores(out.softmax(1).numpy(), y) for name, out in outputs.items()}
+    else:
+        mean, std = fitted.target_mean, fitted.target_std
+        numbers = {name: out[:, 0].double().numpy() * std + mean for name, out in outputs.items()}  # t
+        residuals = scaled.table.y[rows] - numbers["model"]
+        if transform.kind != "none":
+            transform = with_mean(transform, numbers["model"], y)
+        own = {name: transform.backward(torch.from_numpy(t + transform.shift)) for name, t in numbers.items()}
+        found = {name: regression_scores(values.numpy(), y) for name, values in own.items()}
+    metrics = found | {name: values for name, values in checked.metrics.items() if name not in found}
+    checked = replace(checked, metrics=metrics, residuals=residuals)
+    return Scaled(replace(scaled.cross, checked=checked), scaled.table, transform)
 
 
 def _grow_folds(task: _Task, table: TableArrays, shown: HeldOut, rounds: list[int]) -> tuple[list[Trees], Tensor]:
@@ -148,21 +171,6 @@ def _grow_folds(task: _Task, table: TableArrays, shown: HeldOut, rounds: list[in
         outputs[:, torch.from_numpy(unseen)] = _after_rounds(trees, features, rounds, task.n_outputs)
         grown.append(trees)
     return grown, outputs
-
-
-def _checked(cross: CrossFit, outputs: dict[str, Tensor], y: np.ndarray, n_classes: int) -> CrossValidation:
-    """The metrics with those of the mix and its parts first, and the mix's residuals."""
-    checked, fitted = cross.checked, cross.fitted
-    assert checked is not None
-    if n_classes:
-        found = {name: class_scores(out.softmax(1).numpy(), y) for name, out in outputs.items()}
-        return replace(checked, metrics=found | {k: v for k, v in checked.metrics.items() if k not in found})
-    numbers = {
-        name: out[:, 0].double().numpy() * fitted.target_std + fitted.target_mean for name, out in outputs.items()
-    }
-    found = {name: regression_scores(values, y) for name, values in numbers.items()}
-    metrics = found | {k: v for k, v in checked.metrics.items() if k not in found}
-    return replace(checked, metrics=metrics, residuals=y - numbers["model"])
 
 
 def _make_task(cross: CrossFit, table: TableArrays, seed: int) -> _Task:
