@@ -47,10 +47,9 @@ def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
 
 
 def fixed(options: BuildOptions) -> ArchitectureCard | None:
-    """Return the card of so many members as the options ask for; one pass has no rows left to tell of trees."""
-    assert isinstance(options, own.BuildOptions)
+    """Return the card of so many members as the options ask for: networks alone."""
     members = _asked_members(options)
-    return None if members is None else table_card(members, trees=not options.one_pass)
+    return None if members is None else table_card(members)
 
 
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:

@@ -129,7 +129,7 @@ class TabularBuild:
         self.requirement, self.options = requirement, options
         self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
-        self.trees, self.built = not options.one_pass, ""
+        self.trees, self.built = False, ""
         self.generator, self.header = shared_generator(generator_file(options.generator, "tabular"))
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed

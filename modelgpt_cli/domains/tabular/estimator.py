@@ -50,7 +50,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         *,
         members: int | None = None,
         one_pass: bool = False,
-        trees: bool = True,
+        trees: bool | None = None,
         tune_epochs: int = 0,
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
@@ -88,6 +88,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         table = replace(table, split=find_copies(table)[0])
         preprocessor, table = add_statistics(preprocessor, table)
         generator, _ = shared_generator(generator_file(self.generator, "tabular"))
+        trees = members is None if self.trees is None else self.trees
         members = members or (1 if self.one_pass else DEFAULT_MEMBERS)
         blueprint = Blueprint(
             task=self._task,
@@ -108,7 +109,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             device=device,
             validate=not self.one_pass,
             coverage=coverage,
-            trees=self.trees and not self.one_pass and epochs is None,
+            trees=trees and not self.one_pass and epochs is None,
         )
         self.model_: TabularModel = fitted.model
         if epochs is not None:
@@ -190,8 +191,9 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
         Networks merged into one, 1 to 1,000; 8 by default, one with `one_pass`.
     one_pass : bool
         No cross-fitting: several times faster, and the heads are not chosen by what they do on held-out rows.
-    trees : bool
-        Mix boosted trees (LightGBM) in where held-out rows gain by it; not with `one_pass` or `tune_epochs`.
+    trees : bool, optional
+        Mix boosted trees (LightGBM) in where held-out rows gain by it; by default where no `members` are given, as a
+        build does. Never with `one_pass` or `tune_epochs`.
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
         held out from it.
@@ -290,7 +292,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         *,
         members: int | None = None,
         one_pass: bool = False,
-        trees: bool = True,
+        trees: bool | None = None,
         tune_epochs: int = 0,
         coverage: float = DEFAULT_COVERAGE,
         columns: Sequence[Column] | None = None,

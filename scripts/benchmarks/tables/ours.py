@@ -25,8 +25,8 @@ class Generated:
     ----------
     members : int, optional
         Networks merged into one; the default build's number by default.
-    trees : bool
-        Whether boosted trees may be mixed in.
+    trees : bool, optional
+        Whether boosted trees may be mixed in; as a build has it by default.
     tune_epochs : int
         Epochs of finetuning all parameters afterwards (ModelGPT-F).
     generator : Path, optional
@@ -40,7 +40,7 @@ class Generated:
         seed: int,
         threads: int,
         members: int | None = None,
-        trees: bool = True,
+        trees: bool | None = None,
         tune_epochs: int = 0,
         generator: Path | None = None,
     ) -> None:

@@ -49,12 +49,12 @@ INPUTS = ["a", "b", "c", "city"]
 
 @pytest.fixture(scope="module")
 def classifier() -> ModelGPTClassifier:
-    return ModelGPTClassifier(members=1).fit(ROWS[INPUTS], ROWS["label"])
+    return ModelGPTClassifier(members=1, trees=True).fit(ROWS[INPUTS], ROWS["label"])
 
 
 @pytest.fixture(scope="module")
 def regressor() -> ModelGPTRegressor:
-    return ModelGPTRegressor(members=1).fit(ROWS[INPUTS], ROWS["number"])
+    return ModelGPTRegressor(members=1, trees=True).fit(ROWS[INPUTS], ROWS["number"])
 
 
 def edge_frame(model: TabularModel) -> pd.DataFrame:
@@ -70,7 +70,9 @@ def edge_frame(model: TabularModel) -> pd.DataFrame:
 
 
 def test_a_build_mixes_trees_in_and_says_what_each_part_is_worth(tmp_path: Path) -> None:
-    report = build(ROWS.drop(columns="number"), target="label", output=tmp_path / "m.onnx", members=2, offline=True)
+    report = build(
+        ROWS.drop(columns="number"), target="label", output=tmp_path / "m.onnx", card="tabular-2+trees", offline=True
+    )
     assert report.card == "tabular-2+trees"
     scores = {name: values["log_loss"] for name, values in report.metrics.items()}
     assert list(scores)[:3] == ["model", "network alone", "trees alone"]
@@ -86,7 +88,7 @@ def test_a_build_mixes_trees_in_and_says_what_each_part_is_worth(tmp_path: Path)
     assert domains <= {"", "ai.onnx.ml"}  # what onnxruntime runs by itself, in a browser too
 
 
-@pytest.mark.parametrize("options", [{"card": "tabular-1"}, {"one_pass": True}])
+@pytest.mark.parametrize("options", [{"card": "tabular-1"}, {"members": 1}, {"one_pass": True}])
 def test_a_card_without_trees_and_one_pass_are_the_network_alone(options: dict[str, Any], tmp_path: Path) -> None:
     data = ROWS.drop(columns="number")
     report = build(data, target="label", output=tmp_path / "m.onnx", offline=True, **options)
@@ -110,12 +112,12 @@ def test_there_are_none_where_they_pay_nothing() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 5))
     y = X @ [1.0, -2.0, 0.5, 0.0, 1.0] + 0.5 * rng.normal(size=400)
-    linear = ModelGPTRegressor(members=1).fit(X, y)
+    linear = ModelGPTRegressor(members=1, trees=True).fit(X, y)
     assert linear.model_.trees is None
     assert linear.model_.blueprint.provenance["trees"]["gain_nats"] < fit_trees.LEAST_GAIN
-    few = ModelGPTClassifier(members=1).fit(ROWS[INPUTS][:40], ROWS["label"][:40])
+    few = ModelGPTClassifier(members=1, trees=True).fit(ROWS[INPUTS][:40], ROWS["label"][:40])
     assert few.model_.trees is None
-    assert ModelGPTClassifier(members=1, trees=False).fit(ROWS[INPUTS], ROWS["label"]).model_.trees is None
+    assert ModelGPTClassifier(members=1).fit(ROWS[INPUTS], ROWS["label"]).model_.trees is None
 
 
 def test_intervals_are_of_the_mix_and_cover(regressor: ModelGPTRegressor) -> None:
@@ -250,13 +252,13 @@ def test_rows_that_are_tied_to_unseen_ones_are_not_learned_from() -> None:
 
 def test_a_library_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    fitted = ModelGPTClassifier(members=1).fit(ROWS[INPUTS], ROWS["label"])
+    fitted = ModelGPTClassifier(members=1, trees=True).fit(ROWS[INPUTS], ROWS["label"])
     assert "unavailable" in fitted.model_.blueprint.provenance["trees"]
     assert fitted.model_.trees is None
 
 
 def test_the_same_seed_gives_the_same_trees(classifier: ModelGPTClassifier) -> None:
-    again = ModelGPTClassifier(members=1).fit(ROWS[INPUTS], ROWS["label"]).model_
+    again = ModelGPTClassifier(members=1, trees=True).fit(ROWS[INPUTS], ROWS["label"]).model_
     assert again.trees is not None
     assert classifier.model_.trees is not None
     np.testing.assert_array_equal(again.trees.value, classifier.model_.trees.value)
