@@ -5,21 +5,24 @@ Shapes: T trees, n nodes, L leaves of a tree.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
-from modelgpt_cli.domains.tabular.tree_model import Trees, join
+from modelgpt_cli.domains.tabular.tree_model import Trees
 
 _DEFAULT_LEFT, _MISSING, _MISSING_NAN = 2, 12, 8
 """Of a node's `decision_type`: missing cells go left; what cells count as missing; NaN does, as there was some."""
+_FIELD = re.compile(r"^(\w+)=(.*)$", re.MULTILINE)
 _FIELDS = {
     "split_feature": np.int64,
     "threshold": np.float64,
     "decision_type": np.int64,
     "left_child": np.int64,
     "right_child": np.int64,
+    "internal_count": np.int64,
     "leaf_value": np.float64,
     "leaf_count": np.int64,
-    "internal_count": np.int64,
 }
 
 
@@ -35,35 +38,68 @@ def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
     weight : float
         Multiplies the leaves.
     """
-    parts = text.split("\nTree=")[1:]
-    return join(_plant(_fields(part), weight, i % sums) for i, part in enumerate(parts))
+    parts = [dict(_FIELD.findall(part)) for part in text.split("\nTree=")[1:]]
+    cells = {name: [part.get(name, "").split() for part in parts] for name in _FIELDS}
+    inner, leaves = ([len(own) for own in cells[name]] for name in ("split_feature", "leaf_value"))
+    fields = {name: np.array([cell for own in cells[name] for cell in own], _FIELDS[name]) for name in _FIELDS}
+    first_inner, first_leaf = (np.cumsum([0, *counts])[:-1] for counts in (inner, leaves))
+    # Children by LightGBM's number: of all trees' inner nodes, or -1 less that of all trees' leaves.
+    children = []
+    for name in ("left_child", "right_child"):
+        own = fields[name]
+        own = own + np.where(own >= 0, np.repeat(first_inner, inner), -np.repeat(first_leaf, inner))
+        children.append(own)
+    fields["left_child"], fields["right_child"] = children
+    roots = [
+        int(start) if count else ~int(leaf) for start, count, leaf in zip(first_inner, inner, first_leaf, strict=True)
+    ]
+    order, right, starts = _preorder(roots, children[0].tolist(), children[1].tolist())
+    is_inner = order >= 0
+    at, leaf = np.where(is_inner, order, 0), np.where(is_inner, 0, ~order)
+
+    def of_nodes(of_inner: np.ndarray, of_leaves: np.ndarray, kind: type) -> np.ndarray:
+        found = np.zeros(len(order), dtype=kind)
+        found[is_inner], found[~is_inner] = of_inner[at[is_inner]], of_leaves[leaf[~is_inner]]
+        return found
+
+    none = np.zeros(len(fields["leaf_value"]))
+    return Trees(
+        feature=of_nodes(fields["split_feature"], none, np.int16),
+        value=of_nodes(_below(fields["threshold"]), fields["leaf_value"] * weight, np.float32),
+        right=right,
+        missing_left=of_nodes(_missing_left(fields), none, np.bool_),
+        roots=starts,
+        sums=(np.arange(len(parts)) % sums).astype(np.int16),
+    )
 
 
-def _fields(text: str) -> dict[str, np.ndarray]:
-    lines = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
-    return {name: np.array(lines.get(name, "").split(), dtype=kind) for name, kind in _FIELDS.items()}
+def _preorder(roots: list[int], left: list[int], right: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put all nodes in an order in which each left child follows its parent.
 
-
-def _plant(fields: dict[str, np.ndarray], weight: float, turn: int) -> Trees:
-    """Put a tree's nodes in an order in which each left child follows its parent."""
-    leaf_value, left, right = fields["leaf_value"] * weight, fields["left_child"], fields["right_child"]
-    threshold = _below(fields["threshold"])
-    missing_left = _missing_left(fields)
-    n = len(left) + len(leaf_value)
-    feature, value = np.zeros(n, dtype=np.int16), np.zeros(n, dtype=np.float32)
-    right_of, goes_left = np.zeros(n, dtype=np.int32), np.zeros(n, dtype=np.bool_)
-    waiting = [(0 if len(left) else -1, -1)]  # a child by LightGBM's number, and whose right one it is
-    for i in range(n):
-        child, parent = waiting.pop()
-        if parent >= 0:
-            right_of[parent] = i
-        if child < 0:
-            value[i] = leaf_value[~child]
-            continue
-        feature[i], value[i], goes_left[i] = fields["split_feature"][child], threshold[child], missing_left[child]
-        waiting += [(int(right[child]), i), (int(left[child]), -1)]
-    zero = np.zeros(1, dtype=np.int32)
-    return Trees(feature, value, right_of, goes_left, zero, np.full(1, turn, dtype=np.int16))
+    Returns
+    -------
+    order : int64 (n,)
+        By LightGBM's numbers.
+    right : int32 (n,)
+        Each inner node's right child in that order, 0 for a leaf.
+    starts : int32 (T,)
+        The roots' places.
+    """
+    order: list[int] = []
+    right_of: list[int] = []
+    starts: list[int] = []
+    for root in roots:
+        starts.append(len(order))
+        waiting = [(root, -1)]  # a node, and whose right child it is
+        while waiting:
+            node, parent = waiting.pop()
+            if parent >= 0:
+                right_of[parent] = len(order)
+            if node >= 0:
+                waiting += [(right[node], len(order)), (left[node], -1)]
+            order.append(node)
+            right_of.append(0)
+    return np.array(order, dtype=np.int64), np.array(right_of, dtype=np.int32), np.array(starts, dtype=np.int32)
 
 
 def _below(threshold: np.ndarray) -> np.ndarray:

@@ -87,19 +87,24 @@ class Trees:
 
     def __call__(self, features: Tensor, n_outputs: int) -> Tensor:
         """What the trees add to a network's outputs, float32 (N, C), from `tree_features` (N, F)."""
-        steps, K = int(self.depths.max(initial=0)), n_sums(n_outputs)
+        adds = self.adds(n_outputs)
+        chunks = features.split(max(1, CHUNK_FLOATS // max(len(self), 1)))
+        return torch.cat([torch.zeros(0, n_outputs), *(self.leaves(rows) @ adds for rows in chunks)])
+
+    def adds(self, n_outputs: int) -> Tensor:
+        """What of its leaf each tree adds to each output, float32 (T, C)."""
+        of_sum = torch.nn.functional.one_hot(torch.from_numpy(self.sums).long(), n_sums(n_outputs)).float()  # (T, K)
+        return of_sum @ torch.from_numpy(sides(n_outputs))
+
+    def leaves(self, features: Tensor) -> Tensor:
+        """The answers of the leaves that rows fall into, float32 (N, T)."""
         feature, value, missing_left, left, right = self._tensors
-        of_sum = torch.nn.functional.one_hot(torch.from_numpy(self.sums).long(), K).float()  # (T, K)
-        adds = of_sum @ torch.from_numpy(sides(n_outputs))  # (T, C)
-        parts = [torch.zeros(0, n_outputs)]
-        for rows in features.split(max(1, CHUNK_FLOATS // max(len(self), 1))):
-            node = torch.from_numpy(self.roots).long().expand(len(rows), -1)  # (N, T)
-            for _ in range(steps):
-                cell = rows.gather(1, feature[node])
-                goes_left = (cell <= value[node]) | (cell.isnan() & missing_left[node])
-                node = torch.where(goes_left, left[node], right[node])
-            parts.append(value[node] @ adds)
-        return torch.cat(parts)
+        node = torch.from_numpy(self.roots).long().expand(len(features), -1)  # (N, T)
+        for _ in range(int(self.depths.max(initial=0))):
+            cell = features.gather(1, feature[node])
+            goes_left = (cell <= value[node]) | (cell.isnan() & missing_left[node])
+            node = torch.where(goes_left, left[node], right[node])
+        return value[node]
 
     @cached_property
     def _tensors(self) -> tuple[Tensor, ...]:

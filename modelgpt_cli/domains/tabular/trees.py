@@ -86,7 +86,7 @@ class _Task:
         import lightgbm
 
         data = self.dataset.subset(np.sort(rows))
-        booster = lightgbm.train(self.parameters, data, rounds)
+        booster = lightgbm.train(self.parameters, data, rounds, keep_training_booster=True)
         return grown_trees(booster.model_to_string(), n_sums(self.n_outputs))
 
 
@@ -207,14 +207,9 @@ def _training_rows(table: TableArrays, shown: HeldOut, used: np.ndarray, unseen:
 
 def _after_rounds(trees: Trees, features: Tensor, rounds: list[int], n_outputs: int) -> Tensor:
     """What the first rounds of trees give, (len(rounds), N, C)."""
-    K, found, start = n_sums(n_outputs), [], 0
-    total = torch.zeros(len(features), n_outputs)
-    for count in rounds:
-        part = _some(trees, start * K, count * K)
-        total = total + part(features, n_outputs)
-        found.append(total)
-        start = count
-    return torch.stack(found)
+    leaves, adds, K = trees.leaves(features), trees.adds(n_outputs), n_sums(n_outputs)
+    parts = [leaves[:, a * K : b * K] @ adds[a * K : b * K] for a, b in zip([0, *rounds], rounds, strict=False)]
+    return torch.stack(parts).cumsum(0)
 
 
 def _some(trees: Trees, start: int, stop: int, weight: float = 1.0) -> Trees:

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from modelgpt_cli.domains.tabular import crossfit, fit, members, stack
+from modelgpt_cli.domains.tabular import crossfit, fit, members, stack, trees
 from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
 
 from ..common import make_parser, provenance, table, write_section
@@ -57,10 +57,14 @@ def _best(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 VARIANTS = {
-    "**as shipped**: 8 members, 4 folds, a mix of heads": Variant(),
+    "**as shipped**: 8 members, 4 folds, a mix of heads, trees": Variant(),
+    "no trees": Variant({"trees": False}),
+    "trees of 20 rows a leaf": Variant(constants=((trees, "PARAMETERS", trees.PARAMETERS | {"min_data_in_leaf": 20}),)),
+    "trees of 16 leaves": Variant(constants=((trees, "LEAVES", 16),)),
+    "trees in every mix": Variant(constants=((trees, "LEAST_GAIN", -1e9),)),
     "1 member, leave-one-out temperature": Variant({"members": 1, "one_pass": True}),
-    "4 members": Variant({"members": 4}),
-    "16 members": Variant({"members": 16}),
+    "4 members": Variant({"members": 4, "trees": True}),
+    "16 members": Variant({"members": 16, "trees": True}),
     "8 folds": Variant(constants=((crossfit, "FOLDS", 8),)),
     "256 support rows a member": Variant(constants=((members, "MAX_SUPPORT", 256),)),
     "1,024 support rows a member": Variant(constants=((members, "MAX_SUPPORT", 1024),)),
