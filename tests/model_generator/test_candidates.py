@@ -155,14 +155,14 @@ def plan(options: dict[str, Any] | None = None, **blocks: Any) -> list[str]:
 
 def test_what_the_user_has_chosen_stays() -> None:
     small = {"limits": Limits(size="1 MB")}
-    assert len(plan(**small)) == 12
+    assert len(plan(**small)) == 15
     assert plan({"members": 3}, **small) == ["tabular-3/none", "tabular-3/fp16", "tabular-3/int8"]
-    assert plan(**small, deploy=Deploy(quantize="fp16")) == [f"tabular-{m}/fp16" for m in (8, 4, 2, 1)]
+    assert plan(**small, deploy=Deploy(quantize="fp16")) == [f"tabular-{m}/fp16" for m in ("8+trees", 8, 4, 2, 1)]
     assert plan({"card": "tabular-5/int8"}, **small) == ["tabular-5/int8"]
     assert plan({"one_pass": True}) == ["tabular-1/none"]
     assert plan({"one_pass": True, "members": 2}) == ["tabular-2/none"]
     assert plan() == ["tabular-8+trees/none"]
-    assert plan(quality=Quality(accuracy="90%")) == [f"tabular-{m}/none" for m in (8, 4, 2, 1)]
+    assert plan(quality=Quality(accuracy="90%")) == [f"tabular-{m}/none" for m in ("8+trees", 8, 4, 2, 1)]
 
 
 def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
@@ -170,6 +170,9 @@ def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
         with pytest.raises(UsageError, match=f"tabular-2 and {flag} contradict"):
             plan({"card": "tabular-2", **options})
     assert plan({"card": "tabular-1", "one_pass": True}) == ["tabular-1/none"]
+    assert plan({"card": "tabular-4+trees", "members": 4}) == ["tabular-4+trees/none"]
+    with pytest.raises(UsageError, match=r"tabular-1\+trees and --one-pass contradict"):
+        plan({"card": "tabular-1+trees", "one_pass": True})
     with pytest.raises(UsageError, match="--backbone contradict"):
         plan_of(Requirement(SENTENCE), "image", card="efficientnet_lite0", backbone="resnet18")
     kept = plan_of(Requirement(SENTENCE), "image", card="resnet18", backbone_weights="mine.safetensors")

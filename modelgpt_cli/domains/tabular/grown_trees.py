@@ -55,11 +55,10 @@ def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
     ]
     order, right, starts = _preorder(roots, children[0].tolist(), children[1].tolist())
     is_inner = order >= 0
-    at, leaf = np.where(is_inner, order, 0), np.where(is_inner, 0, ~order)
 
     def of_nodes(of_inner: np.ndarray, of_leaves: np.ndarray, kind: type) -> np.ndarray:
         found = np.zeros(len(order), dtype=kind)
-        found[is_inner], found[~is_inner] = of_inner[at[is_inner]], of_leaves[leaf[~is_inner]]
+        found[is_inner], found[~is_inner] = of_inner[order[is_inner]], of_leaves[~order[~is_inner]]
         return found
 
     none = np.zeros(len(fields["leaf_value"]))
@@ -106,7 +105,8 @@ def _below(threshold: np.ndarray) -> np.ndarray:
     """The largest float32 numbers that are not above: a float32 cell is on the same side of both."""
     limit = np.finfo(np.float32).max
     near = np.clip(threshold, -limit, limit).astype(np.float32)
-    return np.where(near.astype(np.float64) > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+    below: np.ndarray = np.where(near.astype(np.float64) > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+    return below
 
 
 def _missing_left(fields: dict[str, np.ndarray]) -> np.ndarray:
@@ -115,4 +115,5 @@ def _missing_left(fields: dict[str, np.ndarray]) -> np.ndarray:
     learned = (kind & _MISSING) == _MISSING_NAN
     of_nodes, of_leaves = fields["internal_count"], fields["leaf_count"]
     of_left = np.where(left >= 0, of_nodes[np.maximum(left, 0)], of_leaves[np.maximum(~left, 0)])
-    return np.where(learned, (kind & _DEFAULT_LEFT) > 0, 2 * of_left >= of_nodes)
+    found: np.ndarray = np.where(learned, (kind & _DEFAULT_LEFT) > 0, 2 * of_left >= of_nodes)
+    return found

@@ -140,8 +140,9 @@ def read_trees(state: Mapping[str, Tensor], columns: int) -> Trees:
     ValueError
         They contradict each other.
     """
-    arrays = [state[name].numpy() for name in tensor_names(columns)]
-    trees = Trees(*arrays[: len(_ARRAYS)], tuple(arrays[len(_ARRAYS) :]))  # type: ignore[arg-type]
+    names = tensor_names(columns)
+    arrays = {name: state[PREFIX + name].numpy() for name in _ARRAYS}
+    trees = Trees(**arrays, orders=tuple(state[name].numpy() for name in names[len(_ARRAYS) :]))
     n, here = len(trees.value), np.arange(len(trees.value))
     inner = trees.right > 0
     if not all(len(array) == n for array in (trees.feature, trees.right, trees.missing_left)):

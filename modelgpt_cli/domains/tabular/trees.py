@@ -77,9 +77,9 @@ class _Task:
         return max(self.n_classes, 1)
 
     def rounds(self) -> list[int]:
-        """The numbers of rounds to choose from."""
+        """The numbers of rounds to choose from; none with so many classes that few rounds take too long."""
         most = min(MOST_ROUNDS, MOST_TREES / n_sums(self.n_outputs)) * self.scale
-        return [n for n in ROUNDS if n == ROUNDS[0] or n <= most]
+        return [n for n in ROUNDS if n <= most]
 
     def grow(self, rows: np.ndarray, rounds: int) -> Trees:
         """Grow trees on some rows."""
@@ -118,6 +118,8 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         return replace(scaled, cross=replace(cross, tried={"unavailable": " ".join(str(error).split())}))
     task = _make_task(cross, table, seed)
     rounds = task.rounds()
+    if not rounds:
+        return scaled
     grown, outputs = _grow_folds(task, table, shown, rounds)
     held_out, network = outputs[:, scored], torch.from_numpy(shown.outputs[scored])
     target = torch.from_numpy(task.y[shown.rows[scored]])
