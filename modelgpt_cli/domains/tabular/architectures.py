@@ -94,7 +94,7 @@ def table_card(members: int, *, trees: bool = False) -> ArchitectureCard:
     known: Mapping[str, Any] = record("tabular", "members.yaml")
     recorded: Mapping[str, Any] = next((one for one in known.get("members", ()) if one["members"] == members), {})
     lost = recorded.get("lost", {})
-    if not trees and lost:
+    if not trees and lost:  # counted against the first card, which has them
         lost = {metric: lost[metric] + more for metric, more in known.get("without_trees", {}).items()}
     return ArchitectureCard(
         name=card_name(members, trees=trees),

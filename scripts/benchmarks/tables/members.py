@@ -148,7 +148,9 @@ def write_record(cells: pd.DataFrame) -> None:
         quality = {name: float(own[name].mean().mean()) for names in METRICS.values() for name in names}
         lost = {name: round(summary(wide[(members, "none")])[0], 5) for name, wide in losses.items()}
         entries.append({"members": members, "quality": {k: round(v, 4) for k, v in quality.items()}, "lost": lost})
-    text = yaml.safe_dump({**header, "members": entries}, sort_keys=False)
+    known = yaml.safe_load(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    without = {"without_trees": known["without_trees"]} if "without_trees" in known else {}  # measured by `tables`
+    text = yaml.safe_dump({**header, "members": entries, **without}, sort_keys=False)
     RECORD.write_text(text, encoding="utf-8")
 
 
