@@ -8,7 +8,6 @@ Shapes: N shown rows, K folds, F features, C outputs, T rounds.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +24,6 @@ from modelgpt_cli.domains.tabular.grown_trees import grown_trees
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 
-log = logging.getLogger("modelgpt")
 NETWORK, TREES = "network alone", "trees alone"
 """Among the metrics, beside the mix, which is the model."""
 MIN_ROWS = 60
