@@ -57,7 +57,7 @@ def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
     is_inner = order >= 0
 
     def of_nodes(of_inner: np.ndarray, of_leaves: np.ndarray, kind: type) -> np.ndarray:
-        found = np.zeros(len(order), dtype=kind)
+        found: np.ndarray = np.zeros(len(order), dtype=kind)
         found[is_inner], found[~is_inner] = of_inner[order[is_inner]], of_leaves[~order[~is_inner]]
         return found
 
