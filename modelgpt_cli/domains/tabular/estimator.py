@@ -109,7 +109,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             device=device,
             validate=not self.one_pass,
             coverage=coverage,
-            trees=trees and not self.one_pass and epochs is None,
+            trees=trees and not self.one_pass,
         )
         self.model_: TabularModel = fitted.model
         if epochs is not None:
@@ -193,7 +193,7 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
         No cross-fitting: several times faster, and the heads are not chosen by what they do on held-out rows.
     trees : bool, optional
         Mix boosted trees (LightGBM) in where held-out rows gain by it; by default where no `members` are given, as a
-        build does. Never with `one_pass` or `tune_epochs`.
+        build does. Never with `one_pass`.
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
         held out from it.

@@ -119,10 +119,13 @@ class TabularModel(nn.Module):
 
     def standard_of(self, x: Tensor, codes: Tensor, first: Tensor, linear: Tensor) -> Tensor:
         """Logits, or the standardised target, of network and trees: raw arrays, and what `encode` makes of them."""
-        network = self.standard(first, linear)
+        return self.standard(first, linear) + self.beside(x, codes)
+
+    def beside(self, x: Tensor, codes: Tensor) -> Tensor:
+        """What the trees add to the network's outputs, (N, C); zeros where there are none."""
         if self.trees is None:
-            return network
-        return network + self.trees(tree_features(x, codes, self.trees.orders), self.blueprint.n_outputs)
+            return x.new_zeros(len(x), self.blueprint.n_outputs)
+        return self.trees(tree_features(x, codes, self.trees.orders), self.blueprint.n_outputs)
 
     def encode(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the first layer (N, f K + b), and of the linear part of the head (N, f + b)."""

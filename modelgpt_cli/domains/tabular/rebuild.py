@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.generator import shared_generator
@@ -45,11 +46,22 @@ def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
 
     It is where it is the shipped one, and read no words. Else the bodies stay as they are, though they were generated
     from rows that are held out, and the head alone is solved anew, which is said.
+
+    Raises
+    ------
+    UsageError
+        It isn't, and there are trees, which have seen the rows held out.
     """
     made = model.blueprint.provenance
     if is_shipped(made.get("generator")) and not made.get("encoder"):
         generator, _ = shared_generator(generator_file(None, "tabular"))
         return by_generator(model, generator, seed=int(made.get("seed") or 0), device=device)
+    if model.trees is not None:
+        raise UsageError(
+            "Tuning this model can't be judged: its boosted trees have learned from these rows.",
+            "They are grown anew without the rows held out where the generator is the shipped one, and read no words.",
+            f"Tune on other rows, or build without trees: --card tabular-{model.blueprint.architecture.members}.",
+        )
     log.warning(
         "The model's generator isn't the shipped one, or read words: tuning is judged from a new head on its own "
         "hidden layers, which were made from some of the rows held out. Before and after look better than they are."
@@ -72,7 +84,7 @@ def by_generator(model: TabularModel, generator: Generator, *, seed: int = 0, de
             device=device,
             validate=validate,
             coverage=0.0,
-            trees=False,  # a model that has some isn't tuned
+            trees=model.trees is not None,
         ).model
 
     return rebuild

@@ -127,6 +127,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     mix = torch.einsum("j,jnc->nc", weights, both)
     gain = _gain(network, mix, target, task.n_classes)
     worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gain}
+    worth["network"] = float(weights[0])  # its outputs are multiplied by this; `tune` undoes it
     if gain < LEAST_GAIN or not weights[1] > 0:
         return replace(scaled, cross=replace(cross, tried=worth))
     # Of numbers the mean of the folds' trees is the better answer (R² .782 and .773 on three tables), of classes trees

@@ -69,17 +69,37 @@ def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
     Raises
     ------
     UsageError
-        It has trees, which have seen the rows that finetuning would be judged by.
+        All of its answers come from trees.
     """
-    if model.trees is not None:
+    if not network_weight(model):
         members = model.blueprint.architecture.members
         raise UsageError(
-            "This model has boosted trees beside its network, and only networks can be tuned.",
-            "The trees have learned from the rows that the tuned network would be judged by.",
-            f"Build it without: --card tabular-{members}.",
+            "All of this model's answers come from its boosted trees, and a network alone can be tuned.",
+            "On the rows of its build the network added nothing to them.",
+            f"Build it without trees: --card tabular-{members}.",
         )
     table, known = read_table(model, data, settings)
     return tune_arrays(model, table, settings, rebuild_of(model, settings.device) if known else None)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Some rows, encoded once.
+
+    Attributes
+    ----------
+    first : (N, f K + b); linear : (N, d)
+        Inputs of the network.
+    beside : float32 (N, C)
+        What the trees add to its outputs; they stay as they are.
+    labels : (N,)
+        Class indices, or the standardised target.
+    """
+
+    first: Tensor
+    linear: Tensor
+    beside: Tensor
+    labels: Tensor
 
 
 @dataclass
@@ -101,6 +121,9 @@ def tune_arrays(
     model: TabularModel, table: TableArrays, settings: TuneSettings, rebuild: Rebuild | None = None
 ) -> Tuned:
     """Finetune in place; the parameters end up as those of before, of after, or between them, whichever is best.
+
+    A model with trees keeps these: its network is tuned as if it stood alone, as on the rows that they were grown on
+    trees leave next to nothing to be learned; both are judged together.
 
     Each fold of the rows (of many, one) is predicted by a network tuned on the others, from the start that `rebuild`
     makes of these. Pooled, the predictions say how far to go from before to after. What is kept has then been tuned on
@@ -164,8 +187,7 @@ def _rate(model: TabularModel, table: TableArrays, settings: TuneSettings) -> fl
 def _beats_shares(model: TabularModel, table: TableArrays) -> bool:
     """Whether a classifier says more of the rows than the classes' shares do."""
     rows = np.arange(len(table.y))[:MAX_VALIDATION]
-    first, linear, _ = _encoded(model, table, rows, "cpu")
-    loss = _losses(_outputs(model, first, linear), table, rows).mean()
+    loss = _losses(_outputs(model, _encoded(model, table, rows, "cpu")), table, rows).mean()
     shares = np.bincount(table.y[rows], minlength=table.n_classes) / len(rows)
     return bool(float(loss) < -np.log(shares[table.y[rows]]).mean())
 
@@ -192,15 +214,15 @@ def _try(
     rng: np.random.Generator,
 ) -> _Trial:
     """Tune one round's network, in place, and predict what is held out before and at each share of the way."""
-    first, linear, _ = _encoded(start, table, held_out, settings.device)
+    unseen = _encoded(start, table, held_out, settings.device)
     before = _parameters(start)
-    outputs = [_outputs(start.to(settings.device), first, linear)]
+    outputs = [_outputs(start.to(settings.device), unseen)]
     _finetune(start, table, train, settings, rng, 1.0)
     after = _parameters(start)
     start.to(settings.device)
     for share in SHARES:
         _set(start, before, after, share)
-        outputs.append(_outputs(start, first, linear))
+        outputs.append(_outputs(start, unseen))
     return _Trial(held_out, torch.stack(outputs))
 
 
@@ -241,7 +263,10 @@ def _train(
     assert settings.lr is not None
     epochs, lr, device = settings.epochs, settings.lr, settings.device
     batch_size = settings.batch_size or BATCH
-    first, linear, labels = _encoded(model, table, rows, device)
+    weight = network_weight(model)
+    if not weight:  # of some of the rows alone, the network may add nothing to the trees
+        return
+    seen = _encoded(model, table, rows, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
     steps = epochs * -(-len(rows) // batch_size)
     with tqdm(total=steps, desc="tune", disable=hidden()) as bar:
@@ -249,7 +274,8 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 - step / steps)
             optimizer.zero_grad(set_to_none=True)
-            _loss(model, first[index], linear[index], labels[index]).backward()
+            alone = model.standard(seen.first[index], seen.linear[index]) / weight
+            _loss(alone, seen.labels[index], table.n_classes).backward()
             optimizer.step()
             bar.update()
 
@@ -260,27 +286,33 @@ def _shuffled(n: int, batch_size: int, epochs: int, rng: np.random.Generator) ->
         yield from order.split(batch_size)
 
 
-def _loss(model: TabularModel, first: Tensor, linear: Tensor, labels: Tensor) -> Tensor:
-    out = model.standard(first, linear)
-    if model.blueprint.task == "classification":
-        return F.cross_entropy(out, labels)
-    return F.mse_loss(out[:, 0], labels)
+def _loss(outputs: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    return F.cross_entropy(outputs, labels) if n_classes else F.mse_loss(outputs[:, 0], labels)
 
 
-def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """First-layer inputs, linear inputs and labels (numbers: standardised) of some rows, encoded once."""
-    with torch.no_grad():
-        first, linear = model.encode(torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows]))
-    labels = table.y[rows]
-    if not table.n_classes:
-        labels = model.standardised(labels).astype(np.float32)
-    return first.to(device), linear.to(device), torch.from_numpy(labels).to(device)
+def network_weight(model: TabularModel) -> float:
+    """Return what a model's network was multiplied by when it was mixed with trees; 1 where there are none."""
+    if model.trees is None:
+        return 1.0
+    return float(model.blueprint.provenance["trees"]["network"])
 
 
 @torch.no_grad()
-def _outputs(model: TabularModel, first: Tensor, linear: Tensor) -> Tensor:
-    """Logits (N, C), or numbers in the target's own unit (N, 1), of encoded rows."""
-    out = torch.cat([model.standard(f, x) for f, x in zip(first.split(8192), linear.split(8192), strict=True)]).cpu()
+def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: str) -> _Rows:
+    x, codes = torch.from_numpy(table.x[rows]), torch.from_numpy(table.codes[rows])
+    first, linear = model.encode(x, codes)
+    labels = table.y[rows]
+    if not table.n_classes:
+        labels = model.standardised(labels).astype(np.float32)
+    found = first, linear, model.beside(x, codes), torch.from_numpy(labels)
+    return _Rows(*(tensor.to(device) for tensor in found))
+
+
+@torch.no_grad()
+def _outputs(model: TabularModel, rows: _Rows) -> Tensor:
+    """Logits (N, C), or numbers in the target's own unit (N, 1)."""
+    parts = zip(rows.first.split(8192), rows.linear.split(8192), strict=True)
+    out = (torch.cat([model.standard(first, linear) for first, linear in parts]) + rows.beside).cpu()
     if model.blueprint.task == "classification":
         return out
     return model.own_unit(out.double())

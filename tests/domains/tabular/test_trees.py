@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from modelgpt_cli.domains.tabular.crossfit import HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
 from modelgpt_cli.domains.tabular.measure import dummy_trees
-from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.tree_model import join, read_trees
 from modelgpt_cli.model_generator.measure import measure_flops
 from modelgpt_cli.runtime.session import Model
@@ -128,12 +129,34 @@ def test_intervals_are_of_the_mix_and_cover(regressor: ModelGPTRegressor) -> Non
     assert np.mean(upper - lower) < 0.7 * np.ptp(alone.predict_interval(new[INPUTS]), axis=1).mean()
 
 
-def test_tune_refuses_what_it_cannot_judge(classifier: ModelGPTClassifier, tmp_path: Path) -> None:
+def test_tuning_keeps_the_trees_and_is_judged_with_them(tmp_path: Path) -> None:
     from modelgpt_cli import tune
 
-    write_model(classifier.model_, tmp_path / "m.safetensors")
+    rows = ROWS[[*INPUTS, "label"]]
+    build(rows, target="label", output=tmp_path / "m.safetensors", card="tabular-1+trees", offline=True)
+    report = tune(tmp_path / "m.safetensors", data=rows, output=tmp_path / "t.onnx", epochs=2, lr=3e-3)
+    built, tuned = load_model(tmp_path / "m.safetensors"), load_model(tmp_path / "t.onnx")
+    assert isinstance(built, TabularModel)
+    assert isinstance(tuned, TabularModel)
+    assert built.trees is not None
+    assert tuned.trees is not None
+    np.testing.assert_array_equal(tuned.trees.value, built.trees.value)
+    assert built.blueprint.metrics["model"]["log_loss"] < 0.6
+    assert abs(report.before["log_loss"] - built.blueprint.metrics["model"]["log_loss"]) < 0.15, "trees grown anew"
+    moved = any((tuned.weight(name) != built.weight(name)).any() for name in PARAMETERS)
+    assert moved == (report.kept == "after")
+
+
+def test_where_trees_say_it_all_there_is_nothing_to_tune(classifier: ModelGPTClassifier, tmp_path: Path) -> None:
+    from modelgpt_cli import tune
+
+    blueprint = classifier.model_.blueprint
+    worth = blueprint.provenance["trees"]
+    assert 0 < worth["network"] < 2
+    changed = replace(blueprint, provenance=blueprint.provenance | {"trees": worth | {"network": 0.0}})
+    write_model(TabularModel(changed, classifier.model_.state()), tmp_path / "m.safetensors")
     data = ROWS[INPUTS].assign(target=ROWS["label"])
-    with pytest.raises(UsageError, match="only networks can be tuned") as error:
+    with pytest.raises(UsageError, match="come from its boosted trees") as error:
         tune(tmp_path / "m.safetensors", data=data, output=tmp_path / "t.safetensors")
     assert "--card tabular-1" in str(error.value.hint)
 
