@@ -216,8 +216,8 @@ class TabularBuild:
             notes.append(words)
             log.info(words)
         checked = fitted.cross.checked
-        if words := blueprint.transform.get("words"):
-            notes.append(f"{schema.target!r} is learned as {words}, and turned back in the graph.")
+        if formula := blueprint.transform.get("words"):
+            notes.append(f"{schema.target!r} is learned as {formula}, and turned back in the graph.")
             log.info(notes[-1])
         if isinstance(table.stream, RowStream) and (note := table.stream.note()):
             notes.append(note)

@@ -63,7 +63,7 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> TextMod
     backbone = load_backbone(found)
     size, tokenizer = backbone.size, prepare_tokenizer(backbone.tokenizer, found.max_tokens)
     encoder = backbone.merge(None)
-    made = Architecture(card.name, 0, 1, found.max_tokens, encoder_config(encoder))
+    made = Architecture(card.name, hidden=0, members=1, max_tokens=found.max_tokens, encoder=encoder_config(encoder))
     state = {BACKBONE + name: value for name, value in encoder.state_dict().items()}
     state |= dict(zip((HEAD_WEIGHT, HEAD_BIAS), random_head(size, classes), strict=True))
     text = (Column("text", "text", role="text"),)
