@@ -24,6 +24,7 @@ from torch.func import functional_call
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.domains.image.architectures import ImageCard
+from modelgpt_cli.domains.image.efficientnet_lite import EfficientNetLite
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.trunks import HEADS, freeze_norms, load_trunk, make_trunk, trunk_hash
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
@@ -46,6 +47,8 @@ class Backbone(nn.Module):
     adapted : dict of str to (int, int)
         As `AdaptedModule` has it.
     rank : int
+    first_blocks : int
+        How many blocks no factors reach, whose maps can be kept; 0 where the network has none.
     """
 
     def __init__(self, card: ImageCard, trunk: nn.Module, classifier: Tensor | None = None) -> None:
@@ -58,6 +61,7 @@ class Backbone(nn.Module):
             for name, module in trunk.named_modules()
             if isinstance(module, nn.Conv2d) and re.fullmatch(card.modules, name)
         }
+        self.first_blocks = trunk.blocks_before(self.adapted) if isinstance(trunk, EfficientNetLite) else 0
         self._dropout = False
         self._places: AdaptedModule | None = None
         self.train(False)
@@ -91,6 +95,21 @@ class Backbone(nn.Module):
         features: Tensor = functional_call(places.model, places.placed(lora), args=(pixels,))
         return features
 
+    def maps(self, pixels: Tensor) -> Tensor:
+        """What the blocks that no factors reach make of images (N, 3, S, S): (N, c, s, s)."""
+        assert isinstance(self.trunk, EfficientNetLite)
+        return self.trunk.first(pixels, self.first_blocks)
+
+    def from_maps(self, maps: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Features (N, E) as `forward` has them, of what `maps` has made of the images."""
+        if not lora:
+            return _Rest(self.trunk, self.first_blocks)(maps)  # type: ignore[no-any-return]
+        places = self.with_places()
+        rest = _Rest(places.model.get_submodule("base_model.model"), self.first_blocks)
+        placed = {name.replace("base_model.model", "trunk", 1): value for name, value in places.placed(lora).items()}
+        features: Tensor = functional_call(rest, placed, args=(maps,))
+        return features
+
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
         """The plain trunk with the factors merged into its weights: a copy, this one stays as it is."""
         with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode can't be trained later
@@ -115,6 +134,19 @@ class Backbone(nn.Module):
             self.train_adapter(self._dropout)
         assert self._places is not None
         return self._places
+
+
+class _Rest(nn.Module):
+    """The blocks of a trunk after the first so many, as a module of its own."""
+
+    def __init__(self, trunk: nn.Module, blocks: int) -> None:
+        super().__init__()
+        self.trunk, self.blocks = trunk, blocks
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Features (N, E) of maps (N, c, s, s)."""
+        assert isinstance(self.trunk, EfficientNetLite)
+        return self.trunk.rest(maps, self.blocks)
 
 
 def load_backbone(card: ImageCard, weights: str | Path | None = None) -> Backbone:

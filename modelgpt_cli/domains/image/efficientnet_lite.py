@@ -11,7 +11,7 @@ Shapes: N images, S pixels a side, c channels, E features.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -105,12 +105,28 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, E)."""
+        return self.rest(self.first(x, 0), 0)
+
+    def blocks_before(self, layers: Iterable[str]) -> int:
+        """Return how many blocks come before all of these layers; what they give is all that the others need."""
+        firsts = [int(name.split(".")[1]) for name in layers if name.startswith("_blocks.")]
+        taken = [i + 1 for i in self.earlier] if self.whole else []  # the maps that features are taken of must be there
+        return min([*firsts, *taken, len(self._blocks)])
+
+    def first(self, x: Tensor, blocks: int) -> Tensor:
+        """What the stem and so many blocks make of images: maps (N, c, s, s)."""
         x = self.act(self._bn0(self._conv_stem(x)))  # (N, 32, S/2, S/2)
-        earlier = []
-        for i, block in enumerate(self._blocks):
+        for block in self._blocks[:blocks]:
             x = block(x)
-            if self.whole and i in self.earlier:
+        return x
+
+    def rest(self, x: Tensor, blocks: int) -> Tensor:
+        """Features (N, E) of the maps that so many blocks have made; of no more than `blocks_before` says."""
+        earlier = []
+        for i, block in enumerate(self._blocks[blocks:], blocks):
+            if self.whole and i - 1 in self.earlier:
                 earlier.append(self.root(self.pool(x).flatten(1)))
+            x = block(x)
         if self.whole:
             x = self.act(self._bn1(self._conv_head(x)))  # (N, 1280, S/32, S/32)
         features: Tensor = self.pool(x).flatten(1)

@@ -1,11 +1,11 @@
 """Images to features with a backbone whose factors come from outside: what meta-training does.
 
-Shapes: N images, S pixels a side, E features.
+Shapes: N images, S pixels a side, E features, c channels of maps with s places a side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -41,6 +41,29 @@ def embed(
     change : bool
         Show each image mirrored, cropped, lit and coloured at random, from torch's global generator.
     """
+    return _in_parts(backbone, rows, lambda pixels: backbone(pixels, lora), bf16, change)
+
+
+def first_maps(backbone: Backbone, rows: Images, *, bf16: bool = False, change: bool = False) -> Tensor:
+    """Maps (N, c, s, s) float32 of the blocks that no factors reach; as `embed` otherwise."""
+    return _in_parts(backbone, rows, backbone.maps, bf16, change)
+
+
+def embed_maps(backbone: Backbone, lora: Mapping[str, Tensor] | None, maps: Tensor, *, bf16: bool = False) -> Tensor:
+    """Features (N, E) float32 of what `first_maps` gives."""
+    device = next(backbone.parameters()).device
+    parts = []
+    for part in maps.split(BATCH):
+        x = part.to(device).float().contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            parts.append(backbone.from_maps(x, lora).float())
+    return torch.cat(parts)
+
+
+def _in_parts(
+    backbone: Backbone, rows: Images, function: Callable[[Tensor], Tensor], bf16: bool, change: bool
+) -> Tensor:
+    """A function of images, some at a time, in float32."""
     view = View.of(backbone.card.encoder_config())
     device = next(backbone.parameters()).device
     parts = []
@@ -48,7 +71,7 @@ def embed(
         seen = changed(values, colours=True) if change else values
         x = normalise(seen.to(device), view).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            parts.append(backbone(x, lora).float())
+            parts.append(function(x).float())
     return torch.cat(parts)
 
 

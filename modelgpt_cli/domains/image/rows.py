@@ -31,12 +31,13 @@ class Images:
     Attributes
     ----------
     values : uint8 (N, 3, S, S)
-    features : float16 (N, V, E), optional
-        What a trunk that is left as it is makes of each image and of changed views of it, where that is kept.
+    kept : float16 (N, V, E) or (N, V, c, s, s), optional
+        What a trunk that is left as it is makes of each image and of changed views of it, where that is kept: features,
+        or the maps of its first blocks.
     """
 
     values: Tensor
-    features: Tensor | None = None
+    kept: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,14 +50,14 @@ class Images:
     def take(self, rows: Sequence[int] | np.ndarray) -> Images:
         """Some images, in the order asked for."""
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64))
-        return Images(self.values[index], None if self.features is None else self.features[index])
+        return Images(self.values[index], None if self.kept is None else self.kept[index])
 
     def followed_by(self, other: Images) -> Images:
-        """These images, then others; of kept features as many views as both have."""
+        """These images, then others; of what is kept as many views as both have."""
         kept = None
-        if self.features is not None and other.features is not None:
-            views = min(self.features.shape[1], other.features.shape[1])
-            kept = torch.cat([self.features[:, :views], other.features[:, :views]])
+        if self.kept is not None and other.kept is not None:
+            views = min(self.kept.shape[1], other.kept.shape[1])
+            kept = torch.cat([self.kept[:, :views], other.kept[:, :views]])
         return Images(torch.cat([self.values, other.values]), kept)
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from modelgpt_cli.core.progress import hidden
 from modelgpt_cli.domains.image.architectures import find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
 from modelgpt_cli.domains.image.concepts import ConceptList
-from modelgpt_cli.domains.image.embed import embed
+from modelgpt_cli.domains.image.embed import embed, embed_maps, first_maps
 from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import groups_of, make_image_generator, scaling_of
@@ -40,6 +41,8 @@ SPREAD = 256
 """Directions in which usual features differ that a generator keeps."""
 SCALING_IMAGES = 256
 """Of each task, to find the features' scaling."""
+KEPT = FEATURES, MAPS = ("features", "maps")
+"""What a run can keep of the views of images."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,15 @@ class ImageTrainConfig(AdapterTrainConfig):
     """Groups of ImageNet's classes that are concepts too, where the backbone's weights came with an ImageNet head: by
     name, numbers and ranges (``"151-268"``)."""
     views: int = 0
-    """With so many views of each image (itself, and changed ones), the trunk is left as it is and sees each once: its
-    features are kept, and the head's generation alone is trained, at a hundredth of the time. 0 trains all."""
+    """With so many views of each image (itself, and changed ones), the trunk sees each once, and what it makes of them
+    is kept beside the run. 0 keeps nothing: all of the trunk sees changed images in every step."""
+    keep: str = "features"
+    """What is kept of the views: ``features``, with which the trunk is left as it is, and the head's generation alone
+    is trained, at a hundredth of the time; or ``maps``, what enters the first blocks with factors, with which all is
+    trained, at a fraction of the time."""
+    trained: str = ""
+    """What the names of the weights begin with that are trained: ``factors.`` for the factors alone, ``factors.base.``
+    for those of them that all tasks share. By default all are."""
     requirement_dropout: float = 0.5
     name_dropout: float = 0.3
     hidden_names: float = 0.5
@@ -71,6 +81,10 @@ class ImageTrainConfig(AdapterTrainConfig):
         super().__post_init__()
         if self.backbone_weights is not None:  # so that a resume finds it from elsewhere
             object.__setattr__(self, "backbone_weights", str(Path(self.backbone_weights).resolve()))
+        if self.keep not in KEPT:
+            raise UsageError(f"keep: {self.keep!r} is not known.", f"Known: {', '.join(KEPT)}.")
+        if self.keep != KEPT[0] and not self.views:
+            raise UsageError(f"keep: {self.keep} takes views.", hint="Give views: 1 or more.")
         for name, weight in self.set_weights.items():
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
                 raise UsageError(f"set_weights: {name} must have a number above 0, not {weight!r}.")
@@ -85,6 +99,11 @@ def configuration(fixed_tasks: bool) -> type[RunSettings]:
 def make_run(settings: ImageTrainConfig, out: Path, processes: Processes, *, resume: bool) -> ImageTraining:
     """Load the backbone, read the tasks, and make the run."""
     backbone = load_backbone(find_card(settings.backbone), settings.backbone_weights)
+    if settings.keep == MAPS and not backbone.first_blocks:
+        raise UsageError(
+            f"keep: maps can't be had of {backbone.card.name!r}: factors reach all of it.",
+            hint="Give views: 0, or an EfficientNet-Lite.",
+        )
     taught = not resume and settings.init is None  # otherwise the checkpoint holds the concepts' heads
     return ImageTraining(settings, out, processes, backbone, load_tasks(settings, backbone), taught=taught)
 
@@ -101,6 +120,7 @@ class ImageTraining(AdapterTraining[Images]):
     """One run."""
 
     domain = "image"
+    config: ImageTrainConfig
 
     def __init__(
         self,
@@ -142,11 +162,14 @@ class ImageTraining(AdapterTraining[Images]):
             generator.concepts.fill(torch.from_numpy(TextEncoder()(concepts.names)), heads)
         if generator.config.spread and taught:
             generator.concepts.fill_spread(scaling.inputs(usual))
+        for name, parameter in generator.named_parameters():
+            parameter.requires_grad_(name.startswith(config.trained))
+        if not any(parameter.requires_grad for parameter in generator.parameters()):
+            raise UsageError(f"trained: no weight's name begins with {config.trained!r}.", hint="Such as: factors.")
         super().__init__(config, out, processes, generator, shares)
         self.about = {"trunk": backbone.weights} | ({CONCEPT_NAMES: list(named)} if named else {})
         if config.views:
-            self._keep_features(train, config.views)
-            self._keep_features([task for judged in shares.judged.values() for task in judged], 1)
+            self._keep()
 
     @torch.no_grad()
     def _usual_features(self, tasks: list[ImageTask]) -> Tensor:
@@ -160,28 +183,36 @@ class ImageTraining(AdapterTraining[Images]):
         return torch.cat(parts)
 
     @torch.no_grad()
-    def _keep_features(self, tasks: list[ImageTask], views: int) -> None:
-        """Let the unadapted trunk see every view of the images once; what it makes of them is kept beside the run."""
-        path = self.out / "features.safetensors"
+    def _keep(self) -> None:
+        """Let the unadapted trunk see the images once; what it makes of them is kept beside the run.
+
+        Of those that are trained on, so many views; of judged tasks' images each as it is.
+
+        There it is read as it is needed: maps of EfficientNet-Lite0 at 160 pixels take 22 kB a view.
+        """
+        path = self.out / f"{self.config.keep}.safetensors"
         kept = load_file(path) if path.exists() else {}
-        known = len(kept)
+        judged = [task for tasks in self.shares.judged.values() for task in tasks]
+        wanted = {f"{task.name}/{kind}": (part.rows, 1) for task in judged for kind, part in task.parts.items()}
+        wanted |= {f"{task.name}/train": (task.parts["train"].rows, self.config.views) for task in self.shares.train}
+        lacking = [name for name, (_, views) in wanted.items() if name not in kept or kept[name].shape[1] < views]
         self.adapt(False)
-        for task in tqdm(tasks, desc="features", disable=hidden()):
-            for kind, part in task.parts.items():
-                name = f"{task.name}/{kind}"
-                if name not in kept:
-                    kept[name] = self._views(part.rows, views if kind == "train" else 1)
-                part.rows.features = kept[name]
-        if len(kept) > known:
+        for name in tqdm(lacking, desc=self.config.keep, disable=hidden()):
+            kept[name] = self._views(*wanted[name])
+        if lacking:
             self.out.mkdir(parents=True, exist_ok=True)
             with atomic_write(path, force=True) as temporary:
                 save_file(kept, str(temporary))
+            kept = load_file(path)
+        for name, (rows, views) in wanted.items():
+            rows.kept = kept[name][:, :views]
 
     def _views(self, rows: Images, count: int) -> Tensor:
-        """Features (N, V, E): of the images as they are, then of changed ones."""
+        """Features (N, V, E) or maps (N, V, c, s, s): of the images as they are, then of changed ones."""
         torch.manual_seed(self.config.seed)
-        views = [embed(self.backbone, None, rows, bf16=self.bf16, change=view > 0) for view in range(count)]
-        return torch.stack(views, 1).half().cpu()
+        see = partial(first_maps, self.backbone) if self.config.keep == MAPS else partial(embed, self.backbone, None)
+        views = [see(rows, bf16=self.bf16, change=i > 0).half().cpu() for i in range(count)]
+        return torch.stack(views, 1).contiguous()
 
     def adapt(self, training: bool) -> None:
         """Let LoRA's dropout act and images be changed, or not."""
@@ -190,13 +221,15 @@ class ImageTraining(AdapterTraining[Images]):
 
     def embed(self, lora: Mapping[str, Tensor], rows: Images, pair: bool) -> Tensor:
         """Head inputs (N, E)."""
-        if rows.features is not None:
-            kept = rows.features.to(self.generator.input_mean.device)
-            first, every = torch.zeros(len(kept), dtype=torch.long), torch.arange(len(kept))
-            view = torch.randint_like(first, kept.shape[1]) if self.training else first
-            return scaling_of(self.generator).inputs(kept[every, view].float())
-        features = embed(self.backbone, lora, rows, bf16=self.bf16, change=self.training)
-        return scaling_of(self.generator).inputs(features)
+        if rows.kept is None:
+            features = embed(self.backbone, lora, rows, bf16=self.bf16, change=self.training)
+        else:
+            first, every = torch.zeros(len(rows), dtype=torch.long), torch.arange(len(rows))
+            view = torch.randint_like(first, rows.kept.shape[1]) if self.training else first
+            seen = rows.kept[every, view]
+            from_maps = self.config.keep == MAPS
+            features = embed_maps(self.backbone, lora, seen, bf16=self.bf16) if from_maps else seen.float()
+        return scaling_of(self.generator).inputs(features.to(self.generator.input_mean.device))
 
 
 def _known_concepts(path: str, backbone: Backbone) -> tuple[int, tuple[str, ...]]:

@@ -74,6 +74,28 @@ def test_training_leaves_batchnorm_as_it_was() -> None:
     assert not any(p.requires_grad for _, norm in norms(backbone) for p in norm.parameters())
 
 
+@pytest.mark.parametrize("name", [DEFAULT_CARD, TINY])
+def test_training_on_kept_maps_is_training_on_images(name: str) -> None:
+    backbone = Backbone(CARDS[name], random_trunk(CARDS[name].network))
+    x, head = torch.randn(3, 3, 64, 64), torch.randn(backbone.size)
+    with torch.no_grad():
+        maps = backbone.maps(x)
+        assert torch.equal(backbone.from_maps(maps), backbone(x))
+    lora = {key: value.requires_grad_() for key, value in factors(backbone).items()}
+    seen, from_maps = backbone(x, lora), backbone.from_maps(maps, lora)
+    found = [torch.autograd.grad((y @ head).sum(), list(lora.values())) for y in (seen, from_maps)]
+    for whole, part in zip(*found, strict=True):
+        torch.testing.assert_close(whole, part)
+        assert whole.any(), "no factors lie before the maps"
+    with torch.no_grad():
+        rounded = backbone.from_maps(maps.half().float(), lora)
+        assert (rounded - seen).norm() < 2e-3 * seen.norm()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    backbone.train()
+    assert not torch.equal(backbone.from_maps(maps, lora), from_maps), "LoRA's dropout acts"
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items()), "BatchNorm too"
+
+
 def test_finetuning_the_model_leaves_batchnorm_as_it_was() -> None:
     model = image_model()
     before = {f"{n}.{k}": v.clone() for n, norm in norms(model) for k, v in norm.state_dict().items()}
