@@ -18,8 +18,8 @@ from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.target import scaling_of
 from modelgpt_cli.domains.image.trunks import folded
 from modelgpt_cli.domains.shared.head import STRENGTHS, HeadSource, with_bias
-from modelgpt_cli.domains.shared.scaling import Scaling
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
+from modelgpt_cli.domains.shared.scaling import Scaling, spread
+from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, HeadPrior, Words
 from modelgpt_cli.parameter_generator.logistic import posterior
 
 BATCH = 64
@@ -43,6 +43,14 @@ class Adapted(HeadSource):
     view: View
     scaling: Scaling | None = None
     strengths: tuple[float, ...] = (*STRENGTHS, 1 / 16, 1 / 64)  # images may be far from all that the trunk has seen
+
+    @torch.inference_mode()
+    def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
+        """The generated head, its precision that of inputs which vary as these do."""
+        found = super().prior(phi, target, n_inputs)
+        if phi is not None:
+            found.precision[:-1] *= spread(phi)
+        return found
 
     @torch.inference_mode()
     def features(self, rows: Images) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 LEAST = 0.1
 """Of a feature's standard deviation, as a share of the mean one: some hardly ever differ."""
+USUAL_ROWS = 16
+"""As so many rows counts what is usual, where it is said how much some rows' inputs vary."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,14 @@ class Scaling:
         """A head on inputs, (E, C) and (C,), as one on features."""
         raw = weight / (self.std * len(weight) ** 0.5)[:, None]
         return raw, bias - self.mean @ raw
+
+
+def spread(inputs: Tensor) -> Tensor:
+    """Return the variances of some rows' head inputs (N, P), as multiples of the usual ones, (P,); of few rows about 1.
+
+    A prior precision times these is one of inputs that are scaled by what these rows vary.
+    """
+    n, p = inputs.shape
+    own = inputs.var(0, correction=0) * p
+    found: Tensor = (n * own + USUAL_ROWS) / (n + USUAL_ROWS)
+    return found

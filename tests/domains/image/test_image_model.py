@@ -17,10 +17,13 @@ from torch import nn
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.image.fit import LinearModel
+from modelgpt_cli.domains.image.fit import Adapted, LinearModel
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import folded, make_trunk, norms, trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
+from modelgpt_cli.domains.shared.head import HeadSource, solve
+from modelgpt_cli.domains.shared.scaling import spread
+from modelgpt_cli.parameter_generator.adapter import Words
 
 VIEW = View(48, 40, (0.5,) * 3, (0.25,) * 3)
 
@@ -72,6 +75,23 @@ def test_training_leaves_batchnorm_as_it_was() -> None:
     after = backbone.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert not any(p.requires_grad for _, norm in norms(backbone) for p in norm.parameters())
+
+
+def test_the_precision_is_of_features_as_these_images_vary() -> None:
+    rng = torch.Generator().manual_seed(0)
+    target = torch.eye(3).repeat(40, 1)  # (120, 3)
+    usual = (torch.randn(120, 60, generator=rng) + target @ torch.randn(3, 60, generator=rng)) / 60**0.5
+    scale = torch.ones(60)
+    scale[:30] = 0.3  # here they vary less than elsewhere
+    words = Words(torch.zeros(4), torch.zeros(3, 4), False, False)
+    shift = {}
+    for source in (HeadSource(words=words), Adapted(words=words, trunk=nn.Identity(), view=VIEW)):
+        heads = [solve(phi, target, source.prior(phi, target, 60), False)[:-1] for phi in (usual, usual * scale)]
+        answers = [phi @ head for phi, head in zip((usual, usual * scale), heads, strict=True)]
+        shift[type(source)] = float((answers[0] - answers[1]).norm() / answers[0].norm())
+    assert shift[Adapted] < 0.6 * shift[HeadSource]
+    assert spread(usual[:1]).min() > 0.9, "one image says nothing of how they vary"
+    assert spread(usual * scale)[:30].mean() < 0.3
 
 
 @pytest.mark.parametrize("name", [DEFAULT_CARD, TINY])
