@@ -21,6 +21,7 @@ class MelodyBuild:
     def __init__(self, requirement: Requirement) -> None:
         self.requirement = requirement
         self.shown: Any = None
+        self.built = ""  # the card that it was begun with
         self.truth: np.ndarray | None = None
 
     def from_words(self) -> Any:

@@ -217,7 +217,7 @@ def test_long_and_odd_words_are_read_quickly() -> None:
     for text in ("1 " * 990, "at least under not the of is a 2 " * 60, "a, " * 660, "(" * 1990, "ß İ 𝟙 2 MB " * 100):
         start = time.process_time()
         parse_request(text)
-        assert time.process_time() - start < 1
+        assert time.process_time() - start < 5  # on a busy machine; what backtracks takes minutes
     for text in ("", " \n ", "word " * 500):
         with pytest.raises(UsageError):
             parse_request(text)

@@ -4,7 +4,7 @@
 
 Each regression table of the folder (at most 2,000 rows, 50/50 splits) is built with the target as it is and an interval
 as far up as down, then as the build does it; test rows say R², the share of rows below and above the interval, and how
-wide that is. Each cell is appended to docs/results/tabular-targets.csv, where a later call goes on.
+wide that is. Each cell is appended to docs/results/targets.csv, where a later call goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..common import RESULTS, make_parser, names, provenance, table, write_secti
 from .tasks import Table, draw_rows, find_cards, read_table, side, split
 
 ROWS, SHARE = 2000, 0.5
-CELLS = RESULTS / "tabular-targets.csv"
+CELLS = RESULTS / "targets.csv"
 
 
 def _one_quantile(scores: np.ndarray, coverage: float) -> tuple[float, float] | None:

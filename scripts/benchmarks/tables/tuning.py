@@ -4,7 +4,7 @@
 
 Tables of the folder's meta-validation part (at most 2,000 rows, 50/50 splits) are built on one half, tuned on that half
 again, and scored on the other. `before` is what `tune` says of the untuned model; on a table where tuning is kept,
-`after` what it says of the tuned one. Each cell is appended to docs/results/tabular-tuning.csv, where a later call goes
+`after` what it says of the tuned one. Each cell is appended to docs/results/tuning.csv, where a later call goes
 on.
 """
 
@@ -31,7 +31,7 @@ from ..common import RESULTS, make_parser, names, numbers, provenance, table, wr
 from .tasks import Table, draw_rows, find_cards, read_table, side, split
 
 SHARE, SMALL = 0.5, 500
-CELLS = RESULTS / "tabular-tuning.csv"
+CELLS = RESULTS / "tuning.csv"
 KEYS = ("log_loss", "roc_auc", "accuracy", "r2")
 
 
