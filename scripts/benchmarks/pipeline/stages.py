@@ -99,9 +99,14 @@ def passes(seed: int) -> dict[str, Any]:
     y = (numbers[:, 0] * numbers[:, 1] + numbers[:, 2] + (kinds[:, 0] == 1) > 0).astype(int)
     columns = [Column(name, "categorical" if name.startswith("kind") else "numeric") for name in frame.columns]
     results = {}
-    variants = {"one pass": (1, False), "8 members": (8, False), "8 members, cross-fitted": (8, True)}
-    for name, (members, validate) in variants.items():
-        model = ModelGPTClassifier(members=members, random_state=seed, one_pass=not validate, columns=columns)
+    variants: dict[str, dict[str, Any]] = {
+        "one pass": {"members": 1, "one_pass": True},
+        "8 members": {"members": 8, "one_pass": True},
+        "8 members, cross-fitted": {"members": 8},
+        "default build, with trees": {},
+    }
+    for name, options in variants.items():
+        model = ModelGPTClassifier(random_state=seed, columns=columns, **options)
         results[name] = timed(lambda model=model: model.fit(frame, y))  # type: ignore[misc]
     return results
 
