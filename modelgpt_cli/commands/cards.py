@@ -131,13 +131,18 @@ def _left(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
+def _is_long(value: Any) -> bool:
+    """Whether a value is a list of entries of several parts, which --json has and no line holds."""
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
+
+
 def _flat(value: Any) -> str:
     """Lay out nested data on one line."""
     if isinstance(value, Mapping):
         return ", ".join(
             f"{key} ({_flat(item)})" if isinstance(item, Mapping) else f"{key} {_flat(item)}"
             for key, item in value.items()
-            if item is not None
+            if item is not None and not _is_long(item)
         )
     text = number(value) if isinstance(value, float) else str(value)
     # Checksums are in --json; here their beginning tells two of them apart.
