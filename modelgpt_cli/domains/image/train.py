@@ -83,7 +83,7 @@ class ImageTrainConfig(AdapterTrainConfig):
             object.__setattr__(self, "backbone_weights", str(Path(self.backbone_weights).resolve()))
         if self.keep not in KEPT:
             raise UsageError(f"keep: {self.keep!r} is not known.", f"Known: {', '.join(KEPT)}.")
-        if self.keep != KEPT[0] and not self.views:
+        if self.keep != FEATURES and not self.views:
             raise UsageError(f"keep: {self.keep} takes views.", hint="Give views: 1 or more.")
         for name, weight in self.set_weights.items():
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:

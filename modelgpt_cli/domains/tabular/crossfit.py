@@ -86,13 +86,13 @@ class HeldOut:
         Which rows of the table were shown.
     folds : Folds
         Of these rows.
-    outputs : float32 (N, C)
-        Logits, or the standardised target; of a row without a fold no numbers.
+    outputs : float32 (S, C)
+        Logits, or the standardised target, of the S rows that have a fold.
     """
 
     rows: np.ndarray
     folds: Folds
-    outputs: np.ndarray
+    outputs: Tensor
 
 
 @dataclass
@@ -210,9 +210,9 @@ def calibrate(fitted: Fitted, table: TableArrays) -> HeadMix:
 @torch.no_grad()
 def _check(
     fitted: Fitted, table: TableArrays, folds: Folds
-) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor], np.ndarray]:
+) -> tuple[HeadMix, CrossValidation, dict[HeadChoice, Tensor], Tensor]:
     """The mix of candidates, by predictions of each row from the members that left out its fold; refined heads; and
-    the mix's outputs (N, C).
+    the mix's outputs of the rows that are scored, as `HeldOut` has them.
 
     Rows without a fold (-1) are learned from throughout, and not scored.
     """
@@ -221,11 +221,11 @@ def _check(
     held_out, starts = _held_out(fitted, table, first, linear, candidates, folds)  # (J, N, C)
     floor, constant = _baselines(fitted, table, linear, folds)
     scored = np.flatnonzero(folds.fold >= 0)
-    every = held_out
     held_out, floor, constant, y = held_out[:, scored], floor[scored], constant[scored], table.y[scored]
     if table.n_classes:
         weights = stack_logits(held_out, torch.from_numpy(y))
-        outputs = {"model": torch.einsum("j,jnc->nc", weights, held_out), "linear": floor, MAJORITY: constant}
+        mixed = torch.einsum("j,jnc->nc", weights, held_out)
+        outputs = {"model": mixed, "linear": floor, MAJORITY: constant}
         metrics = {name: class_scores(found.softmax(1).numpy(), y) for name, found in outputs.items()}
         if "roc_auc" in metrics[MAJORITY]:
             metrics[MAJORITY]["roc_auc"] = 0.5  # by definition; pooling folds of unlike class shares blurs it
@@ -234,16 +234,16 @@ def _check(
         y = y.astype(np.float64)
         numbers = held_out[..., 0].double()  # standardised
         weights = stack_numbers(numbers, torch.from_numpy((y - fitted.target_mean) / fitted.target_std))
+        mixed = (weights @ numbers)[:, None]
         outputs = {
-            "model": weights @ numbers * fitted.target_std + fitted.target_mean,
+            "model": mixed[:, 0] * fitted.target_std + fitted.target_mean,
             "linear": floor[:, 0],
             MEAN: constant[:, 0],
         }
         metrics = {name: regression_scores(found.double().numpy(), y) for name, found in outputs.items()}
         residuals = y - outputs["model"].numpy()
     mix = {c: float(w) for c, w in zip(candidates, weights, strict=True) if w > 0}
-    mixed = torch.einsum("j,jnc->nc", weights.to(every.dtype), every).numpy()
-    return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts, mixed
+    return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts, mixed.float()
 
 
 def _held_out(

@@ -7,6 +7,7 @@ inputs, the mix ships as one head. Shapes: J candidates, N rows, C outputs.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.domains.tabular.lbfgs import minimise
@@ -18,6 +19,13 @@ SCALE_PRIOR = 8.0
 """Rows' worth of pull of the logits' common scale towards 1."""
 LEAST_SHARE = 0.02
 """Candidates with a smaller share are left out."""
+
+
+def row_losses(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
+    """Log-loss, or squared error where `n_classes` is 0, of outputs (N, C) for y (N,) at each row, float64 (N,)."""
+    if n_classes:
+        return F.cross_entropy(outputs.double(), y, reduction="none")
+    return (outputs[:, 0].double() - y.double()).square()
 
 
 def stack_logits(outputs: Tensor, labels: Tensor) -> Tensor:

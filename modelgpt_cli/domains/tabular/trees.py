@@ -21,7 +21,7 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
-from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
+from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 
 NETWORK, TREES = "network alone", "trees alone"
@@ -119,7 +119,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     if not rounds:
         return scaled
     grown, outputs = _grow_folds(task, table, shown, rounds)
-    held_out, network = outputs[:, scored], torch.from_numpy(shown.outputs[scored])
+    held_out, network = outputs[:, scored], shown.outputs
     target = torch.from_numpy(task.y[shown.rows[scored]])
     chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, target, task.n_classes))
     both = torch.stack([network, held_out[chosen]])
@@ -237,15 +237,8 @@ def _stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
     return stack_numbers(outputs[..., 0].double(), y.double()).float()
 
 
-def _errors(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
-    """Log-loss, or squared error, of each row."""
-    if n_classes:
-        return torch.nn.functional.cross_entropy(outputs.double(), y, reduction="none")
-    return (outputs[:, 0].double() - y.double()).square()
-
-
 def _loss(outputs: Tensor, y: Tensor, n_classes: int) -> float:
-    return float(_errors(outputs, y, n_classes).mean())
+    return float(row_losses(outputs, y, n_classes).mean())
 
 
 def _gain(before: Tensor, after: Tensor, y: Tensor, n_classes: int) -> float:

@@ -32,6 +32,7 @@ from modelgpt_cli.domains.tabular.level_statistics import refit_rows
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import level_codes
 from modelgpt_cli.domains.tabular.rebuild import Rebuild, is_shipped, rebuild_of
+from modelgpt_cli.domains.tabular.stack import row_losses
 from modelgpt_cli.domains.tabular.text_columns import TEXT_ROWS
 from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, load_rows
 
@@ -151,7 +152,9 @@ def tune_arrays(
         raise ModelGPTError("Too few rows to tune on.", f"{len(table.y)} labelled rows can't be split in two.")
     rows = np.concatenate([trial.rows for trial in trials])
     outputs = torch.cat([trial.outputs for trial in trials], 1)  # (1 + S, N, C)
-    losses = torch.stack([_losses(out, table, rows) for out in outputs]).nan_to_num(nan=torch.inf)  # (1 + S, N)
+    y = torch.from_numpy(table.y[rows])
+    losses = torch.stack([row_losses(out, y, table.n_classes) for out in outputs])  # (1 + S, N)
+    losses = losses.nan_to_num(nan=torch.inf)
     best = 1 + int(losses[1:].mean(1).argmin())
     gain = losses[0] - losses[best]
     surely = bool(gain.mean() > LEAST_GAIN * gain.std() / len(gain) ** 0.5)
@@ -187,7 +190,8 @@ def _rate(model: TabularModel, table: TableArrays, settings: TuneSettings) -> fl
 def _beats_shares(model: TabularModel, table: TableArrays) -> bool:
     """Whether a classifier says more of the rows than the classes' shares do."""
     rows = np.arange(len(table.y))[:MAX_VALIDATION]
-    loss = _losses(_outputs(model, _encoded(model, table, rows, "cpu")), table, rows).mean()
+    seen = _encoded(model, table, rows, "cpu")
+    loss = row_losses(_outputs(model, seen), seen.labels, table.n_classes).mean()
     shares = np.bincount(table.y[rows], minlength=table.n_classes) / len(rows)
     return bool(float(loss) < -np.log(shares[table.y[rows]]).mean())
 
@@ -316,14 +320,6 @@ def _outputs(model: TabularModel, rows: _Rows) -> Tensor:
     if model.blueprint.task == "classification":
         return out
     return model.own_unit(out.double())
-
-
-def _losses(outputs: Tensor, table: TableArrays, rows: np.ndarray) -> Tensor:
-    """Log-loss, or squared error, of each row, (N,) float64."""
-    y = torch.from_numpy(table.y[rows])
-    if table.n_classes:
-        return F.cross_entropy(outputs.double(), y, reduction="none")
-    return (outputs[:, 0] - y.double()).square()
 
 
 def _scores(outputs: Tensor, table: TableArrays, rows: np.ndarray) -> dict[str, float]:

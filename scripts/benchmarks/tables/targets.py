@@ -25,7 +25,7 @@ from modelgpt_cli.domains.tabular.estimator import ModelGPTRegressor
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 
 from ..common import RESULTS, make_parser, names, provenance, table, write_section
-from .tasks import Table, draw_rows, find_cards, read_table, side, split
+from .tasks import Table, append_cells, draw_rows, find_cards, read_table, side, split
 
 ROWS, SHARE = 2000, 0.5
 CELLS = RESULTS / "targets.csv"
@@ -89,9 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     continue
                 cell = {"table": card.name, "side": side(card), "n": len(data.y), "repeat": repeat, "variant": variant}
                 cell |= measure(data, repeat, variant)
-                pd.DataFrame([cell]).to_csv(
-                    args.out, mode="a", header=not args.out.exists(), index=False, float_format="%.5g"
-                )
+                append_cells(args.out, [cell])
                 print(cell, flush=True)
     if args.report:
         text = summarise(pd.read_csv(args.out, keep_default_na=False))

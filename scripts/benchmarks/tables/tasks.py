@@ -127,6 +127,11 @@ def draw_rows(table: Table, limit: int, seed: int) -> Table:
     return _without_single_rows(table.take(np.sort(drawn)))
 
 
+def append_cells(path: Path, cells: Sequence[dict[str, Any]]) -> None:
+    """Add rows to a CSV file of cells, which all have the same columns."""
+    pd.DataFrame(cells).to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.5g")
+
+
 def split(table: Table, train_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return row numbers of the training and the test part; stratified by class."""
     splitter = _splitter(table, train_size=train_share, test_size=1 - train_share, seed=seed)

@@ -28,7 +28,7 @@ from modelgpt_cli.domains.tabular.rebuild import by_generator
 from modelgpt_cli.training.tune import TuneSettings
 
 from ..common import RESULTS, make_parser, names, numbers, provenance, table, write_section
-from .tasks import Table, draw_rows, find_cards, read_table, side, split
+from .tasks import Table, append_cells, draw_rows, find_cards, read_table, side, split
 
 SHARE, SMALL = 0.5, 500
 CELLS = RESULTS / "tuning.csv"
@@ -96,9 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 continue
             data = draw_rows(read_table(card), args.rows, 0)
             facts = {"table": card.name, "task": card.task, "n": len(data.y), "repeat": repeat}
-            found = pd.DataFrame([facts | cell for cell in measure(data, repeat, args.epochs, args.lr)])
-            found.to_csv(args.out, mode="a", header=not args.out.exists(), index=False, float_format="%.5g")
-            print(found.to_string(index=False, header=False), flush=True)
+            found = [facts | cell for cell in measure(data, repeat, args.epochs, args.lr)]
+            append_cells(args.out, found)
+            print(*found, sep="\n", flush=True)
     if args.report:
         text = summarise(pd.read_csv(args.out))
         write_section(args.report, "tuning", f"{provenance('modelgpt-cli', 'torch')}\n\n{text}")

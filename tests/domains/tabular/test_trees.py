@@ -259,7 +259,7 @@ def test_dummy_trees_are_trees() -> None:
 def test_rows_that_are_tied_to_unseen_ones_are_not_learned_from() -> None:
     fold = np.array([0, 0, 1, 1])
     folds = Folds(fold, fold != np.arange(2)[:, None])
-    shown = HeldOut(np.arange(4), folds, np.zeros((4, 2), dtype=np.float32))
+    shown = HeldOut(np.arange(4), folds, torch.zeros(4, 2))
     arrays = (np.zeros((7, 1), dtype=np.float32), np.zeros((7, 0), dtype=np.int64), np.zeros(7, dtype=np.int64))
 
     def rows(split: Split | None) -> list[int]:
