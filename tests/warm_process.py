@@ -27,7 +27,7 @@ LOADED = (
     "torch",
     "torchvision",
     "pandas",
-    "sklearn.base",
+    "lightgbm",
     "onnx",
     "onnxruntime",
     "openai",
@@ -47,7 +47,7 @@ LOADED = (
 COMMAND = "from modelgpt_cli.cli import entry; entry()"
 """What a process that is a ``modelgpt`` command runs."""
 
-FREE = ("MODELGPT_", "OPENAI_", "XDG_", "PYTEST_", "GOMP_", "KMP_", "RAY_", "TORCHINDUCTOR_")
+FREE = ("MODELGPT_", "OPENAI_", "XDG_", "PYTEST_", "GOMP_", "KMP_", "RAY_", "TORCHINDUCTOR_", "PROTOCOL_BUFFERS_")
 """Variables that may differ from run to run: none is read by an import, but some are set by one."""
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import torch
 from batch_inputs import Gate, entries, wait_for, write_requests, write_table
-from conftest import Cli, clean_environment
+from conftest import Cli, Start, clean_environment
 from PIL import Image
 from warm_process import Run, WarmProcess
 
@@ -302,18 +302,12 @@ def test_options_for_many_models_are_refused_for_one(cli: Cli, made: Path, tmp_p
 class Running:
     """`modelgpt build --batch` under way with one worker: a quick request, and some that wait at a gate."""
 
-    def __init__(self, modelgpt: str, folder: Path, *gates: Gate) -> None:
+    def __init__(self, start: Start, folder: Path, *gates: Gate) -> None:
         self.folder = folder
         requests = [{"id": gate.path.stem, "req": gate.path.name, "data": "a.csv"} for gate in gates]
         write_requests(folder / "requests.jsonl", {"id": "quick", "data": "a.csv", "target": "buys"}, *requests)
-        self._process = subprocess.Popen(
-            [modelgpt, "build", "--batch", "requests.jsonl", "--members", "1", "--jobs", "1", "-o", "out"],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=clean_environment(),
-        )
+        args = ("build", "--batch", "requests.jsonl", "--members", "1", "--jobs", "1", "-o", "out")
+        self._process = start(*args, cwd=folder)
 
     def worker(self) -> psutil.Process:
         """Its one worker."""
@@ -328,6 +322,7 @@ class Running:
     def wait(self) -> tuple[int, str]:
         """Exit code and what was said."""
         _, said = self._process.communicate(timeout=120)
+        assert self._process.returncode is not None
         return self._process.returncode, said
 
 
@@ -335,10 +330,10 @@ fifos = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes"
 
 
 @fifos
-def test_a_worker_that_dies_costs_its_own_model(modelgpt_path: str, tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_its_own_model(start: Start, tmp_path: Path) -> None:
     write_table(tmp_path / "a.csv")
     always, once = Gate(tmp_path / "always.txt"), Gate(tmp_path / "once.txt")
-    run = Running(modelgpt_path, tmp_path, always, once)
+    run = Running(start, tmp_path, always, once)
     for gate in (always, once, always):
         gate.wait()
         run.worker().kill()
@@ -359,10 +354,10 @@ def test_a_worker_that_dies_costs_its_own_model(modelgpt_path: str, tmp_path: Pa
 
 
 @fifos
-def test_after_ctrl_c_and_after_kill_it_goes_on(modelgpt_path: str, tmp_path: Path) -> None:
+def test_after_ctrl_c_and_after_kill_it_goes_on(start: Start, tmp_path: Path) -> None:
     write_table(tmp_path / "a.csv")
     gate = Gate(tmp_path / "slow.txt")
-    run = Running(modelgpt_path, tmp_path, gate)
+    run = Running(start, tmp_path, gate)
     gate.wait()
     worker = run.worker()
     run.stop(signal.SIGINT)
@@ -374,7 +369,7 @@ def test_after_ctrl_c_and_after_kill_it_goes_on(modelgpt_path: str, tmp_path: Pa
     assert models(tmp_path / "out") == {"quick.onnx"}
     gate.leave()
 
-    run = Running(modelgpt_path, tmp_path, gate)
+    run = Running(start, tmp_path, gate)
     gate.wait()
     worker = run.worker()
     run.stop(signal.SIGKILL)
@@ -385,7 +380,7 @@ def test_after_ctrl_c_and_after_kill_it_goes_on(modelgpt_path: str, tmp_path: Pa
     assert "Traceback" not in said
 
     gate.replace()
-    code, said = Running(modelgpt_path, tmp_path, gate).wait()
+    code, said = Running(start, tmp_path, gate).wait()
     assert code == 0, said
     assert "Built 1 model in" in said
     assert "1 already there" in said
