@@ -281,13 +281,21 @@ class PartBench(Bench):
         return self.learn(self.methods[method], task)
 
 
+def sizes(text: str) -> list[int | None]:
+    """Expand ``1,4-8,all``: examples per class, None for all there are."""
+    found: list[int | None] = []
+    for part in names(text):
+        found += [None] if part == "all" else numbers(part)
+    return found
+
+
 def make_parts_parser(command: str, doc: str | None, parts: Mapping[str, Part], out: Path) -> argparse.ArgumentParser:
     """Make the parser of a benchmark of parts and draws."""
     parser = make_parser(command, doc, "--threads")
     parser.add_argument("part", choices=list(parts))
     parser.add_argument("--methods", type=names, metavar="A,B", help="default: all of the part; in this order")
     parser.add_argument("--tasks", type=names, metavar="A,B", help="default: all of the part; in this order")
-    parser.add_argument("--sizes", type=numbers, metavar="N,N", help="few-shot: examples per class (default all)")
+    parser.add_argument("--sizes", type=sizes, metavar="N,N,all", help="examples per class; default: all of the part")
     parser.add_argument("--repeats", type=numbers, metavar="A,B-C", help="which repeats; default: all of the part")
     parser.add_argument("--out", type=Path, default=out, help="folder of results")
     parser.add_argument("--max-epochs", type=int, default=20, help="of methods that train (default 20)")
