@@ -13,6 +13,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmarks import figures, summary
+from benchmarks.cell_tables import domain_tables
 from benchmarks.labels import in_order, label
 from benchmarks.results import Cell, Store, load_tables
 from benchmarks.statistics import compare, critical_difference, friedman, groups, nemenyi_q
@@ -63,6 +64,25 @@ def test_the_summary_says_all_of_it(results: Path, capsys: pytest.CaptureFixture
     assert "| random forest | 1 / 0 / 1 |" in text
     assert "| a | 100 | 3 | 2 | 0.700 | 0.700 | **0.900** |" in text
     assert "regression" not in text.lower().replace("logistic regression", "")
+
+
+def test_domains_are_one_table_with_each_sets_mean() -> None:
+    cells = [
+        ("ours", "a/x", 0.9, 2.0),
+        ("ours", "a/y", 0.7, 4.0),
+        ("ours", "b/z", 0.5, 6.0),
+        ("probe", "a/x", 0.8, 1.0),
+    ]
+    told = pd.DataFrame(
+        {"method": m, "task": t, "score": score, "top3": 1.0, "top5": 1.0, "fit_seconds": s, "fit_cpu_seconds": s}
+        for m, t, score, s in cells
+    )
+    header, _, *lines = domain_tables(told, per_task=False).splitlines()[2:]
+    assert header.startswith("| method | a/x | a/y | a, mean | b/z | b, mean | top-3 |")
+    ours, probe = sorted(lines, key=lambda line: "**" not in line)
+    assert ours.split(" | ")[1:6] == ["90.0", "70.0", "80.0", "50.0", "50.0"]
+    assert "| 4.00 | 4.00 |" in ours  # seconds of a domain, whatever set it is of
+    assert probe.split(" | ")[1:3] == ["80.0", "–"]
 
 
 def test_a_cell_that_was_measured_twice_is_refused(results: Path) -> None:
