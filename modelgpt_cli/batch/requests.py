@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from modelgpt_cli.core.deploy import FORMATS
@@ -223,6 +224,9 @@ def _checked(values: Mapping[str, Any], *others: str) -> dict[str, Any]:
     options = known()
     if unknown := [key for key in values if key not in options]:
         raise UsageError(f"There is no option {unknown[0]!r}.", f"There are {', '.join([*others, *options])}.")
+    for key, value in values.items():
+        if options[key].about.any_object and not isinstance(value, (str, NoneType)):
+            raise UsageError(f"{key} can't be {type(value).__name__}.", "In a batch it is a text.")
     return {key: options[key].check(value, key) for key, value in values.items()}
 
 

@@ -52,6 +52,8 @@ class About:
         Whether ``MODELGPT_<OPTION>`` sets it for every command, beside ``MODELGPT_<COMMAND>_<OPTION>``.
     reading : bool
         Whether it says how the data are read, which is before their domain is known.
+    any_object : bool
+        Whether Python may give an object in place of a text, which the domain checks.
     path : {"", "path", "place"}
         "path": a file or folder. "place": a name, or a file or folder. A batch file's are found from where it is.
     """
@@ -68,6 +70,7 @@ class About:
     shown: str = ""
     shared: bool = False
     reading: bool = False
+    any_object: bool = False
     path: Literal["", "path", "place"] = ""
 
 
@@ -146,8 +149,8 @@ class Known:
             It is none; names the option.
         """
         name = name or self.flag
-        if value is None:
-            return None
+        if value is None or (self.about.any_object and not isinstance(value, str)):
+            return value
         if self.type is float and isinstance(value, int) and not isinstance(value, bool) and _is_finite(value):
             value = float(value)
         if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):

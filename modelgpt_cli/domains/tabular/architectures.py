@@ -72,7 +72,7 @@ def check(requirement: Requirement, options: BuildOptions, output: Path) -> None
     if not options.one_pass:
         return
     quality = next(iter(requirement.quality.to_mapping()), None)
-    flags = [f"--{name}" for name in ("group", "time", "coverage") if getattr(options, name)]
+    flags = [f"--{name}" for name in ("group", "time", "coverage", "teacher") if getattr(options, name)]
     if quality is not None or flags:
         what = flags[0] if quality is None else f"quality: {quality}"
         raise UsageError(f"{what} takes cross-validation, and --one-pass does without.", hint="Leave out one of them.")

@@ -48,6 +48,8 @@ from modelgpt_cli.domains.tabular.requirement_only import (
 )
 from modelgpt_cli.domains.tabular.rows import RowStream, table_arrays
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.taught import teacher_words
+from modelgpt_cli.domains.tabular.teacher import MIN_ROWS, Teacher
 from modelgpt_cli.domains.tabular.text_rows import prepare_text, text_columns_allowed
 from modelgpt_cli.domains.tabular.words import embed_words
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -80,8 +82,10 @@ def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -
     Raises
     ------
     ModelGPTError
-        There are too many columns, or none that may be used.
+        There are too many columns, or none that may be used; or the teacher is none.
     """
+    if options.teacher is not None:
+        Teacher(options.teacher, dataset.schema.task)  # what is wrong with it is told before anything is loaded
     reason = text_columns_allowed(requirement.limits, options.text_columns)
     dataset = prepare_text(dataset, reason, requirement.limits, options.seed)
     check_width(dataset)
@@ -136,6 +140,7 @@ class TabularBuild:
         self.shown: pd.DataFrame | list[np.ndarray] | None = None
         self.truth: np.ndarray | None = None
         self._read: _Read | None = None
+        self._taught_by: Teacher | None = None
         self._made: dict[str, tuple[tuple[TabularModel, dict[str, dict[str, float]], int], str]] = {}  # by card
 
     def embed(self, preprocessor: TablePreprocessor, classes: tuple[str, ...]) -> TaskTexts:
@@ -210,11 +215,16 @@ class TabularBuild:
             validate=not self.options.one_pass,
             coverage=DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage,
             trees=self.trees,
+            teacher=self._teacher(schema.task),
         )
         self.built = card_name(self.members, trees=fitted.cross.trees is not None)
-        if words := fitted.cross.tree_words():
-            notes.append(words)
-            log.info(words)
+        for words in (fitted.cross.tree_words(), teacher_words(blueprint.provenance.get("teacher"))):
+            if words:
+                notes.append(words)
+                log.info(words)
+        if self.options.teacher is not None and "teacher" not in blueprint.provenance:
+            notes.append(f"--teacher was left out: judging it takes {MIN_ROWS} rows or more that are held out.")
+            log.warning(notes[-1])
         checked = fitted.cross.checked
         if formula := blueprint.transform.get("words"):
             notes.append(f"{schema.target!r} is learned as {formula}, and turned back in the graph.")
@@ -270,13 +280,27 @@ class TabularBuild:
         self._read = _Read(columns, preprocessor, table, texts, notes)
         return self._read
 
+    def _teacher(self, task: str) -> Teacher | None:
+        """The teacher, the same for all cards; None where none is asked for."""
+        if self.options.teacher is not None and self._taught_by is None:
+            self._taught_by = Teacher(self.options.teacher, task, self.seed)
+        return self._taught_by
+
     def _dropped(self, schema: Schema) -> list[Column]:
         """Columns of the data, or of the requirement, that are no inputs."""
         known = {c.name: c for c in (*self.requirement.columns, *schema.columns)}
         return [c for c in known.values() if not c.used and c.note != GROUP_NOTE]
 
     def from_words(self) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
-        """Requirement-only: W = W_gen, the paper's own setting."""
+        """Requirement-only: W = W_gen, the paper's own setting.
+
+        Raises
+        ------
+        UsageError
+            There is a teacher, who teaches rows.
+        """
+        if self.options.teacher is not None:
+            raise UsageError("--teacher takes data to learn from.", hint="Give --data, or leave out --teacher.")
         read, labels = self._words(), require(self.requirement)[1]
         assert read.texts is not None
         blueprint = Blueprint(

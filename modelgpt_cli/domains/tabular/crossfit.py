@@ -88,11 +88,14 @@ class HeldOut:
         Of these rows.
     outputs : float32 (S, C)
         Logits, or the standardised target, of the S rows that have a fold.
+    fitted : Fitted
+        Whose members left the folds out, in turn.
     """
 
     rows: np.ndarray
     folds: Folds
     outputs: Tensor
+    fitted: Fitted
 
 
 @dataclass
@@ -111,6 +114,8 @@ class CrossFit:
         Beside the members.
     tried : dict
         What the held-out rows said of trees, as JSON values; empty where none were grown.
+    taught : (TableArrays, float32 (n, C)), optional
+        The rows, and their labels, that those choices of heads learn which are taught.
     """
 
     fitted: Fitted
@@ -120,6 +125,7 @@ class CrossFit:
     held_out: HeldOut | None = None
     trees: Trees | None = None
     tried: dict[str, Any] = field(default_factory=dict)
+    taught: tuple[TableArrays, Tensor] | None = None
 
     def tree_words(self) -> str:
         """What is to be said of the trees in the mix; "" where none were grown."""
@@ -133,7 +139,7 @@ class CrossFit:
 
     def heads(self, table: TableArrays) -> Tensor:
         """The heads that ship, in logits (M, p, C), fitted on every row."""
-        return self.fitted.heads(self.mix, table, self.starts)
+        return self.fitted.heads(self.mix, table, self.starts, self.taught)
 
 
 def cross_fit(
@@ -168,7 +174,7 @@ def cross_fit(
     fitted = fit(count, [unseen[m % FOLDS] for m in range(count)])
     mix, checked, starts, outputs = _check(fitted, shown, folds)
     checked.index = rows[folds.fold >= 0]
-    held_out = HeldOut(rows, folds, outputs)
+    held_out = HeldOut(rows, folds, outputs, fitted)
     if members < count or folds.forward:
         fitted, starts = fit(members), {}
     return CrossFit(fitted, mix, checked if told else None, starts, held_out)
@@ -216,9 +222,9 @@ def _check(
 
     Rows without a fold (-1) are learned from throughout, and not scored.
     """
-    first, linear = encode_rows(fitted.encoder, table.x, table.codes)
+    linear = encode_rows(fitted.encoder, table.x, table.codes)[1]
     candidates = LOGISTIC if table.n_classes else RIDGE
-    held_out, starts = _held_out(fitted, table, first, linear, candidates, folds)  # (J, N, C)
+    held_out, starts = held_out_outputs(fitted, table, candidates, folds)  # (J, N, C)
     floor, constant = _baselines(fitted, table, linear, folds)
     scored = np.flatnonzero(folds.fold >= 0)
     held_out, floor, constant, y = held_out[:, scored], floor[scored], constant[scored], table.y[scored]
@@ -246,32 +252,38 @@ def _check(
     return mix, CrossValidation(metrics, FOLDS, len(y), residuals), starts, mixed.float()
 
 
-def _held_out(
+@torch.no_grad()
+def held_out_outputs(
     fitted: Fitted,
     table: TableArrays,
-    first: Tensor,
-    linear: Tensor,
     candidates: tuple[HeadChoice, ...],
     folds: Folds,
+    soft: Tensor | None = None,
 ) -> tuple[Tensor, dict[HeadChoice, Tensor]]:
     """Each candidate's outputs for rows that neither body nor head has seen, (J, N, C): logits or standardised.
 
     With the refined heads (M, p, C) that gave them.
+
+    Parameters
+    ----------
+    soft : float32 (K, N, C), optional
+        What the heads learn of each row where a fold is left out, instead of `table.y`.
     """
     members, C = fitted.members, max(table.n_classes, 1)
-    phi = members.phi(first, linear)  # (M, N, p)
+    phi = members.phi(*encode_rows(fitted.encoder, table.x, table.codes))  # (M, N, p)
     turn = np.arange(len(phi)) % FOLDS
     used, left_out = torch.from_numpy(folds.used[turn]), torch.from_numpy(folds.held_out[turn])  # (M, N) each
     standard = standardise_target(table.y, fitted.target_mean, fitted.target_std, table.n_classes)
-    target = targets(torch.from_numpy(standard), C, not table.n_classes)
+    labels = torch.from_numpy(standard) if soft is None else soft[turn]
+    target = targets(labels, C, not table.n_classes) if soft is None else labels  # ((M,) N, C)
     kept = phi * used[..., None]
-    gram, moment = kept.transpose(1, 2) @ phi, (target.T @ kept).transpose(1, 2)
+    gram, moment = kept.transpose(1, 2) @ phi, (target.mT @ kept).transpose(1, 2)
     ridge = solve_head(gram, moment, members.prior, members.precision) * members.scale
     refined: dict[HeadChoice, Tensor] = {}
     if choices := [choice for choice in candidates if choice.refined]:
         refiner = Refiner(
             phi,
-            torch.from_numpy(table.y),
+            labels,
             start=ridge,
             prior=members.prior * members.scale,
             precision=members.precision * CURVATURE,

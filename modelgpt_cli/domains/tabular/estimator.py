@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_y, check_is_fitted, validate_data
 
 from modelgpt_cli.core.blueprint import Architecture, Blueprint
 from modelgpt_cli.core.devices import pick_device
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.option_fields import Options, options_of
 from modelgpt_cli.core.schema import Column, TaskType
 from modelgpt_cli.data.dataset import load_dataset
@@ -34,6 +34,7 @@ from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.options import BuildOptions, TuneOptions
 from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
+from modelgpt_cli.domains.tabular.teacher import Teacher
 from modelgpt_cli.domains.tabular.tree_model import PREFIX
 from modelgpt_cli.parameter_generator.checkpoint import generator_file
 
@@ -52,6 +53,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         one_pass: bool = False,
         trees: bool | None = None,
         tune_epochs: int = 0,
+        teacher: Any = None,
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
         device: str = "cpu",
@@ -62,6 +64,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.one_pass = one_pass
         self.trees = trees
         self.tune_epochs = tune_epochs
+        self.teacher = teacher
         self.generator = generator
         self.device = device
         self.random_state = random_state
@@ -76,6 +79,10 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
     def _fit(self, X: Any, y: np.ndarray, labels: tuple[str, ...], coverage: float = 0.0) -> None:
         """Make the model from rows and their class indices, or numbers."""
         members = _checked_number(BuildOptions, "members", self.members)
+        if self.teacher is not None and self.one_pass:
+            raise UsageError(
+                "teacher takes cross-validation, and one_pass does without.", hint="Leave out one of them."
+            )
         epochs = _checked_number(TuneOptions, "epochs", self.tune_epochs or None, "tune_epochs")
         frame, columns = self._training_frame(X, y, labels)
         used = tuple(c for c in columns if c.used)
@@ -110,6 +117,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             validate=not self.one_pass,
             coverage=coverage,
             trees=trees and not self.one_pass,
+            teacher=None if self.teacher is None else Teacher(self.teacher, self._task, seed),
         )
         self.model_: TabularModel = fitted.model
         if epochs is not None:
@@ -197,6 +205,9 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
         held out from it.
+    teacher : str, class or object, optional
+        A classifier with scikit-learn's methods to learn from, where held-out rows gain by it: ``MODULE:CLASS``, the
+        class, or an unfitted object of it. See `domains.tabular.teacher.Teacher`.
     columns : sequence of Column, optional
         What the columns of a DataFrame are, which then is a typed frame (see `core.schema.Column`); found where absent.
     generator : str, optional
@@ -212,8 +223,9 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     model_ : TabularModel
         The torch model.
     metrics_ : dict
-        "model", "network alone" and "trees alone" where both are mixed, "linear" and "majority" → metric → value,
-        cross-validated, copies of a row in one fold; empty with `one_pass` or too few rows.
+        "model", "without teacher" and "teacher" where there is one, "network alone" and "trees alone" where both are
+        mixed, "linear" and "majority" → metric → value, cross-validated, copies of a row in one fold; empty with
+        `one_pass` or too few rows.
     n_bytes_ : int
         Bytes of the fp32 weights, and of the trees.
 
@@ -267,7 +279,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
     ----------
     coverage : float
         Share of true values that `predict_interval` shall hold; 0 for no interval.
-    members, one_pass, trees, tune_epochs, columns, generator, device, random_state
+    members, one_pass, trees, tune_epochs, teacher, columns, generator, device, random_state
         As of `ModelGPTClassifier`.
 
     Attributes
@@ -294,6 +306,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         one_pass: bool = False,
         trees: bool | None = None,
         tune_epochs: int = 0,
+        teacher: Any = None,
         coverage: float = DEFAULT_COVERAGE,
         columns: Sequence[Column] | None = None,
         generator: str | None = None,
@@ -305,6 +318,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
             one_pass=one_pass,
             trees=trees,
             tune_epochs=tune_epochs,
+            teacher=teacher,
             columns=columns,
             generator=generator,
             device=device,

@@ -45,11 +45,14 @@ class HeadChoice:
         Whether the logistic refinement follows the closed form (classification only).
     floor : bool
         Whether the hidden units are held at the prior, which leaves a linear model (classification only).
+    taught : bool
+        Whether it is fitted to a teacher's soft labels instead of the true ones.
     """
 
     strength: float = 1.0
     refined: bool = False
     floor: bool = False
+    taught: bool = False
 
 
 HeadMix = dict[HeadChoice, float]
@@ -122,21 +125,41 @@ class Fitted:
     target_mean: float = 0.0
     target_std: float = 1.0
 
-    def heads(self, mix: HeadMix, table: TableArrays, starts: dict[HeadChoice, Tensor] | None = None) -> Tensor:
+    def heads(
+        self,
+        mix: HeadMix,
+        table: TableArrays,
+        starts: dict[HeadChoice, Tensor] | None = None,
+        taught: tuple[TableArrays, Tensor] | None = None,
+    ) -> Tensor:
         """The mix's head in logits (M, p, C).
 
-        The refinement runs on the rows of `table`, from the heads `starts` where they are known.
+        The refinement runs on the rows of `table`, from the heads `starts` where they are known; choices that are
+        taught learn the rows of another one, with labels (n, C).
         """
         total = torch.zeros_like(self.members.prior)
-        for choice, weight in mix.items():
-            if not choice.refined:
-                total += weight * self.sums.solve(choice.strength) * self.members.scale
-        if refined := [choice for choice in mix if choice.refined]:
-            known = torch.stack([starts[choice] for choice in refined]) if starts else None
-            steps = REFINE_STEPS if known is None else WARM_STEPS
-            heads = self._refiner(table)(self.strengths(refined), steps, known)  # (J, M, p, C)
-            total += torch.einsum("j,jmpc->mpc", torch.tensor([mix[choice] for choice in refined]), heads)
+        for rows, soft in ((table, None), *(() if taught is None else (taught,))):
+            chosen = [choice for choice in mix if choice.taught == (soft is not None)]
+            solved = [choice for choice in chosen if not choice.refined]
+            if not chosen:
+                continue
+            sums = self.sums if soft is None or not solved else self._sums_of(rows, soft)
+            for choice in solved:
+                total += mix[choice] * sums.solve(choice.strength) * self.members.scale
+            if refined := [choice for choice in chosen if choice.refined]:
+                known = torch.stack([starts[choice] for choice in refined]) if starts else None
+                steps = REFINE_STEPS if known is None else WARM_STEPS
+                heads = self._refiner(rows, soft)(self.strengths(refined), steps, known)  # (J, M, p, C)
+                total += torch.einsum("j,jmpc->mpc", torch.tensor([mix[choice] for choice in refined]), heads)
         return total
+
+    def _sums_of(self, table: TableArrays, labels: Tensor) -> HeadSums:
+        """Sums of a table's rows with other targets, (N, C)."""
+        sums = HeadSums(self.members, labels.shape[1])
+        for start in range(0, len(labels), sums.chunk):
+            part = slice(start, start + sums.chunk)
+            sums.add(*encode_rows(self.encoder, table.x[part], table.codes[part]), labels[part])
+        return sums
 
     def strengths(self, choices: Sequence[HeadChoice]) -> Tensor:
         """What multiplies the prior precision of each head input, (J, p)."""
@@ -146,7 +169,7 @@ class Fitted:
                 row[: 2 * self.members.weight1.shape[-1]] *= FLOOR
         return strengths
 
-    def _refiner(self, table: TableArrays) -> Refiner:
+    def _refiner(self, table: TableArrays, soft: Tensor | None) -> Refiner:
         M, p, _ = self.members.prior.shape
         rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
         picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
@@ -156,7 +179,7 @@ class Fitted:
         scale = self.members.scale
         return Refiner(
             phi,
-            torch.from_numpy(table.y[picked]),
+            torch.from_numpy(table.y[picked]) if soft is None else soft[None, picked],
             start=self.sums.solve() * scale,
             prior=self.members.prior * scale,
             precision=self.members.precision * CURVATURE * rows / max(len(table.y), 1),

@@ -22,6 +22,8 @@ from modelgpt_cli.domains.tabular.model import TRANSFORM, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, statistics_state
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 from modelgpt_cli.domains.tabular.tasks import TaskTexts
+from modelgpt_cli.domains.tabular.taught import teach
+from modelgpt_cli.domains.tabular.teacher import Teacher
 from modelgpt_cli.domains.tabular.text_columns import projection_state
 from modelgpt_cli.domains.tabular.trees import mix_trees
 from modelgpt_cli.parameter_generator.generator import Generator
@@ -56,6 +58,7 @@ def fit_model(
     validate: bool = True,
     coverage: float = DEFAULT_COVERAGE,
     trees: bool = True,
+    teacher: Teacher | None = None,
 ) -> FittedModel:
     """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
 
@@ -71,6 +74,8 @@ def fit_model(
         Regression: share of true values between the interval's bounds; 0 for no interval.
     trees : bool
         Mix boosted trees in where held-out rows gain by it.
+    teacher : Teacher, optional
+        Let students learn what it says, and mix them in where held-out rows gain by it.
     """
     fit = cross_fit if validate else one_pass
     members = blueprint.architecture.members
@@ -79,8 +84,12 @@ def fit_model(
         return fit(generator, table, members=members, seed=seed, texts=texts, device=device)
 
     scaled = Scaled(crossed(table), table, TargetTransform()) if table.n_classes else best_scale(crossed, table)
+    networks = scaled
     if trees:
         scaled = mix_trees(scaled, table.y, seed=seed)
+    if teacher is not None and (said := teacher.ask(table, preprocessor, networks.cross)):
+        scaled, worth = teach(teacher, said, networks, scaled, table.y, trees=trees, seed=seed)
+        blueprint.provenance["teacher"] = worth
     cross = scaled.cross
     blueprint.metrics = cross.checked.metrics if cross.checked else {}
     blueprint.transform = scaled.transform.describe(blueprint.target)

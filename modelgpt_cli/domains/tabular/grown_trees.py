@@ -26,7 +26,7 @@ _FIELDS = {
 }
 
 
-def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
+def grown_trees(text: str, sums: int, weight: float = 1.0, start: np.ndarray | None = None) -> Trees:
     """Read a model file's trees.
 
     Parameters
@@ -37,6 +37,8 @@ def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
         K: the trees take turns.
     weight : float
         Multiplies the leaves.
+    start : (K,), optional
+        What the trees went on from: it is added to the first round's leaves.
     """
     parts = [dict(_FIELD.findall(part)) for part in text.split("\nTree=")[1:]]
     cells = {name: [part.get(name, "").split() for part in parts] for name in _FIELDS}
@@ -61,6 +63,8 @@ def grown_trees(text: str, sums: int, weight: float = 1.0) -> Trees:
         found[is_inner], found[~is_inner] = of_inner[order[is_inner]], of_leaves[~order[~is_inner]]
         return found
 
+    if start is not None:
+        fields["leaf_value"][: sum(leaves[:sums])] += np.repeat(start[: len(parts)], leaves[:sums])
     none = np.zeros(len(fields["leaf_value"]))
     return Trees(
         feature=of_nodes(fields["split_feature"], none, np.int16),

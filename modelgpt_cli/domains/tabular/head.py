@@ -67,7 +67,8 @@ class Refiner:
     Parameters
     ----------
     phi : (M, N, p)
-    labels : int64 (N,)
+    labels : int64 (N,), or float32 (M or 1, N, C)
+        Classes, or the probabilities to be learned instead.
     start, prior : (M, p, C)
         In logits.
     precision : (M, p)
@@ -90,7 +91,9 @@ class Refiner:
         gram: Tensor | None = None,
     ) -> None:
         self.phi = phi
-        self.target = F.one_hot(labels, start.shape[-1]).to(phi.dtype).T  # (C, N)
+        if labels.dim() == 1:
+            labels = F.one_hot(labels, start.shape[-1])[None]
+        self.target = labels.to(phi.dtype).mT[:, None]  # (M or 1, 1, C, N)
         self.used = None if used is None else used.to(phi.dtype)[:, None]  # (M, 1, N)
         if gram is None:
             kept = phi if self.used is None else phi * self.used.mT

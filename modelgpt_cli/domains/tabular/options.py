@@ -25,6 +25,9 @@ class BuildOptions(options.BuildOptions):
     group: str | None = option_like(BackboneBuildOptions, "group")
     time: str | None = option_like(BackboneBuildOptions, "time")
     text_columns: str = option("Embed free text (adds 24 MB), or drop it.", "embed", choices=("embed", "drop"))
+    teacher: str | None = option(
+        "Classifier or regressor to learn from, where that helps.", metavar="MODULE:CLASS", any_object=True
+    )
     words: bool = option("Show the generator the requirement's words even with data.", False)
     all_rows: bool = option_like(BackboneBuildOptions, "all_rows")
 

@@ -53,6 +53,8 @@ def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
         It isn't, and there are trees, which have seen the rows held out.
     """
     made = model.blueprint.provenance
+    if (made.get("teacher") or {}).get("used"):
+        log.warning("Tuning is judged without the model's teacher: before and after look a little worse than they are.")
     if is_shipped(made.get("generator")) and not made.get("encoder"):
         generator, _ = shared_generator(generator_file(None, "tabular"))
         return by_generator(model, generator, seed=int(made.get("seed") or 0), device=device)

@@ -8,6 +8,7 @@ Shapes: N shown rows, K folds, F features, C outputs, T rounds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
+from modelgpt_cli.domains.tabular.lessons import Lessons, teach_trees
 from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 
@@ -38,6 +40,9 @@ LEAVES, MOST_LEAVES = 8, 31
 LEAST_GAIN = 0.1
 """Held-out log-likelihood, in nats, that a mix with trees must gain. The shares' pull towards equal ones makes useless
 trees lose; of 26 unseen tables six lose so, where a mix would have gained .001 of log-loss on average."""
+TAUGHT_ROUNDS, TAUGHT_LEAVES, TAUGHT_MOST = (20, 50, 100, 150, 200, 300, 450), 31, 3
+"""Of trees that learn from a teacher: rounds to choose from, leaves, and how many times the most rounds. A
+function is to be copied there, with little noise: 31 leaves instead of 8 gained on three tables of three."""
 PARAMETERS = {
     "learning_rate": 0.15,  # as good as half of it in the mix, with half the rounds
     "min_data_in_leaf": 5,  # LightGBM's 20 leave small tables without a split: log-loss .342, with 5 .338
@@ -74,21 +79,25 @@ class _Task:
     def n_outputs(self) -> int:
         return max(self.n_classes, 1)
 
-    def rounds(self) -> list[int]:
+    def rounds(self, choices: Sequence[int]) -> list[int]:
         """The numbers of rounds to choose from; none with so many classes that few rounds take too long."""
         most = min(MOST_ROUNDS, MOST_TREES / n_sums(self.n_outputs)) * self.scale
-        return [n for n in ROUNDS if n <= most]
+        return [n for n in choices if n <= most]
 
-    def grow(self, rows: np.ndarray, rounds: int) -> Trees:
-        """Grow trees on some rows."""
+    def grow(self, rows: np.ndarray, rounds: int, soft: np.ndarray | None = None) -> Trees:
+        """Grow trees on some rows; `soft` (n, C) has labels to learn instead of `y`."""
         import lightgbm
 
-        data = self.dataset.subset(np.sort(rows))
-        booster = lightgbm.train(self.parameters, data, rounds, keep_training_booster=True)
-        return grown_trees(booster.model_to_string(), n_sums(self.n_outputs))
+        rows = np.sort(rows)
+        data, parameters, start = self.dataset.subset(rows), self.parameters, None
+        if soft is not None:
+            data.construct()
+            parameters, start = teach_trees(data, parameters, soft[rows])
+        booster = lightgbm.train(parameters, data, rounds, keep_training_booster=True)
+        return grown_trees(booster.model_to_string(), n_sums(self.n_outputs), start=start)
 
 
-def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
+def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons | None = None) -> Scaled:
     """Grow trees on the folds of a cross-fit, and mix them with its network where they pay.
 
     Parameters
@@ -97,6 +106,8 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         A cross-fit, with the table that it was fitted to; its target may be transformed.
     y : (N,)
         The targets in their own unit.
+    lessons : Lessons, optional
+        What the trees learn beside the table's rows.
 
     Returns
     -------
@@ -114,16 +125,16 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         import lightgbm  # noqa: F401
     except (ImportError, OSError) as error:  # a wheel without the OpenMP library that it needs
         return replace(scaled, cross=replace(cross, tried={"unavailable": " ".join(str(error).split())}))
-    task = _make_task(cross, table, seed)
-    rounds = task.rounds()
+    task = _make_task(cross, table, seed, lessons)
+    rounds = task.rounds(ROUNDS if lessons is None else TAUGHT_ROUNDS)
     if not rounds:
         return scaled
-    grown, outputs = _grow_folds(task, table, shown, rounds)
+    grown, outputs = _grow_folds(task, table, shown, rounds, lessons)
     held_out, network = outputs[:, scored], shown.outputs
     target = torch.from_numpy(task.y[shown.rows[scored]])
     chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, target, task.n_classes))
     both = torch.stack([network, held_out[chosen]])
-    weights = _stack(both, target, task.n_classes)
+    weights = stack(both, target, task.n_classes)
     mix = torch.einsum("j,jnc->nc", weights, both)
     gain = _gain(network, mix, target, task.n_classes)
     worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gain}
@@ -131,18 +142,20 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     if gain < LEAST_GAIN or not weights[1] > 0:
         return replace(scaled, cross=replace(cross, tried=worth))
     # Of numbers the mean of the folds' trees is the better answer (R² .782 and .773 on three tables), of classes trees
-    # of all rows (log-loss .336 and .337 on 26), in a quarter of the bytes. In time no fold has seen the last rows.
-    if task.n_classes or shown.folds.forward:
-        grown = [task.grow(np.arange(len(table.y)), rounds[chosen])]
+    # of all rows (log-loss .336 and .337 on 26), in a quarter of the bytes. In time no fold has seen the last rows;
+    # and what a teacher's trees say is smooth enough.
+    if task.n_classes or shown.folds.forward or lessons is not None:
+        soft = None if lessons is None else lessons.labels()
+        grown = [task.grow(np.arange(len(task.y)), rounds[chosen], soft)]
     count, weight = rounds[chosen] * n_sums(task.n_outputs), float(weights[1]) / len(grown)
     trees = join((_some(trees, 0, count, weight) for trees in grown), _orders(table))
     mixed = {choice: share * float(weights[0]) for choice, share in cross.mix.items()}
     parts = {"model": mix, NETWORK: network, TREES: held_out[chosen]}
     found = replace(scaled, cross=replace(cross, mix=mixed, trees=trees, tried=worth))
-    return _judged(found, parts, y[shown.rows[scored]], shown.rows[scored])
+    return judged(found, parts, y[shown.rows[scored]], shown.rows[scored])
 
 
-def _judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.ndarray) -> Scaled:
+def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.ndarray) -> Scaled:
     """Set the metrics of a mix and its parts, which come first, the mix's residuals, and its shift."""
     checked, fitted, transform = scaled.cross.checked, scaled.cross.fitted, scaled.transform
     assert checked is not None
@@ -162,32 +175,41 @@ def _judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.
     return Scaled(replace(scaled.cross, checked=checked), scaled.table, transform)
 
 
-def _grow_folds(task: _Task, table: TableArrays, shown: HeldOut, rounds: list[int]) -> tuple[list[Trees], Tensor]:
+def _grow_folds(
+    task: _Task, table: TableArrays, shown: HeldOut, rounds: list[int], lessons: Lessons | None
+) -> tuple[list[Trees], Tensor]:
     """The trees of each fold, and what they say of the rows that it holds out, (len(rounds), N, C)."""
     grown: list[Trees] = []
     outputs = torch.full((len(rounds), len(shown.rows), task.n_outputs), torch.nan)
     for used, unseen in shown.folds.parts():
-        trees = task.grow(_training_rows(table, shown, used, unseen), rounds[-1])
+        rows, soft = _training_rows(table, shown, used, unseen), None
+        if lessons is not None:
+            k = int(shown.folds.fold[unseen][0])
+            rows, soft = np.concatenate([rows, lessons.drawn_rows(k)]), lessons.labels(k)
+        trees = task.grow(rows, rounds[-1], soft)
         features = torch.from_numpy(task.features[shown.rows[unseen]])
         outputs[:, torch.from_numpy(unseen)] = _after_rounds(trees, features, rounds, task.n_outputs)
         grown.append(trees)
     return grown, outputs
 
 
-def _make_task(cross: CrossFit, table: TableArrays, seed: int) -> _Task:
+def _make_task(cross: CrossFit, table: TableArrays, seed: int, lessons: Lessons | None) -> _Task:
     import lightgbm
 
+    size = max(1.0, len(table.y) / 1000)
+    leaves, scale = LEAVES, size ** (1 / 3)
+    if lessons is not None:
+        table, leaves, scale = lessons.table, TAUGHT_LEAVES, TAUGHT_MOST * scale
     features = tree_features(torch.from_numpy(table.x), torch.from_numpy(table.codes), _orders(table)).numpy()
     y = standardise_target(table.y, cross.fitted.target_mean, cross.fitted.target_std, table.n_classes)
-    size = max(1.0, len(y) / 1000)
-    parameters = PARAMETERS | {"num_leaves": min(MOST_LEAVES, round(LEAVES * size**0.5))}
+    parameters = PARAMETERS | {"num_leaves": min(MOST_LEAVES, round(leaves * size**0.5))}
     parameters |= {"seed": seed, "num_threads": torch.get_num_threads()}
     if table.n_classes > 2:
         parameters |= {"objective": "multiclass", "num_class": table.n_classes}
     else:
         parameters |= {"objective": "binary" if table.n_classes else "regression"}
     dataset = lightgbm.Dataset(features, y, params=parameters, free_raw_data=False).construct()
-    return _Task(features, y, table.n_classes, size ** (1 / 3), parameters, dataset)
+    return _Task(features, y, table.n_classes, scale, parameters, dataset)
 
 
 def _orders(table: TableArrays) -> tuple[np.ndarray, ...]:
@@ -230,7 +252,7 @@ def _some(trees: Trees, start: int, stop: int, weight: float = 1.0) -> Trees:
     )
 
 
-def _stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
+def stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
     """Weights of the candidates (J, N, C)."""
     if n_classes:
         return stack_logits(outputs, y)
