@@ -25,6 +25,7 @@ COMMANDS = {
     "pairs": ("images.pairs", "images of two classes: does a few images ever make it worse than the names alone?"),
     "targets": ("tables.targets", "what transforms of the target and two-sided intervals are worth in regression"),
     "teacher": ("tables.teacher", "tables: what a teacher is worth, and how much of its lead a model keeps"),
+    "tabarena": ("tables.tabarena", "tables by the protocol of TabArena, where its data are there offline"),
     "tuning": ("tables.tuning", "tables: what finetuning on the build's own rows gives on unseen ones"),
     "factors": ("images.factors", "images: what training the network's factors is worth on sets that are held out"),
     "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),

@@ -48,8 +48,10 @@ OURS = ("one_pass", "ensemble", "ensemble8", "network", "tuned_ours")
 
 def label(name: str, task: str) -> str:
     """Return a method of tables in words."""
-    for_classes, _, for_numbers = TABLES.get(name, name).partition(" / ")
-    return for_numbers or for_classes if task == "regression" else for_classes
+    known, _, seconds = (name, "", "") if name in TABLES else name.partition("_tuned")
+    for_classes, _, for_numbers = TABLES.get(known, known).partition(" / ")
+    words = for_numbers or for_classes if task == "regression" else for_classes
+    return f"{words}, tuned {seconds} s" if seconds else words
 
 
 def in_order(names: Iterable[str], labels: Iterable[str] = TABLES) -> list[str]:

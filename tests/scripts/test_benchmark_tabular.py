@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from benchmarks.harness import Method
+from benchmarks.labels import label
 from benchmarks.metrics import calibration_error, class_metrics, number_metrics, roc_auc
 from benchmarks.results import load_tables
 from benchmarks.tables import bench as tables
@@ -232,10 +233,25 @@ def test_each_competitor_learns(tmp_path: Path, name: str, task: str) -> None:
     )
     model = methods.make_methods()[name].make(0, 1)
     if name == "catboost":
-        model.iterations = 50
+        model.parameters["iterations"] = 50
     found = tables.measure(table, model, train_share=0.5, seed=0)
     assert found.get("roc_auc", found.get("r2")) > (0.85 if task == "classification" else 0.3)
     assert 500 < found["bytes"] < 1_000_000
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_tuned_competitor_is_at_least_tried_at_its_defaults(tmp_path: Path, task: str) -> None:
+    table = read_table(
+        Card(write_table(tmp_path, "a", task, rows=200), yaml.safe_load((tmp_path / "a.yaml").read_text()))
+    )
+    method = methods.make_methods(tuned=1)["logistic_tuned1"]
+    model = method.make(0, 1)
+    model.seconds = 0.2
+    found = tables.measure(table, model, train_share=0.5, seed=0)
+    assert model.tried >= 1
+    assert found.get("roc_auc", found.get("r2")) > (0.85 if task == "classification" else 0.3)
+    assert label("catboost_tuned60", "classification") == "CatBoost, tuned 60 s"
+    assert not [name for name in methods.make_methods() if "_tuned" in name]
 
 
 def test_ours_is_measured_as_the_exported_file(tmp_path: Path) -> None:

@@ -140,13 +140,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--rows", type=int, default=2000, help="rows drawn of a table, 0 for all (default 2000)")
     parser.add_argument("--train-share", type=float, default=0.5, help="default 0.5")
     parser.add_argument("--seed", type=int, default=0, help="of the rows drawn; repeat r splits with seed + r")
+    parser.add_argument("--tuned", type=int, default=0, metavar="SECONDS", help="add methods tuned by random search")
     parser.add_argument("--generator", type=Path, help="a checkpoint for our methods; default: the shipped one")
     parser.add_argument(
         "--replace", action="store_true", help="measure failed cells, and those of another generator, again"
     )
     args = parser.parse_args(arguments)
-    if args.repeats < 1 or args.threads < 1 or args.rows < 0:
-        parser.error("--repeats and --threads must be at least 1, --rows at least 0")
+    if args.repeats < 1 or args.threads < 1 or args.rows < 0 or args.tuned < 0:
+        parser.error("--repeats and --threads must be at least 1, --rows and --tuned at least 0")
     if not 0 < args.train_share < 1:
         parser.error("--train-share must be between 0 and 1")
     return args
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is missing; 1 when a cell failed."""
     args = parse_arguments(arguments)
     cards = choose_cards(args)
-    available = make_methods(args.generator)
+    available = make_methods(args.generator, args.tuned)
     if unknown := set(args.methods or ()) - set(available):
         sys.exit(f"No such method: {', '.join(sorted(unknown))}. There are: {', '.join(available)}.")
     methods = {name: available[name] for name in args.methods or available}

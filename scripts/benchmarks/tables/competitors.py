@@ -173,8 +173,9 @@ def xgboost(columns: Sequence[Column], task: TaskType, seed: int, threads: int) 
 class CatBoost(Competitor):
     """CatBoost on the raw columns, categories and gaps handled natively."""
 
-    iterations: int | None = None
-    """None: the library's default."""
+    def __init__(self, seed: int, threads: int, **parameters: Any) -> None:
+        super().__init__(seed, threads)
+        self.parameters = parameters
 
     def fit(self, train: Table) -> None:
         """Fit on the training rows."""
@@ -183,7 +184,7 @@ class CatBoost(Competitor):
         self.columns, self.task = [c for c in train.columns if c.used], train.task
         self.model = _kind(catboost, "CatBoost", train.task)(
             cat_features=[c.name for c in self.columns if not c.is_float], random_seed=self.seed,
-            thread_count=self.threads, verbose=False, allow_writing_files=False, iterations=self.iterations,
+            thread_count=self.threads, verbose=False, allow_writing_files=False, **self.parameters,
         )  # fmt: skip
         self.model.fit(self._cells(train.frame), train.y)
         if train.task == "classification":

@@ -15,6 +15,7 @@ from ..harness import Method
 from .competitors import CatBoost, Majority, Pipelined, boosting, forest, linear, neighbours, network, xgboost
 from .networks import Trained
 from .ours import Generated
+from .tuned import TUNABLE, Tuned
 
 SKLEARN = ("scikit-learn",)
 XGBOOST = ("xgboost-cpu", "xgboost", "scikit-learn")
@@ -41,8 +42,18 @@ OURS: dict[str, dict[str, Any]] = {
 """Our methods, by the arguments of `Generated`."""
 
 
-def make_methods(generator: Path | None = None) -> dict[str, Method]:
-    """Return the methods by name; ours with a checkpoint, the shipped one by default."""
+def make_methods(generator: Path | None = None, tuned: int = 0) -> dict[str, Method]:
+    """Return the methods by name; ours with a checkpoint, the shipped one by default.
+
+    Parameters
+    ----------
+    tuned : int
+        Seconds of random search on each split: adds a tuned twin of each method that can be tuned.
+    """
     packages = ("modelgpt-cli", "torch", "onnxruntime")
     ours = {name: partial(Generated, generator=generator, **arguments) for name, arguments in OURS.items()}
-    return COMPETITORS | {name: Method(make, packages=packages, ours=True) for name, make in ours.items()}
+    twins = {
+        f"{name}_tuned{tuned}": Method(partial(Tuned, name, float(tuned)), packages=COMPETITORS[name].packages)
+        for name in (TUNABLE if tuned else ())
+    }
+    return COMPETITORS | twins | {name: Method(make, packages=packages, ours=True) for name, make in ours.items()}
