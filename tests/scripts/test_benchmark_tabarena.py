@@ -23,7 +23,8 @@ def write_folder(folder: Path) -> None:
     head = "@relation two\n@attribute a numeric\n@attribute kind {x,y}\n@attribute class {n,p}\n@data\n"
     (folder / "two.arff").write_text(head + "\n".join(lines))
     pd.DataFrame({"a": a, "kind": kind, "amount": 2 * a + 7.123}).to_csv(folder / "number.csv", index=False)
-    pd.DataFrame({"a": rng.normal(size=2600).round(2), "y": rng.normal(size=2600)}).to_csv(folder / "large.csv", index=False)
+    large = pd.DataFrame({"a": rng.normal(size=2600).round(2), "y": rng.normal(size=2600)})
+    large.to_csv(folder / "large.csv", index=False)
     splits = [f"{'TEST' if row % 2 == fold else 'TRAIN'},{row},0,{fold}" for fold in (0, 1) for row in range(90)]
     head = "@relation s\n@attribute type {TRAIN,TEST}\n@attribute rowid numeric\n@attribute repeat numeric\n"
     (folder / "7_splits.arff").write_text(head + "@attribute fold numeric\n@data\n" + "\n".join(splits))

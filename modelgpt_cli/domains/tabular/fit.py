@@ -18,7 +18,15 @@ from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.tabular.encoder import TableEncoder, fit_encoder
 from modelgpt_cli.domains.tabular.features import channels
-from modelgpt_cli.domains.tabular.head import CURVATURE, REFINE_STEPS, WARM_STEPS, HeadSums, Refiner, head_outputs
+from modelgpt_cli.domains.tabular.head import (
+    CURVATURE,
+    REFINE_STEPS,
+    WARM_STEPS,
+    HeadSums,
+    Refiner,
+    head_outputs,
+    robust_heads,
+)
 from modelgpt_cli.domains.tabular.members import MAX_SUPPORT, Members, generate_members
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.parameter_generator.generator import Generator
@@ -45,6 +53,8 @@ class HeadChoice:
         Whether the logistic refinement follows the closed form (classification only).
     floor : bool
         Whether the hidden units are held at the prior, which leaves a linear model (classification only).
+    robust : bool
+        Whether Huber's loss takes the place of the squares (regression only).
     taught : bool
         Whether it is fitted to a teacher's soft labels instead of the true ones.
     """
@@ -52,6 +62,7 @@ class HeadChoice:
     strength: float = 1.0
     refined: bool = False
     floor: bool = False
+    robust: bool = False
     taught: bool = False
 
 
@@ -145,13 +156,30 @@ class Fitted:
                 continue
             sums = self.sums if soft is None or not solved else self._sums_of(rows, soft)
             for choice in solved:
-                total += mix[choice] * sums.solve(choice.strength) * self.members.scale
+                head = self._robust(rows, choice.strength) if choice.robust else sums.solve(choice.strength)
+                total += mix[choice] * head * self.members.scale
             if refined := [choice for choice in chosen if choice.refined]:
                 known = torch.stack([starts[choice] for choice in refined]) if starts else None
                 steps = REFINE_STEPS if known is None else WARM_STEPS
                 heads = self._refiner(rows, soft)(self.strengths(refined), steps, known)  # (J, M, p, C)
                 total += torch.einsum("j,jmpc->mpc", torch.tensor([mix[choice] for choice in refined]), heads)
         return total
+
+    def _robust(self, table: TableArrays, strength: float) -> Tensor:
+        """Heads in scores by Huber's loss, on as many rows as the refinement takes."""
+        phi, picked = self._some_phi(table)
+        y = standardise_target(table.y[picked], self.target_mean, self.target_std, 0)
+        share = phi.shape[1] / max(len(table.y), 1)
+        return robust_heads(self.members, phi, torch.from_numpy(y)[:, None], strength, share=share)
+
+    def _some_phi(self, table: TableArrays) -> tuple[Tensor, np.ndarray | slice]:
+        """Head inputs (M, n, p) of as many rows as may be held at once, and which these are."""
+        M, p, _ = self.members.prior.shape
+        rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
+        picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
+        first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
+        with torch.no_grad():
+            return self.members.phi(first, linear), picked
 
     def _sums_of(self, table: TableArrays, labels: Tensor) -> HeadSums:
         """Sums of a table's rows with other targets, (N, C)."""
@@ -170,19 +198,14 @@ class Fitted:
         return strengths
 
     def _refiner(self, table: TableArrays, soft: Tensor | None) -> Refiner:
-        M, p, _ = self.members.prior.shape
-        rows = min(len(table.y), max(1000, REFINE_FLOATS // (M * p)))
-        picked = np.random.default_rng(0).permutation(len(table.y))[:rows] if rows < len(table.y) else slice(None)
-        first, linear = encode_rows(self.encoder, table.x[picked], table.codes[picked])
-        with torch.no_grad():
-            phi = self.members.phi(first, linear)
+        phi, picked = self._some_phi(table)
         scale = self.members.scale
         return Refiner(
             phi,
             torch.from_numpy(table.y[picked]) if soft is None else soft[None, picked],
             start=self.sums.solve() * scale,
             prior=self.members.prior * scale,
-            precision=self.members.precision * CURVATURE * rows / max(len(table.y), 1),
+            precision=self.members.precision * CURVATURE * phi.shape[1] / max(len(table.y), 1),
         )
 
     def logits(self, heads: Tensor, x: np.ndarray, codes: np.ndarray, chunk: int = 8192) -> Tensor:

@@ -30,6 +30,9 @@ MIN_SPREAD_ROWS = 50
 MAX_SPREAD_FEATURES = 300
 """In wider tables the spread depends on the prediction alone."""
 _RIDGES = tuple(10.0**k for k in range(-1, 7))
+TEMPERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+"""What the logarithm of the spread is multiplied by, about its mean: the one whose held-out interval scores best. That
+logarithm is told by small residuals as much as by large ones, on which alone an interval depends."""
 _FLOOR = 0.1
 """Added to residuals in units of their mean: the logarithm of one that is zero by chance must not count for much."""
 
@@ -115,7 +118,7 @@ def add_interval(model: TabularModel, table: TableArrays, checked: CrossValidati
     index = np.arange(rows) if checked.index is None else checked.index
     held_out = table.take(index)
     inputs = _spread_inputs(model, held_out, residuals)
-    weight, limits, spread = _fit_spread(inputs, np.abs(residuals))
+    weight, limits, spread = _tempered(*_fit_spread(inputs, np.abs(residuals)), residuals, coverage)
     quantiles = two_quantiles(residuals / spread, coverage)
     assert quantiles is not None
     model.constants[SPREAD] = torch.from_numpy(weight.astype(np.float32))[:, None]
@@ -142,6 +145,31 @@ def _spread_inputs(model: TabularModel, table: TableArrays, residuals: np.ndarra
         scores = (torch.from_numpy(model.transform.forward(table.y) - residuals) - mean.double()) / std.double()
         inputs: Tensor = spread_inputs(linear, scores[:, None].to(linear.dtype))
     return inputs.double().numpy()
+
+
+def _tempered(
+    weight: np.ndarray, limits: list[float], spread: np.ndarray, residuals: np.ndarray, coverage: float
+) -> tuple[np.ndarray, list[float], np.ndarray]:
+    """Return weight, limits and spread (N,) of `_fit_spread`, as steep as gives the best interval score.
+
+    The score (Gneiting and Raftery 2007) is the width, and 2 / (1 - coverage) times what residuals lie beyond it.
+    """
+    if not weight.any():
+        return weight, limits, spread
+    middle = float(np.log(spread).mean())
+    best: tuple[float, float, np.ndarray] | None = None
+    for temper in TEMPERS:
+        tempered = np.exp(middle + temper * (np.log(spread) - middle))
+        quantiles = two_quantiles(residuals / tempered, coverage)
+        assert quantiles is not None
+        lower, upper = (tempered * q for q in quantiles)
+        beyond = np.maximum(lower - residuals, 0) + np.maximum(residuals - upper, 0)
+        score = float((upper - lower + 2 / (1 - coverage) * beyond).mean())
+        if best is None or score < best[0]:
+            best = score, temper, tempered
+    assert best is not None
+    bias, least, most = (middle * (1 - best[1]) + best[1] * limit for limit in limits)
+    return weight * best[1], [bias, least, most], best[2]
 
 
 def _fit_spread(inputs: np.ndarray, residuals: np.ndarray) -> tuple[np.ndarray, list[float], np.ndarray]:

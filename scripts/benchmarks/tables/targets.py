@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from modelgpt_cli.domains.tabular import choose_transform, intervals
+from modelgpt_cli.domains.tabular import choose_transform, crossfit, intervals
 from modelgpt_cli.domains.tabular.estimator import ModelGPTRegressor
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
 
@@ -42,6 +42,7 @@ VARIANTS: dict[str, list[tuple[Any, str, Any]]] = {
         (choose_transform, "in_range", lambda y: TargetTransform()),
         (intervals, "two_quantiles", _one_quantile),
     ],
+    "even": [(intervals, "TEMPERS", (1.0,)), (crossfit, "HEAVY_TAILS", np.inf)],
     "shipped": [],
 }
 """What is changed in the running modules, so that each is the shipped code."""
@@ -63,10 +64,18 @@ def measure(data: Table, repeat: int, variant: str) -> dict[str, Any]:
         "below": float((test.y < lower).mean()),
         "above": float((test.y > upper).mean()),
         "width": float((upper - lower).mean() / test.y.std()),
+        "score": _interval_score(test.y, lower, upper),
+        "robust": sum(choice["robust"] for choice in model.blueprint.provenance["head"]),
         "least": float(min(answers.min(), lower.min())),
         "transform": model.blueprint.transform.get("words", ""),
         "cpu": cpu,
     }
+
+
+def _interval_score(y: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> float:
+    """Return Gneiting and Raftery's score of 90 % intervals, in standard deviations of the target; less is better."""
+    beyond = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
+    return float((upper - lower + 20 * beyond).mean() / y.std())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = make_parser("targets", __doc__, "--report")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=ROWS, help=f"rows drawn of a table (default {ROWS})")
+    parser.add_argument("--variants", type=names, default=["plain", "shipped"], metavar="A,B", help=", ".join(VARIANTS))
     parser.add_argument("--tables", type=names, metavar="A,B", help="default: all regression tables of the folder")
     parser.add_argument("--out", type=Path, default=CELLS)
     args = parser.parse_args(arguments)
@@ -82,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for card in find_cards([args.folder]):
         if card.task != "regression" or (args.tables and card.name not in args.tables):
             continue
-        data = draw_rows(read_table(card), ROWS, 0)
+        data = draw_rows(read_table(card), args.rows, 0)
         for repeat in range(args.repeats):
-            for variant in VARIANTS:
+            for variant in args.variants:
                 if [card.name, repeat, variant] in done:
                     continue
                 cell = {"table": card.name, "side": side(card), "n": len(data.y), "repeat": repeat, "variant": variant}
@@ -92,31 +103,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 append_cells(args.out, [cell])
                 print(cell, flush=True)
     if args.report:
-        text = summarise(pd.read_csv(args.out, keep_default_na=False))
-        write_section(args.report, "targets", f"{provenance('modelgpt-cli', 'torch')}\n\n{text}")
+        text = summarise(pd.read_csv(args.out, keep_default_na=False), args.variants)
+        name = "targets" if "plain" in args.variants else "intervals"
+        write_section(args.report, name, f"{provenance('modelgpt-cli', 'torch')}\n\n{text}")
 
 
-def summarise(cells: pd.DataFrame) -> str:
-    """Lay out means over repeats, table by table, and over tables."""
+def summarise(cells: pd.DataFrame, variants: Sequence[str]) -> str:
+    """Lay out means over repeats, table by table, and over tables: the first variant → the last."""
     means = cells.groupby(["side", "table", "variant"]).mean(numeric_only=True)
     counts = dict(zip(cells["table"], cells["n"], strict=True))
     used = cells[cells.variant == "shipped"].groupby("table")["transform"].agg(lambda words: words.mode()[0])
     header = ["table", "rows", "learned as", "R²", "below / above, %", "width, σ"]
+    header += ["score, σ"] if "score" in cells else []
     rows = []
     for place, found in means.groupby(level="side"):
         for name in found.index.unique("table"):
-            rows.append([name, str(counts[name]), used[name] or "–", *_pair(found, name)])
-        rows.append([f"**mean, {place}**", "", "", *_pair(found, None)])
+            rows.append([name, str(counts[name]), used[name] or "–", *_pair(found, name, variants)])
+        rows.append([f"**mean, {place}**", "", "", *_pair(found, None, variants)])
     return table(header, rows)
 
 
-def _pair(found: pd.DataFrame, name: str | None) -> list[str]:
-    """Plain → shipped, of a table or of the mean over tables."""
+def _pair(found: pd.DataFrame, name: str | None, variants: Sequence[str]) -> list[str]:
+    """First variant → last, of a table or of the mean over tables."""
     part = found.groupby(level="variant").mean() if name is None else found.xs(name, level="table").droplevel(0)
-    before, after = part.loc["plain"], part.loc["shipped"]
+    before, after = part.loc[variants[0]], part.loc[variants[-1]]
     missed = (f"{100 * row['below']:.1f} / {100 * row['above']:.1f}" for row in (before, after))
     return [
         f"{before['r2']:.3f} → {after['r2']:.3f}",
         " → ".join(missed),
         f"{before['width']:.2f} → {after['width']:.2f}",
+        *([f"{before['score']:.2f} → {after['score']:.2f}"] if "score" in part else []),
     ]

@@ -128,7 +128,15 @@ def draw_rows(table: Table, limit: int, seed: int) -> Table:
 
 
 def append_cells(path: Path, cells: Sequence[dict[str, Any]]) -> None:
-    """Add rows to a CSV file of cells, which all have the same columns."""
+    """Add rows to a CSV file of cells, which all have the same columns.
+
+    Raises
+    ------
+    SystemExit
+        Those of the file are others.
+    """
+    if path.exists() and list(pd.read_csv(path, nrows=0)) != list(cells[0]):
+        sys.exit(f"{path} was written by another version, with other columns: choose another --out.")
     pd.DataFrame(cells).to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.5g")
 
 
