@@ -29,11 +29,15 @@ from modelgpt_cli.domains.shared.folds import TIME
 from modelgpt_cli.domains.tabular.crossfit import FOLDS, CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, encode_rows
 from modelgpt_cli.domains.tabular.lessons import Drawn, draw_between, joined
-from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor
+from modelgpt_cli.domains.tabular.preprocessing import MOST_LEVELS, TablePreprocessor
 
 log = logging.getLogger("modelgpt")
 MIN_ROWS = 60
 """Held-out rows; with fewer nothing can be said of a teacher."""
+MOST_TAGGED = 250
+"""Levels of a column that scikit-learn's own classes take as categories."""
+_OTHERS = ("unseen", "missing")
+"""Behind a column's levels, by their codes from the end."""
 _QUIET = {"allow_writing_files": False, "verbose": False}
 """Settings that a class may leave open, and which keep it from writing of its own accord."""
 _EXAMPLE = "--teacher sklearn.ensemble:RandomForestClassifier"
@@ -183,17 +187,17 @@ class Teacher:
         said = np.asarray(said, dtype=np.float64)
         if self.task == "classification":
             classes = np.asarray(getattr(made, "classes_", np.arange(C))).astype(np.int64).ravel()
-            found = np.zeros((len(ask), C))
+            whole = np.zeros((len(ask), C))
             if said.shape != (len(ask), len(classes)):
                 raise self._wrong(f"probabilities {said.shape} of {len(ask):,} rows and {len(classes)} classes")
-            found[:, classes] = said
-            said = found / np.maximum(found.sum(1, keepdims=True), 1e-12)
+            whole[:, classes] = said
+            said = whole / np.maximum(whole.sum(1, keepdims=True), 1e-12)
         elif said.size != len(ask):
             raise self._wrong(f"{said.size:,} numbers for {len(ask):,} rows")
-        said = said.reshape(len(ask), C)
-        if not np.isfinite(said).all() or (self.task == "classification" and (said < 0).any()):
+        found = said.reshape(len(ask), C)
+        if not np.isfinite(found).all() or (self.task == "classification" and (found < 0).any()):
             raise self._wrong("answers that are no probabilities" if C > 1 else "answers that are no numbers")
-        return said
+        return found
 
     def _wrong(self, what: str) -> ModelGPTError:
         return ModelGPTError(f"The teacher {self.name} gave {what}.", hint="Name another.")
@@ -205,18 +209,28 @@ class Teacher:
         (a `cat_features` of its `fit`, or scikit-learn's tag), else the places of their levels, frequent ones first.
         """
         columns: dict[str, Any] = {}
+
+        def add(name: str, cells: Any) -> None:
+            while name in columns:
+                name += "_"
+            columns[name] = cells
+
         for j, source in enumerate(preprocessor.sources):
             name = preprocessor.columns[source.column].name
-            columns[name if source.part == "value" else f"{name} {source.part}"] = table.x[:, j]
-        whole = _takes(self._made.fit, "cat_features") or _tag(self._made, "categorical")
+            add(name if source.part == "value" else f"{name} {source.part}", table.x[:, j])
+        most = MOST_TAGGED if _tag(self._made, "categorical") else 0
+        most = MOST_LEVELS if _takes(self._made.fit, "cat_features") else most
         for j, i in enumerate(preprocessor.categorical):
             name, codes = preprocessor.columns[i].name, table.codes[:, j]
-            if whole:
-                levels = np.array([*preprocessor.levels[j], "(unseen)", "(missing)"], dtype=object)
-                columns[name] = pd.Categorical.from_codes(codes % len(levels), categories=pd.Index(levels))
+            known = preprocessor.levels[j]
+            if len(known) <= most:
+                others = (f"({word}){'_' * sum(level.startswith(f'({word})') for level in known)}" for word in _OTHERS)
+                levels = pd.Index([*known, *others], dtype=object)
+                add(name, pd.Categorical.from_codes(codes % len(levels), categories=levels))
             else:
-                columns[name] = codes.astype(np.float32)
-        return pd.DataFrame(columns)
+                add(name, codes.astype(np.float32))
+        frame: pd.DataFrame = pd.DataFrame(columns)
+        return frame
 
 
 def row_folds(table: TableArrays, shown: HeldOut) -> np.ndarray:
