@@ -52,7 +52,7 @@ def test_a_spread_is_tempered_to_the_best_interval() -> None:
     x = rng.normal(size=(2000, 1))
     told = np.exp(x[:, 0])  # twice as steep as the truth
     residuals = np.exp(x[:, 0] / 2) * rng.normal(size=2000)
-    weight, limits, spread = _tempered(np.ones(1), [0.0, -3.0, 3.0], told, residuals, 0.9)
+    weight, limits, spread = _tempered(np.ones(1), [0.0, -5.0, 5.0], told, residuals, 0.9)
     assert weight[0] == pytest.approx(0.5)
     bias, least, most = limits
     np.testing.assert_allclose(np.exp(np.clip(x @ weight + bias, least, most)), spread, rtol=1e-6)
