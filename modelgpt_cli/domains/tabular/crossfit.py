@@ -93,14 +93,14 @@ class HeldOut:
         Of these rows.
     outputs : float32 (S, C)
         Logits, or the standardised target, of the S rows that have a fold.
-    fitted : Fitted
+    fitted : Fitted, optional
         Whose members left the folds out, in turn.
     """
 
     rows: np.ndarray
     folds: Folds
     outputs: Tensor
-    fitted: Fitted
+    fitted: Fitted | None = None
 
 
 @dataclass

@@ -130,6 +130,7 @@ def _taught_heads(scaled: Scaled, lessons: Lessons, y: np.ndarray) -> Scaled:
     cross, table = scaled.cross, scaled.table
     shown = cross.held_out
     assert shown is not None
+    assert shown.fitted is not None
     M, p, _ = shown.fitted.members.prior.shape
     rng = np.random.default_rng(53)
     most = min(MOST_HEAD_ROWS * len(shown.rows), HEAD_FLOATS // (M * p) - len(shown.rows))

@@ -193,7 +193,7 @@ def test_drawn_rows_lie_between_rows_of_one_fold() -> None:
 def test_rows_that_are_tied_are_of_one_fold() -> None:
     keys = np.repeat(np.arange(10), 4)
     fold = np.arange(20) // 4 % 4
-    shown = HeldOut(np.arange(20), Folds(fold, fold != np.arange(4)[:, None]), torch.zeros(20, 2), None)  # type: ignore[arg-type]
+    shown = HeldOut(np.arange(20), Folds(fold, fold != np.arange(4)[:, None]), torch.zeros(20, 2))
     table = TableArrays(np.zeros((40, 1)), np.zeros((40, 0)), np.zeros(40), 2, (), split=Split("group", keys, "g"))
     found = row_folds(table, shown)
     assert (found[:20] == fold).all()
