@@ -19,7 +19,7 @@ from modelgpt_cli.domains.image.target import scaling_of
 from modelgpt_cli.domains.image.trunks import folded
 from modelgpt_cli.domains.shared.head import STRENGTHS, HeadSource, with_bias
 from modelgpt_cli.domains.shared.scaling import Scaling, spread
-from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, HeadPrior, Words
+from modelgpt_cli.parameter_generator.adapter import PRECISION, AdapterGenerator, HeadPrior, Words
 from modelgpt_cli.parameter_generator.logistic import posterior
 
 BATCH = 64
@@ -29,28 +29,45 @@ LOOSE = 1e-2
 
 
 @dataclass(kw_only=True)
-class Adapted(HeadSource):
-    """A trunk with the generated factors merged in, and what the head is generated from.
+class ImageHead(HeadSource):
+    """What the head of a model of images is generated from.
 
     Attributes
     ----------
-    trunk : nn.Module
     scaling : Scaling, optional
-        Of the features that it was trained with; None where no generator was.
+        Of the features that the generator was trained with; None where there is none.
+    start : (Tensor (E, C), Tensor (C,)), optional
+        A head on features to go on from, instead of a generated one.
     """
 
-    trunk: nn.Module
-    view: View
     scaling: Scaling | None = None
+    start: tuple[Tensor, Tensor] | None = None
     strengths: tuple[float, ...] = (*STRENGTHS, 1 / 16, 1 / 64)  # images may be far from all that the trunk has seen
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
         """The generated head, its precision that of inputs which vary as these do."""
-        found = super().prior(phi, target, n_inputs)
+        if self.start is None:
+            found = super().prior(phi, target, n_inputs)
+        else:
+            assert self.scaling is not None
+            found = HeadPrior(self.scaling.unfolded(*self.start), torch.full((n_inputs + 1,), PRECISION))
         if phi is not None:
             found.precision[:-1] *= spread(phi)
         return found
+
+
+@dataclass(kw_only=True)
+class Adapted(ImageHead):
+    """A trunk with the generated factors merged in, and what the head is generated from.
+
+    Attributes
+    ----------
+    trunk : nn.Module
+    """
+
+    trunk: nn.Module
+    view: View
 
     @torch.inference_mode()
     def features(self, rows: Images) -> Tensor:
