@@ -46,9 +46,15 @@ class ImageHead(HeadSource):
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
-        """The generated head, its precision that of inputs which vary as these do."""
+        """The generated head, its precision the usual one of inputs which vary as these do.
+
+        The generated precision was learned from few images and from inputs that vary as is usual, and is worse for
+        these: see docs/image-generator.md.
+        """
         if self.start is None:
             found = super().prior(phi, target, n_inputs)
+            if self.generator is not None:
+                found.precision = self.generator.usual_precision(self.words.pair)
         else:
             assert self.scaling is not None
             found = HeadPrior(self.scaling.unfolded(*self.start), torch.full((n_inputs + 1,), PRECISION))
