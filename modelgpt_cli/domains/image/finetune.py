@@ -35,7 +35,12 @@ from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 LR = 2e-4
+"""AdamW's highest rate. One epoch on some 330 images of each of six sets that meta-training may see (docs, Tuning):
+the log loss of unseen images falls by .020 in the mean, accuracy rises by 1.3 points; at 4e-4, over five of them, by
+.023 and 1.3, but .047 are lost on the one where least is to be gained. Through a head that has seen the images: .014
+and .3."""
 BATCH = 8
+"""At 16 and the same rate a third to a half of it was gained; at 4 as much as at 8."""
 WEIGHT_DECAY = 1e-2
 WARM_UP = 0.3
 """Share of the steps over which the rate rises; then it falls to zero."""
@@ -44,6 +49,7 @@ FOLDS = 3
 CROSS_ROWS = 2000
 MAX_VALIDATION = 2_000
 HEADS = 5
+"""Of which each image speaks through the one that was solved without it."""
 SHARES = (0.0, 0.5, 1.0)
 """How far the network may go from before to after (Wortsman et al. 2022); the head is solved at each."""
 LAST_BLOCKS = 5
