@@ -211,7 +211,6 @@ class AdapterGenerator(nn.Module):
             None in the requirement-only case.
         """
         groups = self.inputs[words.pair]
-        sizes = list(groups.values())
         if evidence is not None:
             tokens = tokens + self._told(evidence, groups)
             tokens = _mix(self.row_blocks, tokens)
@@ -229,9 +228,17 @@ class AdapterGenerator(nn.Module):
             weight = weight + self.mean_scale(world) * means
         weight = torch.cat([weight, self.head_bias(hidden)], 1).T  # (P + 1, C)
         level = _exp(self.log_precision(world)) * self.base_precision.to(world)
-        repeats = torch.tensor([*sizes, 1], device=level.device)
-        chosen = level[[self.places[name] for name in (*groups, "bias")]]
-        return HeadPrior(weight, chosen.repeat_interleave(repeats))
+        return HeadPrior(weight, self._by_input(level, words.pair))
+
+    def usual_precision(self, pair: bool) -> Tensor:
+        """The prior precision (P + 1,) that the head has where nothing is said of a task."""
+        return self._by_input(self.base_precision, pair)
+
+    def _by_input(self, level: Tensor, pair: bool) -> Tensor:
+        """Numbers of groups of head inputs, as those of inputs and bias, (P + 1,)."""
+        groups = self.inputs[pair]
+        repeats = torch.tensor([*groups.values(), 1], device=level.device)
+        return level[[self.places[name] for name in (*groups, "bias")]].repeat_interleave(repeats)
 
     def beyond_shared(self, lora: Mapping[str, Tensor]) -> Tensor:
         """Mean square of what is generated for this task alone, in units of a factor's usual size."""

@@ -140,14 +140,15 @@ def tune(
 ) -> TuneReport:
     """Finetune all parameters of a model and keep the better of before and after (ModelGPT-F).
 
-    A fifth of a table's rows, and a tenth of texts or images, are held out: stratified, or as the build was
-    cross-validated, by groups or forward in time, where the data have the column. The model from before or after is
-    kept by its loss on these. A model that was built from the same data has seen them all. Of a table's model, before
-    and after are therefore those of models that are built again without the rows held out (of 2,000 rows or fewer,
-    each fifth in turn), and so is how far to go from before to after; what is kept is the model itself, tuned on all
-    rows. Of texts or images, the cross-validated metrics count as before, and tuning starts from a head that is solved
-    anew without the rows that are held out. Of a model of images, BatchNorm stays as it is, and each image is
-    mirrored, cropped and lit at random whenever it comes up.
+    A fifth of a table's rows, a tenth of texts, and each third of images in turn, are held out: stratified, or as the
+    build was cross-validated, by groups or forward in time, where the data have the column. The model from before or
+    after is kept by its loss on these. A model that was built from the same data has seen them all. Of a table's model,
+    before and after are therefore those of models that are built again without the rows held out (of 2,000 rows or
+    fewer, each fifth in turn), and so is how far to go from before to after; what is kept is the model itself, tuned on
+    all rows. Of texts, the cross-validated metrics count as before, and tuning starts from a head that is solved anew
+    without the rows that are held out. Of a model of images the last blocks are tuned, BatchNorm stays as it is, and
+    each image is mirrored, cropped and lit at random; the head is solved anew on what they then give, and what is kept
+    has been tuned on all images.
 
     Parameters
     ----------

@@ -113,6 +113,15 @@ class EfficientNetLite(nn.Module):
         taken = [i + 1 for i in self.earlier] if self.whole else []  # the maps that features are taken of must be there
         return min([*firsts, *taken, len(self._blocks)])
 
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self._blocks)
+
+    def first_modules(self, blocks: int) -> list[nn.Module]:
+        """Return the stem's modules and so many blocks: what `first` runs."""
+        return [self._conv_stem, self._bn0, *self._blocks[:blocks]]
+
     def first(self, x: Tensor, blocks: int) -> Tensor:
         """What the stem and so many blocks make of images: maps (N, c, s, s)."""
         x = self.act(self._bn0(self._conv_stem(x)))  # (N, 32, S/2, S/2)

@@ -188,7 +188,7 @@ def fit_head(
         strength, held_out = _cross_validate(source, phi, target, folds)
         scored = folds.fold >= 0
         if not regression:
-            calibration = _calibration(source, held_out[scored], target.numpy()[scored])
+            calibration = calibrated(source, held_out[scored], target.numpy()[scored])
             held_out = source.probabilities(held_out / calibration.get("temperature", 1.0))
         if source.multi_label:
             thresholds = fit_thresholds(held_out[scored], target.numpy()[scored])
@@ -200,7 +200,7 @@ def fit_head(
     return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, told_folds, calibration, thresholds)
 
 
-def _calibration(source: HeadSource, logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+def calibrated(source: HeadSource, logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """What the blueprint says of the temperature that held-out rows ask for; {} where that is 1."""
     temperature = fit_temperature(logits, target, multi_label=source.multi_label)
     if temperature == 1.0:
@@ -266,6 +266,12 @@ def _solve(
         gram=gram,
     )
     return weight
+
+
+@torch.inference_mode()
+def solve_rows(source: HeadSource, phi: Tensor, target: Tensor, strength: float) -> Tensor:
+    """The posterior head (P + 1, C) of rows `phi` (N, P) and `target` (N, C), around what is generated for them."""
+    return _solve(source, source.prior(phi, target, phi.shape[1]), phi, target, strength)
 
 
 def head_folds(

@@ -54,6 +54,10 @@ class Scaling:
         raw = weight / (self.std * len(weight) ** 0.5)[:, None]
         return raw, bias - self.mean @ raw
 
+    def unfolded(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """A head on features, (E, C) and (C,), as one on inputs with the bias below it, (E + 1, C)."""
+        return torch.cat([self.rows_on_inputs(weight.T).T, (bias + self.mean @ weight)[None]])
+
 
 def spread(inputs: Tensor) -> Tensor:
     """Return the variances of some rows' head inputs (N, P), as multiples of the usual ones, (P,); of few rows about 1.

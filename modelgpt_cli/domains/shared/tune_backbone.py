@@ -1,6 +1,6 @@
-"""ModelGPT-F for models with a backbone, texts and images: finetuning it and the head, kept only where it helps.
+"""ModelGPT-F for models with a backbone that is finetuned as a whole, with the head: kept only where it helps.
 
-`TextTuning` and `ImageTuning` say how their rows become outputs. Shapes: N rows, n rows of a batch, C classes.
+`TextTuning` says how its rows become outputs. Shapes: N rows, n rows of a batch, C classes.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class BackboneTuning(ABC, Generic[R]):
             before = before or self._measure(judged, y[held_out])
         size = settings.batch_size or self.batch_size
         order = [train[index] for index in _batches(rows.lengths[train], size, settings.epochs, rng)]
-        torch.manual_seed(int(rng.integers(2**31)))  # dropout, and the ways in which images are changed
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout
         self._train(rows, y, order, settings.lr or self.lr)
         after = self._measure(judged, y[held_out])
         key = "log_loss" if n_classes else "rmse"

@@ -162,9 +162,10 @@ def ours(settings: Settings, *, words: bool = False, tune: int = 0) -> Fit:
             return Fitted(built.predict_proba, built.facts)
         model, rows = built.model, problem.task.parts["train"].rows.take(problem.index)
         known = model.blueprint.metrics.get("model")
-        done = ImageTuning(model).run(rows, problem.labels, TuneSettings(tune, seed=seed), known=known)
+        done = ImageTuning(model, built.source).run(rows, problem.labels, TuneSettings(tune, seed=seed), known=known)
         return Fitted(
-            lambda task: model.predict_seen(task.parts["test"].rows.values), built.facts | {"kept": done.kept}
+            lambda task: model.predict_seen(task.parts["test"].rows.values),
+            built.facts | {"kept": done.kept, "share": done.share},
         )
 
     return fit

@@ -20,7 +20,7 @@ from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.build import ImageBuild
-from modelgpt_cli.domains.image.fit import Adapted
+from modelgpt_cli.domains.image.fit import Adapted, ImageHead
 from modelgpt_cli.domains.image.model import ImageModel
 from modelgpt_cli.domains.image.options import BuildOptions
 from modelgpt_cli.domains.image.rows import Images, LabelledImages
@@ -87,6 +87,7 @@ class _Build(ImageBuild):
 
     def __init__(self, task: ImageSet, options: BuildOptions, memory: Memory) -> None:
         self.task, self.memory, self.index = task, memory, np.arange(0)
+        self.source: Adapted | None = None
         wanted = Requirement(
             sentence=task.sentences[0], task="classification", target=LABEL, classes=task.classes, domain="image"
         )
@@ -106,16 +107,16 @@ class _Build(ImageBuild):
 
     def _adapt(self, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         rows, key = self.task.parts["train"].rows, (*self.words_key, self.task.name, "train")
-        return _Remembering(
-            **vars(super()._adapt(classes, multi_label)), memory=self.memory, key=key, all_rows=rows, index=self.index
-        )
+        self.source = super()._adapt(classes, multi_label)
+        return _Remembering(**vars(self.source), memory=self.memory, key=key, all_rows=rows, index=self.index)
 
 
 @dataclass
 class Built:
-    """A built model."""
+    """A built model, and what its head was solved around."""
 
     model: ImageModel
+    source: ImageHead | None
     key: tuple[str, ...]
     memory: Memory
     facts: dict[str, Any] = field(default_factory=dict)
@@ -144,7 +145,9 @@ def build(
     model = (work.from_words() if dataset is None else work.from_data(dataset, check_fingerprint=False))[0]
     made = model.blueprint.provenance
     used = made["generator"]["sha256"][:12] if made["generator"] else None
-    return Built(model, work.words_key, memory, {"dtype": "fp32", "generator": used, **made.get("head", {})})
+    return Built(
+        model, work.source, work.words_key, memory, {"dtype": "fp32", "generator": used, **made.get("head", {})}
+    )
 
 
 def _dataset(task: ImageSet, index: np.ndarray) -> Dataset:

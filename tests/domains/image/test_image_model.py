@@ -17,13 +17,13 @@ from torch import nn
 from modelgpt_cli.core.errors import UnreachableError, UsageError
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, find_card
 from modelgpt_cli.domains.image.backbone import Backbone, load_backbone
-from modelgpt_cli.domains.image.fit import Adapted, LinearModel
+from modelgpt_cli.domains.image.fit import MANY, Adapted, ImageHead, LinearModel
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
 from modelgpt_cli.domains.image.trunks import folded, make_trunk, norms, trunk_state
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.shared.head import HeadSource, solve
 from modelgpt_cli.domains.shared.scaling import spread
-from modelgpt_cli.parameter_generator.adapter import Words
+from modelgpt_cli.parameter_generator.adapter import HeadPrior, Words
 
 VIEW = View(48, 40, (0.5,) * 3, (0.25,) * 3)
 
@@ -92,6 +92,26 @@ def test_the_precision_is_of_features_as_these_images_vary() -> None:
     assert shift[Adapted] < 0.6 * shift[HeadSource]
     assert spread(usual[:1]).min() > 0.9, "one image says nothing of how they vary"
     assert spread(usual * scale)[:30].mean() < 0.3
+
+
+class Told:
+    """A generator that asks for twice the usual precision."""
+
+    def head(self, *_: object) -> HeadPrior:
+        return HeadPrior(torch.zeros(7, 3), torch.full((7,), 2.0))
+
+    def usual_precision(self, pair: bool) -> torch.Tensor:
+        return torch.ones(7)
+
+
+def test_of_many_images_the_precision_is_the_usual_one() -> None:
+    source = ImageHead(words=Words(torch.zeros(4), torch.zeros(3, 4), False, False), tokens=torch.zeros(4, 8))
+    source.generator = Told()  # type: ignore[assignment]
+    bias = {}
+    for each in (1, MANY - 1, MANY, 40):
+        target = torch.eye(3).repeat(each, 1)
+        bias[each] = float(source.prior(torch.randn(len(target), 6), target, 6).precision[-1])
+    assert bias == {1: 2.0, MANY - 1: 2.0, MANY: 1.0, 40: 1.0}
 
 
 @pytest.mark.parametrize("name", [DEFAULT_CARD, TINY])

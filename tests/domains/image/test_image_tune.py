@@ -13,23 +13,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from bad_input import Bench
 from image_models import image_model
-from sklearn.linear_model import LogisticRegression
 from tiny_images import KINDS, blot, encoded, folder_of, zip_of
 
 from modelgpt_cli import tune
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.domains.image import model as image
 from modelgpt_cli.domains.image import tune as tuning
+from modelgpt_cli.domains.image.efficientnet_lite import EfficientNetLite
+from modelgpt_cli.domains.image.finetune import LAST_BLOCKS, Finetuning
 from modelgpt_cli.domains.image.model import ImageModel
-from modelgpt_cli.domains.image.preprocess import normalise
 from modelgpt_cli.domains.image.rows import Images
 from modelgpt_cli.domains.image.trunks import norms
-from modelgpt_cli.domains.image.tune import ImageTuning, read_images
-from modelgpt_cli.training.tune import TuneSettings
+from modelgpt_cli.domains.image.tune import ImageTuning, head_source, read_images
+from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 SIDE = 32
 LABELS = tuple(KINDS)
@@ -60,12 +60,9 @@ def lit(n: int, seed: int) -> tuple[Images, np.ndarray]:
     return Images(torch.from_numpy(np.stack(shots).astype(np.uint8)).permute(0, 3, 1, 2).contiguous()), y
 
 
-def run(
-    model: ImageModel, rows: Images, y: np.ndarray, **settings: Any
-) -> tuple[dict[str, float], dict[str, float], str]:
-    """Finetune; metrics before and after, and which is kept."""
-    done = ImageTuning(model).run(rows, y, TuneSettings(**settings))
-    return done.before, done.after, done.kept
+def run(model: ImageModel, rows: Images, y: np.ndarray, *, built: bool = False, **settings: Any) -> Tuned:
+    """Finetune a model, which may have been built from these images."""
+    return ImageTuning(model).run(rows, y, TuneSettings(**settings), known={} if built else None)
 
 
 def norm_tensors(model: ImageModel) -> dict[str, torch.Tensor]:
@@ -99,49 +96,73 @@ def test_a_folder_of_images_tunes_a_model(bench: Bench, tuned: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in two), "from either file, and at the same seed"
 
 
-def test_batchnorm_is_left_as_it_was(tuned: Path) -> None:
-    before, after = load_model(tuned / "model.safetensors"), load_model(tuned / "tuned.safetensors")
-    assert isinstance(before, ImageModel)
-    assert isinstance(after, ImageModel)
+@pytest.fixture(scope="module")
+def taught() -> tuple[ImageModel, ImageModel, Tuned]:
+    """A model of three colours, the same tuned on images that teach its network something, and what tuning says."""
+    rows, y = lit(60, seed=1)
+    before = image_model(labels=("red", "blue", "green"), size=SIDE)
+    after = ImageModel(replace(before.blueprint), before.state())
+    return before, after, run(after, rows, y, built=True, epochs=2, lr=1e-3)
+
+
+def test_batchnorm_is_left_as_it_was(taught: tuple[ImageModel, ImageModel, Tuned]) -> None:
+    before, after, _ = taught
     kept = norm_tensors(before)
     assert len(kept) > 100
     assert all(torch.equal(norm_tensors(after)[name], value) for name, value in kept.items())
     state, found = before.state(), after.state()
-    frozen = {name.replace("trunk.", "backbone.") for name in kept}
-    assert {name for name in state if torch.equal(state[name], found[name])} == frozen, "all else is tuned"
+    assert isinstance(before.trunk, EfficientNetLite)
+    first = ("backbone._conv_stem.", *(f"backbone._blocks.{i}." for i in range(before.trunk.n_blocks - LAST_BLOCKS)))
+    frozen = {name.replace("trunk.", "backbone.") for name in kept} | {name for name in state if name.startswith(first)}
+    assert {name for name in state if torch.equal(state[name], found[name])} == frozen, (
+        "all of the last blocks is tuned"
+    )
 
 
-def test_batchnorm_let_go_is_what_degrades_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, y = lit(60, seed=1)
-    first = image_model(labels=("red", "blue", "green"), size=SIDE)
-    with torch.no_grad():
-        features = first.features(normalise(rows.values, first.view)).numpy()
-    head = LogisticRegression(max_iter=500).fit(features, y)
-    first.head_weight.data = torch.from_numpy(head.coef_.T.astype(np.float32)).contiguous()
-    first.head_bias.data = torch.from_numpy(head.intercept_.astype(np.float32))
+def test_images_that_teach_the_network_are_told_apart_better(taught: tuple[ImageModel, ImageModel, Tuned]) -> None:
+    _, model, done = taught
+    assert done.kept == "after"
+    assert done.share > 0
+    assert done.after["log_loss"] < 0.9 * done.before["log_loss"]
+    unseen, truth = lit(60, seed=9)
+    answers = model.predict_seen(unseen.values)
+    assert -np.log(answers[np.arange(60), truth]).mean() < 1.5 * done.after["log_loss"], "as the images held out said"
 
-    def tuned() -> tuple[float, float]:
-        before, after, _ = run(ImageModel(first.blueprint, first.state()), rows, y, batch_size=2, lr=2e-5)
-        return before["log_loss"], after["log_loss"]
 
-    before, frozen = tuned()
-    monkeypatch.setattr(image, "freeze_norms", lambda trunk: None)
-    again, let_go = tuned()
-    assert again == before
-    assert frozen < 1.2 * before
-    assert let_go > 3 * before
-    assert let_go > 3 * frozen
+def test_an_image_speaks_through_a_head_that_has_not_seen_it() -> None:
+    rows, y = lit(30, seed=1)
+    wrong = y.copy()
+    wrong[7] = (y[7] + 1) % 3
+    found = []
+    for labels in (y, wrong):
+        model = image_model(labels=("red", "blue", "green"), size=SIDE)
+        tuning = Finetuning(model, head_source(model, learned=True), rows, y, TuneSettings(), None)
+        tuning.target = F.one_hot(torch.from_numpy(labels), 3).float()
+        found.append(tuning._heads(np.arange(30), 0))
+    (fold, heads), (same, others) = found
+    assert fold.tolist() == same.tolist()
+    assert [bool(torch.equal(*pair)) for pair in zip(heads, others, strict=True)] == [k == fold[7] for k in range(5)]
 
 
 def test_what_was_better_before_is_restored_exactly() -> None:
     model = model_of()
     rows, y = lit(24, seed=2)
     expected = model.predict_seen(rows.values)
-    before, after, kept = run(model, rows, y % 2, lr=1.0, batch_size=4)
-    assert kept == "before"
-    assert not after["log_loss"] < before["log_loss"]
+    done = run(model, rows, y % 2, built=True, lr=1.0, batch_size=4)
+    assert done.kept == "before"
+    assert not done.after["log_loss"] < done.before["log_loss"]
     assert all(torch.equal(value, _cats_and_dogs().state()[name]) for name, value in model.state().items())
     np.testing.assert_array_equal(model.predict_seen(rows.values), expected)
+
+
+def test_a_new_head_alone_may_be_all_that_is_gained() -> None:
+    model = model_of()
+    rows, y = lit(24, seed=2)
+    done = run(model, rows, y % 2, lr=1.0, batch_size=4)
+    assert (done.kept, done.share) == ("after", 0.0)
+    assert done.after["log_loss"] < done.before["log_loss"]
+    first, found = _cats_and_dogs().state(), model.state()
+    assert all(torch.equal(found[name], value) for name, value in first.items() if not name.startswith("head."))
 
 
 def test_folders_archives_and_tables_are_read_alike(tmp_path: Path) -> None:
