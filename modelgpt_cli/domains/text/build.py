@@ -31,15 +31,17 @@ from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
 from modelgpt_cli.domains.text.backbone import shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.lexical import LexicalScores, Lexicon
 from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
-from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
+from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
 
 log = logging.getLogger("modelgpt")
 
@@ -64,6 +66,7 @@ class TextBuild(BackboneBuild):
 
     domain = "text"
     generator_cards = (DEFAULT_CARD,)
+    options: BuildOptions
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         card = find_card(options.backbone)
@@ -133,7 +136,10 @@ class TextBuild(BackboneBuild):
             split, told = alike_split(columns[: 1 + pair], labels)
             tell(told)
             notes += told[:1]  # texts are for the user, not for the model's card
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
+        lexicon, sparse = self._words_counted(rows, pair, target.shape[1])
+        fit = fit_head(
+            adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split, sparse=sparse
+        )
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(
@@ -143,9 +149,19 @@ class TextBuild(BackboneBuild):
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
-        novelty = self.novelty(blueprint, fit, phi, target)
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, novelty)
+        more = self.novelty(blueprint, fit, phi, target)
+        if lexicon is not None and fit.beside is not None:
+            more |= LexicalScores.of(lexicon, fit.beside).state()
+            blueprint.provenance["head"] |= {"words": lexicon.width, "words_precision": fit.sparse_precision}
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, more)
         return model, fit.metrics, len(fit.scored)
+
+    def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
+        """What the words themselves say, unless it isn't asked for."""
+        if not self.options.lexical:
+            return None, None
+        lexicon = Lexicon.of(rows, self.tokenizer.get_vocab_size(), pair, outputs)
+        return lexicon, SparseInputs.of(lexicon.inputs(rows))
 
     def _adapt(self, pair: bool, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
@@ -161,12 +177,12 @@ class TextBuild(BackboneBuild):
         adapted: Adapted,
         fit: HeadFit,
         scale: tuple[float, float] | None,
-        novelty: Mapping[str, Tensor] = MappingProxyType({}),
+        more: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> TextModel:
         encoder = adapted.encoder.cpu()
         blueprint.architecture = replace(blueprint.architecture, encoder=encoder_config(encoder))
         state: dict[str, Tensor] = {BACKBONE + k: v for k, v in encoder.state_dict().items()}
-        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(novelty)
+        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(more)
         if scale is not None:
             state[TARGET] = target_scale(*scale)
         return TextModel(blueprint, state, self.tokenizer)

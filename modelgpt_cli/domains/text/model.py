@@ -25,12 +25,15 @@ from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.lexical import LexicalScores
 from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.runtime.session import TOKENIZER, damaged
 
 TOKENS = 512
 """Tokens of a batch, with the padding: larger ones of mixed lengths are mostly padding."""
+WITH_WORDS = 0.5
+"""Share of the rows that a step of tuning shows with what their words add."""
 
 
 class TextModel(nn.Module):
@@ -46,6 +49,7 @@ class TextModel(nn.Module):
         * ``head.weight`` (P, C), ``head.bias`` (C,): in logits, or in standard deviations of the target
         * ``constants.target`` (2,), for regression
         * ``constants.novelty.*``, where the blueprint has a novelty; see `Novelty`
+        * ``lexical.weight``, ``constants.lexical.*``, where words have weights of their own; see `LexicalScores`
     tokenizer : Tokenizer
         From `prepare_tokenizer`: it cuts at the window.
     """
@@ -61,12 +65,15 @@ class TextModel(nn.Module):
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
         self.constants = {"target": state[TARGET]} if TARGET in state else {}
         self.novelty = Novelty.of_state(state)
+        self.lexical = LexicalScores.of_state(state, self.pair)
+        self.eval()
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and constants, as `__init__` takes them."""
         weights = {BACKBONE + k: v.detach() for k, v in self.encoder.state_dict().items()}
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
         constants |= {} if self.novelty is None else self.novelty.state()
+        constants |= {} if self.lexical is None else self.lexical.state()
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()} | constants
 
     @property
@@ -104,9 +111,17 @@ class TextModel(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
         scores = self.head_inputs(ids, mask, segments) @ self.head_weight + self.head_bias
+        if self.lexical is not None:
+            scores = scores + self._lexical_scores(ids, mask, segments)
         if self.blueprint.task == "regression":
             return in_own_unit(scores, self.constants["target"])
         return scores
+
+    def _lexical_scores(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """What the words add, (N, C); in training for some rows only, so that the encoder goes on learning."""
+        assert self.lexical is not None
+        found: Tensor = self.lexical(ids, mask, segments)
+        return found * (torch.rand(len(found), 1, device=found.device) < WITH_WORDS) if self.training else found
 
     def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C), or predictions (N, 1)."""
@@ -134,6 +149,12 @@ class TextModel(nn.Module):
             t = batch.to(device)
             result[torch.from_numpy(index)] = self.head_inputs(t.ids, t.mask, t.segments).cpu()
         return result
+
+    @torch.inference_mode()
+    def scores_of_inputs(self, inputs: Tensor, rows: Encoded) -> Tensor:
+        """Logits, or the standardised target, (N, C) of tokenised rows whose head inputs (N, P) are known."""
+        scores = inputs @ self.head_weight + self.head_bias
+        return scores if self.lexical is None else scores + self.lexical.of_rows(rows)
 
     @torch.inference_mode()
     def predict_encoded(self, rows: Encoded) -> np.ndarray:

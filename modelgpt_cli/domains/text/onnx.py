@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -21,11 +22,14 @@ from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, TARGET, input_names
-from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
+from modelgpt_cli.domains.shared.onnx_backbone import read_state as read_head
+from modelgpt_cli.domains.shared.onnx_backbone import write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
 from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
+from modelgpt_cli.domains.text.lexical import LEXICAL
 from modelgpt_cli.domains.text.model import TextModel, text_columns
+from modelgpt_cli.domains.text.onnx_lexical import lexical_scores
 from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
 
@@ -39,6 +43,11 @@ _MOST_BYTES = 2_000_000_000
 def default_opset(model: TextModel) -> int:
     """Return the operator set of a model's graph where none is asked for."""
     return DEFAULT_OPSET if _layout(model) else TRACED_OPSET
+
+
+def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a model's state from all tensors of its graph."""
+    return read_head(blueprint, tensors) | {name: tensors[name] for name in LEXICAL if name in tensors}
 
 
 def calibration_rows(model: TextModel, data: Data) -> None:
@@ -87,7 +96,7 @@ def to_onnx(
     quantize : {"none", "fp16", "int8"}
         "fp16": the encoder's matrices are kept as float16 and computed with in float32. "int8": they are kept as 8-bit
         integers and multiplied as such, with each token's state rounded by itself: faster, and answers still don't
-        depend on the batch. The head stays float32.
+        depend on the batch. The head stays float32, and so do the words' weights.
     rows
         Not needed here.
     options : mapping, optional
@@ -168,7 +177,10 @@ def _write(
         from modelgpt_cli.domains.text.onnx_traced import traced_states
 
         states = traced_states(g, model, ids, mask, types, quantize)
-    write_head(g, model.blueprint, _head_inputs(g, states, present, segments))
+    beside = ""
+    if model.lexical is not None:
+        beside = lexical_scores(g, model.lexical.lexicon.vocabulary, ids, mask, segments)
+    write_head(g, model.blueprint, _head_inputs(g, states, present, segments), beside)
 
 
 def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:

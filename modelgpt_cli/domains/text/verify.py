@@ -99,6 +99,7 @@ def verify(
         given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([given.astype(object), frame], ignore_index=True)
     inputs = _head_inputs(model, frame)
+    beside = None if model.lexical is None else model.lexical.of_rows(model.encode(frame))
     scale = model.constants["target"] if model.blueprint.task == "regression" else None
     feeds = _Feeds(model, raw, frame, in_graph)
     alone: np.ndarray | None = None
@@ -111,8 +112,8 @@ def verify(
             alone = seen if alone is None else alone
             _check_head_inputs(inputs, seen, alone, *TOLERANCES[quantize])
             exact = seen
-        check_difference(worst_difference(model, exact, outputs, scale))
-        worst = max(worst, worst_difference(model, inputs, outputs, scale))
+        check_difference(worst_difference(model, exact, outputs, scale, beside))
+        worst = max(worst, worst_difference(model, inputs, outputs, scale, beside))
     return worst
 
 
