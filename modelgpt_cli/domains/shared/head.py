@@ -42,7 +42,7 @@ STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
 """Multiples of the generated precision that cross-validation chooses from, where there are rows enough to tell."""
 CHOICE_ROWS = 32
 SPARSE_PRECISIONS = (0.2, 0.05, 0.0125, 0.003)
-"""Prior precisions of sparse inputs that cross-validation chooses from; the first is the one without it."""
+"""Prior precisions of sparse inputs that cross-validation chooses from, where there are rows enough to tell."""
 OURS, PRIOR_ONLY, DENSE_ONLY = "model", "requirement only", "encoder only"
 """Names of models that a build compares."""
 
@@ -198,20 +198,20 @@ def fit_head(
     split : Split, optional
         What ties rows together, so that cross-validation must not part them at random.
     sparse : SparseInputs, optional
-        Of the same rows, to stand beside `phi` with a prior of zero: left out where held-out rows say so.
+        Of the same rows, to stand beside `phi` with a prior of zero, where held-out rows say that they help.
     """
     regression = source.words.regression
     judged, told = held_out_rows(synthetic, LEAST_ROWS)
     folds = head_folds(target, regression, seed, judged, split)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
-    precision = None if sparse is None else SPARSE_PRECISIONS[0]
+    precision: float | None = None
     calibration: dict[str, Any] = {}
     thresholds = np.full(target.shape[1], DEFAULT) if source.multi_label else None
     if folds is not None:
         strength, held_out = dense_only = _cross_validate(source, phi, target, folds)
         scored = folds.fold >= 0
-        if sparse is not None:
+        if sparse is not None and len(phi) >= CHOICE_ROWS:
             precision, held_out = _choose_precision(source, phi, target, folds, *dense_only, sparse)
         if not regression:
             calibration = _calibration(source, held_out[scored], target.numpy()[scored])
@@ -254,13 +254,12 @@ def _choose_precision(
     """The prior precision of sparse inputs that does best on held-out rows, and the logits or numbers there (N, C).
 
     None, and those without sparse inputs, where these are not clearly better. Weaker priors are tried as long as they
-    help. With too few rows to tell, it is the strongest.
+    help.
     """
     truth, scored = target.numpy(), folds.fold >= 0
     without = best = _loss(source, held_out[scored], truth[scored])
     chosen: float | None = None
-    few = len(phi) < CHOICE_ROWS
-    for precision in SPARSE_PRECISIONS[: 1 if few else None]:
+    for precision in SPARSE_PRECISIONS:
         found = np.zeros_like(held_out)
         for used, held in folds.parts():
             rows, out = torch.from_numpy(used), torch.from_numpy(held)
@@ -271,8 +270,6 @@ def _choose_precision(
             scores = with_bias(phi[out]) @ weight + torch.from_numpy(sparse.values[held] @ beside.numpy())
             found[held] = scores.numpy()
         loss = _loss(source, found[scored], truth[scored])
-        if few:
-            return precision, found
         if loss.mean() >= best.mean():
             break
         gain = without - loss

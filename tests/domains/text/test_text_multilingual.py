@@ -100,6 +100,11 @@ def test_the_graph_gives_what_the_model_gives(pair: bool, quantize: str) -> None
     assert len(table.raw_data) == model.encoder.table.numel()  # 8-bit integers, as they come
 
 
+def test_its_tokenizer_stays_outside_the_graph() -> None:
+    with pytest.raises(UsageError):
+        to_onnx(tiny_model(False), options={"tokenizer_in_graph": True})
+
+
 def test_a_model_is_read_back(tmp_path: Path) -> None:
     from modelgpt_cli.artifacts.export import write_model
 
