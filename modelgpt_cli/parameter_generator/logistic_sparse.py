@@ -31,6 +31,8 @@ from modelgpt_cli.parameter_generator.logistic import (
 ROWS = 1024
 """Up to here the space of the rows is the cheaper one."""
 LBFGS_STEPS = 60
+CHOICE_STEPS = 30
+"""Enough to compare precisions by."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def posterior_beside(
     *,
     regression: bool,
     multi_label: bool = False,
+    steps: int = LBFGS_STEPS,
 ) -> tuple[Tensor, Tensor]:
     """The posterior head (p, C), and that of the sparse inputs (F, C).
 
@@ -94,17 +97,20 @@ def posterior_beside(
     precision : (p,)
     sparse_precision : float
         μ, above 0.
+    steps : int
+        Of L-BFGS, at most.
     """
     n, p = phi.shape
     with threads_for(n * min(n, p) * target.shape[1]):
         if n > ROWS:
-            return _by_weights(phi, sparse.values, target, prior, precision, sparse_precision, regression, multi_label)
+            kinds = (regression, multi_label)
+            return _by_weights(phi, sparse.values, target, prior, precision, sparse_precision, *kinds, steps)
         if sparse.products is None:
             sparse = SparseInputs.of(sparse.values)
         scaled, more = phi / precision, sparse.products / sparse_precision  # type: ignore[operator]
         exact = None if regression else phi.double() @ scaled.double().T + more.double()
-        steps = STEPS if n <= FEW_ROWS else MOST_STEPS
-        dual = multipliers(phi @ scaled.T + more, exact, phi @ prior, target, multi_label, steps)
+        dual_steps = STEPS if n <= FEW_ROWS else MOST_STEPS
+        dual = multipliers(phi @ scaled.T + more, exact, phi @ prior, target, multi_label, dual_steps)
         return prior + scaled.T @ dual, torch.from_numpy(sparse.values.T @ dual.numpy()) / sparse_precision
 
 
@@ -117,6 +123,7 @@ def _by_weights(
     sparse_precision: float,
     regression: bool,
     multi_label: bool,
+    steps: int,
 ) -> tuple[Tensor, Tensor]:
     p = phi.shape[1]
     turned = sparse.T.tocsr()
@@ -140,7 +147,7 @@ def _by_weights(
         return loss[None], torch.cat([by_dense, by_sparse])[None]
 
     start = torch.zeros(1, p + sparse.shape[1], target.shape[1])
-    return weights(minimise(objective, start, LBFGS_STEPS)[0])
+    return weights(minimise(objective, start, steps)[0])
 
 
 def _loss(scores: Tensor, target: Tensor, regression: bool, multi_label: bool) -> tuple[Tensor, Tensor]:

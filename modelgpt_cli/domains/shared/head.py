@@ -31,7 +31,7 @@ from modelgpt_cli.parameter_generator.adapter import (
     class_evidence,
 )
 from modelgpt_cli.parameter_generator.logistic import posterior, posterior_rows
-from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs, posterior_beside
+from modelgpt_cli.parameter_generator.logistic_sparse import CHOICE_STEPS, LBFGS_STEPS, SparseInputs, posterior_beside
 
 FOLDS = 5
 MANY_ROWS = 2000
@@ -265,7 +265,10 @@ def _choose_precision(
             rows, out = torch.from_numpy(used), torch.from_numpy(held)
             learned, answer = phi[rows], target[rows]
             prior = source.prior(learned, answer, phi.shape[1])
-            weight, beside = _solve_beside(source, prior, learned, answer, strength, sparse.take(used), precision)
+            part = sparse.take(used)
+            weight, beside = _solve_beside(
+                source, prior, learned, answer, strength, part, precision, steps=CHOICE_STEPS
+            )
             assert beside is not None
             scores = with_bias(phi[out]) @ weight + torch.from_numpy(sparse.values[held] @ beside.numpy())
             found[held] = scores.numpy()
@@ -287,6 +290,8 @@ def _solve_beside(
     strength: float,
     sparse: SparseInputs | None,
     precision: float | None,
+    *,
+    steps: int = LBFGS_STEPS,
 ) -> tuple[Tensor, Tensor | None]:
     """As `_solve`, with sparse inputs beside: (P + 1, C), and (F, C) unless they are left out."""
     if sparse is None or precision is None:
@@ -304,6 +309,7 @@ def _solve_beside(
         precision,
         regression=regression,
         multi_label=source.multi_label,
+        steps=steps,
     )
     return weight, beside
 

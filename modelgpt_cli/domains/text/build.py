@@ -199,7 +199,8 @@ class TextBuild(BackboneBuild):
         """What the words themselves say, unless it isn't asked for."""
         if not self.options.lexical:
             return None, None
-        lexicon = Lexicon.of(rows, self.tokenizer.get_vocab_size(), pair, outputs)
+        vocabulary = max(self.tokenizer.get_vocab().values()) + 1
+        lexicon = Lexicon.of(rows, vocabulary, pair, outputs)
         return lexicon, SparseInputs.of(lexicon.inputs(rows))
 
     def _adapt(self, pair: bool, classes: tuple[str, ...], multi_label: bool) -> Adapted:
