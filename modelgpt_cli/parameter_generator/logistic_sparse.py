@@ -52,8 +52,7 @@ class SparseInputs:
     @classmethod
     def of(cls, values: csr_array) -> SparseInputs:
         """Those of all rows, from which folds are taken."""
-        few = len_of(values) <= 2 * ROWS
-        return cls(values, torch.from_numpy((values @ values.T).toarray()) if few else None)
+        return cls(values, _products(values) if values.shape[0] <= 2 * ROWS else None)
 
     def take(self, rows: np.ndarray) -> SparseInputs:
         """Some rows, bool (n,) or their numbers."""
@@ -66,9 +65,9 @@ class SparseInputs:
         return torch.from_numpy(self.values @ weight.numpy())
 
 
-def len_of(values: csr_array) -> int:
-    """Rows of a sparse matrix, which has no length."""
-    return int(values.shape[0])
+def _products(values: csr_array) -> Tensor:
+    """Products of all rows with each other, (n, n)."""
+    return torch.from_numpy((values @ values.T).toarray())
 
 
 @torch.no_grad()
@@ -105,9 +104,8 @@ def posterior_beside(
         if n > ROWS:
             kinds = (regression, multi_label)
             return _by_weights(phi, sparse.values, target, prior, precision, sparse_precision, *kinds, steps)
-        if sparse.products is None:
-            sparse = SparseInputs.of(sparse.values)
-        scaled, more = phi / precision, sparse.products / sparse_precision  # type: ignore[operator]
+        known = _products(sparse.values) if sparse.products is None else sparse.products
+        scaled, more = phi / precision, known / sparse_precision
         exact = None if regression else phi.double() @ scaled.double().T + more.double()
         dual_steps = STEPS if n <= FEW_ROWS else MOST_STEPS
         dual = multipliers(phi @ scaled.T + more, exact, phi @ prior, target, multi_label, dual_steps)

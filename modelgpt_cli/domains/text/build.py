@@ -56,7 +56,8 @@ INSTALL = f'{HINT[:-1]}, after pip install "modelgpt-cli[{EXTRA}]".'
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
     """Return what gives the build of a card, or of the multilingual one in its place where nothing is asked for."""
-    free = options.backbone is None and options.card is None and options.generator is None
+    asked = (options.backbone, options.card, options.generator)
+    free = not any(asked) and not options.tokenizer_in_graph  # which is for the usual one's tokenizer
     return backbone_builders(partial(TextBuild, free=free), requirement, options)
 
 
