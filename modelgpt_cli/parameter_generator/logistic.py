@@ -60,31 +60,40 @@ def posterior_rows(
     Tensor (p, C)
     """
     scaled = phi / precision  # (n, p)
-    gram = phi @ scaled.T  # (n, n)
-    offset = phi @ prior  # (n, C)
-    identity = torch.eye(len(phi), dtype=phi.dtype, device=phi.device)
-    if regression:
-        dual = torch.linalg.solve(gram + identity, target - offset)
-        weights: Tensor = prior + scaled.T @ dual
-        return weights
     # In float64: rounding must not outweigh the identity, however large the inputs.
-    exact = phi.double() @ scaled.double().T
+    exact = None if regression else phi.double() @ scaled.double().T
+    dual = multipliers(phi @ scaled.T, exact, phi @ prior, target, multi_label, steps)
+    weights: Tensor = prior + scaled.T @ dual
+    return weights
+
+
+def multipliers(
+    gram: Tensor, exact: Tensor | None, offset: Tensor, target: Tensor, multi_label: bool, steps: int
+) -> Tensor:
+    """The rows' multipliers (n, C), of their products (n, n) by the inverse precision, and the prior's scores (n, C).
+
+    `exact` are the products in float64; without them it is a regression.
+    """
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    if exact is None:
+        solved: Tensor = torch.linalg.solve(gram + identity, target - offset)
+        return solved
     answers, curvature = _link(multi_label)
     root = torch.linalg.cholesky(curvature * exact + identity.double())
     dual = torch.zeros_like(target)
     if steps > STEPS:
         # Where the steps end is decided by the error alone, so the inverse may be rounded.
-        inverse = torch.cholesky_inverse(root).to(phi.dtype)
+        inverse = torch.cholesky_inverse(root).to(gram.dtype)
 
         def step(dual: Tensor) -> Tensor:
             return dual + inverse @ (target - answers(offset + gram @ dual) - dual)
 
-        return prior + scaled.T @ _converged(step, dual, steps)
-    root = root.to(phi.dtype)
+        return _converged(step, dual, steps)
+    root = root.to(gram.dtype)
     for _ in range(steps):
         error = target - answers(offset + gram @ dual)
         dual = dual + torch.cholesky_solve(error - dual, root)
-    return prior + scaled.T @ dual
+    return dual
 
 
 @torch.no_grad()
@@ -153,7 +162,7 @@ def posterior(
     """The posterior head (p, C), whichever way is cheaper; for builds."""
     n, p = phi.shape
     kind = {"regression": regression, "multi_label": multi_label}
-    with _threads(n * min(n, p) * target.shape[1]):
+    with threads_for(n * min(n, p) * target.shape[1]):
         if n <= FEW_ROWS:
             return posterior_rows(phi, target, prior, precision, **kind)
         if n < p:
@@ -162,7 +171,7 @@ def posterior(
 
 
 @contextmanager
-def _threads(work: int) -> Iterator[None]:
+def threads_for(work: int) -> Iterator[None]:
     """Let one thread do steps of little work, and as many as there are those of much."""
     threads = torch.get_num_threads()
     if work <= SMALL:

@@ -129,9 +129,10 @@ _inputs: dict[str, Any] = {}
 def _answers(model: Any, task: Task, wanted: Requirement) -> np.ndarray:
     if wanted.domain != "text":
         return np.asarray(model.predict(task.test))
+    rows = model.encode(task.test)
     if task.name not in _inputs:
-        _inputs[task.name] = model.inputs(model.encode(task.test)).clone()
-    scores = _inputs[task.name] @ model.head_weight + model.head_bias
+        _inputs[task.name] = model.inputs(rows).clone()
+    scores = model.scores_of_inputs(_inputs[task.name], rows)
     return np.asarray(scores.softmax(1).numpy())
 
 

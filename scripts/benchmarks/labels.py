@@ -24,6 +24,7 @@ TABLES = {
 """Classification / regression, where they differ."""
 CELLS = {
     "label_similarity": "label-name similarity",
+    "tfidf": "TF-IDF + logistic regression",
     "probe_source": "linear probe, other domains' images",
     "ncm": "nearest class mean",
     "probe": "linear probe",
@@ -35,6 +36,7 @@ CELLS = {
     "ours_words": "ModelGPT, requirement only",
     "ours_512": "ModelGPT, head on 512 rows",
     "ours": "ModelGPT",
+    "ours_encoder": "ModelGPT, encoder alone",
     "ours_all_rows": "ModelGPT, head on all rows",
     "ours_tuned": "ModelGPT, one epoch of tuning",
     "pretrained": "pretrained weights",

@@ -31,6 +31,7 @@ from modelgpt_cli.parameter_generator.adapter import (
     class_evidence,
 )
 from modelgpt_cli.parameter_generator.logistic import posterior, posterior_rows
+from modelgpt_cli.parameter_generator.logistic_sparse import CHOICE_STEPS, LBFGS_STEPS, SparseInputs, posterior_beside
 
 FOLDS = 5
 MANY_ROWS = 2000
@@ -40,7 +41,9 @@ LEAST_ROWS = 8
 STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
 """Multiples of the generated precision that cross-validation chooses from, where there are rows enough to tell."""
 CHOICE_ROWS = 32
-OURS, PRIOR_ONLY = "model", "requirement only"
+SPARSE_PRECISIONS = (0.2, 0.05, 0.0125, 0.003)
+"""Prior precisions of sparse inputs that cross-validation chooses from, where there are rows enough to tell."""
+OURS, PRIOR_ONLY, DENSE_ONLY = "model", "requirement only", "encoder only"
 """Names of models that a build compares."""
 
 
@@ -57,6 +60,8 @@ class HeadSource:
         Class names as the adapted backbone sees them, where it can.
     strengths : tuple of float
         What cross-validation chooses from; the first is the one without it.
+    name_scale : float
+        Without a generator, the head starts from the class names: logits per unit of likeness to `named`.
     multi_label : bool
         Whether a row has any number of the classes: then each has a probability of its own.
     """
@@ -67,6 +72,12 @@ class HeadSource:
     named: Tensor | None = None
     strengths: tuple[float, ...] = STRENGTHS
     multi_label: bool = False
+    name_scale: float = 0.0
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the head starts from anything."""
+        return self.generator is not None or (self.named is not None and self.name_scale > 0)
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
@@ -83,7 +94,10 @@ class HeadSource:
     def _generated(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
         if self.generator is None or self.tokens is None:
             shape = (n_inputs + 1, len(self.words.names))
-            return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            start = HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            if self.named is not None:
+                start.weight[:-1] = self.name_scale * (self.named - self.named.mean(0)).T
+            return start
         regression = self.words.regression
         alone = self.generator.head(self.tokens, self.words, self.named, None)
         if phi is None or target is None:
@@ -135,6 +149,10 @@ class HeadFit:
         In which each row was held out. None where there are no metrics.
     calibration : dict
         As the blueprint has it; the temperature is in weight and bias, and in `held_out`.
+    beside : float32 (F, C), optional
+        Weights of sparse inputs, where there are any and they are worth it.
+    sparse_precision : float, optional
+        Their prior precision.
     """
 
     weight: Tensor
@@ -145,6 +163,8 @@ class HeadFit:
     folds: Folds | None = None
     calibration: dict[str, Any] = field(default_factory=dict)
     thresholds: np.ndarray | None = None
+    beside: Tensor | None = None
+    sparse_precision: float | None = None
 
     @property
     def scored(self) -> np.ndarray:
@@ -162,6 +182,7 @@ def fit_head(
     scale: tuple[float, float],
     synthetic: np.ndarray | None = None,
     split: Split | None = None,
+    sparse: SparseInputs | None = None,
 ) -> HeadFit:
     """Solve the head on labelled rows, find out by cross-validation how good it is, and calibrate its probabilities.
 
@@ -176,17 +197,22 @@ def fit_head(
         Which rows were generated: they are learned from, and never held out where there are real ones.
     split : Split, optional
         What ties rows together, so that cross-validation must not part them at random.
+    sparse : SparseInputs, optional
+        Of the same rows, to stand beside `phi` with a prior of zero, where held-out rows say that they help.
     """
     regression = source.words.regression
     judged, told = held_out_rows(synthetic, LEAST_ROWS)
     folds = head_folds(target, regression, seed, judged, split)
     metrics: dict[str, dict[str, float]] = {}
     strength, held_out = 1.0, None
+    precision: float | None = None
     calibration: dict[str, Any] = {}
     thresholds = np.full(target.shape[1], DEFAULT) if source.multi_label else None
     if folds is not None:
-        strength, held_out = _cross_validate(source, phi, target, folds)
+        strength, held_out = dense_only = _cross_validate(source, phi, target, folds)
         scored = folds.fold >= 0
+        if sparse is not None and len(phi) >= CHOICE_ROWS:
+            precision, held_out = _choose_precision(source, phi, target, folds, *dense_only, sparse)
         if not regression:
             calibration = calibrated(source, held_out[scored], target.numpy()[scored])
             held_out = source.probabilities(held_out / calibration.get("temperature", 1.0))
@@ -194,10 +220,98 @@ def fit_head(
             thresholds = fit_thresholds(held_out[scored], target.numpy()[scored])
         if told:
             metrics = _metrics(source, phi, target, held_out, folds, scale)
-    weight = _solve(source, source.prior(phi, target, phi.shape[1]), phi, target, strength)
-    weight = weight / calibration.get("temperature", 1.0)
+            if precision is not None and not source.multi_label:
+                metrics[DENSE_ONLY] = _dense_scores(source, dense_only[1][scored], target.numpy()[scored], scale)
+    prior = source.prior(phi, target, phi.shape[1])
+    temperature = calibration.get("temperature", 1.0)
+    weight, beside = _solve_beside(source, prior, phi, target, strength, sparse, precision)
+    weight = weight / temperature
     told_folds = folds if told else None
-    return HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, told_folds, calibration, thresholds)
+    fit = HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, told_folds, calibration, thresholds)
+    if beside is not None:
+        fit.beside, fit.sparse_precision = beside / temperature, precision
+    return fit
+
+
+def _dense_scores(
+    source: HeadSource, found: np.ndarray, target: np.ndarray, scale: tuple[float, float]
+) -> dict[str, float]:
+    """Metrics of the head without sparse inputs, calibrated as the one with them is."""
+    if not source.words.regression:
+        found = source.probabilities(found / _calibration(source, found, target).get("temperature", 1.0))
+    return head_scores(found, torch.from_numpy(target), source.words.regression, scale)
+
+
+def _choose_precision(
+    source: HeadSource,
+    phi: Tensor,
+    target: Tensor,
+    folds: Folds,
+    strength: float,
+    held_out: np.ndarray,
+    sparse: SparseInputs,
+) -> tuple[float | None, np.ndarray]:
+    """The prior precision of sparse inputs that does best on held-out rows, and the logits or numbers there (N, C).
+
+    None, and those without sparse inputs, where these are not clearly better. Weaker priors are tried as long as they
+    help.
+    """
+    truth, scored = target.numpy(), folds.fold >= 0
+    without = best = _loss(source, held_out[scored], truth[scored])
+    chosen: float | None = None
+    for precision in SPARSE_PRECISIONS:
+        found = np.zeros_like(held_out)
+        for used, held in folds.parts():
+            rows, out = torch.from_numpy(used), torch.from_numpy(held)
+            learned, answer = phi[rows], target[rows]
+            prior = source.prior(learned, answer, phi.shape[1])
+            part = sparse.take(used)
+            weight, beside = _solve_beside(
+                source, prior, learned, answer, strength, part, precision, steps=CHOICE_STEPS
+            )
+            assert beside is not None
+            scores = with_bias(phi[out]) @ weight + torch.from_numpy(sparse.values[held] @ beside.numpy())
+            found[held] = scores.numpy()
+        loss = _loss(source, found[scored], truth[scored])
+        if loss.mean() >= best.mean():
+            break
+        gain = without - loss
+        best = loss
+        if gain.mean() >= gain.std() / len(gain) ** 0.5:
+            chosen, held_out = precision, found
+    return chosen, held_out
+
+
+def _solve_beside(
+    source: HeadSource,
+    prior: HeadPrior,
+    phi: Tensor,
+    target: Tensor,
+    strength: float,
+    sparse: SparseInputs | None,
+    precision: float | None,
+    *,
+    steps: int = LBFGS_STEPS,
+) -> tuple[Tensor, Tensor | None]:
+    """As `_solve`, with sparse inputs beside: (P + 1, C), and (F, C) unless they are left out."""
+    if sparse is None or precision is None:
+        return _solve(source, prior, phi, target, strength), None
+    regression = source.words.regression
+    given = target.sum(0) > 0 if not regression else torch.ones(1, dtype=torch.bool)
+    weight = prior.weight.clone()
+    beside = torch.zeros(sparse.values.shape[1], target.shape[1])
+    weight[:, given], beside[:, given] = posterior_beside(
+        with_bias(phi),
+        sparse,
+        target[:, given],
+        prior.weight[:, given],
+        prior.precision * strength,
+        precision,
+        regression=regression,
+        multi_label=source.multi_label,
+        steps=steps,
+    )
+    return weight, beside
 
 
 def calibrated(source: HeadSource, logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
@@ -224,7 +338,7 @@ def _metrics(
         return _label_metrics(source, phi, target.numpy() > 0, held_out, folds)
     truth = target[torch.from_numpy(scored)]
     metrics = {OURS: head_scores(held_out[scored], truth, regression, scale)}
-    if source.generator is not None and not regression:
+    if source.has_prior and not regression:
         alone = with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight
         metrics[PRIOR_ONLY] = head_scores(alone.softmax(1).numpy()[scored], truth, regression, scale)
     return metrics
@@ -237,7 +351,7 @@ def _label_metrics(
     scored = folds.fold >= 0
     given = crossed_decisions(held_out, truth, folds)
     metrics = {OURS: label_scores(truth[scored], given[scored], held_out[scored])}
-    if source.generator is not None:
+    if source.has_prior:
         alone = source.probabilities((with_bias(phi) @ source.prior(None, None, phi.shape[1]).weight).numpy())
         metrics[PRIOR_ONLY] = label_scores(truth[scored], alone[scored] >= DEFAULT, alone[scored])
     return metrics

@@ -16,10 +16,12 @@ from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_INPUTS, 
 from modelgpt_cli.domains.shared.novelty import novelty_names, write_novelty
 
 
-def write_head(g: GraphWriter, blueprint: Blueprint, features: str) -> None:
-    """Write the nodes from the head's inputs, (N, P), to the graph's outputs."""
+def write_head(g: GraphWriter, blueprint: Blueprint, features: str, beside: str = "") -> None:
+    """Write the nodes from the head's inputs (N, P), and from scores (N, C) to add, to the graph's outputs."""
     inputs = g.op("Identity", features, output=HEAD_INPUTS)  # (N, P)
     scores = g.op("Add", g.op("MatMul", inputs, g.tensor(HEAD_WEIGHT)), g.tensor(HEAD_BIAS))  # (N, C)
+    if beside:
+        scores = g.op("Add", scores, beside)
     write_answers(g, blueprint, scores, TARGET)
     if blueprint.novelty:
         write_novelty(g, inputs)

@@ -203,12 +203,12 @@ def token_states(g: GraphWriter, e: EncoderLayout, ids: str, present: str, types
     str
         float32 (N, T, E)
     """
-    x = _norm(g, _embeddings(g, e, ids, types), e.name("norm"), e.eps)
+    x = layer_norm(g, _embeddings(g, e, ids, types), e.name("norm"), e.eps)
     hidden = g.op("Mul", g.op("Sub", g.const(1), present), g.const(_MASKED))
     hidden = g.op("Unsqueeze", hidden, g.index(1, 2))  # (N, 1, 1, T)
     for i in range(e.layers):
-        x = _norm(g, g.op("Add", _attention(g, e, i, x, hidden), x), e.inner(i, "norm1"), e.eps)
-        x = _norm(g, g.op("Add", _feed_forward(g, e, i, x), x), e.inner(i, "norm2"), e.eps)
+        x = layer_norm(g, g.op("Add", _attention(g, e, i, x, hidden), x), e.inner(i, "norm1"), e.eps)
+        x = layer_norm(g, g.op("Add", _feed_forward(g, e, i, x), x), e.inner(i, "norm2"), e.eps)
     return x
 
 
@@ -268,7 +268,7 @@ ACTIVATIONS: dict[str, Callable[[GraphWriter, str], str]] = {
 }
 
 
-def _norm(g: GraphWriter, x: str, name: str, eps: float) -> str:
+def layer_norm(g: GraphWriter, x: str, name: str, eps: float) -> str:
     """Layer normalisation over the last axis."""
     weight, bias = g.tensor(name + ".weight"), g.tensor(name + ".bias")
     if g.opset >= 17:

@@ -25,6 +25,7 @@ from modelgpt_cli.domains.shared.novelty import threshold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.tasks import R
 from modelgpt_cli.parameter_generator.adapter import Words
+from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 WEIGHT_DECAY = 1e-2
@@ -68,6 +69,14 @@ class BackboneTuning(ABC, Generic[R]):
     @abstractmethod
     def head_inputs(self, rows: R) -> Tensor:
         """What the head sees, (N, P) on the CPU."""
+
+    def sparse_inputs(self, rows: R) -> SparseInputs | None:
+        """Inputs that stand beside the head's; None where a model has none."""
+        return None
+
+    def sparse_weights(self) -> list[nn.Parameter]:
+        """Their weights (1 + F, C), the first row of which is 0; empty where a model has none."""
+        return []
 
     @abstractmethod
     def answers(self, rows: R) -> np.ndarray:
@@ -146,11 +155,15 @@ class BackboneTuning(ABC, Generic[R]):
         words = Words(torch.zeros(0), torch.zeros(target.shape[1], 0), regression=not n_classes, pair=False)
         source = HeadSource(words=words, strengths=START_STRENGTHS)
         tied = None if split is None else split.take(seen)
-        fit = fit_head(source, scaling.inputs(inputs), target, seed=seed, scale=(0.0, 1.0), split=tied)
+        sparse = self.sparse_inputs(rows.take(seen))
+        phi = scaling.inputs(inputs)
+        fit = fit_head(source, phi, target, seed=seed, scale=(0.0, 1.0), split=tied, sparse=sparse)
         weight, bias = scaling.folded(fit.weight, fit.bias)
         with torch.no_grad():
             model.head_weight.copy_(weight)
             model.head_bias.copy_(bias)
+            for parameter in self.sparse_weights():
+                parameter[1:] = 0.0 if fit.beside is None else fit.beside
 
     def _renew_novelty(self, rows: R, y: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> None:
         """Find prototypes among the features that rows have now, and the threshold on rows that are held out."""
@@ -166,7 +179,7 @@ class BackboneTuning(ABC, Generic[R]):
         model.requires_grad_(True)
         model.train()  # what is never trained, such as BatchNorm, is frozen again by this
         trained = [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
-        head = [model.head_weight, model.head_bias]
+        head = [model.head_weight, model.head_bias, *self.sparse_weights()]
         groups = [{"params": trained, "lr": lr}, {"params": head, "lr": lr * self.head_rate}]
         optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
         device = model.head_weight.device

@@ -28,7 +28,11 @@ class HeadModel(Protocol):
 
 @torch.inference_mode()
 def worst_difference(
-    model: HeadModel, inputs: np.ndarray, outputs: list[np.ndarray], scale: Tensor | None = None
+    model: HeadModel,
+    inputs: np.ndarray,
+    outputs: list[np.ndarray],
+    scale: Tensor | None = None,
+    beside: Tensor | None = None,
 ) -> float:
     """Compute the largest difference between a graph's answers and those of the original's head.
 
@@ -42,6 +46,8 @@ def worst_difference(
         The graph's answers.
     scale : Tensor (2,), optional
         Regression: the target's; see `target_scale`.
+    beside : Tensor (N, C), optional
+        Scores to add to the head's.
 
     Returns
     -------
@@ -59,6 +65,7 @@ def worst_difference(
         *outputs, found = outputs
         largest = _novelty_difference(model.novelty(seen).numpy(), found)
     scores = seen @ model.head_weight + model.head_bias
+    scores = scores if beside is None else scores + beside
     if scale is None:
         p = scores.sigmoid() if model.blueprint.multi_label else scores.softmax(1)
         return max(largest, float(difference(model.blueprint, p.numpy(), outputs).max()))

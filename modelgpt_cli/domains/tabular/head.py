@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.domains.tabular.lbfgs import minimise
 from modelgpt_cli.domains.tabular.members import Members
+from modelgpt_cli.parameter_generator.lbfgs import minimise
 from modelgpt_cli.parameter_generator.posterior import cholesky, leave_one_out, solve_head
 
 REFINE_STEPS = 12

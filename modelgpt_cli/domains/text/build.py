@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,26 +28,37 @@ from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, 
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
-from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, find_card
-from modelgpt_cli.domains.text.backbone import shared_backbone
+from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, MULTILINGUAL, find_card
+from modelgpt_cli.domains.text.backbone import FrozenBackbone, shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.lexical import LexicalScores, Lexicon
 from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
+from modelgpt_cli.domains.text.multilingual_package import EXTRA, is_installed
 from modelgpt_cli.domains.text.options import BuildOptions
 from modelgpt_cli.domains.text.requirement import require, texts_of
-from modelgpt_cli.domains.text.strange import Strangeness
+from modelgpt_cli.domains.text.strange import ENGLISH, Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
-from modelgpt_cli.domains.text.tokens import encode, prepare_tokenizer
+from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
+from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
 
 log = logging.getLogger("modelgpt")
+TAKEN = (
+    "The multilingual encoder is taken: the usual one was trained on English, and {found}. "
+    f"--backbone {DEFAULT_CARD} takes that one all the same."
+)
+HINT = f" The multilingual encoder may do better: --backbone {MULTILINGUAL}."
+INSTALL = f'{HINT[:-1]}, after pip install "modelgpt-cli[{EXTRA}]".'
 
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], TextBuild]:
-    """Return what gives the build of a card."""
-    return backbone_builders(TextBuild, requirement, options)
+    """Return what gives the build of a card, or of the multilingual one in its place where nothing is asked for."""
+    asked = (options.backbone, options.card, options.generator)
+    free = not any(asked) and not options.tokenizer_in_graph  # which is for the usual one's tokenizer
+    return backbone_builders(partial(TextBuild, free=free), requirement, options)
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -60,12 +72,20 @@ def export_options(options: BuildOptions) -> Mapping[str, Any]:
 
 
 class TextBuild(BackboneBuild):
-    """One build: what was asked, and the backbone, generator and encoder that serve it."""
+    """One build: what was asked, and the backbone, generator and encoder that serve it.
+
+    Parameters
+    ----------
+    free : bool
+        Whether the texts may decide on another encoder than the card's.
+    """
 
     domain = "text"
     generator_cards = (DEFAULT_CARD,)
+    options: BuildOptions
 
-    def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
+    def __init__(self, requirement: Requirement, options: BuildOptions, *, free: bool = False) -> None:
+        self.free = free
         card = find_card(options.backbone)
         self.card = card if options.max_tokens is None else replace(card, max_tokens=options.max_tokens)
         self.backbone = shared_backbone(self.card)
@@ -121,8 +141,12 @@ class TextBuild(BackboneBuild):
         strange = Strangeness(self.tokenizer, self.card.name)
         strange.add(rows.ids)
         if note := strange.note():
+            if self.free and is_installed():
+                log.warning("%s", TAKEN.format(found=strange.found()))
+                return self._multilingual(dataset, check_fingerprint)
             notes.append(note)
-            log.warning(note)
+            hint = HINT if is_installed() else INSTALL
+            log.warning("%s%s", note, hint if self.card.name in ENGLISH else "")
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
@@ -133,7 +157,10 @@ class TextBuild(BackboneBuild):
             split, told = alike_split(columns[: 1 + pair], labels)
             tell(told)
             notes += told[:1]  # texts are for the user, not for the model's card
-        fit = fit_head(adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split)
+        lexicon, sparse = self._words_counted(rows, pair, target.shape[1])
+        fit = fit_head(
+            adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split, sparse=sparse
+        )
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(
@@ -143,9 +170,39 @@ class TextBuild(BackboneBuild):
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
-        novelty = self.novelty(blueprint, fit, phi, target)
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, novelty)
+        more = self.novelty(blueprint, fit, phi, target)
+        if lexicon is not None and fit.beside is not None:
+            more |= LexicalScores.of(lexicon, fit.beside).state()
+            blueprint.provenance["head"] |= {"words": lexicon.width, "words_precision": fit.sparse_precision}
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, more)
         return model, fit.metrics, len(fit.scored)
+
+    def _multilingual(
+        self, dataset: Dataset, check_fingerprint: bool
+    ) -> tuple[TextModel, dict[str, dict[str, float]], int]:
+        """The same build by the multilingual encoder."""
+        options = replace(self.options, backbone=MULTILINGUAL)
+        other = TextBuild(self.requirement, options)
+        found = other.from_data(dataset, check_fingerprint=check_fingerprint)
+        self.shown, self.truth, self.built = other.shown, other.truth, MULTILINGUAL
+        return found
+
+    def can_generate(self) -> bool:
+        """Whether the encoder takes LoRA factors."""
+        return not isinstance(self.backbone, FrozenBackbone)
+
+    def check_generator(self) -> None:
+        """As for all; the multilingual encoder has none, and begins with the names of classes."""
+        if not isinstance(self.backbone, FrozenBackbone) or len(self.requirement.columns) == 2:
+            super().check_generator()
+
+    def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
+        """What the words themselves say, unless it isn't asked for."""
+        if not self.options.lexical:
+            return None, None
+        vocabulary = max(self.tokenizer.get_vocab().values()) + 1
+        lexicon = Lexicon.of(rows, vocabulary, pair, outputs)
+        return lexicon, SparseInputs.of(lexicon.inputs(rows))
 
     def _adapt(self, pair: bool, classes: tuple[str, ...], multi_label: bool) -> Adapted:
         """Embed the words and let the generator adapt the backbone."""
@@ -161,12 +218,12 @@ class TextBuild(BackboneBuild):
         adapted: Adapted,
         fit: HeadFit,
         scale: tuple[float, float] | None,
-        novelty: Mapping[str, Tensor] = MappingProxyType({}),
+        more: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> TextModel:
         encoder = adapted.encoder.cpu()
         blueprint.architecture = replace(blueprint.architecture, encoder=encoder_config(encoder))
         state: dict[str, Tensor] = {BACKBONE + k: v for k, v in encoder.state_dict().items()}
-        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(novelty)
+        state |= {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | dict(more)
         if scale is not None:
             state[TARGET] = target_scale(*scale)
         return TextModel(blueprint, state, self.tokenizer)

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.head import HeadSource
-from modelgpt_cli.domains.text.backbone import Backbone, Tokens
-from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.backbone import Backbone, FrozenBackbone, Tokens
+from modelgpt_cli.domains.text.inputs import encoder_inputs
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
 BATCH_TOKENS = 4096
+NAME_SCALE = 4.0
+"""Logits per unit of cosine between a text and a class name, where an encoder of sentences has no generator."""
 
 
 @dataclass(kw_only=True)
@@ -31,7 +33,7 @@ class Adapted(HeadSource):
     Attributes
     ----------
     encoder : nn.Module
-        transformers' module.
+        transformers' module, or the multilingual one.
     """
 
     encoder: nn.Module
@@ -52,15 +54,17 @@ class Adapted(HeadSource):
         return torch.cat(parts)[torch.argsort(torch.cat(order))]
 
     def _inputs(self, batch: Tokens, pair: bool) -> Tensor:
-        given = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        if self.type_ids:
-            given["token_type_ids"] = batch.segments
-        return head_inputs(self.encoder(**given).last_hidden_state, batch.mask, batch.segments, pair)
+        return encoder_inputs(self.encoder, batch.ids, batch.mask, batch.segments, pair, self.type_ids).float()
 
 
 @torch.inference_mode()
 def adapt(
-    backbone: Backbone, generator: AdapterGenerator | None, words: Words, names: Encoded | None, *, device: str = "cpu"
+    backbone: Backbone | FrozenBackbone,
+    generator: AdapterGenerator | None,
+    words: Words,
+    names: Encoded | None,
+    *,
+    device: str = "cpu",
 ) -> Adapted:
     """Let the generator write the factors, and merge them into a copy of the backbone.
 
@@ -72,8 +76,10 @@ def adapt(
     lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
     encoder = backbone.merge(lora).to(device).eval()
     adapted = Adapted(encoder=encoder, type_ids=backbone.type_ids, words=words, generator=generator, tokens=tokens)
-    if names is not None and not words.pair and generator is not None:
+    frozen = isinstance(backbone, FrozenBackbone)
+    if names is not None and not words.pair and (generator is not None or frozen):
         adapted.named = adapted.embed(names, False)
+        adapted.name_scale = NAME_SCALE if frozen else 0.0
     return adapted
 
 

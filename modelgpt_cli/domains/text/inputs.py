@@ -6,7 +6,9 @@ Shapes: N rows, T tokens, E state size, p head inputs.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from modelgpt_cli.domains.text.multilingual import MultilingualEncoder
 
 PRODUCT = 8.0
 COSINE = 3.0
@@ -29,6 +31,30 @@ def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> T
         return _mean(states, present)
     second = segments.to(states.dtype) * present
     u, v = _mean(states, present - second), _mean(states, second)  # (N, E) each
+    return _compared(u, v)
+
+
+def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tensor, pair: bool, types: bool) -> Tensor:
+    """What the head sees of token ids, (N, p) float32, by transformers' encoder or the multilingual one.
+
+    Parameters
+    ----------
+    ids, mask, segments : int64 (N, T)
+        See `Tokens`.
+    types : bool
+        Whether the encoder is told the segments.
+    """
+    if isinstance(encoder, MultilingualEncoder):
+        if not pair:
+            return encoder(ids, mask)  # type: ignore[no-any-return]
+        second = segments * mask
+        return _compared(encoder(ids, mask - second), encoder(ids, second))
+    given = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": segments} if types else {})
+    return head_inputs(encoder(**given).last_hidden_state, mask, segments, pair)
+
+
+def _compared(u: Tensor, v: Tensor) -> Tensor:
+    """The inputs of pairs of texts, from a direction (N, E) of each."""
     product = u * v
     return torch.cat([u, v, (u - v).abs(), product * PRODUCT, product.sum(1, keepdim=True) * COSINE], 1)
 

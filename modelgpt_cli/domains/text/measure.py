@@ -39,7 +39,8 @@ def columns(model: TextModel, rows: pd.DataFrame) -> Mapping[str, Any]:
 
 def parameters(model: TextModel) -> int:
     """Return the encoder's and the head's parameters."""
-    return sum(p.numel() for p in model.parameters())
+    tables = (b.numel() for b in model.encoder.buffers() if not b.is_floating_point() and b.ndim == 2 and len(b) > 1)
+    return sum(p.numel() for p in model.parameters()) + sum(tables)
 
 
 def smaller(model: TextModel) -> str:
@@ -55,12 +56,12 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> TextMod
     """Return the pretrained encoder as it is, with a random head."""
     from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
     from modelgpt_cli.domains.text.architectures import find_card
-    from modelgpt_cli.domains.text.backbone import load_backbone
+    from modelgpt_cli.domains.text.backbone import load_any
     from modelgpt_cli.domains.text.model import encoder_config
     from modelgpt_cli.domains.text.tokens import prepare_tokenizer
 
     found = find_card(card.name)
-    backbone = load_backbone(found)
+    backbone = load_any(found)
     size, tokenizer = backbone.size, prepare_tokenizer(backbone.tokenizer, found.max_tokens)
     encoder = backbone.merge(None)
     made = Architecture(card.name, hidden=0, members=1, max_tokens=found.max_tokens, encoder=encoder_config(encoder))

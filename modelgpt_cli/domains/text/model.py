@@ -24,13 +24,17 @@ from modelgpt_cli.domains.shared.novelty import Novelty
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
-from modelgpt_cli.domains.text.inputs import head_inputs
+from modelgpt_cli.domains.text.inputs import encoder_inputs
+from modelgpt_cli.domains.text.lexical import LexicalScores
+from modelgpt_cli.domains.text.multilingual import KIND, MultilingualConfig, MultilingualEncoder
 from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.runtime.session import TOKENIZER, damaged
 
 TOKENS = 512
 """Tokens of a batch, with the padding: larger ones of mixed lengths are mostly padding."""
+WITH_WORDS = 0.5
+"""Share of the rows that a step of tuning shows with what their words add."""
 
 
 class TextModel(nn.Module):
@@ -46,6 +50,7 @@ class TextModel(nn.Module):
         * ``head.weight`` (P, C), ``head.bias`` (C,): in logits, or in standard deviations of the target
         * ``constants.target`` (2,), for regression
         * ``constants.novelty.*``, where the blueprint has a novelty; see `Novelty`
+        * ``lexical.weight``, ``constants.lexical.*``, where words have weights of their own; see `LexicalScores`
     tokenizer : Tokenizer
         From `prepare_tokenizer`: it cuts at the window.
     """
@@ -54,19 +59,22 @@ class TextModel(nn.Module):
         super().__init__()
         self.blueprint, self.tokenizer = blueprint, tokenizer
         self.pair = len(blueprint.used) == 2
-        weights = {k[len(BACKBONE) :]: v.float() for k, v in state.items() if k.startswith(BACKBONE)}
+        weights = {k[len(BACKBONE) :]: _number(v) for k, v in state.items() if k.startswith(BACKBONE)}
         self.encoder = make_encoder(blueprint.architecture.encoder, weights)
         self.type_ids = (blueprint.architecture.encoder.get("type_vocab_size") or 0) > 1
         self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
         self.constants = {"target": state[TARGET]} if TARGET in state else {}
         self.novelty = Novelty.of_state(state)
+        self.lexical = LexicalScores.of_state(state, self.pair)
+        self.eval()
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and constants, as `__init__` takes them."""
         weights = {BACKBONE + k: v.detach() for k, v in self.encoder.state_dict().items()}
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
         constants |= {} if self.novelty is None else self.novelty.state()
+        constants |= {} if self.lexical is None else self.lexical.state()
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()} | constants
 
     @property
@@ -95,18 +103,22 @@ class TextModel(nn.Module):
 
     def head_inputs(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the head sees, (N, P), from int64 (N, T) each; see `Tokens`."""
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if self.type_ids:
-            inputs["token_type_ids"] = segments
-        states = self.encoder(**inputs).last_hidden_state  # (N, T, E)
-        return head_inputs(states, mask, segments, self.pair)
+        return encoder_inputs(self.encoder, ids, mask, segments, self.pair, self.type_ids)
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""
         scores = self.head_inputs(ids, mask, segments) @ self.head_weight + self.head_bias
+        if self.lexical is not None:
+            scores = scores + self._lexical_scores(ids, mask, segments)
         if self.blueprint.task == "regression":
             return in_own_unit(scores, self.constants["target"])
         return scores
+
+    def _lexical_scores(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
+        """What the words add, (N, C); in training for some rows only, so that the encoder goes on learning."""
+        assert self.lexical is not None
+        found: Tensor = self.lexical(ids, mask, segments)
+        return found * (torch.rand(len(found), 1, device=found.device) < WITH_WORDS) if self.training else found
 
     def answers(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the graph gives: probabilities (N, C), or predictions (N, 1)."""
@@ -134,6 +146,12 @@ class TextModel(nn.Module):
             t = batch.to(device)
             result[torch.from_numpy(index)] = self.head_inputs(t.ids, t.mask, t.segments).cpu()
         return result
+
+    @torch.inference_mode()
+    def scores_of_inputs(self, inputs: Tensor, rows: Encoded) -> Tensor:
+        """Logits, or the standardised target, (N, C) of tokenised rows whose head inputs (N, P) are known."""
+        scores = inputs @ self.head_weight + self.head_bias
+        return scores if self.lexical is None else scores + self.lexical.of_rows(rows)
 
     @torch.inference_mode()
     def predict_encoded(self, rows: Encoded) -> np.ndarray:
@@ -165,14 +183,21 @@ def text_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     return tuple(sorted(columns, key=lambda column: ROLES.index(column.role or ROLES[0])))
 
 
+def _number(value: Tensor) -> Tensor:
+    """A tensor in float32, but for a table of 8-bit integers."""
+    return value if value.dtype == torch.uint8 else value.float()
+
+
 def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
-    """An encoder of transformers' from its configuration and parameters, in eval mode.
+    """An encoder of transformers', or the multilingual one, from its configuration and parameters, in eval mode.
 
     Raises
     ------
     ModelGPTError
         If this version of transformers doesn't know its kind, or the weights don't fit it.
     """
+    if config.get("model_type") == KIND:
+        return _make_multilingual(config, weights)
     from transformers import AutoConfig, AutoModel
 
     values = dict(config)
@@ -184,6 +209,16 @@ def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn
             model.pooler = None  # type: ignore[assignment]
         model.load_state_dict(dict(weights), assign=True)
         _fill_buffers(model)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise ModelGPTError("The model's encoder can't be rebuilt.", " ".join(str(error).split())[:300]) from error
+    return model.eval()
+
+
+def _make_multilingual(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            model = MultilingualEncoder(MultilingualConfig(int(config["vocab_size"]), float(config["eps"])))
+        model.load_state_dict(dict(weights), assign=True)
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ModelGPTError("The model's encoder can't be rebuilt.", " ".join(str(error).split())[:300]) from error
     return model.eval()
@@ -205,6 +240,8 @@ def _fill_buffers(model: nn.Module) -> None:
 
 def encoder_config(model: nn.Module) -> dict[str, Any]:
     """An encoder's configuration for a blueprint: what differs from transformers' defaults, without paths."""
+    if isinstance(model, MultilingualEncoder):
+        return model.config.to_dict()
     values: dict[str, Any] = model.config.to_diff_dict()  # type: ignore[union-attr,operator]
     drop = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype", "gradient_checkpointing")
     return {"model_type": model.config.model_type} | {k: v for k, v in values.items() if k not in drop}  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -21,11 +22,16 @@ from modelgpt_cli.core.deploy import MAX_OPSET
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, TARGET, input_names
-from modelgpt_cli.domains.shared.onnx_backbone import read_state, write_head
+from modelgpt_cli.domains.shared.onnx_backbone import read_state as read_head
+from modelgpt_cli.domains.shared.onnx_backbone import write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
 from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
+from modelgpt_cli.domains.text.lexical import LEXICAL
 from modelgpt_cli.domains.text.model import TextModel, text_columns
+from modelgpt_cli.domains.text.multilingual import MultilingualEncoder
+from modelgpt_cli.domains.text.onnx_lexical import lexical_scores
+from modelgpt_cli.domains.text.onnx_multilingual import MultilingualNodes, make_small
 from modelgpt_cli.domains.text.requirement import ROLES
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
 
@@ -38,7 +44,12 @@ _MOST_BYTES = 2_000_000_000
 
 def default_opset(model: TextModel) -> int:
     """Return the operator set of a model's graph where none is asked for."""
-    return DEFAULT_OPSET if _layout(model) else TRACED_OPSET
+    return DEFAULT_OPSET if _layout(model) or _is_multilingual(model) else TRACED_OPSET
+
+
+def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a model's state from all tensors of its graph."""
+    return read_head(blueprint, tensors) | {name: tensors[name] for name in LEXICAL if name in tensors}
 
 
 def calibration_rows(model: TextModel, data: Data) -> None:
@@ -87,7 +98,7 @@ def to_onnx(
     quantize : {"none", "fp16", "int8"}
         "fp16": the encoder's matrices are kept as float16 and computed with in float32. "int8": they are kept as 8-bit
         integers and multiplied as such, with each token's state rounded by itself: faster, and answers still don't
-        depend on the batch. The head stays float32.
+        depend on the batch. The head stays float32, and so do the words' weights.
     rows
         Not needed here.
     options : mapping, optional
@@ -109,7 +120,7 @@ def to_onnx(
         The encoder can't be turned into a graph.
     """
     layout = _layout(model)
-    if layout is None and opset < TRACED_OPSET:
+    if layout is None and not _is_multilingual(model) and opset < TRACED_OPSET:
         kind = model.blueprint.architecture.encoder.get("model_type")
         raise UsageError(
             f"--opset {opset} is not supported for {kind} encoders.", f"It may be {TRACED_OPSET} to {MAX_OPSET}."
@@ -144,7 +155,11 @@ def _check_size(g: GraphWriter) -> None:
 
 
 def _layout(model: TextModel) -> EncoderLayout | None:
-    return encoder_layout(model.encoder.config, BACKBONE)
+    return None if _is_multilingual(model) else encoder_layout(model.encoder.config, BACKBONE)
+
+
+def _is_multilingual(model: TextModel) -> bool:
+    return isinstance(model.encoder, MultilingualEncoder)
 
 
 def _tokenize(g: GraphWriter, model: TextModel, texts: list[str]) -> tuple[str, ...]:
@@ -161,14 +176,21 @@ def _write(
     segments = tokens[2] if model.pair else ""
     types = segments if model.type_ids else ""
     present = g.op("Cast", mask, to=TensorProto.FLOAT)  # (N, T)
-    if layout is not None:
+    if isinstance(model.encoder, MultilingualEncoder):
+        make_small(g.state, BACKBONE, quantize)
+        nodes = MultilingualNodes(g, BACKBONE, model.encoder.config.eps)
+        inputs = _multilingual_inputs(g, nodes, ids, present, segments)
+    elif layout is not None:
         _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
-        states = token_states(g, layout, ids, present, types)  # (N, T, E)
+        inputs = _head_inputs(g, token_states(g, layout, ids, present, types), present, segments)
     else:
         from modelgpt_cli.domains.text.onnx_traced import traced_states
 
-        states = traced_states(g, model, ids, mask, types, quantize)
-    write_head(g, model.blueprint, _head_inputs(g, states, present, segments))
+        inputs = _head_inputs(g, traced_states(g, model, ids, mask, types, quantize), present, segments)
+    beside = ""
+    if model.lexical is not None:
+        beside = lexical_scores(g, model.lexical.lexicon.vocabulary, ids, mask, segments)
+    write_head(g, model.blueprint, inputs, beside)
 
 
 def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
@@ -191,7 +213,20 @@ def _head_inputs(g: GraphWriter, states: str, present: str, segments: str) -> st
         return mean_direction(g, states, present)
     second = g.op("Mul", g.op("Cast", segments, to=TensorProto.FLOAT), present)
     u = mean_direction(g, states, g.op("Sub", present, second))  # (N, E) each
-    v = mean_direction(g, states, second)
+    return _compared(g, u, mean_direction(g, states, second))
+
+
+def _multilingual_inputs(g: GraphWriter, nodes: MultilingualNodes, ids: str, present: str, segments: str) -> str:
+    """The same (N, P), from token ids by the multilingual encoder."""
+    x = nodes.table(ids)
+    if not segments:
+        return nodes.embed(x, present)
+    second = g.op("Mul", g.op("Cast", segments, to=TensorProto.FLOAT), present)
+    return _compared(g, nodes.embed(x, g.op("Sub", present, second)), nodes.embed(x, second))
+
+
+def _compared(g: GraphWriter, u: str, v: str) -> str:
+    """The inputs of pairs of texts, from a direction (N, E) of each."""
     product = g.op("Mul", u, v)
     cosine = g.op("Mul", g.reduce("ReduceSum", product, 1), g.const(COSINE))
     distance = g.op("Abs", g.op("Sub", u, v))

@@ -18,6 +18,7 @@ class BuildOptions(BackboneBuildOptions):
     max_tokens: int | None = option(
         "Tokens to read of each text; the rest is cut off.", least=8, most=100_000, shown="128"
     )
+    lexical: bool = option("Leave out what single words say, beside the encoder.", True)
     tokenizer_in_graph: bool = option("Put the tokenizer into the ONNX file, to run on strings.", False)
 
 

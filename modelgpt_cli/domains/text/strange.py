@@ -67,14 +67,18 @@ class Strangeness:
         self.words += int(self._begins[flat].sum())
         self.parts += int(self._letters[flat].sum())
 
-    def note(self) -> str:
-        """Say that the encoder was not made for these texts; "" where it seems to be."""
+    def found(self) -> str:
+        """Say what the encoder was not made for; "" where it seems to be."""
         share = self.unknown / max(1, self.pieces)
         if share >= MOST_UNKNOWN:
-            found = f"{share:.0%} of the pieces of these texts (letters of other scripts, emoji) are unknown to it"
-        elif self._english and self.words >= _LEAST_WORDS and self.parts >= MOST_PIECES * self.words:
-            found = f"these texts fall into {self.parts / self.words:.1f} pieces a word, as other languages do"
-        else:
+            return f"{share:.0%} of the pieces of these texts (letters of other scripts, emoji) are unknown to it"
+        if self._english and self.words >= _LEAST_WORDS and self.parts >= MOST_PIECES * self.words:
+            return f"these texts fall into {self.parts / self.words:.1f} pieces a word, as other languages do"
+        return ""
+
+    def note(self) -> str:
+        """Say that the encoder was not made for these texts; "" where it seems to be."""
+        if not (found := self.found()):
             return ""
         made = "The encoder was trained on English" if self._english else "The encoder may not be made for these texts"
         return f"{made}, and {found}: expect less of it."

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.readers import open_table
@@ -22,6 +22,7 @@ from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.requirement import texts_of
 from modelgpt_cli.domains.text.tokens import Encoded
+from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
 from modelgpt_cli.training.tune import Tuned, TuneSettings, check_labels, cross_validated, load_rows
 
 log = logging.getLogger("modelgpt")
@@ -48,6 +49,15 @@ class TextTuning(BackboneTuning[Encoded]):
     def head_inputs(self, rows: Encoded) -> Tensor:
         """What the head sees, (N, P) on the CPU."""
         return self.model.inputs(rows)
+
+    def sparse_inputs(self, rows: Encoded) -> SparseInputs | None:
+        """What the words say, where the model counts them."""
+        lexical = self.model.lexical
+        return None if lexical is None else SparseInputs.of(lexical.lexicon.inputs(rows))
+
+    def sparse_weights(self) -> list[nn.Parameter]:
+        """The words' weights."""
+        return [] if self.model.lexical is None else [self.model.lexical.weight]
 
     def answers(self, rows: Encoded) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1)."""

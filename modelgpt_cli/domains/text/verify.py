@@ -27,9 +27,8 @@ from modelgpt_cli.artifacts.verify import (
 from modelgpt_cli.domains.shared.names import HEAD_INPUTS, input_names
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.shared.verify import worst_difference
-from modelgpt_cli.domains.text.inputs import head_inputs
 from modelgpt_cli.domains.text.model import TextModel
-from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
+from modelgpt_cli.domains.text.token_rows import TextRows
 from modelgpt_cli.runtime.session import TOKENIZER
 
 TOLERANCES: dict[str, tuple[float, float]] = {"fp16": (0.02, 0.01), "int8": (0.5, 0.25)}
@@ -99,6 +98,7 @@ def verify(
         given = rows.iloc[:_GIVEN].reindex(columns=frame.columns)
         frame = pd.concat([given.astype(object), frame], ignore_index=True)
     inputs = _head_inputs(model, frame)
+    beside = None if model.lexical is None else model.lexical.of_rows(model.encode(frame))
     scale = model.constants["target"] if model.blueprint.task == "regression" else None
     feeds = _Feeds(model, raw, frame, in_graph)
     alone: np.ndarray | None = None
@@ -111,8 +111,8 @@ def verify(
             alone = seen if alone is None else alone
             _check_head_inputs(inputs, seen, alone, *TOLERANCES[quantize])
             exact = seen
-        check_difference(worst_difference(model, exact, outputs, scale))
-        worst = max(worst, worst_difference(model, inputs, outputs, scale))
+        check_difference(worst_difference(model, exact, outputs, scale, beside))
+        worst = max(worst, worst_difference(model, inputs, outputs, scale, beside))
     return worst
 
 
@@ -122,9 +122,7 @@ def _head_inputs(model: TextModel, frame: pd.DataFrame) -> np.ndarray:
     encoded = model.encode(frame)
     found = np.zeros((len(encoded), len(model.head_weight)), dtype=np.float32)
     for place, batch in encoded.batches(_TOKENS):
-        given = {IDS: batch.ids, MASK: batch.mask} | ({SEGMENTS: batch.segments} if model.type_ids else {})
-        states = model.encoder(**given).last_hidden_state
-        found[place] = head_inputs(states, batch.mask, batch.segments, model.pair).numpy()
+        found[place] = model.head_inputs(batch.ids, batch.mask, batch.segments).numpy()
     return found
 
 

@@ -67,6 +67,24 @@ def probe(settings: Settings, search: bool) -> Fit:
     return fit
 
 
+def tfidf(settings: Settings) -> Fit:
+    """Logistic regression (C = 10; ridge for numbers) on TF-IDF of words and pairs of words, without an encoder."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+
+    def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
+        words = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", ngram_range=(1, 2))
+        if not task.classes:
+            ridge = make_pipeline(words, Ridge()).fit(given.joined, given.labels)
+            return Fitted(lambda rows: ridge.predict(rows.joined), {})
+        model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=1000))
+        model.fit(given.joined, task.codes(given.labels))
+        return Fitted(lambda rows: spread(model, rows.joined, len(task.classes)), {})
+
+    return fit
+
+
 def label_similarity(settings: Settings) -> Fit:
     """Zero-shot by the label name whose embedding is nearest; to pairs no label name has a likeness: all are equal."""
 
@@ -135,6 +153,7 @@ FINETUNE = Plan(batch=32, lr=5e-5, head_lr=1e-3, epochs=20, held_out=0.1)
 LORA = replace(FINETUNE, lr=1e-3, lora=True)
 FEW = Plan(batch=16, lr=5e-5, head_lr=1e-3, epochs=20, least_steps=100)
 GLUE_METHODS = {
+    "tfidf": Method(tfidf, packages=("scikit-learn",)),
     "probe": Method(partial(probe, search=True), packages=PROBED),
     "finetune": Method(partial(trained, plan=FINETUNE), packages=LIBRARIES),
     "lora": Method(partial(trained, plan=LORA), packages=(*LIBRARIES, "peft")),
@@ -147,9 +166,11 @@ GLUE_METHODS = {
 """All training rows are given; ``ours_words`` leaves them aside."""
 FEW_SHOT_METHODS = {
     "label_similarity": Method(label_similarity, zero=True, support=False, packages=LIBRARIES),
+    "tfidf": Method(tfidf, packages=("scikit-learn",)),
     "probe": Method(partial(probe, search=False), packages=PROBED),
     "finetune": Method(partial(trained, plan=FEW), packages=LIBRARIES),
     "ours": Method(modelgpt, zero=True, packages=OURS, ours=True),
+    "ours_encoder": Method(partial(modelgpt, lexical=False), packages=OURS, ours=True),
     "setfit": Method(setfit, packages=(*PROBED, "sentence-transformers", "setfit")),
 }
 PARTS = {

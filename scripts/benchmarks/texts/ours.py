@@ -48,9 +48,10 @@ def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.n
         return found if classes else found[:, 0]
     key = (*words, len(rows), rows.texts[0], rows.texts[-1])
     with torch.inference_mode():
+        encoded = model.encode(_frame(rows))
         if key not in _inputs:
-            _inputs[key] = model.inputs(model.encode(_frame(rows)))
-        scores = _inputs[key] @ model.head_weight + model.head_bias
+            _inputs[key] = model.inputs(encoded)
+        scores = model.scores_of_inputs(_inputs[key], encoded)
     if classes:
         return scores.softmax(1).numpy()
     mean, std = model.constants["target"]
@@ -63,7 +64,9 @@ def generator_file() -> Path:
     return checkpoint.generator_file(GENERATOR, "text")
 
 
-def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: int | None = None) -> Any:
+def ours(
+    *, support: bool = True, tune: int = 0, all_rows: bool = False, rows: int | None = None, lexical: bool = True
+) -> Any:
     """Return a `Fit` by ModelGPT.
 
     Parameters
@@ -72,10 +75,8 @@ def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: i
         Whether the examples are used at the build, or the requirement alone.
     tune : int
         Epochs of tuning after it, on the same rows.
-    all_rows : bool
-        Solve the head on every row.
-    rows : int, optional
-        Solve it on so many at most.
+    **build
+        More of `BuildOptions`: ``all_rows``, ``rows``, ``lexical``.
     """
 
     def fit(task: TextTask, given: Rows, seed: int) -> Fitted:
@@ -85,7 +86,9 @@ def ours(*, support: bool = True, tune: int = 0, all_rows: bool = False, rows: i
         schema = Schema(tuple(columns), LABEL, kind, task.classes, domain="text")  # type: ignore[arg-type]
         numbers: dict[str, Any] = {} if task.classes else {"target_mean": 0.0, "target_std": 1.0}
         wanted = Requirement(task.requirement, schema.task, LABEL, task.classes, schema.columns, **numbers)
-        options = BuildOptions(seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows)
+        options = BuildOptions(
+            seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows, lexical=lexical
+        )
         build = TextBuild(wanted, options)
         if support and len(given):
             model = build.from_data(_dataset(given, schema), check_fingerprint=False)[0]

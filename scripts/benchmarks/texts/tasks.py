@@ -50,6 +50,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def joined(self) -> list[str]:
+        """The texts, those of a pair with a blank between them."""
+        return self.texts if self.pairs is None else [f"{a} {b}" for a, b in zip(self.texts, self.pairs, strict=True)]
+
     def take(self, index: np.ndarray) -> Rows:
         """Return some of the rows, in the order of `index`."""
         pairs = None if self.pairs is None else [self.pairs[i] for i in index]

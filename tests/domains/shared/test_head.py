@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 
 from modelgpt_cli.domains.tabular.head import Refiner
-from modelgpt_cli.domains.tabular.lbfgs import minimise
+from modelgpt_cli.parameter_generator.lbfgs import minimise
 
 ONE = torch.ones(1, 12)
 

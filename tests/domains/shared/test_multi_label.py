@@ -224,7 +224,7 @@ def test_metrics_are_scikit_learns() -> None:
 
 
 def test_a_graph_whose_labels_are_off_is_refused(make: Make) -> None:
-    model = make(notes_frame(40)).model
+    model = make(notes_frame(40), lexical=False).model
     seen = model.inputs(model.encode(notes_frame(4))).clone()
     p = (seen @ model.head_weight + model.head_bias).sigmoid().detach().numpy()
     label = (p >= np.array(model.blueprint.multi_label["thresholds"], np.float32)).astype(np.int64)

@@ -123,7 +123,7 @@ def test_a_number_has_a_novelty_too_and_words_alone_have_none(make: Make, tmp_pa
 
 
 def test_a_graph_whose_novelty_is_off_is_refused(make: Make) -> None:
-    model = make(topics_frame(60)).model
+    model = make(topics_frame(60), lexical=False).model
     seen = model.inputs(model.encode(topics_frame(4))).clone()
     p = (seen @ model.head_weight + model.head_bias).softmax(1).detach().numpy()
     label = np.array([model.blueprint.labels[k] for k in p.argmax(1)], dtype=object)
