@@ -20,11 +20,19 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
-from modelgpt_cli.domains.tabular.mixing import LEAST_GAIN, MODEL, NETWORK, TREES, gain, judged, mean_loss, stack
+from modelgpt_cli.domains.tabular.mixing import (
+    LEAST_GAIN,
+    MODEL,
+    NETWORK,
+    TREES,
+    few_rows,
+    gain,
+    judged,
+    mean_loss,
+    stack,
+)
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 
-MIN_ROWS = 60
-"""Held-out rows; with fewer, trees of a few leaves say next to nothing."""
 ROUNDS = (10, 20, 30, 50, 75, 100, 150, 200, 300)
 """Numbers of rounds that the held-out rows choose from."""
 MOST_ROUNDS, MOST_TREES = 150, 300
@@ -102,7 +110,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     if shown is None or cross.checked is None:
         return scaled
     scored = np.flatnonzero(shown.folds.fold >= 0)
-    if len(scored) < MIN_ROWS:
+    if few_rows(len(scored), table.n_classes):
         return scaled
     try:
         import lightgbm  # noqa: F401
