@@ -53,13 +53,9 @@ def stack_logits(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def stack_numbers(outputs: Tensor, target: Tensor) -> Tensor:
-    """Weights (J,) >= 0 with sum 1 for predictions (J, N) that minimise the squared error of their sum; target (N,).
-
-    Errors count as under a normal distribution of the best candidate's spread, so that the pull towards equal shares
-    weighs as much against small errors as against large ones.
-    """
+    """Weights (J,) >= 0 with sum 1 for predictions (J, N) that minimise the squared error of their sum; target (N,)."""
     J, N = outputs.shape
-    spread = 2 * (outputs - target).square().mean(1).min().clamp(min=1e-30)
+    spread = target.var().clamp(min=1e-30)
 
     def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
         shares = theta[0, 0].softmax(0)
