@@ -31,6 +31,8 @@ class Architecture:
         M, networks merged into one.
     trees : int
         Boosted trees beside the networks.
+    kernel : int
+        Points of a kernel machine beside the networks.
     max_tokens : int
         Text: the window; what is longer is cut off.
     encoder : dict
@@ -41,6 +43,7 @@ class Architecture:
     hidden: Annotated[int, range(1 << 16)] = 128
     members: Annotated[int, range(1 << 16)] = 4
     trees: Annotated[int, range(1 << 20)] = 0
+    kernel: Annotated[int, range(1 << 20)] = 0
     max_tokens: Annotated[int, range(1 << 20)] = 0
     encoder: dict[str, Any] = field(default_factory=dict)
 
@@ -122,8 +125,9 @@ class Blueprint:
         for name in ("validated", "nearest", "transform", "multi_label", "calibration", "novelty"):
             if not values[name]:
                 del values[name]
-        if not self.architecture.trees:  # so that versions without trees go on reading models without
-            del values["architecture"]["trees"]
+        for part in ("trees", "kernel"):
+            if not values["architecture"][part]:  # so that versions without them go on reading models without
+                del values["architecture"][part]
         return values | {"labels": list(self.labels), "format": FORMAT}
 
     @classmethod

@@ -54,7 +54,7 @@ def test_a_limit_that_the_default_misses_is_met_by_a_smaller_card(cli: Cli, iris
     said = [line for line in done.stderr.splitlines() if line.startswith("Card: ")]
     assert len(said) == 1
     assert f"{report['card']} in {report['storage']}" in said[0]
-    assert "tabular-8+trees in fp32 misses limits: size" in said[0]  # and why not the best
+    assert "tabular-8+kernel+trees in fp32 misses limits: size" in said[0]  # and why not the best
     card = inspect(tmp_path / "m.onnx")
     assert card["chosen"] == {"card": report["card"], "storage": report["storage"]}
     assert card["measured"] == report["limits"]
@@ -153,16 +153,21 @@ def plan(options: dict[str, Any] | None = None, **blocks: Any) -> list[str]:
     return [f"{one.name}/{storage}" for one in found.cards for storage in found.storages]
 
 
+SHELF = ("8+kernel+trees", 8, 4, 2, 1)
+
+
 def test_what_the_user_has_chosen_stays() -> None:
     small = {"limits": Limits(size="1 MB")}
     assert len(plan(**small)) == 15
     assert plan({"members": 3}, **small) == ["tabular-3/none", "tabular-3/fp16", "tabular-3/int8"]
-    assert plan(**small, deploy=Deploy(quantize="fp16")) == [f"tabular-{m}/fp16" for m in ("8+trees", 8, 4, 2, 1)]
+    assert plan(**small, deploy=Deploy(quantize="fp16")) == [
+        f"tabular-{m}/fp16" for m in ("8+kernel+trees", 8, 4, 2, 1)
+    ]
     assert plan({"card": "tabular-5/int8"}, **small) == ["tabular-5/int8"]
     assert plan({"one_pass": True}) == ["tabular-1/none"]
     assert plan({"one_pass": True, "members": 2}) == ["tabular-2/none"]
-    assert plan() == ["tabular-8+trees/none"]
-    assert plan(quality=Quality(accuracy="90%")) == [f"tabular-{m}/none" for m in ("8+trees", 8, 4, 2, 1)]
+    assert plan() == ["tabular-8+kernel+trees/none"]
+    assert plan(quality=Quality(accuracy="90%")) == [f"tabular-{m}/none" for m in SHELF]
 
 
 def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
@@ -171,6 +176,7 @@ def test_a_card_and_another_option_may_not_contradict_each_other() -> None:
             plan({"card": "tabular-2", **options})
     assert plan({"card": "tabular-1", "one_pass": True}) == ["tabular-1/none"]
     assert plan({"card": "tabular-4+trees", "members": 4}) == ["tabular-4+trees/none"]
+    assert plan({"card": "tabular-4+kernel"}) == ["tabular-4+kernel/none"]
     with pytest.raises(UsageError, match=r"tabular-1\+trees and --one-pass contradict"):
         plan({"card": "tabular-1+trees", "one_pass": True})
     with pytest.raises(UsageError, match="--backbone contradict"):

@@ -65,8 +65,8 @@ def test_what_is_on_record_is_of_the_generator_that_ships() -> None:
     assert record["generator"] == yaml.safe_load((ROOT / "weights/tabular/card.yaml").read_text())["sha256"]
     assert [entry["members"] for entry in record["members"]] == list(MEMBERS)
     cards = {card.name: card for card in find_cards("tabular")}
-    assert cards["tabular-8+trees"].lost == {"log_loss": 0.0, "r2": 0.0}
-    assert all(0 < lost < 0.05 for lost in cards["tabular-8"].lost.values())  # what trees are worth
+    assert cards["tabular-8+kernel+trees"].lost == {"log_loss": 0.0, "r2": 0.0}
+    assert all(0 < lost < 0.05 for lost in cards["tabular-8"].lost.values())  # what stands beside is worth
     assert cards["tabular-1"].lost["log_loss"] > 0
     assert all(0.5 < card.quality["accuracy"] < 1 for card in cards.values())
 

@@ -238,7 +238,7 @@ def _dense_scores(
 ) -> dict[str, float]:
     """Metrics of the head without sparse inputs, calibrated as the one with them is."""
     if not source.words.regression:
-        found = source.probabilities(found / _calibration(source, found, target).get("temperature", 1.0))
+        found = source.probabilities(found / calibrated(source, found, target).get("temperature", 1.0))
     return head_scores(found, torch.from_numpy(target), source.words.regression, scale)
 
 

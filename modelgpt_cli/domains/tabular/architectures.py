@@ -1,5 +1,5 @@
 """Architecture cards of the table domain: one network, and a card for each number of them that are merged into a model;
-and the default card, which may have boosted trees beside them.
+and the default card, which may have a kernel machine and boosted trees beside them.
 
 Shapes: M members, f full and b flat features, d = f + b, K channels, H hidden units, C outputs.
 """
@@ -24,21 +24,21 @@ from modelgpt_cli.parameter_generator.default_encoder import BYTES, PARAMETERS
 MEMBERS = (8, 4, 2, 1)
 """Of the cards that a build tries by itself; `weights/tabular/members.yaml` has what each loses."""
 SETTING = "members"
-TREES = "trees"
-"""Of a card's settings: 1 where boosted trees are mixed in if held-out rows gain by it."""
-_NAME = re.compile(r"tabular-([1-9]\d{0,2})(\+trees)?")
+TREES, KERNEL = "trees", "kernel"
+"""Of a card's settings: 1 where boosted trees, or a kernel machine, are mixed in if held-out rows gain by it."""
+_NAME = re.compile(r"tabular-([1-9]\d{0,2})(\+kernel)?(\+trees)?")
 
 
 def cards() -> Iterator[ArchitectureCard]:
-    """Yield the cards: with trees, then those without from the most members to one."""
-    yield table_card(MEMBERS[0], trees=True)
+    """Yield the cards: with kernel and trees, then those of networks alone, from the most members to one."""
+    yield table_card(MEMBERS[0], trees=True, kernel=True)
     yield from (table_card(members) for members in MEMBERS)
 
 
 def find(name: str) -> ArchitectureCard | None:
-    """Return the card of a name: ``tabular-N`` or ``tabular-N+trees`` for any number of members up to 999."""
+    """Return the card of a name: ``tabular-N`` with or without ``+kernel`` and ``+trees``, N up to 999."""
     found = _NAME.fullmatch(name)
-    return table_card(int(found.group(1)), trees=bool(found.group(2))) if found else None
+    return table_card(int(found[1]), kernel=bool(found[2]), trees=bool(found[3])) if found else None
 
 
 def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
@@ -53,11 +53,12 @@ def fixed(options: BuildOptions) -> ArchitectureCard | None:
 
 
 def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
-    """Return ``--members`` or ``--one-pass`` where it asks for another number of members, or for no trees."""
+    """Return ``--members`` or ``--one-pass`` where it asks for another number of members, or for networks alone."""
     assert isinstance(options, own.BuildOptions)
     if _asked_members(options) not in (None, card.settings[SETTING]):
         return "--one-pass" if options.members is None else "--members"
-    return "--one-pass" if options.one_pass and card.settings[TREES] else ""
+    more = card.settings[TREES] or card.settings[KERNEL]
+    return "--one-pass" if options.one_pass and more else ""
 
 
 def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
@@ -89,18 +90,18 @@ def _asked_members(options: BuildOptions) -> int | None:
     return options.members or (1 if options.one_pass else None)
 
 
-def table_card(members: int, *, trees: bool = False) -> ArchitectureCard:
-    """Return the card of so many members, with trees or without."""
+def table_card(members: int, *, trees: bool = False, kernel: bool = False) -> ArchitectureCard:
+    """Return the card of so many members, with trees and a kernel or without."""
     known: Mapping[str, Any] = record("tabular", "members.yaml")
     recorded: Mapping[str, Any] = next((one for one in known.get("members", ()) if one["members"] == members), {})
     lost = recorded.get("lost", {})
     if not trees and lost:  # counted against the first card, which has them
         lost = {metric: lost[metric] + more for metric, more in known.get("without_trees", {}).items()}
     return ArchitectureCard(
-        name=card_name(members, trees=trees),
+        name=card_name(members, trees=trees, kernel=kernel),
         domain="tabular",
         architecture="tabular-mlp-128",
-        settings={SETTING: members, TREES: int(trees)},
+        settings={SETTING: members, TREES: int(trees), KERNEL: int(kernel)},
         generator="weights/tabular",
         limits={"columns": MAX_COLUMNS},
         quality=recorded.get("quality", {}),
@@ -108,13 +109,14 @@ def table_card(members: int, *, trees: bool = False) -> ArchitectureCard:
     )
 
 
-def card_name(members: int, *, trees: bool) -> str:
+def card_name(members: int, *, trees: bool = False, kernel: bool = False) -> str:
     """Return what a card is called."""
-    return f"tabular-{members}" + ("+trees" if trees else "")
+    return f"tabular-{members}" + ("+kernel" if kernel else "") + ("+trees" if trees else "")
 
 
 def table_costs(members: int, sizes: Sizes) -> Costs:
-    """Compute the cost of M networks, merged: exact but for what is left out, trees and the text encoder's operations.
+    """Compute the cost of M networks, merged: exact but for what is left out: kernel, trees, the text encoder's
+    operations.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.folds import GROUP, Split, split_words
 from modelgpt_cli.domains.shared.held_out import synthetic_note
 from modelgpt_cli.domains.shared.split import GROUP_NOTE, asked_column, read_split, split_note
-from modelgpt_cli.domains.tabular.architectures import SETTING, TREES, card_name
+from modelgpt_cli.domains.tabular.architectures import KERNEL, SETTING, TREES, card_name
 from modelgpt_cli.domains.tabular.encoder import fit_encoder
 from modelgpt_cli.domains.tabular.findings import (
     Finding,
@@ -70,7 +70,8 @@ def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[
     build = TabularBuild(requirement, options)
 
     def of_card(card: ArchitectureCard) -> TabularBuild:
-        build.members, build.trees = card.settings[SETTING], bool(card.settings[TREES])
+        build.members = card.settings[SETTING]
+        build.trees, build.kernel = bool(card.settings[TREES]), bool(card.settings[KERNEL])
         return build
 
     return of_card
@@ -123,17 +124,17 @@ class TabularBuild:
     ----------
     members : int
         M of the next model; a later one of another number is made of the same reading.
-    trees : bool
-        Whether the next model may have trees.
+    trees, kernel : bool
+        Whether the next model may have trees, and a kernel.
     built : str
-        The card of the last model: where trees paid nothing, the one without.
+        The card of the last model: without what paid nothing.
     """
 
     def __init__(self, requirement: Requirement, options: BuildOptions) -> None:
         self.requirement, self.options = requirement, options
         self.seed, self.device = options.seed, pick_device(options.device)
         self.members = options.members or DEFAULT_MEMBERS
-        self.trees, self.built = False, ""
+        self.trees, self.kernel, self.built = False, False, ""
         self.generator, self.header = shared_generator(generator_file(options.generator, "tabular"))
         self.words = options.words or options.encoder is not None
         self.encoder: TextEncoder | None = None  # once it is needed
@@ -177,8 +178,8 @@ class TabularBuild:
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool
     ) -> tuple[TabularModel, dict[str, dict[str, float]], int]:
-        """The usual way: generate, cross-validate, solve the head on every row, and mix trees in where they pay."""
-        asked = card_name(self.members, trees=self.trees)
+        """The usual way: generate, cross-validate, solve the head on every row, and mix in what pays."""
+        asked = card_name(self.members, trees=self.trees, kernel=self.kernel)
         if asked not in self._made:
             made = self._from_data(dataset, check_fingerprint=check_fingerprint)
             self._made[asked] = self._made[self.built] = made, self.built
@@ -215,17 +216,19 @@ class TabularBuild:
             validate=not self.options.one_pass,
             coverage=DEFAULT_COVERAGE if self.options.coverage is None else self.options.coverage,
             trees=self.trees,
+            kernel=self.kernel,
             teacher=self._teacher(schema.task),
         )
-        self.built = card_name(self.members, trees=fitted.cross.trees is not None)
-        for words in (fitted.cross.tree_words(), teacher_words(blueprint.provenance.get("teacher"))):
+        cross = fitted.cross
+        self.built = card_name(self.members, trees=cross.trees is not None, kernel=cross.kernel is not None)
+        for words in (cross.kernel_words(), cross.tree_words(), teacher_words(blueprint.provenance.get("teacher"))):
             if words:
                 notes.append(words)
                 log.info(words)
         if self.options.teacher is not None and "teacher" not in blueprint.provenance:
             notes.append(f"--teacher was left out: judging it takes {MIN_ROWS} rows or more that are held out.")
             log.warning(notes[-1])
-        checked = fitted.cross.checked
+        checked = cross.checked
         if formula := blueprint.transform.get("words"):
             notes.append(f"{schema.target!r} is learned as {formula}, and turned back in the graph.")
             log.info(notes[-1])
@@ -315,7 +318,7 @@ class TabularBuild:
             notes=list(read.notes),
             provenance=self._provenance(None),
         )
-        self.built = card_name(self.members, trees=False)
+        self.built = card_name(self.members)
         model = make_requirement_only_model(
             blueprint, read.preprocessor, self.generator, read.texts, seed=self.seed, device=self.device
         )

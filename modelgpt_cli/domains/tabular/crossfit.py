@@ -7,7 +7,7 @@ folds. Shapes: M members, K folds, N rows, d features, p head inputs, C outputs,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from modelgpt_cli.domains.tabular.fit import (
     standardise_target,
 )
 from modelgpt_cli.domains.tabular.head import CURVATURE, MEDIAN_TO_STD, Refiner, head_outputs, robust_heads
+from modelgpt_cli.domains.tabular.kernel_model import Kernel
 from modelgpt_cli.domains.tabular.stack import stack_logits, stack_numbers
 from modelgpt_cli.domains.tabular.tasks import TaskTexts, targets
 from modelgpt_cli.domains.tabular.tree_model import Trees
@@ -114,11 +115,15 @@ class CrossFit:
     starts : dict
         Heads (M, p, C) of the same members on three quarters of the rows, from which those of all rows are close.
     held_out : HeldOut, optional
-        What trees may go on from; see `trees.mix_trees`.
+        What kernel and trees may go on from; see `kernel.mix_kernel` and `trees.mix_trees`.
     trees : Trees, optional
         Beside the members.
     tried : dict
         What the held-out rows said of trees, as JSON values; empty where none were grown.
+    kernel : Kernel, optional
+        Beside the members.
+    kernel_tried : dict
+        What the held-out rows said of it, as JSON values; empty where none was fitted.
     taught : (TableArrays, float32 (n, C)), optional
         The rows, and their labels, that those choices of heads learn which are taught.
     """
@@ -131,6 +136,22 @@ class CrossFit:
     trees: Trees | None = None
     tried: dict[str, Any] = field(default_factory=dict)
     taught: tuple[TableArrays, Tensor] | None = None
+    kernel: Kernel | None = None
+    kernel_tried: dict[str, Any] = field(default_factory=dict)
+
+    def times(self, weight: float) -> CrossFit:
+        """The same with what its members and kernel say multiplied."""
+        mix = {choice: share * weight for choice, share in self.mix.items()}
+        return replace(self, mix=mix, kernel=None if self.kernel is None else self.kernel.times(weight))
+
+    def kernel_words(self) -> str:
+        """What is to be said of the kernel in the mix; "" where none was fitted."""
+        if not self.kernel_tried:
+            return ""
+        if self.kernel is None:
+            return "A kernel machine was tried, and held-out rows gain nothing by it."
+        share = self.kernel_tried["share"]
+        return f"A kernel machine on {len(self.kernel)} points has {share:.0%} of the mix with the network."
 
     def tree_words(self) -> str:
         """What is to be said of the trees in the mix; "" where none were grown."""
@@ -139,8 +160,10 @@ class CrossFit:
         if "unavailable" in self.tried:
             return f"No boosted trees were tried: LightGBM can't be loaded ({self.tried['unavailable']})."
         if self.trees is None:
-            return "Boosted trees were tried, and held-out rows gain nothing by them: the network stands alone."
-        return f"{len(self.trees)} boosted trees have {self.tried['share']:.0%} of the mix with the network."
+            alone = ": the network stands alone" if self.kernel is None else ""
+            return f"Boosted trees were tried, and held-out rows gain nothing by them{alone}."
+        both = "the network" if self.kernel is None else "network and kernel"
+        return f"{len(self.trees)} boosted trees have {self.tried['share']:.0%} of the mix with {both}."
 
     def heads(self, table: TableArrays) -> Tensor:
         """The heads that ship, in logits (M, p, C), fitted on every row."""

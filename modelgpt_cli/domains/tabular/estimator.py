@@ -29,6 +29,7 @@ from modelgpt_cli.domains.tabular.fit import DEFAULT_MEMBERS, TableArrays
 from modelgpt_cli.domains.tabular.fit_model import fit_model
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, check_coverage
+from modelgpt_cli.domains.tabular.kernel_model import PREFIX as KERNEL
 from modelgpt_cli.domains.tabular.leaks import find_copies
 from modelgpt_cli.domains.tabular.level_statistics import add_statistics
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
@@ -52,6 +53,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         members: int | None = None,
         one_pass: bool = False,
         trees: bool | None = None,
+        kernel: bool | None = None,
         tune_epochs: int = 0,
         teacher: Any = None,
         columns: Sequence[Column] | None = None,
@@ -63,6 +65,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         self.members = members
         self.one_pass = one_pass
         self.trees = trees
+        self.kernel = kernel
         self.tune_epochs = tune_epochs
         self.teacher = teacher
         self.generator = generator
@@ -95,7 +98,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
         table = replace(table, split=find_copies(table)[0])
         preprocessor, table = add_statistics(preprocessor, table)
         generator, _ = shared_generator(generator_file(self.generator, "tabular"))
-        trees = members is None if self.trees is None else self.trees
+        trees, kernel = (members is None if own is None else own for own in (self.trees, self.kernel))
         members = members or (1 if self.one_pass else DEFAULT_MEMBERS)
         blueprint = Blueprint(
             task=self._task,
@@ -117,6 +120,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             validate=not self.one_pass,
             coverage=coverage,
             trees=trees and not self.one_pass,
+            kernel=kernel and not self.one_pass,
             teacher=None if self.teacher is None else Teacher(self.teacher, self._task, seed),
         )
         self.model_: TabularModel = fitted.model
@@ -129,7 +133,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ha
             tune_arrays(self.model_, table, TuneSettings(epochs, seed=seed, device=device), rebuild)
         self.metrics_ = blueprint.metrics
         state = self.model_.state()
-        kept = [v for k, v in state.items() if k in PARAMETERS or k.startswith(PREFIX)]
+        kept = [v for k, v in state.items() if k in PARAMETERS or k.startswith((PREFIX, KERNEL))]
         self.n_bytes_ = sum(v.numel() * v.element_size() for v in kept)
 
     def _training_frame(
@@ -202,6 +206,8 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     trees : bool, optional
         Mix boosted trees (LightGBM) in where held-out rows gain by it; by default where no `members` are given, as a
         build does. Never with `one_pass`.
+    kernel : bool, optional
+        Mix a kernel machine in likewise.
     tune_epochs : int
         Epochs of all-parameter finetuning (ModelGPT-F) afterwards; its result is kept only where it is better on rows
         held out from it.
@@ -223,11 +229,11 @@ class ModelGPTClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mi
     model_ : TabularModel
         The torch model.
     metrics_ : dict
-        "model", "without teacher" and "teacher" where there is one, "network alone" and "trees alone" where both are
-        mixed, "linear" and "majority" → metric → value, cross-validated, copies of a row in one fold; empty with
-        `one_pass` or too few rows.
+        "model", "without teacher" and "teacher" where there is one, "network alone", "kernel alone" and "trees alone"
+        where they are mixed, "linear" and "majority" → metric → value, cross-validated, copies of a row in one fold;
+        empty with `one_pass` or too few rows.
     n_bytes_ : int
-        Bytes of the fp32 weights, and of the trees.
+        Bytes of the fp32 weights, of the kernel and of the trees.
 
     Examples
     --------
@@ -279,7 +285,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
     ----------
     coverage : float
         Share of true values that `predict_interval` shall hold; 0 for no interval.
-    members, one_pass, trees, tune_epochs, teacher, columns, generator, device, random_state
+    members, one_pass, trees, kernel, tune_epochs, teacher, columns, generator, device, random_state
         As of `ModelGPTClassifier`.
 
     Attributes
@@ -305,6 +311,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
         members: int | None = None,
         one_pass: bool = False,
         trees: bool | None = None,
+        kernel: bool | None = None,
         tune_epochs: int = 0,
         teacher: Any = None,
         coverage: float = DEFAULT_COVERAGE,
@@ -317,6 +324,7 @@ class ModelGPTRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc
             members=members,
             one_pass=one_pass,
             trees=trees,
+            kernel=kernel,
             tune_epochs=tune_epochs,
             teacher=teacher,
             columns=columns,

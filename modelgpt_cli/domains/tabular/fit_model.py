@@ -18,6 +18,7 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled, best_scale
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
+from modelgpt_cli.domains.tabular.kernel import mix_kernel
 from modelgpt_cli.domains.tabular.model import TRANSFORM, TabularModel
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, statistics_state
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
@@ -58,6 +59,7 @@ def fit_model(
     validate: bool = True,
     coverage: float = DEFAULT_COVERAGE,
     trees: bool = True,
+    kernel: bool = True,
     teacher: Teacher | None = None,
 ) -> FittedModel:
     """Generate the members of a table's model, choose and solve their heads, merge them, and add the interval.
@@ -74,6 +76,8 @@ def fit_model(
         Regression: share of true values between the interval's bounds; 0 for no interval.
     trees : bool
         Mix boosted trees in where held-out rows gain by it.
+    kernel : bool
+        Mix a kernel machine in where held-out rows gain by it.
     teacher : Teacher, optional
         Let students learn what it says, and mix them in where held-out rows gain by it.
     """
@@ -84,6 +88,8 @@ def fit_model(
         return fit(generator, table, members=members, seed=seed, texts=texts, device=device)
 
     scaled = Scaled(crossed(table), table, TargetTransform()) if table.n_classes else best_scale(crossed, table)
+    if kernel:
+        scaled = mix_kernel(scaled, table.y, seed=seed)
     networks = scaled
     if trees:
         scaled = mix_trees(scaled, table.y, seed=seed)
@@ -96,6 +102,8 @@ def fit_model(
     blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
     if cross.tried:
         blueprint.provenance["trees"] = cross.tried
+    if cross.kernel_tried:
+        blueprint.provenance["kernel"] = cross.kernel_tried
     model = make_model(blueprint, preprocessor, cross, scaled.table, scaled.transform)
     if blueprint.task != "regression":
         return FittedModel(model, cross)
@@ -119,6 +127,9 @@ def make_model(
     if cross.trees is not None:
         state |= cross.trees.state()
         blueprint = replace(blueprint, architecture=replace(blueprint.architecture, trees=len(cross.trees)))
+    if cross.kernel is not None:
+        state |= cross.kernel.state()
+        blueprint = replace(blueprint, architecture=replace(blueprint.architecture, kernel=len(cross.kernel)))
     return TabularModel(replace(blueprint, columns=with_levels(blueprint.columns, preprocessor)), state)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from modelgpt_cli.core.blueprint import Architecture
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.shared.dummy import dummy_blueprint
+from modelgpt_cli.domains.tabular.kernel_model import Kernel
 from modelgpt_cli.domains.tabular.model import TabularModel
 from modelgpt_cli.domains.tabular.text_rows import TEXT_WORDS
 from modelgpt_cli.domains.tabular.tree_model import Trees, n_sums
@@ -20,6 +21,8 @@ from modelgpt_cli.runtime.session import Model
 
 DUMMY_TREES = 300
 """For each sum of leaves; a build has between 40 and 300."""
+DUMMY_POINTS = 512
+"""As many as a kernel has at most."""
 COMPARED = 2000
 """A row costs next to nothing."""
 
@@ -41,11 +44,12 @@ def columns(model: TabularModel, rows: pd.DataFrame) -> Mapping[str, Any]:
 
 
 def parameters(model: TabularModel) -> int:
-    """Return the network's parameters, the trees' thresholds and leaves, and the text encoder's where it is carried."""
+    """Return the parameters of network, kernel and (where it is carried) text encoder; numbers of trees."""
     from modelgpt_cli.parameter_generator.default_encoder import PARAMETERS
 
-    trees = 0 if model.trees is None else len(model.trees.value)
-    return sum(p.numel() for p in model.parameters()) + trees + (PARAMETERS if model.preprocessor.textual else 0)
+    beside = 0 if model.trees is None else len(model.trees.value)
+    beside += 0 if model.kernel is None else model.kernel.numel()
+    return sum(p.numel() for p in model.parameters()) + beside + (PARAMETERS if model.preprocessor.textual else 0)
 
 
 def smaller(model: TabularModel) -> str:
@@ -62,7 +66,7 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     import torch
 
     from modelgpt_cli.domains.shared.names import CONSTANTS
-    from modelgpt_cli.domains.tabular.architectures import SETTING, TREES
+    from modelgpt_cli.domains.tabular.architectures import KERNEL, SETTING, TREES
     from modelgpt_cli.domains.tabular.preprocessing import make_preprocessor
     from modelgpt_cli.domains.tabular.requirement_only import encoder_from_statistics
     from modelgpt_cli.domains.tabular.sizes import CHANNELS
@@ -86,7 +90,10 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Tabular
     state |= {name: torch.randn(shape, generator=draw) / 100 for name, shape in shapes.items()}
     trees = dummy_trees(n_columns, classes) if card.settings[TREES] else None
     state |= {} if trees is None else trees.state()
-    architecture = Architecture(members=M, trees=0 if trees is None else len(trees))
+    points = DUMMY_POINTS if card.settings[KERNEL] else 0
+    if points:
+        state |= Kernel(torch.ones(d), torch.zeros(points, d), torch.zeros(points, C), torch.zeros(C)).state()
+    architecture = Architecture(members=M, trees=0 if trees is None else len(trees), kernel=points)
     return TabularModel(dummy_blueprint(card, numbers, classes, architecture), state)
 
 

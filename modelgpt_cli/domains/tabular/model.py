@@ -21,6 +21,7 @@ from modelgpt_cli.domains.shared.names import CONSTANTS
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.tabular.encoder import encode
 from modelgpt_cli.domains.tabular.features import channels
+from modelgpt_cli.domains.tabular.kernel_model import Kernel, read_kernel
 from modelgpt_cli.domains.tabular.preprocessing import TablePreprocessor, make_preprocessor, read_statistics
 from modelgpt_cli.domains.tabular.sizes import CHANNELS
 from modelgpt_cli.domains.tabular.target_transform import TargetTransform
@@ -64,7 +65,8 @@ class TabularModel(nn.Module):
         * ``layers.1.weight`` (M, H, H), ``layers.1.bias`` (M, 1, H)
         * ``head.hidden1``, ``head.hidden2`` (M, H, C), ``head.linear`` (f + b, C), ``head.bias`` (C,)
 
-        and ``trees.*`` (`tree_model.Trees.state`) where the architecture has trees.
+        and ``trees.*`` (`tree_model.Trees.state`) where the architecture has trees, ``kernel.*``
+        (`kernel_model.Kernel.state`) where it has a kernel.
         The head holds the members' mean and the temperature already, so its output are logits (or the standardised
         target).
     """
@@ -83,14 +85,17 @@ class TabularModel(nn.Module):
         self.trees: Trees | None = None
         if blueprint.architecture.trees:
             self.trees = read_trees(state, len(self.preprocessor.categorical))
+        self.kernel: Kernel | None = read_kernel(state) if blueprint.architecture.kernel else None
         owned = {k.replace(".", "_"): nn.Parameter(state[k].float().clone()) for k in PARAMETERS}
         self.parameters_ = nn.ParameterDict(owned)
 
     def state(self) -> dict[str, Tensor]:
         """Constants and parameters, as `__init__` takes them."""
         constants = {CONSTANTS + k: v for k, v in self.constants.items()}
-        trees = {} if self.trees is None else self.trees.state()
-        return constants | {k: self.weight(k).detach() for k in PARAMETERS} | trees
+        beside: dict[str, Tensor] = {}
+        for part in (self.trees, self.kernel):
+            beside |= {} if part is None else part.state()
+        return constants | {k: self.weight(k).detach() for k in PARAMETERS} | beside
 
     def extras(self) -> dict[str, str]:
         """Return nothing: the text encoder of text columns is the shipped one."""
@@ -118,14 +123,15 @@ class TabularModel(nn.Module):
         return self.own_unit(scores) if self.blueprint.task == "regression" else scores
 
     def standard_of(self, x: Tensor, codes: Tensor, first: Tensor, linear: Tensor) -> Tensor:
-        """Logits, or the standardised target, of network and trees: raw arrays, and what `encode` makes of them."""
-        return self.standard(first, linear) + self.beside(x, codes)
+        """Logits, or the standardised target, of all parts: raw arrays, and what `encode` makes of them."""
+        return self.standard(first, linear) + self.beside(x, codes, linear)
 
-    def beside(self, x: Tensor, codes: Tensor) -> Tensor:
-        """What the trees add to the network's outputs, (N, C); zeros where there are none."""
+    def beside(self, x: Tensor, codes: Tensor, linear: Tensor) -> Tensor:
+        """What kernel and trees add to the network's outputs, (N, C); zeros where there are none."""
+        found = x.new_zeros(len(x), self.blueprint.n_outputs) if self.kernel is None else self.kernel(linear)
         if self.trees is None:
-            return x.new_zeros(len(x), self.blueprint.n_outputs)
-        return self.trees(tree_features(x, codes, self.trees.orders), self.blueprint.n_outputs)
+            return found
+        return found + self.trees(tree_features(x, codes, self.trees.orders), self.blueprint.n_outputs)
 
     def encode(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the first layer (N, f K + b), and of the linear part of the head (N, f + b)."""

@@ -21,10 +21,11 @@ from modelgpt_cli.core.schema import MAX_LEVELS
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import CONSTANTS, TARGET
 from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_weights
-from modelgpt_cli.domains.tabular import onnx_features
+from modelgpt_cli.domains.tabular import kernel_model, onnx_features
 from modelgpt_cli.domains.tabular.features import SourceStats
 from modelgpt_cli.domains.tabular.graph_inputs import describe_inputs, graph_inputs, input_infos
 from modelgpt_cli.domains.tabular.model import INTERVAL, PARAMETERS, SPREAD, TRANSFORM, TabularModel
+from modelgpt_cli.domains.tabular.onnx_kernel import kernel_scores
 from modelgpt_cli.domains.tabular.onnx_network import SCALE, linear_inputs, network_scores, write_numbers
 from modelgpt_cli.domains.tabular.onnx_trees import tree_scores
 from modelgpt_cli.domains.tabular.text_columns import PREFIX
@@ -74,6 +75,8 @@ def to_onnx(
     full, flat = onnx_features.encode(g, model.preprocessor, inputs)
     linear = linear_inputs(g, full, flat)
     scores = network_scores(g, full, flat, linear, inputs[0][0])
+    if model.kernel is not None:
+        scores = g.op("Add", scores, kernel_scores(g, linear))
     if model.trees is not None:
         read = onnx_features.tree_features(g, model.preprocessor, inputs, model.trees.orders)
         scores = g.op("Add", scores, tree_scores(g, model.trees, read, blueprint.n_outputs))
@@ -123,6 +126,8 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
             names += [CONSTANTS + INTERVAL, CONSTANTS + SPREAD]
     if blueprint.architecture.trees:
         names += tensor_names(len(named))
+    if blueprint.architecture.kernel:
+        names += kernel_model.tensor_names()
     return {name: tensors[name] for name in [*names, *PARAMETERS]}
 
 

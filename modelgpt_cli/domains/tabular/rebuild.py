@@ -50,7 +50,7 @@ def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
     Raises
     ------
     UsageError
-        It isn't, and there are trees, which have seen the rows held out.
+        It isn't, and there are trees or a kernel, which have seen the rows held out.
     """
     made = model.blueprint.provenance
     if (made.get("teacher") or {}).get("used"):
@@ -58,11 +58,12 @@ def rebuild_of(model: TabularModel, device: str = "cpu") -> Rebuild:
     if is_shipped(made.get("generator")) and not made.get("encoder"):
         generator, _ = shared_generator(generator_file(None, "tabular"))
         return by_generator(model, generator, seed=int(made.get("seed") or 0), device=device)
-    if model.trees is not None:
+    if model.trees is not None or model.kernel is not None:
+        part = "kernel machine has" if model.trees is None else "boosted trees have"
         raise UsageError(
-            "Tuning this model can't be judged: its boosted trees have learned from these rows.",
-            "They are grown anew without the rows held out where the generator is the shipped one, and read no words.",
-            f"Tune on other rows, or build without trees: --card tabular-{model.blueprint.architecture.members}.",
+            f"Tuning this model can't be judged: its {part} learned from these rows.",
+            "That is done anew without the rows held out where the generator is the shipped one, and read no words.",
+            f"Tune on other rows, or build networks alone: --card tabular-{model.blueprint.architecture.members}.",
         )
     log.warning(
         "The model's generator isn't the shipped one, or read words: tuning is judged from a new head on its own "
@@ -87,6 +88,7 @@ def by_generator(model: TabularModel, generator: Generator, *, seed: int = 0, de
             validate=validate,
             coverage=0.0,
             trees=model.trees is not None,
+            kernel=model.kernel is not None,
         ).model
 
     return rebuild

@@ -21,10 +21,11 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.crossfit import FOLDS, LOGISTIC, RIDGE, held_out_outputs
 from modelgpt_cli.domains.tabular.fit import standardise_target
 from modelgpt_cli.domains.tabular.lessons import Lessons, joined
+from modelgpt_cli.domains.tabular.mixing import judged, stack
 from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits
 from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.domains.tabular.teacher import Said, Teacher
-from modelgpt_cli.domains.tabular.trees import judged, mix_trees, stack
+from modelgpt_cli.domains.tabular.trees import mix_trees
 
 TEACHER, WITHOUT = "teacher", "without teacher"
 """Among the metrics."""
@@ -149,7 +150,8 @@ def _taught_heads(scaled: Scaled, lessons: Lessons, y: np.ndarray) -> Scaled:
     true = torch.from_numpy(_standard(scaled, table.y[shown.rows[scored]]))
     both = torch.cat([shown.outputs[None], outputs[:, scored]])
     weights = stack(both, true, table.n_classes)
-    mix = {choice: weight * float(weights[0]) for choice, weight in cross.mix.items() if weights[0] > 0}
+    cross = cross.times(float(weights[0]))
+    mix = {choice: weight for choice, weight in cross.mix.items() if weight > 0}
     mix |= {c: float(w) for c, w in zip(candidates, weights[1:], strict=True) if w > 0}
     mixed = torch.einsum("j,jnc->nc", weights, both)
     rows = np.concatenate([np.arange(len(table.y)), drawn])

@@ -16,20 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.shared.folds import TIME
-from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
+from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays, standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
 from modelgpt_cli.domains.tabular.lessons import Lessons, teach_trees
-from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits, stack_numbers
+from modelgpt_cli.domains.tabular.mixing import (
+    LEAST_GAIN,
+    MODEL,
+    NETWORK,
+    TREES,
+    few_rows,
+    gain,
+    judged,
+    mean_loss,
+    stack,
+)
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 
-NETWORK, TREES = "network alone", "trees alone"
-"""Among the metrics, beside the mix, which is the model."""
-MIN_ROWS = 60
-"""Held-out rows; with fewer, trees of a few leaves say next to nothing."""
 ROUNDS = (10, 20, 30, 50, 75, 100, 150, 200, 300)
 """Numbers of rounds that the held-out rows choose from."""
 MOST_ROUNDS, MOST_TREES = 150, 300
@@ -37,9 +42,6 @@ MOST_ROUNDS, MOST_TREES = 150, 300
 with the cube root of the rows."""
 LEAVES, MOST_LEAVES = 8, 31
 """Of a tree at 1,000 rows, and at most; they grow with the root of the rows."""
-LEAST_GAIN = 0.1
-"""Held-out log-likelihood, in nats, that a mix with trees must gain. The shares' pull towards equal ones makes useless
-trees lose; of 26 unseen tables six lose so, where a mix would have gained .001 of log-loss on average."""
 TAUGHT_ROUNDS, TAUGHT_LEAVES, TAUGHT_MOST = (20, 50, 100, 150, 200, 300, 450), 31, 3
 """Of trees that learn from a teacher: rounds to choose from, leaves, and how many times the most rounds. A
 function is to be copied there, with little noise: 31 leaves instead of 8 gained on three tables of three."""
@@ -119,7 +121,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
     if shown is None or cross.checked is None:
         return scaled
     scored = np.flatnonzero(shown.folds.fold >= 0)
-    if len(scored) < MIN_ROWS:
+    if few_rows(len(scored), table.n_classes):
         return scaled
     try:
         import lightgbm  # noqa: F401
@@ -132,14 +134,14 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
     grown, outputs = _grow_folds(task, table, shown, rounds, lessons)
     held_out, network = outputs[:, scored], shown.outputs
     target = torch.from_numpy(task.y[shown.rows[scored]])
-    chosen = min(range(len(rounds)), key=lambda i: _loss(network / 2 + held_out[i] / 2, target, task.n_classes))
+    chosen = min(range(len(rounds)), key=lambda i: mean_loss(network / 2 + held_out[i] / 2, target, task.n_classes))
     both = torch.stack([network, held_out[chosen]])
     weights = stack(both, target, task.n_classes)
     mix = torch.einsum("j,jnc->nc", weights, both)
-    gain = _gain(network, mix, target, task.n_classes)
-    worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gain}
+    gained = gain(network, mix, target, task.n_classes)
+    worth = {"rounds": rounds[chosen], "share": float(weights[1] / weights.sum()), "gain_nats": gained}
     worth["network"] = float(weights[0])  # its outputs are multiplied by this; `tune` undoes it
-    if gain < LEAST_GAIN or not weights[1] > 0:
+    if gained < LEAST_GAIN or not weights[1] > 0:
         return replace(scaled, cross=replace(cross, tried=worth))
     # Of numbers the mean of the folds' trees is the better answer (R² .782 and .773 on three tables), of classes trees
     # of all rows (log-loss .336 and .337 on 26), in a quarter of the bytes. In time no fold has seen the last rows;
@@ -149,30 +151,11 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
         grown = [task.grow(np.arange(len(task.y)), rounds[chosen], soft)]
     count, weight = rounds[chosen] * n_sums(task.n_outputs), float(weights[1]) / len(grown)
     trees = join((_some(trees, 0, count, weight) for trees in grown), _orders(table))
-    mixed = {choice: share * float(weights[0]) for choice, share in cross.mix.items()}
-    parts = {"model": mix, NETWORK: network, TREES: held_out[chosen]}
-    found = replace(scaled, cross=replace(cross, mix=mixed, trees=trees, tried=worth))
+    parts = {MODEL: mix, TREES: held_out[chosen]}
+    if cross.kernel is None:
+        parts[NETWORK] = network
+    found = replace(scaled, cross=replace(cross.times(float(weights[0])), trees=trees, tried=worth))
     return judged(found, parts, y[shown.rows[scored]], shown.rows[scored])
-
-
-def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.ndarray) -> Scaled:
-    """Set the metrics of a mix and its parts, which come first, the mix's residuals, and its shift."""
-    checked, fitted, transform = scaled.cross.checked, scaled.cross.fitted, scaled.transform
-    assert checked is not None
-    residuals = None
-    if scaled.table.n_classes:
-        found = {name: class_scores(out.softmax(1).numpy(), y) for name, out in outputs.items()}
-    else:
-        mean, std = fitted.target_mean, fitted.target_std
-        numbers = {name: out[:, 0].double().numpy() * std + mean for name, out in outputs.items()}  # t
-        residuals = scaled.table.y[rows] - numbers["model"]
-        if transform.kind != "none":
-            transform = with_mean(transform, numbers["model"], y)
-        own = {name: transform.backward(torch.from_numpy(t + transform.shift)) for name, t in numbers.items()}
-        found = {name: regression_scores(values.numpy(), y) for name, values in own.items()}
-    metrics = found | {name: values for name, values in checked.metrics.items() if name not in found}
-    checked = replace(checked, metrics=metrics, residuals=residuals)
-    return Scaled(replace(scaled.cross, checked=checked), scaled.table, transform)
 
 
 def _grow_folds(
@@ -250,22 +233,3 @@ def _some(trees: Trees, start: int, stop: int, weight: float = 1.0) -> Trees:
         trees.sums[start:stop],
         trees.orders,
     )
-
-
-def stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
-    """Weights of the candidates (J, N, C)."""
-    if n_classes:
-        return stack_logits(outputs, y)
-    return stack_numbers(outputs[..., 0].double(), y.double()).float()
-
-
-def _loss(outputs: Tensor, y: Tensor, n_classes: int) -> float:
-    return float(row_losses(outputs, y, n_classes).mean())
-
-
-def _gain(before: Tensor, after: Tensor, y: Tensor, n_classes: int) -> float:
-    """Held-out log-likelihood that is gained, in nats; of numbers under a normal distribution of either's spread."""
-    old, new = _loss(before, y, n_classes), _loss(after, y, n_classes)
-    if n_classes:
-        return (old - new) * len(y)
-    return 0.5 * len(y) * float(np.log(max(old, 1e-30) / max(new, 1e-30)))

@@ -70,14 +70,14 @@ def tune(model: TabularModel, data: Data, settings: TuneSettings) -> Tuned:
     Raises
     ------
     UsageError
-        All of its answers come from trees.
+        All of its answers come from trees or a kernel.
     """
     if not network_weight(model):
         members = model.blueprint.architecture.members
         raise UsageError(
-            "All of this model's answers come from its boosted trees, and a network alone can be tuned.",
-            "On the rows of its build the network added nothing to them.",
-            f"Build it without trees: --card tabular-{members}.",
+            "All of this model's answers come from what stands beside its network, which alone can be tuned.",
+            "On the rows of its build the network added nothing to its trees or its kernel.",
+            f"Build it without them: --card tabular-{members}.",
         )
     table, known = read_table(model, data, settings)
     return tune_arrays(model, table, settings, rebuild_of(model, settings.device) if known else None)
@@ -92,7 +92,7 @@ class _Rows:
     first : (N, f K + b); linear : (N, d)
         Inputs of the network.
     beside : float32 (N, C)
-        What the trees add to its outputs; they stay as they are.
+        What trees and kernel add to its outputs; they stay as they are.
     labels : (N,)
         Class indices, or the standardised target.
     """
@@ -123,8 +123,8 @@ def tune_arrays(
 ) -> Tuned:
     """Finetune in place; the parameters end up as those of before, of after, or between them, whichever is best.
 
-    A model with trees keeps these: its network is tuned as if it stood alone, as on the rows that they were grown on
-    trees leave next to nothing to be learned; both are judged together.
+    A model with trees or a kernel keeps these: its network is tuned as if it stood alone, as on the rows that they were
+    grown on trees leave next to nothing to be learned; all are judged together.
 
     Each fold of the rows (of many, one) is predicted by a network tuned on the others, from the start that `rebuild`
     makes of these. Pooled, the predictions say how far to go from before to after. What is kept has then been tuned on
@@ -295,10 +295,9 @@ def _loss(outputs: Tensor, labels: Tensor, n_classes: int) -> Tensor:
 
 
 def network_weight(model: TabularModel) -> float:
-    """Return what a model's network was multiplied by when it was mixed with trees; 1 where there are none."""
-    if model.trees is None:
-        return 1.0
-    return float(model.blueprint.provenance["trees"]["network"])
+    """Return what a model's network was multiplied by when it was mixed with kernel and trees; 1 if there are none."""
+    made, parts = model.blueprint.provenance, {"kernel": model.kernel, "trees": model.trees}
+    return float(np.prod([made[name]["network"] for name, part in parts.items() if part is not None]))
 
 
 @torch.no_grad()
@@ -308,7 +307,7 @@ def _encoded(model: TabularModel, table: TableArrays, rows: np.ndarray, device: 
     labels = table.y[rows]
     if not table.n_classes:
         labels = model.standardised(labels).astype(np.float32)
-    found = first, linear, model.beside(x, codes), torch.from_numpy(labels)
+    found = first, linear, model.beside(x, codes, linear), torch.from_numpy(labels)
     return _Rows(*(tensor.to(device) for tensor in found))
 
 

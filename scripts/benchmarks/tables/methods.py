@@ -36,7 +36,7 @@ OURS: dict[str, dict[str, Any]] = {
     "one_pass": {"members": 1},
     "ensemble": {"members": None},
     "ensemble8": {"members": 8},
-    "network": {"members": None, "trees": False},
+    "network": {"members": None, "trees": False, "kernel": False},
     "tuned_ours": {"members": None, "tune_epochs": 1},
 }
 """Our methods, by the arguments of `Generated`."""

@@ -25,8 +25,8 @@ class Generated:
     ----------
     members : int, optional
         Networks merged into one; the default build's number by default.
-    trees : bool, optional
-        Whether boosted trees may be mixed in; as a build has it by default.
+    trees, kernel : bool, optional
+        Whether boosted trees, or a kernel machine, may be mixed in; as a build has it by default.
     tune_epochs : int
         Epochs of finetuning all parameters afterwards (ModelGPT-F).
     generator : Path, optional
@@ -41,11 +41,12 @@ class Generated:
         threads: int,
         members: int | None = None,
         trees: bool | None = None,
+        kernel: bool | None = None,
         tune_epochs: int = 0,
         generator: Path | None = None,
     ) -> None:
         self.threads = threads
-        self.options: dict[str, Any] = {"members": members, "trees": trees}
+        self.options: dict[str, Any] = {"members": members, "trees": trees, "kernel": kernel}
         self.options |= {"tune_epochs": tune_epochs, "random_state": seed}
         self.options |= {"one_pass": members == 1, "generator": None if generator is None else str(generator)}
 

@@ -27,6 +27,7 @@ from modelgpt_cli.domains.tabular.crossfit import HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
 from modelgpt_cli.domains.tabular.measure import dummy_trees
+from modelgpt_cli.domains.tabular.mixing import LEAST_GAIN
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.tree_model import join, read_trees
 from modelgpt_cli.model_generator.measure import measure_flops
@@ -115,7 +116,7 @@ def test_there_are_none_where_they_pay_nothing() -> None:
     y = X @ [1.0, -2.0, 0.5, 0.0, 1.0] + 0.5 * rng.normal(size=400)
     linear = ModelGPTRegressor(members=1, trees=True).fit(X, y)
     assert linear.model_.trees is None
-    assert linear.model_.blueprint.provenance["trees"]["gain_nats"] < fit_trees.LEAST_GAIN
+    assert linear.model_.blueprint.provenance["trees"]["gain_nats"] < LEAST_GAIN
     few = ModelGPTClassifier(members=1, trees=True).fit(ROWS[INPUTS][:40], ROWS["label"][:40])
     assert few.model_.trees is None
     assert ModelGPTClassifier(members=1).fit(ROWS[INPUTS], ROWS["label"]).model_.trees is None
@@ -156,7 +157,7 @@ def test_where_trees_say_it_all_there_is_nothing_to_tune(classifier: ModelGPTCla
     changed = replace(blueprint, provenance=blueprint.provenance | {"trees": worth | {"network": 0.0}})
     write_model(TabularModel(changed, classifier.model_.state()), tmp_path / "m.safetensors")
     data = ROWS[INPUTS].assign(target=ROWS["label"])
-    with pytest.raises(UsageError, match="come from its boosted trees") as error:
+    with pytest.raises(UsageError, match="stands beside its network") as error:
         tune(tmp_path / "m.safetensors", data=data, output=tmp_path / "t.safetensors")
     assert "--card tabular-1" in str(error.value.hint)
 
