@@ -194,7 +194,7 @@ class Teacher:
             said = whole / np.maximum(whole.sum(1, keepdims=True), 1e-12)
         elif said.size != len(ask):
             raise self._wrong(f"{said.size:,} numbers for {len(ask):,} rows")
-        found = said.reshape(len(ask), C)
+        found: np.ndarray = said.reshape(len(ask), C)
         if not np.isfinite(found).all() or (self.task == "classification" and (found < 0).any()):
             raise self._wrong("answers that are no probabilities" if C > 1 else "answers that are no numbers")
         return found
