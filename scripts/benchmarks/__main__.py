@@ -24,6 +24,7 @@ COMMANDS = {
     "ablation images": ("images.ablation", "what words and generated factors are worth on images"),
     "pairs": ("images.pairs", "images of two classes: does a few images ever make it worse than the names alone?"),
     "targets": ("tables.targets", "what transforms of the target and two-sided intervals are worth in regression"),
+    "kernel": ("tables.kernel", "tables: what a kernel machine beside network and trees is worth"),
     "teacher": ("tables.teacher", "tables: what a teacher is worth, and how much of its lead a model keeps"),
     "tabarena": ("tables.tabarena", "tables by the protocol of TabArena, where its data are there offline"),
     "tuning": ("tables.tuning", "tables: what finetuning on the build's own rows gives on unseen ones"),

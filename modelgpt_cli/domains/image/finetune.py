@@ -250,11 +250,14 @@ class Finetuning:
         """The novelty (n,) of unseen images beside those that are learned from; zeros where the model has none."""
         if self.model.novelty is None:
             return torch.zeros(len(unseen))
-        return self.model.novelty.refitted(self._features(learned), self.target[rows], True)(self._features(unseen))
+        refitted = self.model.novelty.refitted(self._features(learned), self.target[rows], True)
+        found: Tensor = refitted(self._features(unseen))
+        return found
 
     def _features(self, inputs: Tensor) -> Tensor:
         """Features (n, E) of head inputs."""
-        return inputs * (self.scaling.std * inputs.shape[1] ** 0.5) + self.scaling.mean
+        found: Tensor = inputs * (self.scaling.std * inputs.shape[1] ** 0.5) + self.scaling.mean
+        return found
 
     def _keep(self, share: float, calibration: dict[str, Any]) -> None:
         """Tune on all images, go so much of the way, and solve the head on them all."""

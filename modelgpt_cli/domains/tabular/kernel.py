@@ -79,7 +79,8 @@ class _Fold:
         """The Cholesky factor of the points' kernel, float64 (P, P)."""
         points = self.points.double() * (self.scale / width)
         jitter = JITTER * torch.eye(len(points), dtype=torch.float64)
-        return torch.linalg.cholesky(gaussians(points, points) + jitter)
+        found: Tensor = torch.linalg.cholesky(gaussians(points, points) + jitter)
+        return found
 
     def kernel(self, width: float, heads: Tensor) -> Kernel:
         """The kernel of heads (P + 1, C) on `map`."""

@@ -53,9 +53,11 @@ def read_tasks(folder: Path) -> pd.DataFrame:
     found = [[p for p in (folder / f"{name}.arff", folder / f"{name}.csv") if p.exists()] for name in tasks["name"]]
     for name in (name for name, paths in zip(tasks["name"], found, strict=True) if not paths):
         print(f"{name}: neither {name}.arff nor {name}.csv is in {folder}; left out", file=sys.stderr)
-    tasks["path"] = [paths[0] if paths else None for paths in found]
-    tasks = tasks[tasks["path"].notna()]
-    return tasks if len(tasks) else sys.exit(f"None of the tables in {listed} is there.")
+    tasks = tasks.assign(path=[str(paths[0]) if paths else "" for paths in found])
+    there: pd.DataFrame = tasks[tasks["path"] != ""]
+    if not len(there):
+        sys.exit(f"None of the tables in {listed} is there.")
+    return there
 
 
 def read(task: Any) -> Table:
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if len(data.y) >= MOST_ROWS:
             print(f"{task.name}: {len(data.y):,} rows, left out ({MOST_ROWS:,} and more)", file=sys.stderr)
             continue
-        measure(data, args.folder / f"{task.task or 'no'}_splits.arff", available, args)
+        measure(data, args.folder / f"{str(task.task) or 'no'}_splits.arff", available, args)
     if args.report and args.out.exists():
         text = f"{provenance('modelgpt-cli', 'torch', 'catboost')}\n\n{summarise(pd.read_csv(args.out))}"
         write_section(args.report, "tabarena", text)

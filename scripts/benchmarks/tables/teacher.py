@@ -10,7 +10,7 @@ where a later call goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ SHARE = 0.5
 KEYS = ("log_loss", "roc_auc", "accuracy", "r2")
 PACKAGES = ("modelgpt-cli", "torch", "lightgbm", "scikit-learn", "catboost")
 CELLS = RESULTS / "teacher.csv"
-TEACHERS = {
+TEACHERS: dict[str, tuple[str, Callable[[int], Pipelined | CatBoost]]] = {
     "forest": ("sklearn.ensemble:RandomForest", lambda seed: Pipelined(forest, seed, 1)),
     "catboost": ("catboost:CatBoost", lambda seed: CatBoost(seed, 1)),
 }
