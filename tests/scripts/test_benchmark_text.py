@@ -286,7 +286,7 @@ def test_what_is_not_there_is_named(
         bench("few-shot", data / "nowhere", folder)
     with pytest.raises(SystemExit):
         bench("glue", data, folder, "--methods", "setfit")
-    assert "There are: probe, finetune, lora" in capsys.readouterr().err
+    assert "There are: tfidf, probe, finetune, lora" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "setfit", None)
     with pytest.raises(SystemExit, match="pip install setfit"):
         bench("few-shot", data, folder, "--methods", "setfit", "--sizes", "1")

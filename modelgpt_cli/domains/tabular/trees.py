@@ -45,6 +45,8 @@ LEAVES, MOST_LEAVES = 8, 31
 TAUGHT_ROUNDS, TAUGHT_LEAVES, TAUGHT_MOST = (20, 50, 100, 150, 200, 300, 450), 31, 3
 """Of trees that learn from a teacher: rounds to choose from, leaves, and how many times the most rounds. A
 function is to be copied there, with little noise: 31 leaves instead of 8 gained on three tables of three."""
+MANY_CELLS = 1_000_000
+"""From so many on several threads pay; below, they wait for one another, on a busy machine for seconds."""
 PARAMETERS = {
     "learning_rate": 0.15,  # as good as half of it in the mix, with half the rounds
     "min_data_in_leaf": 5,  # LightGBM's 20 leave small tables without a split: log-loss .342, with 5 .338
@@ -186,7 +188,8 @@ def _make_task(cross: CrossFit, table: TableArrays, seed: int, lessons: Lessons 
     features = tree_features(torch.from_numpy(table.x), torch.from_numpy(table.codes), _orders(table)).numpy()
     y = standardise_target(table.y, cross.fitted.target_mean, cross.fitted.target_std, table.n_classes)
     parameters = PARAMETERS | {"num_leaves": min(MOST_LEAVES, round(leaves * size**0.5))}
-    parameters |= {"seed": seed, "num_threads": torch.get_num_threads()}
+    threads = torch.get_num_threads() if features.size >= MANY_CELLS else 1
+    parameters |= {"seed": seed, "num_threads": threads}
     if table.n_classes > 2:
         parameters |= {"objective": "multiclass", "num_class": table.n_classes}
     else:

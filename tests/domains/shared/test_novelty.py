@@ -136,7 +136,7 @@ def test_a_graph_whose_novelty_is_off_is_refused(make: Make) -> None:
 
 
 def test_tuning_renews_it(make: Make, tmp_path: Path) -> None:
-    built = make(topics_frame(60))
+    built = make(topics_frame(60), lexical=False)
     topics_frame(60, seed=5).to_csv(tmp_path / "more.csv", index=False)
     tuned = tmp_path / "tuned.safetensors"
     kept = tune(tmp_path / "model.safetensors", data=tmp_path / "more.csv", output=tuned, epochs=6, lr=2e-3).kept
