@@ -46,11 +46,15 @@ def mean_loss(outputs: Tensor, y: Tensor, n_classes: int) -> float:
 
 
 def gain(before: Tensor, after: Tensor, y: Tensor, n_classes: int) -> float:
-    """Held-out log-likelihood that is gained, in nats; of numbers under a normal distribution of either's spread."""
-    old, new = mean_loss(before, y, n_classes), mean_loss(after, y, n_classes)
+    """Held-out log-likelihood that is gained by outputs (S, C) over others, in nats."""
+    return nats(mean_loss(before, y, n_classes), mean_loss(after, y, n_classes), len(y), n_classes)
+
+
+def nats(before: float, after: float, rows: int, n_classes: int) -> float:
+    """Log-likelihood that a lower mean loss gains; of numbers under a normal distribution of either's spread."""
     if n_classes:
-        return (old - new) * len(y)
-    return 0.5 * len(y) * float(np.log(max(old, 1e-30) / max(new, 1e-30)))
+        return (before - after) * rows
+    return 0.5 * rows * float(np.log(max(before, 1e-30) / max(after, 1e-30)))
 
 
 def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.ndarray) -> Scaled:

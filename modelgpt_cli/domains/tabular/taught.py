@@ -7,7 +7,6 @@ Shapes: N rows of the table, S held-out rows, K folds, C outputs, J candidates.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,8 +20,8 @@ from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.crossfit import FOLDS, LOGISTIC, RIDGE, held_out_outputs
 from modelgpt_cli.domains.tabular.fit import standardise_target
 from modelgpt_cli.domains.tabular.lessons import Lessons, joined
-from modelgpt_cli.domains.tabular.mixing import judged, stack
-from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits
+from modelgpt_cli.domains.tabular.mixing import judged, mean_loss, nats, stack
+from modelgpt_cli.domains.tabular.stack import stack_logits
 from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.domains.tabular.teacher import Said, Teacher
 from modelgpt_cli.domains.tabular.trees import mix_trees
@@ -71,7 +70,7 @@ def teach(
         taught = _taught_heads(scaled, lessons, y)
     rows = shown.rows[shown.folds.fold >= 0]
     before, after, own = _loss(untaught), _loss(taught), _teacher_loss(said.held_out[rows], scaled, y[rows])
-    gain = len(rows) * (before - after) if scaled.table.n_classes else 0.5 * len(rows) * math.log(before / after)
+    gain = nats(before, after, len(rows), scaled.table.n_classes)
     used = gain >= LEAST_GAIN
     measure = "log_loss" if scaled.table.n_classes else "mean_squared_error"
     found: dict[str, Any] = {"name": teacher.name, "used": used, "gain_nats": gain, "rows": len(rows)}
@@ -181,7 +180,7 @@ def _teacher_loss(said: np.ndarray, scaled: Scaled, y: np.ndarray) -> float:
     log_p = torch.from_numpy(np.log(np.maximum(said, LEAST_PROBABILITY))).float()[None]
     labels = torch.from_numpy(y)
     mixed = stack_logits(log_p, labels)[0] * log_p[0]
-    return float(row_losses(mixed, labels, scaled.table.n_classes).mean())
+    return mean_loss(mixed, labels, scaled.table.n_classes)
 
 
 def _scores(said: np.ndarray, scaled: Scaled, y: np.ndarray) -> dict[str, float]:
