@@ -32,6 +32,7 @@ from modelgpt_cli.domains.shared.folds import TIME, Split, make_folds, split_wor
 from modelgpt_cli.domains.shared.head import calibrated, fit_head, solve_rows, with_bias
 from modelgpt_cli.domains.shared.novelty import threshold_of
 from modelgpt_cli.domains.shared.scaling import Scaling
+from modelgpt_cli.domains.shared.tune_backbone import HEAD_ROWS, MAX_VALIDATION, WEIGHT_DECAY
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 LR = 2e-4
@@ -41,21 +42,17 @@ the log loss of unseen images falls by .020 in the mean, accuracy rises by 1.3 p
 and .3."""
 BATCH = 8
 """At 16 and the same rate a third to a half of it was gained; at 4 as much as at 8."""
-WEIGHT_DECAY = 1e-2
 WARM_UP = 0.3
 """Share of the steps over which the rate rises; then it falls to zero."""
 FOLDS = 3
 """Held out in turn, of up to `CROSS_ROWS` images; of more, the first says enough."""
 CROSS_ROWS = 2000
-MAX_VALIDATION = 2_000
 HEADS = 5
 """Of which each image speaks through the one that was solved without it."""
 SHARES = (0.0, 0.5, 1.0)
 """How far the network may go from before to after (Wortsman et al. 2022); the head is solved at each."""
 LAST_BLOCKS = 5
 """Of an EfficientNet-Lite so many are tuned: what comes before them is seen once."""
-HEAD_ROWS = 4096
-"""Images that a head is solved on at most."""
 VIEWS = 4
 """Changed views of an image that are kept, at most; in further epochs they come again."""
 _PART = 64
@@ -188,8 +185,8 @@ class Finetuning:
         tried = torch.cat([trial.logits for trial in trials], 1).numpy()  # (R, n, C)
         found = [calibrated(self.source, logits, self.target[held_out].numpy()) for logits in tried]
         logits = [one / told.get("temperature", 1.0) for one, told in zip(tried, found, strict=True)]
-        scores = [class_scores(_probabilities(one), truth) for one in logits]
-        before = scores[0] if own is None else class_scores(_probabilities(own[held_out]), truth)
+        scores = [class_scores(self.source.probabilities(one), truth) for one in logits]
+        before = scores[0] if own is None else class_scores(self.source.probabilities(own[held_out]), truth)
         best = min(range(len(SHARES)), key=lambda i: scores[i]["log_loss"])
         kept: Literal["before", "after"] = "before"
         if scores[best]["log_loss"] < before["log_loss"]:
@@ -335,8 +332,3 @@ class Finetuning:
 def _rate(share: float) -> float:
     """The learning rate as a share of the highest, when so much of the steps is done."""
     return min(share / WARM_UP, (1 - share) / (1 - WARM_UP))
-
-
-def _probabilities(logits: np.ndarray) -> np.ndarray:
-    found: np.ndarray = torch.from_numpy(logits).softmax(1).numpy()
-    return found
