@@ -127,10 +127,9 @@ class WarmProcess:
             command = [sys.executable, __file__, str(theirs.fileno())]
             self._process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
 
-    def can_run(self, env: dict[str, str]) -> bool:
-        """Whether a fresh process with this environment would have imported the same."""
-        differing = {name for name, _ in env.items() ^ self._env.items()}
-        return all(name.startswith(FREE) for name in differing)
+    def changed(self, env: dict[str, str]) -> set[str]:
+        """Variables in which an environment differs so that a fresh process might have imported something else."""
+        return {name for name, _ in env.items() ^ self._env.items() if not name.startswith(FREE)}
 
     def start(
         self,

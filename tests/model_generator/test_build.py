@@ -390,7 +390,7 @@ def test_graph_is_plain_onnx(iris_model: Path) -> None:
 
 def test_file_holds_no_path_and_no_row(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    n = 200
+    n = 60
     folder = tmp_path / "secret-folder-of-mine"
     folder.mkdir()
     amount = np.round(rng.lognormal(8, 1, n), 4)

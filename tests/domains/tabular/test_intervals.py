@@ -174,7 +174,7 @@ def test_tuning_refits_it(tmp_path: Path) -> None:
     frame[600:].to_csv(tmp_path / "test.csv", index=False)
     describe(tmp_path / "few.csv", target="y", offline=True, output=tmp_path / "req.txt")
     build(tmp_path / "req.txt", output=tmp_path / "m.onnx", members=2, device="cpu")
-    report = tune(tmp_path / "m.onnx", data=tmp_path / "more.csv", output=tmp_path / "t.onnx", epochs=30, device="cpu")
+    report = tune(tmp_path / "m.onnx", data=tmp_path / "more.csv", output=tmp_path / "t.onnx", epochs=12, device="cpu")
     assert report.kept == "after"
     before, after = (evaluate(tmp_path / name, tmp_path / "test.csv") for name in ("m.onnx", "t.onnx"))
     assert after["interval_width"] < before["interval_width"]  # type: ignore[operator]
