@@ -48,6 +48,7 @@ def model_card(blueprint: Blueprint) -> dict[str, Any]:
         **({"multi_label": blueprint.multi_label} if blueprint.multi_label else {}),
         **({"calibration": blueprint.calibration} if blueprint.calibration else {}),
         **({"novelty": blueprint.novelty} if blueprint.novelty else {}),
+        **({"decoding": blueprint.decoding} if blueprint.decoding else {}),
         "notes": blueprint.notes,
         "provenance": blueprint.provenance,
         "blueprint": blueprint.to_dict(),

@@ -22,7 +22,8 @@ _MAX_CONFUSION = 12
 
 def evaluation_text(done: Evaluation) -> str:
     """Lay out the metrics and, for few classes, the confusion matrix."""
-    titles = LABEL_TITLES if done.multi_label else {name: metric.title for name, metric in METRICS.items()}
+    titles: Mapping[str, str] = done.titles or {name: metric.title for name, metric in METRICS.items()}
+    titles = LABEL_TITLES if done.multi_label else titles
     rows = [[titles[name], value] for name, value in done.metrics.items()]
     for row in rows:
         if row[0] == "ROC AUC" and done.roc_auc_kind != "binary":
@@ -33,7 +34,7 @@ def evaluation_text(done: Evaluation) -> str:
     if done.classes:
         names = ["recall", "precision", "f1", "rows"]
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
-        lines += ["", table(["label" if done.multi_label else "class", "recall", "precision", "F1", done.unit], cells)]
+        lines += ["", table(["label" if done.multi_label else "class", "recall", "precision", "F1", done.counted or done.unit], cells)]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]

@@ -81,6 +81,9 @@ class Blueprint:
     novelty : dict
         The `threshold` of the output ``novelty``, the `quantile` of held-out rows that it is, and how many `rows` these
         were; empty where there is no such output.
+    decoding : dict
+        What turns the graph's outputs into answers, where the task is one that a domain alone has, as its part
+        ``answers`` reads it; else empty.
     provenance : dict
         Generator, encoder, seed, versions, data.
     """
@@ -104,6 +107,7 @@ class Blueprint:
     multi_label: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
     novelty: dict[str, Any] = field(default_factory=dict)
+    decoding: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -122,7 +126,7 @@ class Blueprint:
         values = asdict(self)
         values["columns"] = [_slim(c) for c in self.columns]
         values["target_reading"] = self.target_reading.to_mapping()
-        for name in ("validated", "nearest", "transform", "multi_label", "calibration", "novelty"):
+        for name in ("validated", "nearest", "transform", "multi_label", "calibration", "novelty", "decoding"):
             if not values[name]:
                 del values[name]
         for part in ("trees", "kernel"):

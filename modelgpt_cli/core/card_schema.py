@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from modelgpt_cli.core.conform import misfits
+from modelgpt_cli.core.schema import task_types
 
 MOST_CLASSES = 1_000_000
 
@@ -42,6 +43,7 @@ class OptionalCard(TypedDict, total=False):
     multi_label: dict[str, Any] | None
     calibration: dict[str, Any] | None
     novelty: dict[str, Any] | None
+    decoding: dict[str, Any] | None
     notes: list[str]
     provenance: dict[str, Any]
     export: dict[str, Any] | None
@@ -53,7 +55,7 @@ class ModelCard(OptionalCard):
 
     format: int
     domain: str
-    task: Literal["classification", "regression"]
+    task: str
     target: str
     inputs: list[NamedInputCard]
 
@@ -69,6 +71,8 @@ def card_fault(card: Any) -> str | None:
     fault = next(misfits(card, ModelCard, "its card"), None)
     if fault is not None:
         return fault
+    if card["task"] not in task_types():
+        return f"its card['task'] is {card['task']!r}"
     labels = card.get("labels") or []
     if card["task"] == "classification" and not 1 <= len(labels) <= MOST_CLASSES:
         return f"it is a classifier of {len(labels):,} classes"

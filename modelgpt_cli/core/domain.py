@@ -27,6 +27,7 @@ PARTS = {
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
     "measure": "model_generator.measure.Measured: rows to measure a graph on, and a model to measure",
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
+    "answers": "runtime.answers.Answers: outputs to answers, where its task is one of its own; imports no torch; optional",
     "needs": "core.checks.Needs: what `doctor` checks for this domain alone; optional",
     "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
     "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",
@@ -35,6 +36,7 @@ PARTS = {
 
 _PACKAGES = {
     "image": "modelgpt_cli.domains.image",
+    "marked-text": "modelgpt_cli.domains.text.spans",
     "text": "modelgpt_cli.domains.text",
     "tabular": "modelgpt_cli.domains.tabular",
 }
@@ -59,6 +61,10 @@ class Domain:
     roles : mapping
         What a column can be to its models → the type of such a column, in the order in which they are read. Empty where
         any columns are inputs.
+    task : str
+        The kind of task that all its models have, where no other domain's have it; "" for classification and regression.
+    suffixes : tuple of str
+        How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
     nouns, signs, doubts : str
         Regular expressions for requirements without data, in lower case: what sentences call the things that are
         predicted for; other words that speak of such data; words that say it may be something else. "" for none.
@@ -69,6 +75,8 @@ class Domain:
     rows: str
     package: str
     roles: Mapping[str, str] = field(default_factory=dict)
+    task: str = ""
+    suffixes: tuple[str, ...] = ()
     nouns: str = ""
     signs: str = ""
     doubts: str = ""
@@ -127,6 +135,11 @@ def all_domains() -> Iterator[Domain]:
 def role_domain(role: str) -> Domain | None:
     """Return the domain in which a column can have a role; None where there is none."""
     return next((domain for domain in all_domains() if role in domain.roles), None)
+
+
+def task_domain(task: str | None) -> Domain | None:
+    """Return the domain that alone has a kind of task; None where any may have it."""
+    return next((domain for domain in all_domains() if task and domain.task == task), None)
 
 
 def register(name: str, package: str) -> None:

@@ -13,7 +13,8 @@ from modelgpt_cli.core.units import measure, share
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss")
 REGRESSION = ("r2", "mae", "rmse")
-"""Those of `core.metrics.BUILT`, in the order in which requirement files have them."""
+OWN_TASKS = ("f1",)
+"""Those of `core.metrics.BUILT`, and of tasks that one domain alone has, in the order in which requirement files have them."""
 
 
 def _share(key: str) -> Callable[[object], float]:
@@ -74,8 +75,8 @@ class Quality(Block):
         UsageError
             One is the other task's.
         """
-        other = {"classification": REGRESSION, "regression": CLASSIFICATION}.get(task or "", ())
-        known = REGRESSION if task == "regression" else CLASSIFICATION
+        known = {"regression": REGRESSION, "classification": CLASSIFICATION}.get(task or "", OWN_TASKS)
+        other = [key for key in (*CLASSIFICATION, *REGRESSION) if task is not None and key not in known]
         for key in self.to_mapping():
             if key in other:
                 raise UsageError(

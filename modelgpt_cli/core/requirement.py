@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from modelgpt_cli.core.deploy import Deploy
-from modelgpt_cli.core.domain import Domain, domain_names, find_domain, role_domain
+from modelgpt_cli.core.domain import Domain, domain_names, find_domain, role_domain, task_domain
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.quality import Quality
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
-from modelgpt_cli.core.schema import TASK_TYPES, Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType, task_types
 
 BLOCKS: tuple[type[Limits] | type[Quality] | type[Deploy], ...] = (Limits, Quality, Deploy)
 """What a requirement promises of a model, each under its name."""
@@ -57,13 +57,14 @@ class Requirement:
     def __post_init__(self) -> None:
         if not self.sentence.strip():
             raise UsageError("The requirement has no sentence.", hint=FILE_HINT)
+        if self.task is not None and self.task not in task_types():
+            raise UsageError(f"task can't be {self.task!r}.", f"It is one of {', '.join(task_types())}.")
+        self._check_own_task()
         if self.classes and self.task is None:
             object.__setattr__(self, "task", "classification")
-        if self.task is not None and self.task not in TASK_TYPES:
-            raise UsageError(f"task can't be {self.task!r}.", f"It is one of {', '.join(TASK_TYPES)}.")
         if self.classes and self.task == "regression":
             raise UsageError("classes: a regression has none.", hint="Leave classes out, or set task: classification.")
-        if len(self.classes) == 1:
+        if len(self.classes) == 1 and task_domain(self.task) is None:
             raise UsageError(f"classes: one class, {self.classes[0]!r}, leaves nothing to tell apart.")
         names = [column.name for column in self.columns]
         for key, values in (("classes", list(self.classes)), ("columns", names)):
@@ -82,9 +83,20 @@ class Requirement:
             domain.part("requirement").check(self)
         self._check_scale()
 
+    def _check_own_task(self) -> None:
+        """Fill in what follows from a task that one domain alone has, or from such a domain."""
+        own = task_domain(self.task)
+        if own is not None and self.domain is None:
+            object.__setattr__(self, "domain", own.name)
+        named = find_domain(self.domain) if self.domain in domain_names() else None
+        if named is not None and named.task and self.task is None:
+            object.__setattr__(self, "task", named.task)
+        if named is not None and (named.task or own) and self.task != named.task:
+            raise UsageError(f"task {self.task} is not for the domain {named.name}.", hint="Leave out one of the two.")
+
     def _check_multi_label(self) -> None:
-        if self.task == "regression":
-            raise UsageError("multi_label: a regression has no labels.", hint="Leave it out.")
+        if self.task not in (None, "classification"):
+            raise UsageError(f"multi_label is not for the task {self.task}.", hint="Leave it out.")
         for metric in self.quality.to_mapping():
             if metric not in LABEL_METRICS:
                 raise UsageError(

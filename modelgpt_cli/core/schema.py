@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final
 
 from modelgpt_cli.core.domain import all_domains, default_domain
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 
-TaskType = Literal["classification", "regression"]
-TASK_TYPES: tuple[str, ...] = get_args(TaskType)
+TaskType = str
+"""One of `task_types`."""
+TASK_TYPES = ("classification", "regression")
+"""Those that models of several domains have."""
 
 ColumnType = str
 """One of `column_types`."""
@@ -106,6 +108,11 @@ class Schema:
     def dropped(self) -> tuple[Column, ...]:
         """The columns left out, each with its `note`."""
         return tuple(c for c in self.columns if not c.used)
+
+
+def task_types() -> tuple[str, ...]:
+    """Return all kinds of tasks: those of several domains, and those that a domain alone has."""
+    return (*TASK_TYPES, *(domain.task for domain in all_domains() if domain.task))
 
 
 def column_types() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """JSON as tools for annotating texts and images write it: records with a class, or with classes. Behind `json_file`.
 
 spaCy, Label Studio, Prodigy and doccano keep labels in objects and lists of their own; here these become one column,
-of a class each, or of lists where a row may have several. Spans within a text are no classes, and refused.
+of a class each, or of lists where a row may have several. Spans within a text are no classes: where no domain has read
+them before, they are refused.
 """
 
 from __future__ import annotations
@@ -96,13 +97,23 @@ def find_annotations(first: Sequence[Record], name: str) -> Annotations | None:
     ModelGPTError
         They hold spans.
     """
-    finders = (_label_studio, _label_studio_min, _prodigy, _spacy, _doccano)
-    found = next((found for finder in finders if (found := finder(first)) is not None), None)
+    found = _annotations(first)
     if found is None or not any(map(found.parts, first)):
         _refuse_spans(first, name)
         return found
     log.info("%s: read as records of %s.", name, found.tool)
     return found
+
+
+def find_tool(first: Sequence[Record]) -> Annotations | None:
+    """Find out which tool wrote records with classes; None where none did."""
+    found = _annotations(first)
+    return found if found is not None and any(map(found.parts, first)) else None
+
+
+def _annotations(first: Sequence[Record]) -> Annotations | None:
+    finders = (_label_studio, _label_studio_min, _prodigy, _spacy, _doccano)
+    return next((found for finder in finders if (found := finder(first)) is not None), None)
 
 
 def _label_studio(first: Sequence[Record]) -> Annotations | None:
@@ -257,6 +268,6 @@ def _refuse_spans(first: Sequence[Record], name: str) -> None:
     if len(found) > _SPAN_SHARE * len(first) and not any(isinstance(r.get(LABEL), (str, int)) for r in first):
         raise ModelGPTError(
             f"{name} holds spans: parts of each text that have a label, in {found[0]!r}.",
-            "A model gives a class, labels or a number for each text as a whole.",
-            "Give a file with a class for each text.",
+            "They are in no form that is known, or without a text.",
+            'Give text and spans: {"text": "Ann is in", "spans": [{"start": 0, "end": 3, "label": "name"}]}.',
         )

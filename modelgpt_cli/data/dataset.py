@@ -17,7 +17,7 @@ from modelgpt_cli.core.domain import Domain, all_domains, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.paths import expand
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
-from modelgpt_cli.core.schema import TASK_TYPES, Column, Schema, TaskType
+from modelgpt_cli.core.schema import Column, Schema, TaskType, task_types
 from modelgpt_cli.data.folder_names import TRAIN_NAMES
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.label_cells import JOINED
@@ -215,8 +215,8 @@ def load_dataset(
     TypeError
         No domain understands an option.
     """
-    if task is not None and task not in TASK_TYPES:
-        raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(TASK_TYPES)}.")
+    if task is not None and task not in task_types():
+        raise UsageError(f"There is no task {task!r}.", "", f"Use one of {', '.join(task_types())}.")
     source = Source(
         data, target, task, columns, target_reading, classes, labels, types, merge_labels, keep_na, sample_rows,
         all_columns, domain, seed,
@@ -273,7 +273,7 @@ def make_dataset(source: Source, scanned: Scanned, schema: Schema, warnings: Seq
     """
     table, target = source.table, scanned.target
     told = [*_header_warning(table), *_skipped_warning(scanned), *target.warnings, *warnings, *_few(scanned.warnings)]
-    _tell(schema, told, table)
+    tell(schema, told, table)
     sample = _typed_rows(scanned.raw, schema.used, target, scanned.marked)
     if scanned.marked:
         sample = tell_marks(sample, table.name)
@@ -345,7 +345,7 @@ def _few(warnings: list[str]) -> list[str]:
     return [*warnings[:_SHOWN], f"{len(warnings) - _SHOWN} more columns have such cells."]
 
 
-def _tell(schema: Schema, warnings: list[str], table: Table) -> None:
+def tell(schema: Schema, warnings: list[str], table: Table) -> None:
     """Log what was found; a table without any usable column is an error."""
     dropped = [f"{column.name} ({column.note})" for column in schema.dropped]
     shown = ", ".join(dropped[:_SHOWN]) + (f" and {len(dropped) - _SHOWN} more" if len(dropped) > _SHOWN else "")

@@ -24,45 +24,20 @@ _FRAME_BYTES = 256 << 20
 _TWO_OBJECTS = "Give a file with at least two JSON objects."
 
 
-class JsonFile:
-    """JSON lines (an object per line), or one JSON text that holds records or columns; keys are the columns.
-
-    One JSON text is an array of objects; an object of columns, each an array or, as pandas writes it, an object by row;
-    rows by name; or an object one of whose values is the array of records. Objects within a record become columns with
-    dotted names; see `annotations` for what is unpacked further. The columns are the keys of the first 10,000 records;
-    one that first appears later is left out with a warning.
-    """
+class JsonRecords:
+    """The objects of a JSON file, as they stand in it; see `JsonFile` for its forms."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
         facts = read_facts(path, name)
         self.encoding = facts.encoding
-        self._reported = self._unnamed = False
+        self._unnamed = False
         self._lines = name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson"))
         self.expected_rows = facts.lines if self._lines else None
-        keys: dict[str, None] = {}
-        raw = self._raw_records()
-        first = list(islice(raw, PROBE))
-        self._annotations = find_annotations(first, name) if first else None
-        records = islice(chain(first, raw), _KEY_LINES)
-        if self._annotations is not None:
-            for record in records:
-                self._annotations.look(record)
-            records = islice(self._records(), _KEY_LINES)
-        for record in map(flatten, records):
-            keys.update(dict.fromkeys(record))
-        if self._unnamed:
-            log.warning("%s: its rows are arrays without names: the columns are called column_1 and so on.", name)
-        if not keys:
-            raise ModelGPTError(f"{name} is empty.", "It holds no object with a key.", _TWO_OBJECTS)
-        self.columns = list(keys)
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        raw = self._raw_records()
-        return map(flatten, raw if self._annotations is None else self._annotations.records(raw, self.name))
-
-    def _raw_records(self) -> Iterator[dict[str, Any]]:
+    def raw(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects, from the first at each call."""
         with open_bytes(self.path) as raw, io.TextIOWrapper(raw, self.encoding, "replace") as file:
             lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
             number, first = next(lines, (0, ""))
@@ -111,6 +86,39 @@ class JsonFile:
                 'Each line is one object: {"column": value, …}.',
             )
         return record
+
+class JsonFile(JsonRecords):
+    """JSON lines (an object per line), or one JSON text that holds records or columns; keys are the columns.
+
+    One JSON text is an array of objects; an object of columns, each an array or, as pandas writes it, an object by row;
+    rows by name; or an object one of whose values is the array of records. Objects within a record become columns with
+    dotted names; see `annotations` for what is unpacked further. The columns are the keys of the first 10,000 records;
+    one that first appears later is left out with a warning.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        self._reported = False
+        keys: dict[str, None] = {}
+        raw = self.raw()
+        first = list(islice(raw, PROBE))
+        self._annotations = find_annotations(first, name) if first else None
+        records = islice(chain(first, raw), _KEY_LINES)
+        if self._annotations is not None:
+            for record in records:
+                self._annotations.look(record)
+            records = islice(self._records(), _KEY_LINES)
+        for record in map(flatten, records):
+            keys.update(dict.fromkeys(record))
+        if self._unnamed:
+            log.warning("%s: its rows are arrays without names: the columns are called column_1 and so on.", name)
+        if not keys:
+            raise ModelGPTError(f"{name} is empty.", "It holds no object with a key.", _TWO_OBJECTS)
+        self.columns = list(keys)
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        raw = self.raw()
+        return map(flatten, raw if self._annotations is None else self._annotations.records(raw, self.name))
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         """The rows as frames of at most `rows` rows or some 256 MB of text; an absent key is a missing cell."""

@@ -90,7 +90,8 @@ class Table:
     folder : Path or None
         The folder that was given, where the table was found in one.
     domain : str
-        Of a format whose cells mean nothing to any other domain: this domain's name; else "".
+        Of a format whose cells mean nothing to any other domain: this domain's name; else "". `cells` may have it as
+        their ``domain``.
 
     Attributes
     ----------
@@ -122,7 +123,7 @@ class Table:
         self.description = description
         self.test_path = test_path
         self.folder = folder
-        self.domain = domain
+        self.domain = domain or getattr(cells, "domain", "")
         self._file = file
         self.is_folder = file is not None and file.is_dir()
         self.columns = list(cells.columns)
@@ -342,6 +343,8 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
         return _open_file(inner, inner.name, sheet, header)
     if magic.startswith(_WORKBOOKS):
         return SheetFile(file, name, sheet, header)
+    if (own := _own_format(file, name, start)) is not None:
+        return own
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return with_vectors(JsonFile(file, name), name)
     if start.startswith(PREFIX.encode()):
@@ -356,6 +359,25 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     if start.startswith(b"%PDF"):
         raise unknown_type(name)
     return CsvFile(file, name, header)
+
+
+def _own_format(file: Path, name: str, start: bytes) -> RawCells | None:
+    """The reader of a file of a form that one domain alone has; None where there is none."""
+    ending = name.lower().removesuffix(".gz")
+    for domain in all_domains():
+        if domain.suffixes and ending.endswith(domain.suffixes):
+            reader: Reader = domain.part("read")
+            if (found := reader.open_file(file, name, start)) is not None:
+                return found
+    return None
+
+
+def is_own_format(path: Path) -> bool:
+    """Whether a file is of a form that one domain alone reads, and no table; one that is broken counts too."""
+    try:
+        return path.is_file() and _own_format(path, path.name, b"") is not None
+    except ModelGPTError:
+        return True
 
 
 def _no_workbook(name: str, sheet: str) -> UsageError:

@@ -23,7 +23,7 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.data.infer import infer_column
 from modelgpt_cli.data.label_cells import LabelSets
 from modelgpt_cli.data.label_sets import plan_label_sets
-from modelgpt_cli.data.readers import Table, no_such_column, open_table
+from modelgpt_cli.data.readers import RawCells, Table, no_such_column, open_table
 from modelgpt_cli.data.scan import Scan, scan_table
 from modelgpt_cli.data.synthetic import SYNTHETIC, find_mark
 from modelgpt_cli.data.target import Target, choose_target, plan_target
@@ -63,6 +63,22 @@ class Reader(Protocol):
         ------
         ModelGPTError
             It does, and they can't be read.
+        """
+
+    def open_file(self, path: Path, name: str, start: bytes) -> RawCells | None:
+        """Open a file of a form that this domain alone reads; asked of files that end as `Domain.suffixes` say alone.
+
+        Parameters
+        ----------
+        name : str
+            What messages call the file.
+        start : bytes
+            Its first ones, or none.
+
+        Raises
+        ------
+        ModelGPTError
+            It is of such a form, and can't be read.
         """
 
     def single_item(self, name: str, start: bytes) -> ModelGPTError | None:

@@ -215,7 +215,7 @@ class Search:
         """What a card loses, on record; infinite without one, but for the first."""
         if card is self.cards[0]:
             return 0.0
-        return max(0.0, card.lost.get(LOSS[self.task], math.inf))
+        return max(0.0, card.lost.get(LOSS.get(self.task, ""), math.inf))
 
     def _try(self, card: ArchitectureCard, storage: str) -> Attempt:
         """Make, write and measure a candidate."""

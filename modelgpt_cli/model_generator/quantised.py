@@ -59,7 +59,7 @@ class Comparison:
 
 def loss_of(task: str, lost: Mapping[str, float]) -> float:
     """The one number by which losses are ordered, 0 where nothing is lost or known."""
-    return max(0.0, lost.get(LOSS[task], 0.0))
+    return max(0.0, lost.get(LOSS.get(task, ""), 0.0))
 
 
 def held_back(metrics: Mapping[str, float], lost: Mapping[str, float]) -> dict[str, float]:

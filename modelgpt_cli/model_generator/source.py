@@ -19,6 +19,7 @@ from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.address import with_sheet, without_place
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
+from modelgpt_cli.data.readers import is_own_format
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.requirement_generator.requirement_file import (
     format_requirement,
@@ -197,7 +198,12 @@ def _name(data: Data) -> str:
 
 def is_data(path: str) -> bool:
     """Whether a path is a folder, or a file whose name says that it holds data."""
-    return os.path.isdir(path) or without_place(path).lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
+    named = without_place(path)
+    return (
+        os.path.isdir(path)
+        or named.lower().removesuffix(".gz").endswith(DATA_SUFFIXES)
+        or is_own_format(Path(named).expanduser())
+    )
 
 
 def _is_file(source: Data | Requirement) -> TypeGuard[str | os.PathLike[str]]:

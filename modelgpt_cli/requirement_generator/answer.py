@@ -107,13 +107,12 @@ def _names_task(spoken: Iterable[str], profile: Profile, vocabulary: Vocabulary)
     def has(stems: tuple[str, ...]) -> bool:
         return any(word.startswith(stem) if len(stem) > 3 else word == stem for word in spoken for stem in stems)
 
-    other = "regression" if profile.task == "classification" else "classification"
-    if has(_NAMED[profile.task]):
+    if has(_NAMED.get(profile.task, ())):
         return True
-    if has(_NAMED[other]):
+    if profile.task in _NAMED and any(has(stems) for stems in _NAMED.values()):
         return False
-    verbs = (*_VERBS[profile.task], *vocabulary.verbs.get(profile.task, ()))
-    objects = (*_OBJECTS[profile.task], *(words(profile.target) if profile.task == "regression" else ()))
+    verbs = (*_VERBS.get(profile.task, ()), *vocabulary.verbs.get(profile.task, ()))
+    objects = (*_OBJECTS.get(profile.task, ()), *(words(profile.target) if profile.task == "regression" else ()))
     return has(verbs) and has((*objects, *vocabulary.objects.get(profile.task, ())))
 
 

@@ -39,7 +39,10 @@ def write_offline(profile: Profile) -> str:
 def _sentence(profile: Profile, n_names: int, n_labels: int, n_background: int) -> str:
     row, details = profiler_of(profile.domain).phrases(profile, n_names)
     target = plain_name(profile.target)
-    if profile.task == "classification":
+    request = getattr(profiler_of(profile.domain), "REQUEST", "")
+    if request:
+        text = request.format(labels=_labels(list(profile.class_counts), n_labels, "and"), row=row)
+    elif profile.task == "classification":
         by = "" if target.lower() in _PLAIN_TARGETS or not target else f" by {target}"
         labels = list(profile.class_counts)
         into = f"any number of {_labels(labels, n_labels, 'and')}" if profile.multi_label else _labels(labels, n_labels)

@@ -116,6 +116,7 @@ class Profiler(Protocol):
     """Role → what an LLM is told that such a column is."""
     HAS_SHEET: bool
     """Whether its profiles have a `Sheet`."""
+    # A domain with a task of its own also has REQUEST: how an offline sentence begins, with {labels} and {row}.
 
     def profile(
         self, dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None

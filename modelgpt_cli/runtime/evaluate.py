@@ -61,6 +61,10 @@ class Evaluation:
     """What the rows hold that the model was not made for."""
     multi_label: bool = False
     """Whether a row has any number of labels; then there is no confusion matrix."""
+    titles: dict[str, str] = field(default_factory=dict)
+    """What people call the metrics, where they are those of a task that a domain alone has."""
+    counted: str = ""
+    """What `classes` count, in the plural, where it is not the rows."""
     importance: Importance | None = None
     """By how much the model gets worse when a column is shuffled, where that was asked for."""
 
@@ -168,6 +172,10 @@ def evaluate(
         check_plot(plot, force)
     data = with_sheet(data, sheet)
     loaded = Model(model, threads=threads)
+    if loaded.answers is not None:
+        _check_own_task(loaded, importance, plot)
+        rows = open_source(loaded, data, labelled=True, target=target)
+        return replace(loaded.answers.evaluate(loaded, rows, chunk_rows), findings=rows.findings)
     metric = check_importance(loaded, importance_metric) if importance else ""
     source = open_source(loaded, data, labelled=True, target=target)
     sampled = SampledSource(source, MAX_ROWS, seed)
@@ -175,8 +183,8 @@ def evaluate(
     if loaded.multi_label:
         _check_one_label(importance, plot)
         measure = _label_sets
-    rows: Source = sampled if importance else source
-    done = measure(loaded, rows, chunk_rows, None if plot is None else Path(plot), force)
+    measured: Source = sampled if importance else source
+    done = measure(loaded, measured, chunk_rows, None if plot is None else Path(plot), force)
     if importance:
         done.importance = permutation_importance(
             loaded, *sampled.sample(), metric=metric, repeats=importance_repeats, seed=seed
@@ -228,6 +236,12 @@ def _check_one_label(importance: bool, plot: object) -> None:
     for flag, given in (("--importance", importance), ("--plot", plot is not None)):
         if given:
             raise UsageError(f"{flag} is for one label a row.", "This model is multi-label.", "Leave it out.")
+
+
+def _check_own_task(model: Model, importance: bool, plot: object) -> None:
+    for flag, given in (("--importance", importance), ("--plot", plot is not None)):
+        if given:
+            raise UsageError(f"{flag} is not for {model.domain.title}.", hint="Leave it out.")
 
 
 def _label_sets(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:

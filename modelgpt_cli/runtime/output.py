@@ -58,6 +58,10 @@ def check_confidence(model: Model, least: float | None) -> None:
     """
     if least is None:
         return
+    if model.answers is not None:
+        raise UsageError(
+            f"--min-confidence is not for {model.domain.title}.", "Each answer has its score.", "Leave it out."
+        )
     if model.task == "regression":
         raise UsageError("--min-confidence is for classification.", f"{model.path} predicts numbers.", "Leave it out.")
     if model.multi_label:
@@ -114,6 +118,7 @@ class Layout:
         For regression prediction and bounds; for any number of labels these, joined by ";", and the probability of
         each; else the label, with its probability and the next best ones where each row is a file, and where `proba`
         the probability of each class. Then the novelty, where the model has it.
+        Of a task that a domain alone has: `Answers.NAMES`.
     unsure : int
         Labels that were left empty so far.
     novel : int
@@ -131,6 +136,13 @@ class Layout:
         self._threshold = model.novelty
         self.unsure = self.novel = 0
         extra = [] if model.novelty is None else ["novelty"]
+        self._own: Sequence[str] = ()
+        if model.answers is not None:
+            self._own = model.answers.NAMES
+            self.names = [*self._own]
+            if proba:
+                logger.warning("--proba has no meaning for %s: each answer has its score.", model.domain.title)
+            return
         if model.task == "regression":
             self._numbers = number_outputs(model)
             self.names = self._numbers + extra
@@ -162,6 +174,9 @@ class Layout:
         return found
 
     def _answer_lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
+        if self._own:
+            texts = ([quoted(json.dumps(cell, ensure_ascii=False)) for cell in outputs[name]] for name in self._own)
+            return [",".join(row) for row in zip(*texts, strict=True)]
         if "prediction" in outputs:
             # As str, a float32 takes the fewest digits that give it back exactly.
             columns = [outputs[name].reshape(-1).astype(str).tolist() for name in self._numbers]
@@ -189,6 +204,8 @@ class Layout:
         return rows
 
     def _answers(self, outputs: Mapping[str, np.ndarray]) -> list[list[Any]]:
+        if self._own:
+            return [list(row) for row in zip(*(outputs[name].tolist() for name in self._own), strict=True)]
         if "prediction" in outputs:
             columns = [[_digits(p) for p in outputs[name].reshape(-1)] for name in self._numbers]
             return [list(row) for row in zip(*columns, strict=True)]

@@ -62,6 +62,9 @@ class Prediction:
     """The share of true values that the interval was made to hold."""
     findings: Findings = field(default_factory=Findings)
     """What the rows hold that the model was not made for."""
+    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Of a task that a domain alone has: its answers by name, (N,) object each; of marked texts ``spans``, a list for
+    each text."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -243,6 +246,9 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
             "novelty_threshold": model.novelty,
             "novel": count_novel(scores, model.novelty),
         }
+    if model.answers is not None:
+        answers = {name: joined.get(name, np.empty(0, object)) for name in model.answers.NAMES}
+        return Prediction(n_rows, 0.0, model.labels, answers=answers, **common)
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
         prediction, *bounds = (joined.get(name, none)[:, 0] for name in number_outputs(model))

@@ -23,6 +23,7 @@ from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column
+from modelgpt_cli.runtime.answers import Answers
 from modelgpt_cli.runtime.feed import Feed, Feeds
 
 logger = logging.getLogger("modelgpt")
@@ -83,7 +84,11 @@ class Model:
     extras : dict of str to str
         The file's further metadata entries.
     domain : Domain
-    task : {"classification", "regression"}
+    task : str
+        One of `core.schema.task_types`.
+    answers : Answers or None
+        What reads the outputs, of a task that a domain alone has.
+    feed : Feed
     target : str
     labels : tuple of str
     multi_label : bool
@@ -137,7 +142,8 @@ class Model:
         except (KeyError, TypeError, UsageError) as error:
             raise damaged(self.path, f"Its card lacks {error}.") from error
         self.feeds: Feeds = self.domain.part("feed")
-        self._feed: Feed = self.feeds.make_feed(self)
+        self.feed: Feed = self.feeds.make_feed(self)
+        self.answers: Answers | None = self.domain.part("answers") if self.domain.task else None
         self._bad_answers = 0
         self._check_graph()
 
@@ -159,24 +165,27 @@ class Model:
             ``label`` (N,) and ``probabilities`` (N, C) float32, where a row has any number of labels ``label`` (N, C)
             int64, 1 for those given; or ``prediction`` (N, 1) and, where the model has an
             interval, ``lower`` and ``upper`` (N, 1): float32, or float64 where the target lies too far from zero. Of
-            texts and images also ``novelty`` (N,) float32, where the model was built from data.
+            texts and images also ``novelty`` (N,) float32, where the model was built from data. Of a task that a domain
+            alone has: its answers, (N,) object each; see `Answers`.
 
         Raises
         ------
         UsageError
             The columns differ in length, none of the model's columns is there, or a number is none.
         """
+        if self.answers is not None:
+            return self.answers.run(self, columns, advance)
         rows, parts = [], []
-        for numbers, inputs in self._feed.batches(columns):
+        for numbers, inputs in self.feed.batches(columns):
             rows.append(numbers)
-            parts.append(self._run(inputs))
+            parts.append(self.execute(inputs))
             if advance is not None:
                 advance(len(numbers))
         found = self._joined(parts, rows)
         self._bad_answers += _bad_rows(found)
         return found
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    def execute(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Run the graph; where it can't, its card says something else than the graph does."""
         try:
             found: list[np.ndarray] = self._session.run(None, inputs)
@@ -186,7 +195,7 @@ class Model:
 
     def report(self) -> None:
         """Warn of what the model could not read in full, and of answers that are no numbers, after all rows."""
-        self._feed.report()
+        self.feed.report()
         if self._bad_answers:
             logger.warning(
                 "%s %s have answers that are no finite numbers: the model or its input is broken.",
@@ -211,9 +220,15 @@ class Model:
     def _check_graph(self) -> None:
         """Hold the graph against its card, so that a mismatch is one clear error and not a riddle at the first run."""
         graph = {i.name: i.type for i in self._session.get_inputs()}
-        if not graph or graph != dict(self._feed.graph_inputs):
+        if not graph or graph != dict(self.feed.graph_inputs):
             raise damaged(self.path, "Its inputs are not those that its card names.")
         wanted = {"label", "probabilities"} if self.task == "classification" else {"prediction"}
+        if self.answers is not None:
+            wanted = set(self.answers.OUTPUTS)
+            if self.task != self.domain.task:
+                raise damaged(self.path, f"Its task is {self.task}, and its domain's is {self.domain.task}.")
+            if fault := self.answers.check(self):
+                raise damaged(self.path, fault)
         if self.coverage is not None:
             wanted |= {"lower", "upper"}
         if self.novelty is not None:

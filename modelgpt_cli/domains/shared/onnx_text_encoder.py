@@ -185,6 +185,11 @@ def mean_direction(g: GraphWriter, states: str, weight: str) -> str:
 
 
 def token_states(g: GraphWriter, e: EncoderLayout, ids: str, present: str, types: str = "") -> str:
+    """Write an encoder's nodes; see `layer_states`. The last layer's states are returned, float32 (N, T, E)."""
+    return layer_states(g, e, ids, present, types)[-1]
+
+
+def layer_states(g: GraphWriter, e: EncoderLayout, ids: str, present: str, types: str = "") -> list[str]:
     """Write an encoder's nodes.
 
     Parameters
@@ -200,16 +205,18 @@ def token_states(g: GraphWriter, e: EncoderLayout, ids: str, present: str, types
 
     Returns
     -------
-    str
-        float32 (N, T, E)
+    list of str
+        float32 (N, T, E) each: the embeddings, and what each layer makes of them.
     """
     x = layer_norm(g, _embeddings(g, e, ids, types), e.name("norm"), e.eps)
     hidden = g.op("Mul", g.op("Sub", g.const(1), present), g.const(_MASKED))
     hidden = g.op("Unsqueeze", hidden, g.index(1, 2))  # (N, 1, 1, T)
+    states = [x]
     for i in range(e.layers):
         x = layer_norm(g, g.op("Add", _attention(g, e, i, x, hidden), x), e.inner(i, "norm1"), e.eps)
         x = layer_norm(g, g.op("Add", _feed_forward(g, e, i, x), x), e.inner(i, "norm2"), e.eps)
-    return x
+        states.append(x)
+    return states
 
 
 def _embeddings(g: GraphWriter, e: EncoderLayout, ids: str, types: str) -> str:

@@ -1,0 +1,48 @@
+"""Answers that are neither one class, nor labels, nor a number: what a domain with a task of its own gives for a row.
+
+Beside `session`, which asks such a domain to run its graph, and `output`, which writes what it answers.
+Shapes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from modelgpt_cli.core.progress import Advance
+    from modelgpt_cli.runtime.evaluate import Evaluation
+    from modelgpt_cli.runtime.feed import Source
+    from modelgpt_cli.runtime.session import Model
+
+
+class Answers(Protocol):
+    """A domain's part ``answers``. It imports no torch.
+
+    Attributes
+    ----------
+    OUTPUTS : sequence of str
+        What the graph must give.
+    NAMES : sequence of str
+        What the answers are called: columns of what `predict` writes, as JSON in a CSV.
+    """
+
+    OUTPUTS: Sequence[str]
+    NAMES: Sequence[str]
+
+    def check(self, model: Model) -> str:
+        """Say what a model's card lacks to read its outputs; "" where nothing is missing."""
+
+    def run(self, model: Model, columns: Mapping[str, Any], advance: Advance | None) -> dict[str, np.ndarray]:
+        """Score rows; see `Model.run`.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Of each of `NAMES` the answers, (N,) object: values as JSON has them.
+        """
+
+    def evaluate(self, model: Model, source: Source, chunk_rows: int) -> Evaluation:
+        """Compare true answers with a model's."""
