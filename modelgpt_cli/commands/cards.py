@@ -34,7 +34,13 @@ def evaluation_text(done: Evaluation) -> str:
     if done.classes:
         names = ["recall", "precision", "f1", "rows"]
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
-        lines += ["", table(["label" if done.multi_label else "class", "recall", "precision", "F1", done.counted or done.unit], cells)]
+        lines += [
+            "",
+            table(
+                ["label" if done.multi_label else "class", "recall", "precision", "F1", done.counted or done.unit],
+                cells,
+            ),
+        ]
     if done.confusion and len(done.true_labels) <= _MAX_CONFUSION:
         matrix = [[label, *counts] for label, counts in zip(done.true_labels, done.confusion, strict=True)]
         lines += ["", "Confusion matrix:", "", table(["true \\ predicted", *done.predicted_labels], matrix)]

@@ -27,7 +27,7 @@ PARTS = {
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
     "measure": "model_generator.measure.Measured: rows to measure a graph on, and a model to measure",
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
-    "answers": "runtime.answers.Answers: outputs to answers, where its task is one of its own; imports no torch; optional",
+    "answers": "runtime.answers.Answers: outputs to answers of a task of its own; imports no torch; optional",
     "needs": "core.checks.Needs: what `doctor` checks for this domain alone; optional",
     "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
     "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",
@@ -62,7 +62,7 @@ class Domain:
         What a column can be to its models → the type of such a column, in the order in which they are read. Empty where
         any columns are inputs.
     task : str
-        The kind of task that all its models have, where no other domain's have it; "" for classification and regression.
+        The kind of task that all its models have, where no other domain's have it; "" for the usual ones.
     suffixes : tuple of str
         How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
     nouns, signs, doubts : str

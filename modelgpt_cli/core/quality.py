@@ -14,7 +14,7 @@ from modelgpt_cli.core.units import measure, share
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss")
 REGRESSION = ("r2", "mae", "rmse")
 OWN_TASKS = ("f1",)
-"""Those of `core.metrics.BUILT`, and of tasks that one domain alone has, in the order in which requirement files have them."""
+"""Those of `core.metrics.BUILT`, and of tasks that one domain alone has; in the order of requirement files."""
 
 
 def _share(key: str) -> Callable[[object], float]:

@@ -87,6 +87,7 @@ class JsonRecords:
             )
         return record
 
+
 class JsonFile(JsonRecords):
     """JSON lines (an object per line), or one JSON text that holds records or columns; keys are the columns.
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),
     "sizes": ("images.sizes", "what sizes of images are worth, for weights/image/sizes.yaml"),
     "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
+    "spans": ("texts.spans", "spans in texts: entity F1 by the number of marked texts, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
     "confidence": ("confidence", "calibration, and novelty against other data, on images and texts"),

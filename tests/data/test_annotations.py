@@ -123,9 +123,19 @@ SPANS = {
 
 
 @pytest.mark.parametrize("tool", SPANS)
-def test_spans_are_refused(tmp_path: Path, tool: str) -> None:
+def test_spans_are_marked_texts(tmp_path: Path, tool: str) -> None:
+    path = write(tmp_path / "t.json", SPANS[tool])
+    if tool == "BIO":
+        with pytest.raises(ModelGPTError, match="its tags are numbers"):
+            load_dataset(path)
+        return
+    found = load_dataset(path).schema
+    assert (found.domain, found.task, found.classes) == ("marked-text", "spans", ("DISH",))
+
+
+def test_spans_without_a_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelGPTError, match="holds spans: parts of each text that have a label"):
-        load_dataset(write(tmp_path / "t.json", SPANS[tool]))
+        load_dataset(write(tmp_path / "t.json", [{"id": i, "entities": [SPAN]} for i in range(4)]))
 
 
 def test_spans_beside_a_class_are_left_out(tmp_path: Path) -> None:

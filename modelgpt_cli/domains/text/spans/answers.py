@@ -68,7 +68,9 @@ def run(model: Model, columns: Mapping[str, Any], advance: Advance | None) -> di
         advance(done)
     joined = join_windows(read.windows, parts, read.texts, n_tags)
     found = np.empty(len(read.texts), dtype=object)
-    found[:] = find_spans(joined, [text.words for text in read.texts], read.raw, model.labels, model.metadata["decoding"])
+    found[:] = find_spans(
+        joined, [text.words for text in read.texts], read.raw, model.labels, model.metadata["decoding"]
+    )
     return {SPANS: found}
 
 

@@ -28,14 +28,22 @@ from modelgpt_cli.domains.text.spans import DOMAIN
 from modelgpt_cli.domains.text.spans.architectures import layers_read, text_card
 from modelgpt_cli.domains.text.spans.fit import SpanFit, Words, fit_spans
 from modelgpt_cli.domains.text.spans.marks import Faults, Span, read_cell
-from modelgpt_cli.domains.text.spans.model import MEAN, SCALE, SpanModel, cut_encoder, standard, word_inputs, word_states
+from modelgpt_cli.domains.text.spans.model import (
+    MEAN,
+    SCALE,
+    SpanModel,
+    cut_encoder,
+    standard,
+    tensors,
+    word_inputs,
+    word_states,
+)
 from modelgpt_cli.domains.text.spans.options import BuildOptions
 from modelgpt_cli.domains.text.spans.requirement import require
 from modelgpt_cli.domains.text.spans.table import DOCUMENT
 from modelgpt_cli.domains.text.spans.tags import tag_names, tags_of, whole_words
-from modelgpt_cli.domains.text.spans.words import SHAPE_NAMES, SHAPES, Text, Windows, join_windows, make_windows, read_texts
+from modelgpt_cli.domains.text.spans.words import SHAPE_NAMES, Text, Windows, join_windows, make_windows, read_texts
 from modelgpt_cli.domains.text.strange import Strangeness
-from modelgpt_cli.domains.text.token_rows import IDS
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import read_once
@@ -63,7 +71,7 @@ def _load(card: TextCard) -> tuple[nn.Module, Tokenizer, tuple[int, ...]]:
 
 
 shared_words_encoder = read_once(_load, lambda card: card.path())
-"""The encoder's lower layers with its tokenizer, and which are read; read once in a process, for those who only run it."""
+"""The encoder's lower layers with its tokenizer, and which are read. Loaded once in a process."""
 
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], SpanBuild]:
@@ -124,7 +132,9 @@ class SpanBuild:
             notes.append(note)
             log.warning(note)
         spans, tags = _targets(frame[schema.target], read, schema.classes, notes)
-        inputs, mean, scale = embed_words(encoder, layers, windows, read)
+        states = window_states(encoder, layers, windows)
+        mean, scale = scaling(states)
+        inputs = head_inputs(states, windows, read, mean, scale)
         words = Words(inputs, tags, [one.words for one in read], spans, texts)
         fit = fit_spans(words, schema.classes, _groups(frame, texts, notes), self.options.seed)
         if not fit.metrics:
@@ -152,7 +162,11 @@ class SpanBuild:
             columns=schema.columns,
             requirement=self.requirement.sentence,
             architecture=Architecture(
-                self.card if self.options.backbone is None else card.name, hidden=0, members=1, max_tokens=card.max_tokens, encoder=encoder_config(encoder)
+                self.card if self.options.backbone is None else card.name,
+                hidden=0,
+                members=1,
+                max_tokens=card.max_tokens,
+                encoder=encoder_config(encoder),
             ),
             domain=DOMAIN.name,
             **contract(self.requirement),
@@ -220,33 +234,38 @@ def _groups(frame: pd.DataFrame, texts: Sequence[str], notes: list[str]) -> np.n
 
 
 @torch.inference_mode()
-def embed_words(
-    encoder: nn.Module, layers: Sequence[int], windows: Windows, texts: Sequence[Text]
-) -> tuple[list[Tensor], Tensor, Tensor]:
-    """Head inputs of all words, (W, P) of each text, with the mean and scale of the states (K, E) each.
-
-    The scale of a direction is that of the texts' words, drawn to the mean of all directions where these are few.
-    """
+def window_states(encoder: nn.Module, layers: Sequence[int], windows: Windows) -> list[Tensor]:
+    """Embed texts: the states of each window's words, (K, W, E)."""
     states: list[Tensor] = [torch.zeros(0)] * len(windows.ids)
     with progress("embed texts", len(windows.ids)) as advance:
         for rows, inputs in windows.batches(BATCH_TOKENS):
-            found = word_states(
-                encoder,
-                layers,
-                *(torch.from_numpy(inputs[name]) for name in (IDS, "attention_mask", "word_ids")),
-                inputs[SHAPES].shape[1] - 2,
-            )
+            ids, mask, words, shapes = tensors(inputs)
+            found = word_states(encoder, layers, ids, mask, words, shapes.shape[1] - 2)
             for i, row in enumerate(rows):
                 low, high = windows.words[row]
                 states[row] = found[:, i, : high - low].clone()
             advance(len(rows))
-    together = torch.cat(states, 1)  # (K, n, E)
-    mean, spread = together.mean(1), together.var(1, unbiased=False)
-    n = together.shape[1]
+    return states
+
+
+def scaling(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and scale of the states of words, (K, E) each.
+
+    The scale of a direction is that of these words, drawn to the mean of all directions where the words are few.
+    """
+    together = torch.cat(list(states), 1)  # (K, n, E)
+    spread, n = together.var(1, unbiased=False), together.shape[1]
     scale = ((n * spread + SHRUNK * spread.mean(1, keepdim=True)) / (n + SHRUNK)).sqrt().clamp(min=1e-6)
-    parts = []
-    for own, shapes in zip(states, windows.shapes, strict=True):
-        of_words = standard(own[:, None], mean, scale)
-        parts.append(word_inputs(of_words, torch.tensor([shapes])).squeeze(0).numpy())
+    return together.mean(1), scale
+
+
+def head_inputs(
+    states: Sequence[Tensor], windows: Windows, texts: Sequence[Text], mean: Tensor, scale: Tensor
+) -> list[Tensor]:
+    """Head inputs of the words of each text, (W, P), from the states of its windows."""
+    parts = [
+        word_inputs(standard(own[:, None], mean, scale), torch.tensor([shapes])).squeeze(0).numpy()
+        for own, shapes in zip(states, windows.shapes, strict=True)
+    ]
     joined = join_windows(windows, parts, texts, parts[0].shape[1])
-    return [torch.from_numpy(own) for own in joined], mean, scale
+    return [torch.from_numpy(own) for own in joined]

@@ -1,6 +1,6 @@
-"""Columns of tokens and tags, as the CoNLL tasks have them: a token a line, a blank line between texts. Beside `records`.
+"""Tokens and tags in columns, as the CoNLL tasks have them: a blank line ends a text. Beside `records`.
 
-The first column is the token (of CoNLL-U, whose lines begin with a number, the second), the last one the tag.
+The first column is the token (the second, where the lines of a text are numbered, as in CoNLL-U), the last the tag.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ def read_conll(path: Path, name: str, faults: Faults) -> list[Marked]:
     """
     facts = read_facts(path, name)
     found: list[Marked] = []
-    tokens: list[str] = []
-    tags: list[str] = []
+    rows: list[list[str]] = []
     document = -1
 
     def close() -> None:
-        if tokens:
-            found.append(from_tokens(tokens, tags, faults, document))
-            tokens.clear()
-            tags.clear()
+        if rows:
+            numbered = len(rows[0]) > 2 and all(row[0] == str(i) for i, row in enumerate(rows, 1))
+            tokens = [row[1 if numbered else 0] for row in rows]
+            found.append(from_tokens(tokens, [row[-1] for row in rows], faults, document))
+            rows.clear()
 
     with open_bytes(path) as raw, io.TextIOWrapper(raw, facts.encoding, "replace") as file:
         width = 0
@@ -97,11 +97,9 @@ def read_conll(path: Path, name: str, faults: Faults) -> list[Marked]:
                     f"It reads: {line.strip()[:80]}",
                     "Each line is a token and its tag; a blank line ends a text.",
                 )
-            tag = cells[-1]
-            if not TAG.fullmatch(tag):
-                raise unknown_tag(f"{name}: line {number}", tag)
-            tokens.append(cells[1] if width > 2 and cells[0].isdigit() and not cells[1].isdigit() else cells[0])
-            tags.append(tag)
+            if not TAG.fullmatch(cells[-1]):
+                raise unknown_tag(f"{name}: line {number}", cells[-1])
+            rows.append(cells)
     close()
     return found
 

@@ -20,9 +20,15 @@ from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.text.spans.marks import Span
 from modelgpt_cli.domains.text.spans.scores import span_scores
 from modelgpt_cli.domains.text.spans.tags import Place, decode, log_likelihood, spans_of, transitions, weighed
-from modelgpt_cli.parameter_generator.logistic import posterior
+from modelgpt_cli.parameter_generator.logistic import (
+    MOST_STEPS,
+    multipliers,
+    posterior_rows,
+    posterior_weights,
+    threads_for,
+)
 
-PRECISIONS = (0.003, 0.01, 0.03)
+PRECISIONS = (0.003, 0.01)
 WEIGHTS = (0.0, 0.15, 0.3, 0.6)
 """Prior precisions of the head and weights of the transitions that held-out texts choose from; the first serve where
 there are too few. With weight 0 transitions only forbid: at 8 texts counted shares did harm (F1 .58 without, .56 with
@@ -30,6 +36,8 @@ there are too few. With weight 0 transitions only forbid: at 8 texts counted sha
 GAIN = 0.005
 """So much more F1 on held-out texts than the first choice's has another choice to reach."""
 BIAS_PRECISION = 1e-3
+CHOICE_STEPS = 50
+"""Of heads that are only compared; the one that is kept takes as many as it needs."""
 LEAST_TEXTS = 8
 FOLDS, MANY_WORDS = 5, 4000
 """Above so many words three folds say as much, and the first precision serves."""
@@ -104,16 +112,15 @@ def fit_spans(words: Words, classes: Sequence[str], groups: np.ndarray, seed: in
         many = sum(map(len, words.tags)) > MANY_WORDS
         folds = _folds(groups, 3 if many else FOLDS, seed)
         precisions = PRECISIONS[:1] if many else PRECISIONS
-        held = {p: _held_out(words, folds, p, n_tags) for p in precisions}
+        held, tables = _held_out(words, folds, precisions, n_tags)
         found = {}
-        for p, (scores, tables) in held.items():
+        for p, scores in held.items():
             for w in WEIGHTS:
                 answers = _answers(scores, [weighed(tables[k], w) for k in folds], words, classes)
                 found[p, w] = span_scores(words.spans, answers, classes)[0]
         rank = {key: (values["f1"] or 0.0) - GAIN * (key != (precision, weight)) for key, values in found.items()}
         precision, weight = max(rank, key=lambda key: rank[key])
-        scores, tables = held[precision]
-        sharpness = _sharpness(scores, [weighed(tables[k], weight) for k in folds], words.tags)
+        sharpness = _sharpness(held[precision], [weighed(tables[k], weight) for k in folds], words.tags)
         metrics[MODEL] = _figures(found[precision, weight])
         metrics[LOOKUP] = _figures(span_scores(words.spans, look_up_held_out(words, folds), classes)[0])
     head, bias = solve(words.inputs, words.tags, precision, n_tags)
@@ -147,22 +154,49 @@ def _parts(folds: np.ndarray) -> Iterator[tuple[int, list[int], list[int]]]:
 
 
 def _held_out(
-    words: Words, folds: np.ndarray, precision: float, n_tags: int
-) -> tuple[list[np.ndarray], dict[int, np.ndarray]]:
-    """Scores (W, L) of each text by the head of the other folds, and each fold's transitions."""
-    scores: list[np.ndarray] = [np.zeros((0, n_tags), np.float32)] * len(words)
+    words: Words, folds: np.ndarray, precisions: Sequence[float], n_tags: int
+) -> tuple[dict[float, list[np.ndarray]], dict[int, np.ndarray]]:
+    """Scores (W, L) of each text by the head of the other folds, for each precision, and each fold's transitions."""
+    phi, tags = torch.cat(words.inputs), torch.from_numpy(np.concatenate(words.tags))
+    ends = np.cumsum([0, *map(len, words.tags)])
+    fold_of = torch.from_numpy(np.repeat(folds, np.diff(ends)))
+    found = {p: torch.zeros(len(phi), n_tags) for p in precisions}
     tables = {}
-    with progress("cross-validate", int(folds.max()) + 1, "heads") as advance:
-        for k, used, held in _parts(folds):
-            weight, bias = solve([words.inputs[i] for i in used], [words.tags[i] for i in used], precision, n_tags)
-            tables[k] = transitions([words.tags[i] for i in used], n_tags)
-            for i in held:
-                scores[i] = (words.inputs[i] @ weight + bias).log_softmax(1).numpy()
+    # The words' products serve all folds and precisions, where there are fewer words than inputs.
+    products = phi @ phi.T if len(phi) <= phi.shape[1] else None
+    with progress("cross-validate", int(folds.max()) + 1, "folds") as advance, threads_for(len(phi) ** 2 * n_tags):
+        for k in range(int(folds.max()) + 1):
+            used, held = torch.where(fold_of != k)[0], torch.where(fold_of == k)[0]
+            tables[k] = transitions([t for t, fold in zip(words.tags, folds, strict=True) if fold != k], n_tags)
+            for p in precisions:
+                if products is None:
+                    weight, bias = solve([phi[used]], [tags[used].numpy()], p, n_tags, steps=CHOICE_STEPS)
+                    scores = phi[held] @ weight + bias
+                else:
+                    scores = _scores_by_products(products, used, held, tags[used], p, n_tags)
+                found[p][held] = scores.log_softmax(1)
             advance(1)
-    return scores, tables
+    parted = {p: [part.numpy() for part in scores.split(np.diff(ends).tolist())] for p, scores in found.items()}
+    return parted, tables
 
 
-def solve(inputs: Sequence[Tensor], tags: Sequence[np.ndarray], precision: float, n_tags: int) -> tuple[Tensor, Tensor]:
+def _scores_by_products(
+    products: Tensor, used: Tensor, held: Tensor, tags: Tensor, precision: float, n_tags: int
+) -> Tensor:
+    """Logits of held-out words by the posterior head of the used ones, as `solve` gives it, from products (n, n)."""
+    target = F.one_hot(tags, n_tags).float()
+    given = target.sum(0) > 0
+    gram = products[used][:, used].double() / precision + 1 / BIAS_PRECISION
+    offset = torch.zeros(len(used), int(given.sum()))
+    dual = multipliers(gram.float(), gram, offset, target[:, given], False, CHOICE_STEPS)
+    scores = torch.full((len(held), n_tags), UNSEEN)
+    scores[:, given] = (products[held][:, used] / precision + 1 / BIAS_PRECISION) @ dual
+    return scores
+
+
+def solve(
+    inputs: Sequence[Tensor], tags: Sequence[np.ndarray], precision: float, n_tags: int, *, steps: int = MOST_STEPS
+) -> tuple[Tensor, Tensor]:
     """The posterior head around zero of all words of some texts: (P, L) and (L,)."""
     phi = F.pad(torch.cat(list(inputs)), (0, 1), value=1.0)
     target = F.one_hot(torch.from_numpy(np.concatenate(list(tags))), n_tags).float()
@@ -170,7 +204,9 @@ def solve(inputs: Sequence[Tensor], tags: Sequence[np.ndarray], precision: float
     weight = torch.zeros(phi.shape[1], n_tags)
     strength = torch.full((phi.shape[1],), precision)
     strength[-1] = BIAS_PRECISION
-    weight[:, given] = posterior(phi, target[:, given], weight[:, given], strength, regression=False)
+    find = posterior_rows if phi.shape[0] < phi.shape[1] else posterior_weights
+    with threads_for(phi.shape[0] * min(phi.shape) * n_tags):
+        weight[:, given] = find(phi, target[:, given], weight[:, given], strength, regression=False, steps=steps)
     weight[-1, ~given] = UNSEEN
     return weight[:-1].clone(), weight[-1].clone()
 

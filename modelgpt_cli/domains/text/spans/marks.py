@@ -173,7 +173,7 @@ def in_code_points(text: str, raw: Sequence[dict[str, Any]]) -> list[dict[str, A
 
 
 def fits(text: str, raw: Sequence[Mapping[str, Any]]) -> int:
-    """Count the ends of spans that lie where words begin and end; where a span's own text is known, whether it is so."""
+    """Count the ends of spans that lie where words do; of a span whose own text is known, whether it is that."""
     right = 0
     for one in raw:
         start, end = one["start"], one["end"]

@@ -74,6 +74,9 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> SpanMod
     }
     rng = torch.Generator().manual_seed(0)
     state = {BACKBONE + name: value for name, value in encoder.state_dict().items()}
-    state |= {HEAD_WEIGHT: torch.randn(n_inputs(size, len(layers)), n_tags, generator=rng), HEAD_BIAS: torch.zeros(n_tags)}
+    state |= {
+        HEAD_WEIGHT: torch.randn(n_inputs(size, len(layers)), n_tags, generator=rng),
+        HEAD_BIAS: torch.zeros(n_tags),
+    }
     state |= {MEAN: torch.zeros(len(layers), size), SCALE: torch.ones(len(layers), size)}
     return SpanModel(blueprint, state, tokenizer)

@@ -95,7 +95,9 @@ def to_onnx(
         The tokenizer was asked for in the graph.
     """
     if (options or {}).get("tokenizer_in_graph"):
-        raise UsageError("--tokenizer-in-graph is not for marked texts.", "A span is cut from its text.", "Leave it out.")
+        raise UsageError(
+            "--tokenizer-in-graph is not for marked texts.", "A span is cut from its text.", "Leave it out."
+        )
     layout = encoder_layout(model.encoder.config, BACKBONE)
     assert layout is not None, "the build takes no other encoder"
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
@@ -112,12 +114,16 @@ def to_onnx(
     sides = {IDS: "T", MASK: "T", WORDS: "T", SHAPES: "W_and_2"}
     graph_inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["N", side]) for n, side in sides.items()]
     n_tags = len(model.head_bias)
-    return g.model(graph_inputs, [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["N", "W", n_tags])], metadata)
+    return g.model(
+        graph_inputs, [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["N", "W", n_tags])], metadata
+    )
 
 
 def _shares(g: GraphWriter) -> str:
     """What makes means of the states of each word's pieces, (N, W, T)."""
-    n_words = g.op("Sub", g.op("Squeeze", g.op("Slice", g.op("Shape", SHAPES), g.index(1), g.index(2))), g.const(2, np.int64))
+    n_words = g.op(
+        "Sub", g.op("Squeeze", g.op("Slice", g.op("Shape", SHAPES), g.index(1), g.index(2))), g.const(2, np.int64)
+    )
     one = g.const(1, np.int64)
     numbers = g.op("Range", one, g.op("Add", n_words, one), one)  # (W,)
     mine = g.op("Equal", g.op("Unsqueeze", WORDS, g.index(1)), g.op("Unsqueeze", numbers, g.index(0, 2)))

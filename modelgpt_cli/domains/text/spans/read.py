@@ -148,7 +148,9 @@ def _classes(
         )
     missing = [label for label in asked if not counts[label]]
     if missing:
-        raise UsageError(f"{name} has no span of the classes {', '.join(missing[:10])}.", hint="Mark some, or drop them.")
+        raise UsageError(
+            f"{name} has no span of the classes {', '.join(missing[:10])}.", hint="Mark some, or drop them."
+        )
     return tuple(asked), counts
 
 
@@ -159,7 +161,7 @@ def _warnings(marks: Sequence[Sequence[Span]], counts: Counter[str], faults: Fau
         found.append(f"Skipped {empty:,} of {len(marks) + empty:,} texts, which are empty.")
     bare = sum(not spans for spans in marks)
     if bare:
-        found.append(f"{bare:,} of {len(marks):,} texts have no span: all of them is taken as unmarked on purpose.")
+        found.append(f"{bare:,} of {len(marks):,} texts have no span: taken as texts in which nothing is to be found.")
     few = [label for label, n in sorted(counts.items()) if n < _FEW_SPANS]
     if few:
         more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""

@@ -1,4 +1,4 @@
-"""Records with marked texts, as Label Studio, doccano, spaCy, Prodigy, Hugging Face's data sets and `predict` write them.
+"""Records with marked texts, as tools for annotating, Hugging Face's data sets and `predict` write them.
 
 First step on the way of marked texts, beside `conll`.
 """
@@ -73,7 +73,10 @@ def read_records(records: Iterable[Record], form: Form, name: str, faults: Fault
             odd += 1
             continue
         found.append(Marked(text, spans))
-    for n, why in ((left_out, f"rejected, ignored or cancelled in {form.tool}"), (odd, "without a text or list of spans")):
+    for n, why in (
+        (left_out, f"rejected, ignored or cancelled in {form.tool}"),
+        (odd, "without a text or list of spans"),
+    ):
         if n:
             log.warning("%s: left out %s %s.", name, "1 record" if n == 1 else f"{n:,} records", why)
     return in_characters(found, name)

@@ -29,7 +29,9 @@ def check(requirement: Requirement) -> None:
     """
     texts = [column.name for column in requirement.columns if column.role]
     if len(texts) > 1:
-        raise UsageError("columns: spans are found in one text.", f"These are several: {', '.join(texts)}.", "Keep one.")
+        raise UsageError(
+            "columns: spans are found in one text.", f"These are several: {', '.join(texts)}.", "Keep one."
+        )
 
 
 def require(requirement: Requirement) -> NoReturn:

@@ -14,7 +14,15 @@ import pandas as pd
 import torch
 from onnx import TensorProto
 
-from modelgpt_cli.artifacts.verify import BATCHES, check_difference, check_gap, failed, graph_session, relative_gap, with_inner_values
+from modelgpt_cli.artifacts.verify import (
+    BATCHES,
+    check_difference,
+    check_gap,
+    failed,
+    graph_session,
+    relative_gap,
+    with_inner_values,
+)
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.spans.model import SpanModel, tensors
 from modelgpt_cli.domains.text.spans.onnx import INPUTS
@@ -51,8 +59,10 @@ def verify(
     float
         The largest difference of the probability of a word's tag.
     """
-    session = graph_session(raw if quantize == "none" else with_inner_values(raw, {INPUTS: (TensorProto.FLOAT, ("N", "W", "P"))}))
-    texts = [*_TEXTS, _LONG * model.blueprint.architecture.max_tokens]
+    session = graph_session(
+        raw if quantize == "none" else with_inner_values(raw, {INPUTS: (TensorProto.FLOAT, ("N", "W", "P"))})
+    )
+    texts = [*_TEXTS, _LONG * (model.blueprint.architecture.max_tokens // 4)]
     if rows is not None and len(rows):
         texts = model.texts(rows.iloc[:_GIVEN]) + texts
     # The tokenizer that the file carries, as whoever gets it reads it.

@@ -175,7 +175,9 @@ def _parts(first: Sequence[int], room: int) -> Iterator[tuple[int, int]]:
         low = back
 
 
-def join_windows(windows: Windows, scores: Sequence[np.ndarray], texts: Sequence[Text], n_tags: int) -> list[np.ndarray]:
+def join_windows(
+    windows: Windows, scores: Sequence[np.ndarray], texts: Sequence[Text], n_tags: int
+) -> list[np.ndarray]:
     """Return the scores (W, L) of each text's words from those of its windows; where windows share a word, from the one
     in which it is farther from an end.
 
