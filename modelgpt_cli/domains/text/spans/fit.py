@@ -44,7 +44,7 @@ FOLDS, MANY_WORDS = 5, 4000
 UNSEEN = -12.0
 """The bias of a tag that no word has."""
 SHARPNESS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-"""What scores are multiplied by, where held-out texts are most probable with it: it changes no span, but their scores."""
+"""What scores are multiplied by, as held-out texts are most probable: it changes no span, but the spans' scores."""
 SCORED_TEXTS = 300
 LOOKUP, MODEL = "word look-up", "model"
 
