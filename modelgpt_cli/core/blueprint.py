@@ -118,7 +118,9 @@ class Blueprint:
 
     @property
     def n_outputs(self) -> int:
-        """C: classes, or 1 for regression."""
+        """C: classes, or 1 for regression; of a task of a domain's own as many as its `decoding` has ``tags``."""
+        if "tags" in self.decoding:
+            return len(self.decoding["tags"])
         return len(self.labels) if self.task == "classification" else 1
 
     def to_dict(self) -> dict[str, Any]:
