@@ -53,9 +53,8 @@ def test_spacy_conll_and_what_predict_writes_are_read_alike(tmp_path: Path) -> N
 
 
 def test_a_table_with_a_column_of_spans_is_read(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {"text": [t for t, _ in MARKED], "entities": [[list(s) for s in found] for _, found in MARKED]}
-    )
+    cells = [[{"start": a, "end": b, "label": c} for a, b, c in found] for _, found in MARKED]
+    frame = pd.DataFrame({"text": [t for t, _ in MARKED], "entities": cells})
     assert spans(frame) == MARKED
     frame.assign(entities=frame["entities"].map(json.dumps)).to_csv(tmp_path / "marked.csv", index=False)
     assert spans(tmp_path / "marked.csv") == MARKED
