@@ -13,7 +13,7 @@ import pytest
 from marked_texts import conll, marked_texts, spans_jsonl
 
 from modelgpt_cli import build, describe, evaluate, predict
-from modelgpt_cli.artifacts.export import export
+from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.text.spans.model import SpanModel
@@ -106,7 +106,7 @@ def test_smaller_files_find_the_same(made: tuple[Path, Any], quantize: str, tmp_
 
 def test_the_file_is_read_back_with_the_same_answers(made: tuple[Path, Any], tmp_path: Path) -> None:
     loaded = load_model(made[0])
-    export(made[0], output=tmp_path / "m.safetensors")
+    write_model(loaded, tmp_path / "m.safetensors")
     again = load_model(tmp_path / "m.safetensors")
     frame = loaded.empty_rows().assign(text=["the goal with bread"])
     assert np.array_equal(loaded.predict(frame), again.predict(frame))
