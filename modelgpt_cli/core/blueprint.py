@@ -12,7 +12,7 @@ from modelgpt_cli.core.conform import misfits
 from modelgpt_cli.core.domain import default_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
-from modelgpt_cli.core.schema import Column, TaskType
+from modelgpt_cli.core.schema import Column, TaskType, task_types
 
 FORMAT = 2
 
@@ -152,6 +152,8 @@ class Blueprint:
             )
         if (fault := next(misfits(values, cls, "its blueprint"), None)) is not None:
             raise ModelGPTError("The model's blueprint is damaged.", f"{fault[0].upper()}{fault[1:]}.")
+        if values.get("task") not in task_types():
+            raise ModelGPTError("The model's blueprint is damaged.", f"Its task is {values.get('task')!r}.")
         known = {f.name for f in fields(cls)}
         try:
             kept = {k: v for k, v in values.items() if k in known}

@@ -36,7 +36,7 @@ PARTS = {
 
 _PACKAGES = {
     "image": "modelgpt_cli.domains.image",
-    "marked-text": "modelgpt_cli.domains.text.spans",
+    "marked": "modelgpt_cli.domains.text.spans",
     "text": "modelgpt_cli.domains.text",
     "tabular": "modelgpt_cli.domains.tabular",
 }
@@ -135,6 +135,11 @@ def all_domains() -> Iterator[Domain]:
 def role_domain(role: str) -> Domain | None:
     """Return the domain in which a column can have a role; None where there is none."""
     return next((domain for domain in all_domains() if role in domain.roles), None)
+
+
+def usual_domains() -> tuple[str, ...]:
+    """Return the names of the domains without a task of their own: of the others the task says which is meant."""
+    return tuple(domain.name for domain in all_domains() if not domain.task)
 
 
 def task_domain(task: str | None) -> Domain | None:

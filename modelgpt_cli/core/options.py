@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass
 
 from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
-from modelgpt_cli.core.domain import domain_names
+from modelgpt_cli.core.domain import usual_domains
 from modelgpt_cli.core.option_fields import Options, option, option_like
 
 _CONFIGURED = "from --config"
@@ -39,7 +39,7 @@ class BuildOptions(Options):
     merge_labels: bool = option("Merge labels that differ only in case, spaces or end marks.", False, theme="Data")
     keep_na: bool = option("Keep a class called NA, null or the like.", False, theme="Data")
     domain: str | None = option(
-        "Kind of data, where there are none and the words don't say.", choices=domain_names(), theme="Data"
+        "Kind of data, where there are none and the words don't say.", choices=usual_domains(), theme="Data"
     )
     ignore_words: bool = option("Apply no limits that only the sentence states.", False, theme="Limits")
     card: str | None = option(

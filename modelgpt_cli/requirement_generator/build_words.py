@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from modelgpt_cli.core.domain import all_domains
+from modelgpt_cli.core.domain import find_domain, usual_domains
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.requirement_generator.parse import with_applied_words
@@ -51,11 +51,11 @@ def add_words(requirement: Requirement, *, data: bool, ignore: bool = False) -> 
         log.info("Read from the words: %s.", f"{classes}{domain}".strip(" ;"))
     said = added.columns or added.domain is not None
     if not said and (added.classes or added.task == "regression"):
-        usual = [domain for domain in all_domains() if not domain.task]  # a task of a domain's own names it
+        titles = (find_domain(name).title for name in usual_domains())
         raise UsageError(
-            f"Is this about {one_of(domain.title for domain in usual)}?",
+            f"Is this about {one_of(titles)}?",
             "There is no data, and neither the words nor the requirement's domain say it.",
-            f"Give --domain {one_of(domain.name for domain in usual)}, or --data PATH.",
+            f"Give --domain {one_of(usual_domains())}, or --data PATH.",
         )
     return added
 

@@ -18,6 +18,7 @@ from modelgpt_cli.runtime.findings import Findings
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.in_memory import Data
+    from modelgpt_cli.data.readers import Table
     from modelgpt_cli.runtime.session import Model
 
 logger = logging.getLogger("modelgpt")
@@ -47,7 +48,7 @@ class Rows:
         It lacks the column of true values, or that is one of the model's inputs.
     """
 
-    def __init__(self, model: Model, data: Data, *, labelled: bool = False, target: str | None = None) -> None:
+    def __init__(self, model: Model, data: Data | Table, *, labelled: bool = False, target: str | None = None) -> None:
         from modelgpt_cli.data.readers import open_table
 
         self.findings = Findings()

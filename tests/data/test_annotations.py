@@ -130,7 +130,7 @@ def test_spans_are_marked_texts(tmp_path: Path, tool: str) -> None:
             load_dataset(path)
         return
     found = load_dataset(path).schema
-    assert (found.domain, found.task, found.classes) == ("marked-text", "spans", ("DISH",))
+    assert (found.domain, found.task, found.classes) == ("marked", "spans", ("DISH",))
 
 
 def test_spans_without_a_text_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ whose encoder it shares; its parts are the modules that `core.domain.PARTS` list
 from modelgpt_cli.core.domain import Domain
 
 DOMAIN = Domain(
-    name="marked-text",
+    name="marked",
     title="marked texts",
     rows="texts",
     package=__name__,

@@ -39,7 +39,7 @@ def test_a_build_describes_the_task_and_finds_the_spans(made: tuple[Path, Any], 
     assert "task: spans" in text
     assert text.startswith("Find the food and sport in each text")
     requirement = parse_requirement(text)
-    assert (requirement.domain, requirement.classes) == ("marked-text", ("food", "sport"))
+    assert (requirement.domain, requirement.classes) == ("marked", ("food", "sport"))
     test = marked_texts(30, seed=1)
     found = evaluate(model, spans_jsonl(tmp_path / "test.jsonl", test))
     assert found["f1"] > 0.7

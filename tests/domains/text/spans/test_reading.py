@@ -30,7 +30,7 @@ MARKED = marked_texts(12)
 
 def spans(data: Any) -> list[tuple[str, list[tuple[int, int, str]]]]:
     dataset = load_dataset(data)
-    assert dataset.schema.domain == "marked-text"
+    assert dataset.schema.domain == "marked"
     assert dataset.schema.classes == ("food", "sport")
     text = dataset.schema.used[0].name
     cells = zip(dataset.sample[text], dataset.sample["spans"], strict=True)
@@ -143,8 +143,8 @@ def test_texts_without_spans_and_wrong_offsets_are_refused(tmp_path: Path) -> No
 
 def test_classes_of_the_requirement_hold(tmp_path: Path) -> None:
     path = spans_jsonl(tmp_path / "own.jsonl", MARKED)
-    assert load_dataset(path, classes=("sport", "food"), domain="marked-text").schema.classes == ("sport", "food")
+    assert load_dataset(path, classes=("sport", "food"), domain="marked").schema.classes == ("sport", "food")
     with pytest.raises(UsageError, match="classes that the requirement doesn't name: food"):
-        load_dataset(path, classes=("sport",), domain="marked-text")
+        load_dataset(path, classes=("sport",), domain="marked")
     with pytest.raises(UsageError, match="holds marked texts, and texts are asked for"):
         load_dataset(path, domain="text")
