@@ -161,7 +161,8 @@ def _warnings(marks: Sequence[Sequence[Span]], counts: Counter[str], faults: Fau
         found.append(f"Skipped {empty:,} of {len(marks) + empty:,} texts, which are empty.")
     bare = sum(not spans for spans in marks)
     if bare:
-        found.append(f"{bare:,} of {len(marks):,} texts have no span: taken as texts in which nothing is to be found.")
+        have = "has" if bare == 1 else "have"
+        found.append(f"{bare:,} of {len(marks):,} texts {have} no span: read as ones in which nothing is to be found.")
     few = [label for label, n in sorted(counts.items()) if n < _FEW_SPANS]
     if few:
         more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
