@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from modelgpt_cli.domains.text.backbone import Tokens
+from modelgpt_cli.domains.text.emoji import name_emoji
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows, by_length, padded
 
 
@@ -62,8 +63,8 @@ class Encoded:
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, max_tokens: int) -> Tokenizer:
-    """A copy that cuts at the window (of a pair, the longer text first) and doesn't pad."""
-    copy: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    """A copy that cuts at the window (of a pair, the longer text first), doesn't pad, and has names for emoji."""
+    copy = name_emoji(Tokenizer.from_str(tokenizer.to_str()))
     copy.enable_truncation(max_tokens, strategy="longest_first")
     copy.no_padding()
     return copy
