@@ -43,7 +43,7 @@ from modelgpt_cli.domains.text.pooled import MultilingualWords
 from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.strange import ENGLISH, Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
-from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
+from modelgpt_cli.domains.text.tokens import Encoded, encode, shared_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
@@ -92,7 +92,7 @@ class TextBuild(BackboneBuild):
         card = find_card(options.backbone)
         self.card = card if options.max_tokens is None else replace(card, max_tokens=options.max_tokens)
         self.backbone = shared_backbone(self.card)
-        self.tokenizer = prepare_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
+        self.tokenizer = shared_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
 
     @staticmethod

@@ -20,7 +20,7 @@ from modelgpt_cli.domains.shared.tasks import Part, Task
 from modelgpt_cli.domains.text.backbone import MultilingualBackbone
 from modelgpt_cli.domains.text.inputs import compared
 from modelgpt_cli.domains.text.multilingual_package import DIGESTS, WEIGHTS
-from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
+from modelgpt_cli.domains.text.tokens import Encoded, encode, shared_tokenizer
 
 _TOKENS = 4096
 _WORDS = 128
@@ -112,7 +112,7 @@ class MultilingualWords:
     def __init__(self, backbone: MultilingualBackbone) -> None:
         self.backbone = backbone
         self.name, self.size = backbone.card.name, backbone.size
-        self.tokenizer = prepare_tokenizer(backbone.tokenizer, _WORDS)
+        self.tokenizer = shared_tokenizer(backbone.tokenizer, _WORDS)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts, float32 (len(texts), E), of a root mean square of 1."""
