@@ -196,7 +196,7 @@ def test_texts_decide_on_the_encoder(tmp_path: Path, world: Path, caplog: pytest
 
 @pytest.mark.usefixtures("taken")
 def test_words_decide_on_the_encoder(tmp_path: Path, world: Path, caplog: pytest.LogCaptureFixture) -> None:
-    words = Requirement("鞋和灯的评价是好还是坏", classes=("好", "坏"))
+    words = Requirement("鞋和灯的评价是好还是坏", classes=("好", "坏"), domain="text")
     common: dict[str, Any] = {"encoder": str(world / "tiny"), "device": "cpu"}
     output = tmp_path / "model.onnx"
     with caplog.at_level(logging.WARNING, "modelgpt"):
@@ -218,8 +218,8 @@ def test_factors_change_the_last_part_alone(pair: bool) -> None:
     with torch.inference_mode():
         expected = encoder_inputs(backbone.merge(lora), batch.ids, batch.mask, batch.segments, pair, False)
         usual = encoder_inputs(backbone.encoder, batch.ids, batch.mask, batch.segments, pair, False)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(embed_pooled(backbone, None, pooled, pair), usual, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, expected, atol=3e-4, rtol=1e-3)
+    torch.testing.assert_close(embed_pooled(backbone, None, pooled, pair), usual, atol=3e-4, rtol=1e-3)
     assert not torch.allclose(expected, usual, atol=1e-2)
 
 
@@ -241,7 +241,7 @@ def test_a_generator_is_trained_for_it(tmp_path: Path, monkeypatch: pytest.Monke
         max_support=12, validation_query=8, validate_every=2, test_rows=10, vectors=str(tmp_path / "vectors"),
         translations=str(tmp_path / "words.yaml"), warmup=1,
     )  # fmt: skip
-    make_run(settings, tmp_path / "run", Processes(), resume=False).run()
+    make_run(settings, tmp_path / "run", Processes(), resume=False).complete(False)
     generator, _ = load_text_generator(tmp_path / "run" / "generator.safetensors")
     assert (generator.config.size, generator.config.embedding) == (SIZE, SIZE)
     assert {p.name.split(".")[0] for p in generator.spec} >= {"first", "last_skip"}
