@@ -7,6 +7,7 @@ from tiny_texts import tiny_tokenizer
 from tokenizers import Tokenizer, normalizers
 
 from modelgpt_cli.domains.text.emoji import character_table, emoji_names, name_emoji
+from modelgpt_cli.domains.text.onnx_tokenizer import _proved_plan
 from modelgpt_cli.domains.text.tokens import prepare_tokenizer
 from modelgpt_cli.domains.text.wordpiece_plan import plan_wordpiece
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
@@ -54,3 +55,12 @@ def test_a_graph_is_told(tokenizer: Tokenizer) -> None:
     plan = plan_wordpiece(tokenizer.to_str())
     assert plan.replaced["😡"] == "angry face"
     assert ord("😡") in plan.apart
+
+
+def test_a_graph_reads_as_the_tokenizer_does() -> None:
+    pytest.importorskip("onnxruntime_extensions")
+    named = prepare_tokenizer(tiny_tokenizer(), 32)
+    plan = _proved_plan(
+        named.to_str()
+    )  # raises where they differ, on texts of every kind
+    assert plan.replaced["😀"] == "grinning face"
