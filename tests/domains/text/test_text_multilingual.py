@@ -204,7 +204,8 @@ def test_words_decide_on_the_encoder(tmp_path: Path, world: Path, caplog: pytest
     assert report.card == MULTILINGUAL
     assert "The multilingual encoder is taken" in caplog.text
     found = predict(output, pd.DataFrame({"text": ["好 鞋", "坏 灯", ""]}))
-    assert set(found["prediction"]) <= {"好", "坏"}
+    assert found.label is not None
+    assert set(found.label) <= {"好", "坏"}
 
 
 @pytest.mark.parametrize("pair", [False, True])
