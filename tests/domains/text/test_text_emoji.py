@@ -60,7 +60,5 @@ def test_a_graph_is_told(tokenizer: Tokenizer) -> None:
 def test_a_graph_reads_as_the_tokenizer_does() -> None:
     pytest.importorskip("onnxruntime_extensions")
     named = prepare_tokenizer(tiny_tokenizer(), 32)
-    plan = _proved_plan(
-        named.to_str()
-    )  # raises where they differ, on texts of every kind
+    plan = _proved_plan(named.to_str())  # raises where they differ, on texts of every kind
     assert plan.replaced["😀"] == "grinning face"
