@@ -25,8 +25,15 @@ from modelgpt_cli.data.shapes import TEXT_UNIQUE_SHARE, shape_of
 
 log = logging.getLogger("modelgpt")
 
-TARGET_NAMES = ("target", "label", "class", "y", "outcome")
-_NO_TARGETS = frozenset({"text", "sentence", "review", "message", "comment", "tweet"})
+_FOREIGN_TARGETS = """
+标签 标注 类别 標籤 類別 ラベル クラス 레이블 라벨 클래스 etiqueta clase objetivo étiquette classe cible klasse etikett
+rótulo alvo etichetta метка класс تصنيف فئة लेबल वर्ग etiket sınıf etykieta klasa
+"""
+TARGET_NAMES = ("target", "label", "class", "y", "outcome", *_FOREIGN_TARGETS.split())
+_FOREIGN_TEXTS = (
+    "文本 评论 评价 内容 テキスト 本文 텍스트 내용 texto texte testo текст نص पाठ metin tekst reseña avis nachricht"
+)
+_NO_TARGETS = frozenset({"text", "sentence", "review", "message", "comment", "tweet", *_FOREIGN_TEXTS.split()})
 MAX_NUMBER_CLASSES = 20
 _MIN_MEASURED = 6
 _BAD_SHARE = 0.05

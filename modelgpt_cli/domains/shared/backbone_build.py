@@ -29,7 +29,7 @@ from modelgpt_cli.domains.shared.novelty import fit_novelty
 from modelgpt_cli.domains.shared.options import BackboneBuildOptions
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.split import asked_column, split_note
-from modelgpt_cli.domains.shared.tasks import class_indices, label_text, make_words
+from modelgpt_cli.domains.shared.tasks import WordsEncoder, class_indices, label_text, make_words
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
@@ -115,8 +115,6 @@ class BackboneBuild(ABC):
         """
         given = self.options.generator
         if given is None and (own_weights or self.card_name not in self.generator_cards):
-            if not self.can_generate():
-                return None, None
             log.warning(
                 "No generator was trained for %s: the network stays as it is, and only the head is solved. "
                 "Train one: modelgpt meta-train --domain %s --backbone %s",
@@ -125,7 +123,7 @@ class BackboneBuild(ABC):
                 self.options.backbone or self.card_name,
             )
             return None, None
-        generator, header = self.read_generator(generator_file(given, self.domain))
+        generator, header = self.read_generator(generator_file(given, self.generator_folder()))
         if [(p.name, p.sizes) for p in generator.spec] != [(p.name, p.sizes) for p in spec]:
             raise UsageError(
                 f"The generator doesn't fit the backbone {self.card_name!r}.",
@@ -134,9 +132,9 @@ class BackboneBuild(ABC):
             )
         return generator, header
 
-    def can_generate(self) -> bool:
-        """Whether a generator could be trained for the backbone."""
-        return True
+    def generator_folder(self) -> str:
+        """The folder in ``weights/`` of the generator that is shipped for the card."""
+        return self.domain
 
     def check_generator(self) -> None:
         """Make sure that there is one, where words are all there is.
@@ -167,6 +165,10 @@ class BackboneBuild(ABC):
         """Class names as they are shown to the generator."""
         return [label_text(label) for label in classes]
 
+    def words_encoder(self) -> WordsEncoder:
+        """What embeds the requirement and the class names."""
+        return shared_encoder(self.options.encoder)
+
     def words(self, classes: Sequence[str], pair: bool = False) -> Words:
         """The requirement and the class names, embedded.
 
@@ -175,7 +177,7 @@ class BackboneBuild(ABC):
         UsageError
             The text encoder doesn't fit the generator.
         """
-        encoder = shared_encoder(self.options.encoder)
+        encoder = self.words_encoder()
         if self.generator is not None and encoder.size != self.generator.config.embedding:
             raise UsageError(
                 f"The text encoder {encoder.name!r} doesn't fit the generator.",

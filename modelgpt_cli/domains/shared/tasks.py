@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from modelgpt_cli.parameter_generator.adapter import Words
-from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 
 class Rows(Protocol):
@@ -36,6 +35,17 @@ class Rows(Protocol):
 
     def followed_by(self: R, other: R) -> R:
         """These rows, then others."""
+        ...
+
+
+class WordsEncoder(Protocol):
+    """What embeds requirements and names: `TextEncoder`, or one that a domain has of its own."""
+
+    name: str
+    size: int
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts, float32 (len(texts), E)."""
         ...
 
 
@@ -283,7 +293,7 @@ def label_text(label: str) -> str:
     return label.replace("_", " ").strip()
 
 
-def make_words(encoder: TextEncoder, sentence: str, names: Sequence[str], pair: bool) -> Words:
+def make_words(encoder: WordsEncoder, sentence: str, names: Sequence[str], pair: bool) -> Words:
     """A task's words, embedded; no sentence and empty names are zeros, as in meta-training."""
     z0 = encoder([sentence])[0] if sentence else np.zeros(encoder.size, np.float32)
     embedded = encoder(list(names)) if any(names) else np.zeros((max(len(names), 1), encoder.size), np.float32)

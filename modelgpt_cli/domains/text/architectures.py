@@ -89,17 +89,19 @@ CARDS = {
     for card in (
         TextCard(DEFAULT_CARD, "", r".*\.(query|value)"),
         TextCard("distilbert", "distilbert-base-uncased", r".*[qv]_lin"),  # the paper's
-        TextCard(MULTILINGUAL, "", ""),
+        TextCard(MULTILINGUAL, "", r"(first|second|second_skip|third|last|last_skip)"),
     )
 }
 
+GENERATORS = {DEFAULT_CARD: "text", MULTILINGUAL: "text-multilingual"}
+"""Card → folder in ``weights/`` of the generator that is shipped for it."""
 SIZES = {
     DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936),
     MULTILINGUAL: NetworkSize(68_927_232, 3_379_200, 512, 622_000_000),
 }
+"""Card → what `encoder_size` computes of it, for those that are always at hand."""
 TABLES = {MULTILINGUAL: 65_541_120}
 """Card → bytes of tables that are kept as they are in every storage."""
-"""Card → what `encoder_size` computes of it, for those that are always at hand."""
 
 
 def find_card(name: str | None) -> TextCard:
@@ -167,6 +169,7 @@ def storages(*, data: bool) -> tuple[str, ...]:
 
 def _architecture_card(card: TextCard) -> ArchitectureCard:
     own = card.name == DEFAULT_CARD
+    folder = GENERATORS.get(card.name, "")
     if card.name == MULTILINGUAL:
         weights, at_hand = PACKAGE, is_installed()
     else:
@@ -175,11 +178,11 @@ def _architecture_card(card: TextCard) -> ArchitectureCard:
         name=card.name,
         domain="text",
         architecture=card.name,
-        generator="weights/text" if own else "",
+        generator=f"weights/{folder}" if folder else "",
         weights=weights,
         at_hand=at_hand,
         limits={"tokens": card.max_tokens},
-        quality=validation("text") if own else {},
+        quality=validation(folder) if folder else {},
     )
 
 

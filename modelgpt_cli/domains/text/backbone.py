@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
@@ -59,22 +59,7 @@ class Backbone(AdaptedModule):
     """
 
     def __init__(self, card: TextCard, model: nn.Module, tokenizer: Tokenizer, *, type_ids: bool) -> None:
-        from peft import LoraConfig, get_peft_model
-
-        settings = LoraConfig(
-            r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
-        )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
-                adapted = get_peft_model(model, settings)
-        except ValueError as error:
-            raise UsageError(
-                f"No LoRA factors can be put into {card.name!r}.",
-                f"None of its layers fits {card.modules!r}.",
-                "Choose another --backbone.",
-            ) from error
-        super().__init__(adapted, card.rank)
+        super().__init__(_with_places(card, model), card.rank)
         self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
         self.size = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
         self.eval()
@@ -94,22 +79,60 @@ class Backbone(AdaptedModule):
         return states
 
 
-class FrozenBackbone(nn.Module):
-    """The multilingual encoder, which takes no LoRA factors; otherwise as `Backbone`."""
+class MultilingualBackbone(AdaptedModule):
+    """The multilingual encoder, with places for LoRA factors in its last part; otherwise as `Backbone`.
+
+    What comes before, which is nearly all of the work, is the same whatever the factors: see `domains.text.pooled`.
+    """
 
     type_ids = False
-    rank = 0
 
     def __init__(self, card: TextCard, model: MultilingualEncoder, tokenizer: Tokenizer) -> None:
-        super().__init__()
-        self.card, self.model, self.tokenizer = card, model, tokenizer
+        super().__init__(_with_places(card, copy.deepcopy(model.average)), card.rank)
+        self.card, self.tokenizer = card, tokenizer
+        self.encoder = model.requires_grad_(False)
         self.size = model.config.hidden_size
-        self.adapted: dict[str, tuple[int, int]] = {}
+        self.eval()
+
+    def forward(self, pooled: Tensor, count: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Embeddings (N, E) of what the encoder's `pool` gives; for `lora` see `Backbone.forward`."""
+        found: Tensor = functional_call(self.model, self.placed(lora), args=(pooled, count))
+        return found
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """A copy of the encoder; there are no factors."""
+        """A copy of the encoder with the factors merged into its weights."""
+        last = super().merge(lora)
         with torch.inference_mode(False):  # what is made in inference mode can't be trained later
-            return copy.deepcopy(self.model)
+            encoder = copy.deepcopy(self.encoder)
+            encoder.average = last
+        return encoder
+
+
+AnyBackbone: TypeAlias = Backbone | MultilingualBackbone
+
+
+def _with_places(card: TextCard, model: nn.Module) -> nn.Module:
+    """peft's module, with LoRA where the card says.
+
+    Raises
+    ------
+    UsageError
+        None of the layers is meant.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
+            adapted: nn.Module = get_peft_model(model, settings)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(
+            f"No LoRA factors can be put into {card.name!r}.",
+            f"None of its layers fits {card.modules!r}.",
+            "Choose another --backbone.",
+        ) from error
+    return adapted
 
 
 def load_backbone(card: TextCard) -> Backbone:
@@ -122,8 +145,6 @@ def load_backbone(card: TextCard) -> Backbone:
     UnreachableError
         The hub is out of reach, or has no such model.
     """
-    if card.name == MULTILINGUAL:
-        raise UsageError(f"{card.name!r} takes no LoRA factors: no generator can be trained for it.")
     model, tokenizer = load_encoder(card.path())
     limit = getattr(model.config, "max_position_embeddings", None)
     if isinstance(limit, int) and 0 < limit < card.max_tokens:
@@ -132,7 +153,7 @@ def load_backbone(card: TextCard) -> Backbone:
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
 
 
-def load_any(card: TextCard) -> Backbone | FrozenBackbone:
+def load_any(card: TextCard) -> AnyBackbone:
     """As `load_backbone`, or the multilingual encoder.
 
     Raises
@@ -144,7 +165,7 @@ def load_any(card: TextCard) -> Backbone | FrozenBackbone:
         return load_backbone(card)
     from modelgpt_cli.domains.text.multilingual_package import read_tokenizer, read_weights
 
-    return FrozenBackbone(card, from_package(read_weights()), read_tokenizer())
+    return MultilingualBackbone(card, from_package(read_weights()), read_tokenizer())
 
 
 shared_backbone = read_once(load_any, lambda card: card.source or default_folder())

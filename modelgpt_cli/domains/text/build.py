@@ -27,20 +27,23 @@ from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
+from modelgpt_cli.domains.shared.tasks import WordsEncoder
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
-from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, MULTILINGUAL, find_card
-from modelgpt_cli.domains.text.backbone import FrozenBackbone, shared_backbone
+from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, GENERATORS, MULTILINGUAL, find_card
+from modelgpt_cli.domains.text.backbone import MultilingualBackbone, shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
+from modelgpt_cli.domains.text.languages import NAMES, language_of
 from modelgpt_cli.domains.text.lexical import LexicalScores, Lexicon
 from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel, encoder_config
 from modelgpt_cli.domains.text.multilingual_package import EXTRA, is_installed
 from modelgpt_cli.domains.text.options import BuildOptions
+from modelgpt_cli.domains.text.pooled import MultilingualWords
 from modelgpt_cli.domains.text.requirement import require, texts_of
 from modelgpt_cli.domains.text.strange import ENGLISH, Strangeness
 from modelgpt_cli.domains.text.target import shared_text_generator
-from modelgpt_cli.domains.text.tokens import Encoded, encode, prepare_tokenizer
+from modelgpt_cli.domains.text.tokens import Encoded, encode, shared_tokenizer
 from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.logistic_sparse import SparseInputs
@@ -81,7 +84,7 @@ class TextBuild(BackboneBuild):
     """
 
     domain = "text"
-    generator_cards = (DEFAULT_CARD,)
+    generator_cards = tuple(GENERATORS)
     options: BuildOptions
 
     def __init__(self, requirement: Requirement, options: BuildOptions, *, free: bool = False) -> None:
@@ -89,7 +92,7 @@ class TextBuild(BackboneBuild):
         card = find_card(options.backbone)
         self.card = card if options.max_tokens is None else replace(card, max_tokens=options.max_tokens)
         self.backbone = shared_backbone(self.card)
-        self.tokenizer = prepare_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
+        self.tokenizer = shared_tokenizer(self.backbone.tokenizer, self.card.max_tokens)
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone))
 
     @staticmethod
@@ -110,6 +113,11 @@ class TextBuild(BackboneBuild):
             As `require` has it, or no generator was trained for the backbone.
         """
         wanted = require(self.requirement)
+        if self.free and is_installed() and (found := self._strange_words(wanted.classes)):
+            log.warning("%s", TAKEN.format(found=found))
+            other = TextBuild(self.requirement, replace(self.options, backbone=MULTILINGUAL))
+            self.built = MULTILINGUAL
+            return other.from_words()
         self.check_generator()
         pair = len(wanted.columns) == 2
         log.warning(NO_DATA)
@@ -139,7 +147,7 @@ class TextBuild(BackboneBuild):
             )
             log.warning("%s --max-tokens widens it.", notes[-1])
         strange = Strangeness(self.tokenizer, self.card.name)
-        strange.add(rows.ids)
+        strange.add(rows.ids, *columns[: 1 + pair])
         if note := strange.note():
             if self.free and is_installed():
                 log.warning("%s", TAKEN.format(found=strange.found()))
@@ -147,6 +155,8 @@ class TextBuild(BackboneBuild):
             notes.append(note)
             hint = HINT if is_installed() else INSTALL
             log.warning("%s%s", note, hint if self.card.name in ENGLISH else "")
+        elif self.card.name == MULTILINGUAL and (seen := strange.languages.words()):
+            log.info("Languages of the texts, by letters and common words: %s.", seen)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
         phi = adapted.embed(rows, pair)
@@ -161,6 +171,7 @@ class TextBuild(BackboneBuild):
         fit = fit_head(
             adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split, sparse=sparse
         )
+        languages = {name: round(share, 3) for name, share in strange.languages.shares().items()}
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
         regression = schema.task == "regression"
         fit.metrics |= baseline_scores(
@@ -170,6 +181,7 @@ class TextBuild(BackboneBuild):
             dataset, (*texts_of(schema.columns), *schema.dropped), schema.target, schema.classes, notes
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
+        blueprint.provenance |= {"languages": languages} if languages else {}
         more = self.novelty(blueprint, fit, phi, target)
         if lexicon is not None and fit.beside is not None:
             more |= LexicalScores.of(lexicon, fit.beside).state()
@@ -187,14 +199,25 @@ class TextBuild(BackboneBuild):
         self.shown, self.truth, self.built = other.shown, other.truth, MULTILINGUAL
         return found
 
-    def can_generate(self) -> bool:
-        """Whether the encoder takes LoRA factors."""
-        return not isinstance(self.backbone, FrozenBackbone)
+    def generator_folder(self) -> str:
+        """The folder of the card's generator."""
+        return GENERATORS[self.card_name] if self.card_name in GENERATORS else super().generator_folder()
 
-    def check_generator(self) -> None:
-        """As for all; the multilingual encoder has none, and begins with the names of classes."""
-        if not isinstance(self.backbone, FrozenBackbone) or len(self.requirement.columns) == 2:
-            super().check_generator()
+    def words_encoder(self) -> WordsEncoder:
+        """The multilingual encoder itself where it reads the texts, unless another is asked for."""
+        if isinstance(self.backbone, MultilingualBackbone) and self.options.encoder is None:
+            return MultilingualWords(self.backbone)
+        return super().words_encoder()
+
+    def _strange_words(self, classes: tuple[str, ...]) -> str:
+        """Say what the encoder was not made for in a requirement's words; "" where it seems to be."""
+        said = [self.requirement.sentence, *self.name_texts(classes)]
+        strange = Strangeness(self.tokenizer, self.card.name)
+        strange.add(encode(self.tokenizer, said).ids)
+        language = language_of(" ".join(said), lead=2)
+        if self.card.name in ENGLISH and language not in (None, "en"):
+            return f"these words seem to be {NAMES[language]}"
+        return strange.found()
 
     def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
         """What the words themselves say, unless it isn't asked for."""

@@ -40,6 +40,7 @@ class TextFeed:
             self._tokenizer = load_tokenizer(model.extras.get(TOKENIZER))
         card = str((model.metadata.get("backbone") or {}).get("card", ""))
         self._strange = None if self._tokenizer is None else Strangeness(self._tokenizer, card)
+        self._seen: Mapping[str, float] = (model.metadata.get("provenance") or {}).get("languages") or {}
         self._read = self._cut = 0
 
     @property
@@ -61,7 +62,7 @@ class TextFeed:
             self._read += len(tokenised)
             self._cut += tokenised.cut
             if self._strange is not None:
-                self._strange.add(tokenised.ids)
+                self._strange.add(tokenised.ids, *(column.tolist() for column in texts))
             yield from tokenised.batches()
             return
         order = np.argsort([sum(map(len, row)) for row in zip(*texts, strict=True)], kind="stable")
@@ -74,6 +75,8 @@ class TextFeed:
     def report(self) -> None:
         """Warn of texts that were longer than the window, and of texts that the encoder wasn't made for."""
         if self._strange is not None and (note := self._strange.note()):
+            logger.warning(note)
+        if self._strange is not None and (note := self._strange.new_languages(self._seen)):
             logger.warning(note)
         if self._cut:
             logger.warning(

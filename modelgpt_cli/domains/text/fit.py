@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.head import HeadSource
-from modelgpt_cli.domains.text.backbone import Backbone, FrozenBackbone, Tokens
+from modelgpt_cli.domains.text.backbone import AnyBackbone, Tokens
 from modelgpt_cli.domains.text.inputs import encoder_inputs
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
 BATCH_TOKENS = 4096
-NAME_SCALE = 4.0
-"""Logits per unit of cosine between a text and a class name, where an encoder of sentences has no generator."""
 
 
 @dataclass(kw_only=True)
@@ -59,7 +57,7 @@ class Adapted(HeadSource):
 
 @torch.inference_mode()
 def adapt(
-    backbone: Backbone | FrozenBackbone,
+    backbone: AnyBackbone,
     generator: AdapterGenerator | None,
     words: Words,
     names: Encoded | None,
@@ -76,10 +74,8 @@ def adapt(
     lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
     encoder = backbone.merge(lora).to(device).eval()
     adapted = Adapted(encoder=encoder, type_ids=backbone.type_ids, words=words, generator=generator, tokens=tokens)
-    frozen = isinstance(backbone, FrozenBackbone)
-    if names is not None and not words.pair and (generator is not None or frozen):
+    if names is not None and not words.pair and generator is not None:
         adapted.named = adapted.embed(names, False)
-        adapted.name_scale = NAME_SCALE if frozen else 0.0
     return adapted
 
 

@@ -31,7 +31,7 @@ def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> T
         return _mean(states, present)
     second = segments.to(states.dtype) * present
     u, v = _mean(states, present - second), _mean(states, second)  # (N, E) each
-    return _compared(u, v)
+    return compared(u, v)
 
 
 def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tensor, pair: bool, types: bool) -> Tensor:
@@ -48,13 +48,13 @@ def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tens
         if not pair:
             return encoder(ids, mask)  # type: ignore[no-any-return]
         second = segments * mask
-        return _compared(encoder(ids, mask - second), encoder(ids, second))
+        return compared(encoder(ids, mask - second), encoder(ids, second))
     given = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": segments} if types else {})
     return head_inputs(encoder(**given).last_hidden_state, mask, segments, pair)
 
 
-def _compared(u: Tensor, v: Tensor) -> Tensor:
-    """The inputs of pairs of texts, from a direction (N, E) of each."""
+def compared(u: Tensor, v: Tensor) -> Tensor:
+    """Return the inputs of pairs of texts, (N, p), from a direction (N, E) of each."""
     product = u * v
     return torch.cat([u, v, (u - v).abs(), product * PRODUCT, product.sum(1, keepdim=True) * COSINE], 1)
 

@@ -66,12 +66,7 @@ class MultilingualEncoder(nn.Module):
         width = SIZE + BRANCH * len(WINDOWS)
         self.norm = nn.LayerNorm(width, eps=config.eps)
         self.project = nn.Linear(width, SIZE)
-        self.first = nn.Linear(SIZE, INNER, bias=False)
-        self.second = nn.Linear(INNER, INNER, bias=False)
-        self.second_skip = nn.Linear(SIZE, INNER, bias=False)
-        self.third = nn.Linear(INNER, SIZE, bias=False)
-        self.last = nn.Linear(SIZE, SIZE, bias=False)
-        self.last_skip = nn.Linear(INNER, SIZE, bias=False)
+        self.average = DeepAverage()
 
     def forward(self, ids: Tensor, present: Tensor) -> Tensor:
         """Embeddings (N, E); 0 where no token is present.
@@ -82,6 +77,18 @@ class MultilingualEncoder(nn.Module):
         present : (N, T)
             1 for the tokens that count, which follow one another; the others are as if they weren't there.
         """
+        found: Tensor = self.average(*self.pool(ids, present))
+        return found
+
+    def pool(self, ids: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` is given, up to the sum over a text's pieces by the root of their number.
+
+        Returns
+        -------
+        sum : (N, E)
+        count : (N, 1)
+            Pieces of each text.
+        """
         present = present.float()[..., None]  # (N, T, 1)
         turn = ids % SCALES
         x = self.table[ids].float() * self.scale[turn] + self.low[turn]
@@ -89,8 +96,24 @@ class MultilingualEncoder(nn.Module):
         found = (branch(part, present) for branch, part in zip(self.branches, entered, strict=True))
         features = self.norm(torch.cat([x, *found], 2))
         count = present.sum(1)
-        mean = self.project((features * present).sum(1) / count.clamp(min=1)) * count.sqrt()  # (N, E)
-        y = F.relu(self.second_skip(mean) + self.second(F.relu(self.first(mean))))
+        return self.project((features * present).sum(1) / count.clamp(min=1)) * count.sqrt(), count
+
+
+class DeepAverage(nn.Module):
+    """The deep averaging network that follows the sum; what a generator adapts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(SIZE, INNER, bias=False)
+        self.second = nn.Linear(INNER, INNER, bias=False)
+        self.second_skip = nn.Linear(SIZE, INNER, bias=False)
+        self.third = nn.Linear(INNER, SIZE, bias=False)
+        self.last = nn.Linear(SIZE, SIZE, bias=False)
+        self.last_skip = nn.Linear(INNER, SIZE, bias=False)
+
+    def forward(self, x: Tensor, count: Tensor) -> Tensor:
+        """Embeddings (N, E) of length 1 from what `MultilingualEncoder.pool` returns; 0 where there are no pieces."""
+        y = F.relu(self.second_skip(x) + self.second(F.relu(self.first(x))))
         z = torch.tanh(self.last_skip(y) + self.last(F.relu(self.third(y))))
         length = z.square().sum(1, keepdim=True).clamp(min=EPS).sqrt()
         return z / length * (count > 0)
@@ -150,6 +173,6 @@ def from_package(weights: Mapping[str, Any]) -> MultilingualEncoder:
     put("project.bias", "cnn_b")
     layers = {"first": "d0", "second": "d1", "second_skip": "p1", "third": "d2", "last": "d3", "last_skip": "p3"}
     for name, key in layers.items():
-        put(f"{name}.weight", key, turned=True)
+        put(f"average.{name}.weight", key, turned=True)
     model.load_state_dict(state)
     return model.eval()

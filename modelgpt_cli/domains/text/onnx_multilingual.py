@@ -71,10 +71,10 @@ class MultilingualNodes:
     def _average(self, mean: str, count: str) -> str:
         """The deep averaging network."""
         g = self.g
-        first = g.op("Relu", self._linear("first", mean))
-        y = g.op("Relu", g.op("Add", self._linear("second_skip", mean), self._linear("second", first)))
-        third = g.op("Relu", self._linear("third", y))
-        z = g.op("Tanh", g.op("Add", self._linear("last_skip", y), self._linear("last", third)))
+        first = g.op("Relu", self._linear("average.first", mean))
+        y = g.op("Relu", g.op("Add", self._linear("average.second_skip", mean), self._linear("average.second", first)))
+        third = g.op("Relu", self._linear("average.third", y))
+        z = g.op("Tanh", g.op("Add", self._linear("average.last_skip", y), self._linear("average.last", third)))
         square = g.op("Max", g.reduce("ReduceSum", g.op("Mul", z, z), 1), g.const(EPS))
         there = g.op("Cast", g.op("Less", g.const(0), count), to=TensorProto.FLOAT)
         return g.op("Mul", g.op("Div", z, g.op("Sqrt", square)), there)

@@ -140,7 +140,8 @@ def _pieces(g: GraphWriter, plan: WordPiecePlan, text: str, most: int) -> _Piece
     """The pieces of texts (N,)."""
     words, offsets = _words(g, plan, text)
     words, row = _first_words(g, words, offsets, most)  # (M,) each
-    normal = _normalised(g, plan, words)
+    normal, within = _split(g, _normalised(g, plan, words), "( +)", "")  # an emoji's name may be several words
+    row = g.op("Gather", row, _group(g, g.op("Slice", within, g.index(0), g.index(-1), g.index(0)), normal), axis=0)
     pieces, _, begin, end = g.ops(
         "WordpieceTokenizer",
         normal,
@@ -167,7 +168,7 @@ def _pieces(g: GraphWriter, plan: WordPiecePlan, text: str, most: int) -> _Piece
     is_last = g.op("Equal", place, g.op("Gather", last, word, axis=0))
     kept = g.op("Or", is_last, g.op("Not", g.op("Gather", spoilt, word, axis=0)))
     # The last word is none of a text's.
-    kept = g.op("And", kept, g.op("Less", word, g.op("Sub", g.op("Shape", words), g.index(1))))
+    kept = g.op("And", kept, g.op("Less", word, g.op("Sub", g.op("Shape", normal), g.index(1))))
     ids = g.op("Compress", ids, kept, axis=0)
     row = g.op("Compress", g.op("Gather", row, word, axis=0), kept, axis=0)
     rows = g.op("Unsqueeze", _range(g, text), g.index(0))  # (1, N)

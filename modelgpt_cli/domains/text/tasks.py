@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,12 +15,12 @@ from tokenizers import Tokenizer
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.yaml_text import parse_yaml
-from modelgpt_cli.domains.shared.tasks import Part, Task, hashed, label_text, wordings_of
+from modelgpt_cli.domains.shared.tasks import Part, Task, WordsEncoder, hashed, label_text, wordings_of
 from modelgpt_cli.domains.text.tokens import Encoded, encode
-from modelgpt_cli.parameter_generator.text_encoder import TextEncoder
 
 TextTask: TypeAlias = Task[Encoded]
 log = logging.getLogger("modelgpt")
+
 GLUE = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli")
 """The paper's tasks: one generator is trained on them all, so none of them is ever kept for validation."""
 FAMILIES = {
@@ -39,8 +40,64 @@ def held_out(name: str, share: float) -> bool:
     return family not in GLUE and hashed(family) < share
 
 
+@dataclass(frozen=True)
+class Translations:
+    """Words in other languages. Shapes: L languages.
+
+    Attributes
+    ----------
+    requirements : tuple of tuples of str, (any, L)
+        Sentences that need the class names behind them.
+    names : mapping of str to tuple of str, (L,)
+        Of class names as they are shown.
+    """
+
+    requirements: tuple[tuple[str, ...], ...]
+    names: Mapping[str, tuple[str, ...]]
+
+    def of_names(self, names: Sequence[str]) -> list[list[str]]:
+        """Class names (C,) in each language that has all of them, (L, C)."""
+        if not names or any(name not in self.names for name in names):
+            return []
+        return [list(found) for found in zip(*(self.names[name] for name in names), strict=True)]
+
+    def of_requirements(self, named: Sequence[Sequence[str]]) -> list[str]:
+        """Requirements, of class names as `of_names` has them."""
+        if not named:
+            return []
+        pairs = (zip(found, named, strict=True) for found in self.requirements)
+        return [f"{sentence}: {', '.join(names)}" for row in pairs for sentence, names in row]
+
+
+def read_translations(path: Path) -> Translations:
+    """Read a file of translations.
+
+    Raises
+    ------
+    UsageError
+        It can't be read, or a row has not one word for each of its languages.
+    """
+    try:
+        found = parse_yaml(path.read_text(encoding="utf-8"))
+        count = len(found["languages"])
+        rows = (tuple(map(str, row)) for row in found["requirements"])
+        result = Translations(tuple(rows), {name: tuple(map(str, row)) for name, row in found["names"].items()})
+    except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise UsageError(f"The translations {path} can't be read.", " ".join(str(error).split())[:300]) from error
+    wrong = [row for row in (*result.requirements, *result.names.values()) if len(row) != count]
+    if wrong:
+        raise UsageError(f"The translations {path} have {count} languages.", f"This row has not: {list(wrong[0])}.")
+    return result
+
+
 def read_tasks(
-    folder: str | Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Mapping[str, Any] | None = None
+    folder: str | Path,
+    encoder: WordsEncoder,
+    tokenizer: Tokenizer,
+    wordings: Mapping[str, Any] | None = None,
+    *,
+    translations: Translations | None = None,
+    most: Mapping[str, int] | None = None,
 ) -> list[TextTask]:
     """All tasks with a card (``card.yaml`` beside ``train.csv.gz`` and ``test.csv.gz`` or ``dev.csv.gz``), by name.
 
@@ -48,6 +105,10 @@ def read_tasks(
     ----------
     wordings : mapping, optional
         By task: more ``requirements``, and other ``labels`` by class.
+    translations : Translations, optional
+        Still more of both.
+    most : mapping, optional
+        Rows to read of ``train`` and ``test`` at most; 0 for all.
 
     Raises
     ------
@@ -60,7 +121,8 @@ def read_tasks(
     found = []
     for path in cards:
         try:
-            found.append(_read(path.parent, encoder, tokenizer, (wordings or {}).get(path.parent.name, {})))
+            own = (wordings or {}).get(path.parent.name, {})
+            found.append(_read(path.parent, encoder, tokenizer, own, translations, most or {}))
         except (OSError, KeyError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
             cause = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             hint = "It needs card.yaml (title, description, labels), train.csv.gz, and dev.csv.gz or test.csv.gz."
@@ -68,7 +130,14 @@ def read_tasks(
     return found
 
 
-def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Mapping[str, Any]) -> TextTask:
+def _read(
+    folder: Path,
+    encoder: WordsEncoder,
+    tokenizer: Tokenizer,
+    wordings: Mapping[str, Any],
+    translations: Translations | None,
+    most: Mapping[str, int],
+) -> TextTask:
     card = parse_yaml((folder / "card.yaml").read_text(encoding="utf-8"))
     dev = folder / "dev.csv.gz"
     test = dev if dev.is_file() else folder / "test.csv.gz"
@@ -78,6 +147,8 @@ def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Ma
     classes = tuple(str(label) for label in card.get("labels") or ())
     parts = {}
     for name, frame in frames.items():
+        if 0 < most.get(name, 0) < len(frame):
+            frame = frame.iloc[np.sort(np.random.default_rng(0).permutation(len(frame))[: most[name]])]
         rows = encode(tokenizer, frame["sentence1"].tolist(), frame["sentence2"].tolist() if pair else None)
         if classes and (len(classes) < 2 or not frame["label"].isin(classes).all()):
             raise ValueError(f"{name} has the labels {sorted(set(frame['label']))[:10]}, the card {list(classes)[:10]}")
@@ -85,6 +156,10 @@ def _read(folder: Path, encoder: TextEncoder, tokenizer: Tokenizer, wordings: Ma
         parts[name] = Part(rows, frame["label"].astype(float).to_numpy() if y is None else y)
     sentences = [card["description"], f"{card['title']}.", *templates(classes, pair), *wordings.get("requirements", ())]
     variants = wordings_of(classes, wordings.get("labels") or {})
+    if translations is not None:
+        named = translations.of_names([label_text(label) for label in classes])
+        sentences += translations.of_requirements(named)
+        variants += named
     texts = [label_text(label) for names in variants for label in names]
     names = encoder(texts).reshape(len(variants), len(classes), -1) if classes else np.zeros((1, 1, encoder.size))
     return TextTask(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 
 from modelgpt_cli.domains.text.backbone import Tokens
+from modelgpt_cli.domains.text.emoji import name_emoji
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows, by_length, padded
 
 
@@ -62,11 +64,15 @@ class Encoded:
 
 
 def prepare_tokenizer(tokenizer: Tokenizer, max_tokens: int) -> Tokenizer:
-    """A copy that cuts at the window (of a pair, the longer text first) and doesn't pad."""
-    copy: Tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    """A copy that cuts at the window (of a pair, the longer text first), doesn't pad, and has names for emoji."""
+    copy = name_emoji(Tokenizer.from_str(tokenizer.to_str()))
     copy.enable_truncation(max_tokens, strategy="longest_first")
     copy.no_padding()
     return copy
+
+
+shared_tokenizer = lru_cache(maxsize=2)(prepare_tokenizer)
+"""See `prepare_tokenizer`; once in a process, for those who only read with it: a large one takes half a second."""
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str | None], pairs: Sequence[str | None] | None = None) -> Encoded:

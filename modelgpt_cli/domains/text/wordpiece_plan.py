@@ -20,6 +20,7 @@ _MARK = "\u02ac"
 _FIRST_PLACEHOLDER = 0xF0000
 _SURROGATES = range(0xD800, 0xE000)
 _AT_A_TIME = 4096
+_WITH_TABLE = ["Precompiled", "BertNormalizer"]
 
 
 @dataclass
@@ -43,7 +44,7 @@ class WordPiecePlan:
     dropped, blanks, apart : list of int
         Code points.
     replaced : dict of str to str
-        Character → what it becomes.
+        Character → what it becomes; several words, with blanks between them, only of one that stands apart.
     """
 
     vocabulary: dict[str, int]
@@ -70,6 +71,8 @@ def plan_wordpiece(tokenizer_json: str) -> WordPiecePlan:
     """
     about = parse_json(tokenizer_json)
     model, steps = about["model"], [(about.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer")]
+    if steps[0] == "Sequence" and [part["type"] for part in about["normalizer"]["normalizers"]] == _WITH_TABLE:
+        steps[0] = _WITH_TABLE[-1]  # a table of characters looks at one character at a time too
     if model.get("type") != "WordPiece" or steps != ["BertNormalizer", "BertPreTokenizer"]:
         kinds = ", ".join(str(kind) for kind in (model.get("type"), *steps))
         raise refused(f"It is none of BERT's kind (WordPiece, BertNormalizer, BertPreTokenizer), but: {kinds}.")
@@ -159,10 +162,10 @@ def _characters(plan: WordPiecePlan, tokenizer: Tokenizer) -> None:
             plan.dropped.append(point)
         elif not whole:
             plan.blanks.append(point)
-        elif "\n" in whole or result not in (whole, f"\n{whole}\n"):
-            raise refused(f"It makes several words of the character U+{point:04X}.")
+        elif result not in (whole, f"\n{whole}\n") or ("\n" in whole and result == whole):
+            raise refused(f"It makes words of the character U+{point:04X} that don't stand apart.")
         else:
             if result != whole:
                 plan.apart.append(point)
             if whole != character:
-                plan.replaced[character] = whole
+                plan.replaced[character] = whole.replace("\n", " ")

@@ -171,6 +171,7 @@ FEW_SHOT_METHODS = {
     "finetune": Method(partial(trained, plan=FEW), packages=LIBRARIES),
     "ours": Method(modelgpt, zero=True, packages=OURS, ours=True),
     "ours_encoder": Method(partial(modelgpt, lexical=False), packages=OURS, ours=True),
+    "ours_multilingual": Method(partial(modelgpt, backbone="use-multilingual"), zero=True, packages=OURS, ours=True),
     "setfit": Method(setfit, packages=(*PROBED, "sentence-transformers", "setfit")),
 }
 PARTS = {

@@ -65,7 +65,13 @@ def generator_file() -> Path:
 
 
 def ours(
-    *, support: bool = True, tune: int = 0, all_rows: bool = False, rows: int | None = None, lexical: bool = True
+    *,
+    support: bool = True,
+    tune: int = 0,
+    all_rows: bool = False,
+    rows: int | None = None,
+    lexical: bool = True,
+    backbone: str | None = None,
 ) -> Any:
     """Return a `Fit` by ModelGPT.
 
@@ -75,6 +81,8 @@ def ours(
         Whether the examples are used at the build, or the requirement alone.
     tune : int
         Epochs of tuning after it, on the same rows.
+    backbone : str, optional
+        Another card than the usual one, with the generator that is shipped for it.
     **build
         More of `BuildOptions`: ``all_rows``, ``rows``, ``lexical``.
     """
@@ -87,7 +95,12 @@ def ours(
         numbers: dict[str, Any] = {} if task.classes else {"target_mean": 0.0, "target_std": 1.0}
         wanted = Requirement(task.requirement, schema.task, LABEL, task.classes, schema.columns, **numbers)
         options = BuildOptions(
-            seed=seed, generator=str(generator_file()), all_rows=all_rows, rows=rows, lexical=lexical
+            seed=seed,
+            generator=str(generator_file()) if backbone is None else None,
+            backbone=backbone,
+            all_rows=all_rows,
+            rows=rows,
+            lexical=lexical,
         )
         build = TextBuild(wanted, options)
         if support and len(given):
@@ -101,7 +114,7 @@ def ours(
             known = model.blueprint.metrics.get("model")
             texts = model.encode(_frame(given))
             facts |= {"kept": TextTuning(model).run(texts, y, TuneSettings(tune, seed=seed), known=known).kept}
-        words = None if tune else (task.requirement, task.classes)
+        words = None if tune else (backbone, task.requirement, task.classes)
         return Fitted(lambda some: answers(model, words, some), facts)
 
     return fit

@@ -21,7 +21,7 @@ from modelgpt_cli.domains.shared.episode import run_episode
 from modelgpt_cli.domains.shared.head import episode_loss
 from modelgpt_cli.domains.tabular.loss import send_back
 from modelgpt_cli.domains.text.target import load_text_generator
-from modelgpt_cli.domains.text.train import TextTrainConfig, TextTraining, load_tasks
+from modelgpt_cli.domains.text.train import TextTrainConfig, TransformerTraining, load_tasks
 from modelgpt_cli.training.meta_train import meta_train
 from modelgpt_cli.training.processes import Processes
 from modelgpt_cli.training.run import running_average
@@ -64,11 +64,11 @@ def written(path: Path, world: Path, **changes: object) -> Path:
     return path
 
 
-def training(world: Path, out: Path, **changes: object) -> TextTraining:
+def training(world: Path, out: Path, **changes: object) -> TransformerTraining:
     """A run that has not begun."""
     backbone = loaded(world / "tiny")
     settings = TextTrainConfig(**(TINY | {"tasks": str(world / "tasks"), "steps": 4} | changes))
-    return TextTraining(settings, out, Processes(), backbone, load_tasks(settings, backbone))
+    return TransformerTraining(settings, out, Processes(), backbone, load_tasks(settings, backbone))
 
 
 def log_of(run: Path) -> list[dict]:
@@ -77,14 +77,14 @@ def log_of(run: Path) -> list[dict]:
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGINT in the middle of a training step."""
-    original = TextTraining.update
+    original = TransformerTraining.update
 
-    def update(self: TextTraining, batch: None):
+    def update(self: TransformerTraining, batch: None):
         if self.step == step:
             signal.raise_signal(signal.SIGINT)
         return original(self, batch)
 
-    monkeypatch.setattr(TextTraining, "update", update)
+    monkeypatch.setattr(TransformerTraining, "update", update)
 
 
 # A run --------------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_step_is_a_function_of_seed_and_number(world: Path, tmp_path: Path) ->
     run, again, other = (training(world, tmp_path, seed=seed) for seed in (0, 0, 1))
     run.draw(0)
 
-    def shown(run: TextTraining, step: int) -> list:
+    def shown(run: TransformerTraining, step: int) -> list:
         return [(e.task, [row.tolist() for row in (*e.support.ids, *e.query.ids)]) for e in run.draw(step)]
 
     assert shown(run, 7) == shown(again, 7)
@@ -254,7 +254,7 @@ def test_the_best_average_is_what_is_kept(
 ) -> None:
     written(config, world, validate_every=1)
     means = iter([0.5, 0.3, 0.4])
-    monkeypatch.setattr(TextTraining, "validate", lambda self: {"mean": next(means)})
+    monkeypatch.setattr(TransformerTraining, "validate", lambda self: {"mean": next(means)})
     report = meta_train("text", config=config, steps=3, out=tmp_path / "run", device="cpu")
     assert (report.best_step, report.validation_loss) == (2, 0.3)
     _, header = load_text_generator(tmp_path / "run" / "generator.safetensors")

@@ -49,7 +49,7 @@ def test_words_in_many_pieces(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("card", ["minilm-l6", "other"])
 def test_unknown_pieces(tokenizer: Tokenizer, card: str) -> None:
     told = note(tokenizer, "箱が壊れていた 😡😡", "great 👍", card=card)
-    assert "% of the pieces of these texts (letters of other scripts, emoji) are unknown to it" in told
+    assert "% of the pieces of these texts are unknown to it" in told
     assert told.startswith("The encoder was trained on English" if card != "other" else "The encoder may not be made")
     assert note(tokenizer, *[ENGLISH] * 9, "great 👍", card=card) == ""
 
