@@ -109,7 +109,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "encoder.safetensors"
     save_table(table, [model.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[PAD]")], path)
-    print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256(path)}, {len(texts):,} texts, {datetime.date.today()}")
+    print(
+        f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256(path)}, {len(texts):,} texts, {datetime.date.today()}"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from modelgpt_cli.domains.text.static import StaticConfig, StaticEncoder
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 
 FOLDER = ("weights", "text-static")
-DIGEST = ""
+DIGEST = "24a7de6c48c4f870e988ae469357cdfbb77d6ad03114acb20253675f282d7b3b"
 """SHA-256 of the table's file."""
 
 

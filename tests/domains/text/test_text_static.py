@@ -15,7 +15,7 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.text import architectures, static_weights
 from modelgpt_cli.domains.text.architectures import STATIC, find_card
-from modelgpt_cli.domains.text.backbone import load_any
+from modelgpt_cli.domains.text.backbone import load_shown
 from modelgpt_cli.domains.text.static import StaticConfig, StaticEncoder
 
 PRAISE = ("a wonderful film", "I loved every minute", "excellent acting and a great story", "beautiful and moving")
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_text_is_the_direction_of_its_pieces_sum() -> None:
-    encoder = StaticEncoder(StaticConfig(3, 2))
+    encoder = StaticEncoder(StaticConfig(3, hidden_size=2))
     encoder.table.copy_(torch.tensor([[3, 0], [0, 4], [100, 100]], dtype=torch.int8))
     encoder.scale.copy_(torch.tensor([[1.0], [1.0], [0.0]]))
     ids = torch.tensor([[0, 1, 2], [0, 2, 1], [2, 2, 2]])
@@ -70,7 +70,7 @@ def test_a_limit_that_the_usual_encoder_misses_takes_it(tmp_path: Path) -> None:
 
 
 def test_what_it_costs_is_on_record() -> None:
-    encoder = load_any(find_card(STATIC)).model
+    encoder = load_shown(find_card(STATIC)).model
     size, table = architectures.SIZES[STATIC], architectures.TABLES[STATIC]
     state = encoder.state_dict()
     assert size.parameters == sum(value.numel() for value in state.values())
@@ -81,4 +81,4 @@ def test_what_it_costs_is_on_record() -> None:
 def test_another_table_than_the_expected_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_weights, "DIGEST", "0" * 64)
     with pytest.raises(ModelGPTError, match="not the expected one"):
-        load_any(replace(find_card(STATIC), max_tokens=17))
+        load_shown(replace(find_card(STATIC), max_tokens=17))
