@@ -99,11 +99,11 @@ GENERATORS = {DEFAULT_CARD: "text", MULTILINGUAL: "text-multilingual"}
 """Card → folder in ``weights/`` of the generator that is shipped for it."""
 SIZES = {
     DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936),
-    STATIC: NetworkSize(7_844_154, 30_522, 256, 65_536),
+    STATIC: NetworkSize(7_844_154, 0, 256, 65_536),
     MULTILINGUAL: NetworkSize(68_927_232, 3_379_200, 512, 622_000_000),
 }
 """Card → what `encoder_size` computes of it, for those that are always at hand."""
-TABLES = {STATIC: 7_813_632, MULTILINGUAL: 65_541_120}
+TABLES = {STATIC: 7_935_720, MULTILINGUAL: 65_541_120}
 """Card → bytes of tables that are kept as they are in every storage."""
 
 
