@@ -37,6 +37,7 @@ CELLS = {
     "ours_512": "ModelGPT, head on 512 rows",
     "ours": "ModelGPT",
     "ours_encoder": "ModelGPT, encoder alone",
+    "ours_static": "ModelGPT, static encoder",
     "ours_all_rows": "ModelGPT, head on all rows",
     "ours_tuned": "ModelGPT, one epoch of tuning",
     "pretrained": "pretrained weights",

@@ -115,6 +115,8 @@ class BackboneBuild(ABC):
         """
         given = self.options.generator
         if given is None and (own_weights or self.card_name not in self.generator_cards):
+            if not self.can_generate():
+                return None, None
             log.warning(
                 "No generator was trained for %s: the network stays as it is, and only the head is solved. "
                 "Train one: modelgpt meta-train --domain %s --backbone %s",
@@ -131,6 +133,10 @@ class BackboneBuild(ABC):
                 f"Give --backbone {generator.config.backbone}, or another --generator.",
             )
         return generator, header
+
+    def can_generate(self) -> bool:
+        """Whether a generator could be trained for the backbone."""
+        return True
 
     def generator_folder(self) -> str:
         """The folder in ``weights/`` of the generator that is shipped for the card."""

@@ -60,6 +60,8 @@ class HeadSource:
         Class names as the adapted backbone sees them, where it can.
     strengths : tuple of float
         What cross-validation chooses from; the first is the one without it.
+    name_scale : float
+        Without a generator, the head starts from the class names: logits per unit of likeness to `named`.
     multi_label : bool
         Whether a row has any number of the classes: then each has a probability of its own.
     """
@@ -70,11 +72,12 @@ class HeadSource:
     named: Tensor | None = None
     strengths: tuple[float, ...] = STRENGTHS
     multi_label: bool = False
+    name_scale: float = 0.0
 
     @property
     def has_prior(self) -> bool:
         """Whether the head starts from anything."""
-        return self.generator is not None
+        return self.generator is not None or (self.named is not None and self.name_scale > 0)
 
     @torch.inference_mode()
     def prior(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
@@ -91,7 +94,10 @@ class HeadSource:
     def _generated(self, phi: Tensor | None, target: Tensor | None, n_inputs: int) -> HeadPrior:
         if self.generator is None or self.tokens is None:
             shape = (n_inputs + 1, len(self.words.names))
-            return HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            start = HeadPrior(torch.zeros(shape), torch.full((n_inputs + 1,), PRECISION))
+            if self.named is not None:
+                start.weight[:-1] = self.name_scale * (self.named - self.named.mean(0)).T
+            return start
         regression = self.words.regression
         alone = self.generator.head(self.tokens, self.words, self.named, None)
         if phi is None or target is None:

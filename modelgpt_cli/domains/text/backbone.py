@@ -22,8 +22,9 @@ from torch.func import functional_call
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
-from modelgpt_cli.domains.text.architectures import MULTILINGUAL, TextCard
+from modelgpt_cli.domains.text.architectures import MULTILINGUAL, STATIC, TextCard
 from modelgpt_cli.domains.text.multilingual import MultilingualEncoder, from_package
+from modelgpt_cli.domains.text.static import StaticEncoder
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
 from modelgpt_cli.parameter_generator.hub import kept_snapshot, pin
 from modelgpt_cli.parameter_generator.shared import read_once
@@ -108,7 +109,26 @@ class MultilingualBackbone(AdaptedModule):
         return encoder
 
 
+class StaticBackbone(nn.Module):
+    """The static encoder, which takes no LoRA factors; otherwise as `Backbone`."""
+
+    type_ids = False
+    rank = 0
+
+    def __init__(self, card: TextCard, model: StaticEncoder, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.card, self.model, self.tokenizer = card, model, tokenizer
+        self.size = model.config.hidden_size
+        self.adapted: dict[str, tuple[int, int]] = {}
+
+    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
+        """A copy of the encoder; there are no factors."""
+        return copy.deepcopy(self.model)
+
+
 AnyBackbone: TypeAlias = Backbone | MultilingualBackbone
+Shown: TypeAlias = AnyBackbone | StaticBackbone
+"""What a build may have."""
 
 
 def _with_places(card: TextCard, model: nn.Module) -> nn.Module:
@@ -153,14 +173,31 @@ def load_backbone(card: TextCard) -> Backbone:
     return Backbone(card, model, tokenizer, type_ids=type_ids > 1)
 
 
+def load_shown(card: TextCard) -> Shown:
+    """As `load_any`, or the static encoder.
+
+    Raises
+    ------
+    ModelGPTError
+        Its table did not come with this installation, or is not the expected one.
+    """
+    if card.name != STATIC:
+        return load_any(card)
+    from modelgpt_cli.domains.text.static_weights import read_static, read_tokenizer
+
+    return StaticBackbone(card, read_static(), read_tokenizer())
+
+
 def load_any(card: TextCard) -> AnyBackbone:
-    """As `load_backbone`, or the multilingual encoder.
+    """As `load_backbone`, or the multilingual encoder: what a generator can be trained for.
 
     Raises
     ------
     ModelGPTError
         Its package is not installed, or not the expected one.
     """
+    if card.name == STATIC:
+        raise UsageError(f"{card.name!r} takes no LoRA factors: no generator can be trained for it.")
     if card.name != MULTILINGUAL:
         return load_backbone(card)
     from modelgpt_cli.domains.text.multilingual_package import read_tokenizer, read_weights
@@ -168,8 +205,8 @@ def load_any(card: TextCard) -> AnyBackbone:
     return MultilingualBackbone(card, from_package(read_weights()), read_tokenizer())
 
 
-shared_backbone = read_once(load_any, lambda card: card.source or default_folder())
-"""See `load_any`; read once in a process, and checked then, for those who only run it."""
+shared_backbone = read_once(load_shown, lambda card: card.source or default_folder())
+"""See `load_shown`; read once in a process, and checked then, for those who only run it."""
 
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:

@@ -30,7 +30,7 @@ from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.shared.tasks import WordsEncoder
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
 from modelgpt_cli.domains.text.architectures import DEFAULT_CARD, GENERATORS, MULTILINGUAL, find_card
-from modelgpt_cli.domains.text.backbone import MultilingualBackbone, shared_backbone
+from modelgpt_cli.domains.text.backbone import MultilingualBackbone, StaticBackbone, shared_backbone
 from modelgpt_cli.domains.text.fit import Adapted, adapt, word_model
 from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.domains.text.languages import NAMES, language_of
@@ -198,6 +198,10 @@ class TextBuild(BackboneBuild):
         found = other.from_data(dataset, check_fingerprint=check_fingerprint)
         self.shown, self.truth, self.built = other.shown, other.truth, MULTILINGUAL
         return found
+
+    def can_generate(self) -> bool:
+        """Whether the encoder takes LoRA factors."""
+        return not isinstance(self.backbone, StaticBackbone)
 
     def generator_folder(self) -> str:
         """The folder of the card's generator."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from modelgpt_cli.core.devices import multiplies_bf16
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.shared.head import HeadSource
-from modelgpt_cli.domains.text.backbone import AnyBackbone, Tokens
+from modelgpt_cli.domains.text.backbone import Shown, StaticBackbone, Tokens
 from modelgpt_cli.domains.text.inputs import encoder_inputs
 from modelgpt_cli.domains.text.tokens import Encoded
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator, Words
 
 BATCH_TOKENS = 4096
+NAME_SCALE = 4.0
+"""Logits per unit of cosine between a text and a class name, where the encoder has no generator."""
 
 
 @dataclass(kw_only=True)
@@ -31,7 +34,7 @@ class Adapted(HeadSource):
     Attributes
     ----------
     encoder : nn.Module
-        transformers' module, or the multilingual one.
+        transformers' module, or one of ours.
     """
 
     encoder: nn.Module
@@ -40,7 +43,7 @@ class Adapted(HeadSource):
     @torch.inference_mode()
     def embed(self, rows: Encoded, pair: bool) -> Tensor:
         """Head inputs of all rows, (N, P) float32."""
-        device = next(self.encoder.parameters()).device
+        device = next(chain(self.encoder.parameters(), self.encoder.buffers())).device
         parts, order = [], []
         # As in meta-training: what a head is solved on bears rounding, and this is most of a build's time.
         bf16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_bf16("auto", device.type))
@@ -57,7 +60,7 @@ class Adapted(HeadSource):
 
 @torch.inference_mode()
 def adapt(
-    backbone: AnyBackbone,
+    backbone: Shown,
     generator: AdapterGenerator | None,
     words: Words,
     names: Encoded | None,
@@ -74,8 +77,10 @@ def adapt(
     lora, tokens = generator.adapt(words) if generator is not None else ({}, None)
     encoder = backbone.merge(lora).to(device).eval()
     adapted = Adapted(encoder=encoder, type_ids=backbone.type_ids, words=words, generator=generator, tokens=tokens)
-    if names is not None and not words.pair and generator is not None:
+    static = isinstance(backbone, StaticBackbone)
+    if names is not None and not words.pair and (generator is not None or static):
         adapted.named = adapted.embed(names, False)
+        adapted.name_scale = NAME_SCALE if static else 0.0
     return adapted
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from modelgpt_cli.domains.text.multilingual import MultilingualEncoder
+from modelgpt_cli.domains.text.static import StaticEncoder
 
 PRODUCT = 8.0
 COSINE = 3.0
@@ -35,7 +36,7 @@ def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> T
 
 
 def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tensor, pair: bool, types: bool) -> Tensor:
-    """What the head sees of token ids, (N, p) float32, by transformers' encoder or the multilingual one.
+    """What the head sees of token ids, (N, p) float32, by transformers' encoder or one of ours.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tens
     types : bool
         Whether the encoder is told the segments.
     """
-    if isinstance(encoder, MultilingualEncoder):
+    if isinstance(encoder, MultilingualEncoder | StaticEncoder):
         if not pair:
             return encoder(ids, mask)  # type: ignore[no-any-return]
         second = segments * mask

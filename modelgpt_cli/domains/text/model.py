@@ -5,7 +5,7 @@ Shapes: N rows, T tokens, E state size, P head inputs, C outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,11 @@ from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
 from modelgpt_cli.domains.text.inputs import encoder_inputs
 from modelgpt_cli.domains.text.lexical import LexicalScores
-from modelgpt_cli.domains.text.multilingual import KIND, MultilingualConfig, MultilingualEncoder
+from modelgpt_cli.domains.text.multilingual import KIND as MULTILINGUAL
+from modelgpt_cli.domains.text.multilingual import MultilingualConfig, MultilingualEncoder
 from modelgpt_cli.domains.text.requirement import ROLES
+from modelgpt_cli.domains.text.static import KIND as STATIC
+from modelgpt_cli.domains.text.static import StaticConfig, StaticEncoder
 from modelgpt_cli.domains.text.tokens import Encoded, encode
 from modelgpt_cli.runtime.session import TOKENIZER, damaged
 
@@ -185,19 +188,19 @@ def text_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 def _number(value: Tensor) -> Tensor:
     """A tensor in float32, but for a table of 8-bit integers."""
-    return value if value.dtype == torch.uint8 else value.float()
+    return value.float() if value.is_floating_point() else value
 
 
 def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
-    """An encoder of transformers', or the multilingual one, from its configuration and parameters, in eval mode.
+    """An encoder of transformers', or one of ours, from its configuration and parameters, in eval mode.
 
     Raises
     ------
     ModelGPTError
         If this version of transformers doesn't know its kind, or the weights don't fit it.
     """
-    if config.get("model_type") == KIND:
-        return _make_multilingual(config, weights)
+    if config.get("model_type") in OURS:
+        return _make_ours(config, weights)
     from transformers import AutoConfig, AutoModel
 
     values = dict(config)
@@ -214,10 +217,22 @@ def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn
     return model.eval()
 
 
-def _make_multilingual(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+def _multilingual(config: Mapping[str, Any]) -> nn.Module:
+    return MultilingualEncoder(MultilingualConfig(int(config["vocab_size"]), float(config["eps"])))
+
+
+def _static(config: Mapping[str, Any]) -> nn.Module:
+    return StaticEncoder(StaticConfig(int(config["vocab_size"]), hidden_size=int(config["hidden_size"])))
+
+
+OURS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {MULTILINGUAL: _multilingual, STATIC: _static}
+"""Kind → what makes an encoder of its configuration, of those that transformers doesn't know."""
+
+
+def _make_ours(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
     try:
         with torch.device("meta"):
-            model = MultilingualEncoder(MultilingualConfig(int(config["vocab_size"]), float(config["eps"])))
+            model = OURS[config["model_type"]](config)
         model.load_state_dict(dict(weights), assign=True)
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ModelGPTError("The model's encoder can't be rebuilt.", " ".join(str(error).split())[:300]) from error
@@ -240,7 +255,7 @@ def _fill_buffers(model: nn.Module) -> None:
 
 def encoder_config(model: nn.Module) -> dict[str, Any]:
     """An encoder's configuration for a blueprint: what differs from transformers' defaults, without paths."""
-    if isinstance(model, MultilingualEncoder):
+    if isinstance(model, MultilingualEncoder | StaticEncoder):
         return model.config.to_dict()
     values: dict[str, Any] = model.config.to_diff_dict()  # type: ignore[union-attr,operator]
     drop = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype", "gradient_checkpointing")

@@ -32,7 +32,9 @@ from modelgpt_cli.domains.text.model import TextModel, text_columns
 from modelgpt_cli.domains.text.multilingual import MultilingualEncoder
 from modelgpt_cli.domains.text.onnx_lexical import lexical_scores
 from modelgpt_cli.domains.text.onnx_multilingual import MultilingualNodes, make_small
+from modelgpt_cli.domains.text.onnx_static import static_states
 from modelgpt_cli.domains.text.requirement import ROLES
+from modelgpt_cli.domains.text.static import StaticEncoder
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
 
 __all__ = ["calibration_rows", "card_entries", "default_opset", "read_state", "to_onnx"]
@@ -44,7 +46,7 @@ _MOST_BYTES = 2_000_000_000
 
 def default_opset(model: TextModel) -> int:
     """Return the operator set of a model's graph where none is asked for."""
-    return DEFAULT_OPSET if _layout(model) or _is_multilingual(model) else TRACED_OPSET
+    return DEFAULT_OPSET if _layout(model) or _is_ours(model) else TRACED_OPSET
 
 
 def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -120,7 +122,7 @@ def to_onnx(
         The encoder can't be turned into a graph.
     """
     layout = _layout(model)
-    if layout is None and not _is_multilingual(model) and opset < TRACED_OPSET:
+    if layout is None and not _is_ours(model) and opset < TRACED_OPSET:
         kind = model.blueprint.architecture.encoder.get("model_type")
         raise UsageError(
             f"--opset {opset} is not supported for {kind} encoders.", f"It may be {TRACED_OPSET} to {MAX_OPSET}."
@@ -155,11 +157,11 @@ def _check_size(g: GraphWriter) -> None:
 
 
 def _layout(model: TextModel) -> EncoderLayout | None:
-    return None if _is_multilingual(model) else encoder_layout(model.encoder.config, BACKBONE)
+    return None if _is_ours(model) else encoder_layout(model.encoder.config, BACKBONE)
 
 
-def _is_multilingual(model: TextModel) -> bool:
-    return isinstance(model.encoder, MultilingualEncoder)
+def _is_ours(model: TextModel) -> bool:
+    return isinstance(model.encoder, MultilingualEncoder | StaticEncoder)
 
 
 def _tokenize(g: GraphWriter, model: TextModel, texts: list[str]) -> tuple[str, ...]:
@@ -180,6 +182,8 @@ def _write(
         make_small(g.state, BACKBONE, quantize)
         nodes = MultilingualNodes(g, BACKBONE, model.encoder.config.eps)
         inputs = _multilingual_inputs(g, nodes, ids, present, segments)
+    elif isinstance(model.encoder, StaticEncoder):  # which is in 8-bit integers as it is
+        inputs = _head_inputs(g, static_states(g, BACKBONE, ids), present, segments)
     elif layout is not None:
         _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
         inputs = _head_inputs(g, token_states(g, layout, ids, present, types), present, segments)

@@ -16,7 +16,7 @@ from modelgpt_cli.domains.text.languages import NAMES, Languages
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-ENGLISH = frozenset({"minilm-l6", "distilbert"})
+ENGLISH = frozenset({"minilm-l6", "distilbert", "static-256"})
 """Cards of encoders that were trained on English."""
 MOST_UNKNOWN = 0.1
 """Share of pieces; in 34 public English sets 0 to .008, in Chinese .66 to .77."""

@@ -172,6 +172,7 @@ FEW_SHOT_METHODS = {
     "ours": Method(modelgpt, zero=True, packages=OURS, ours=True),
     "ours_encoder": Method(partial(modelgpt, lexical=False), packages=OURS, ours=True),
     "ours_multilingual": Method(partial(modelgpt, backbone="use-multilingual"), zero=True, packages=OURS, ours=True),
+    "ours_static": Method(partial(modelgpt, backbone="static-256"), packages=OURS, ours=True),
     "setfit": Method(setfit, packages=(*PROBED, "sentence-transformers", "setfit")),
 }
 PARTS = {

@@ -108,7 +108,8 @@ def ours(
         else:
             model = build.from_words()[0]
         made = model.blueprint.provenance
-        facts: dict[str, Any] = {"dtype": "fp32", "generator": made["generator"]["sha256"][:12], **made.get("head", {})}
+        digest = (made["generator"] or {}).get("sha256", "")[:12]  # none for an encoder without one
+        facts: dict[str, Any] = {"dtype": "fp32", "generator": digest, **made.get("head", {})}
         if tune:
             y = task.codes(given.labels) if task.classes else given.labels.astype(np.float32)
             known = model.blueprint.metrics.get("model")
