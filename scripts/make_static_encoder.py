@@ -50,16 +50,22 @@ def read_texts(folder: Path) -> list[str]:
     return sorted(found, key=len)
 
 
+def piece_ids(model: MiniLM, *names: str) -> list[int]:
+    """Return the ids of pieces that the tokenizer has."""
+    vocabulary = model.tokenizer.get_vocab()
+    return [vocabulary[name] for name in names]
+
+
 @torch.inference_mode()
 def states_alone(model: MiniLM) -> np.ndarray:
     """Return the mean state of each piece on its own, between the two that stand around a text, float32 (V, E)."""
-    begin, end = (model.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+    begin, end = piece_ids(model, "[CLS]", "[SEP]")
     parts = []
     for ids in torch.arange(len(model.words.weight)).split(512):
         row = torch.stack([torch.full_like(ids, begin), ids, torch.full_like(ids, end)], 1)
         x = model.words(row) + model.positions.weight[:3] + model.types.weight[0]
         parts.append(model.layers(model.norm(x)).mean(1))
-    return torch.cat(parts).numpy()  # type: ignore[no-any-return]
+    return torch.cat(parts).numpy()
 
 
 @torch.inference_mode()
@@ -108,7 +114,7 @@ def main() -> None:
     table = make_table(states_alone(model), *states_in_texts(model, texts))
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "encoder.safetensors"
-    save_table(table, [model.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[PAD]")], path)
+    save_table(table, piece_ids(model, "[CLS]", "[SEP]", "[PAD]"), path)
     print(
         f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256(path)}, {len(texts):,} texts, {datetime.date.today()}"
     )

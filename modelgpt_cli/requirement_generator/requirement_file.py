@@ -43,7 +43,7 @@ def parse_requirement(text: str) -> Requirement:
     _known("below the ---: ", values, [f.name for f in fields(Requirement) if f.name != "sentence"])
     return Requirement(
         sentence=sentence,
-        task=_text("task", values.get("task")),  # type: ignore[arg-type]  # checked by the dataclass
+        task=_text("task", values.get("task")),  # checked by the dataclass
         target=_text("target", values.get("target")),
         classes=_texts("classes", values.get("classes")),
         multi_label=_flag("multi_label", values.get("multi_label")),

@@ -105,7 +105,7 @@ class MultilingualBackbone(AdaptedModule):
         last = super().merge(lora)
         with torch.inference_mode(False):  # what is made in inference mode can't be trained later
             encoder = copy.deepcopy(self.encoder)
-            encoder.average = last
+            encoder.set_submodule("average", last)
         return encoder
 
 
@@ -145,7 +145,7 @@ def _with_places(card: TextCard, model: nn.Module) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
-            adapted: nn.Module = get_peft_model(model, settings)  # type: ignore[arg-type]
+            adapted: nn.Module = get_peft_model(model, settings)
     except ValueError as error:
         raise UsageError(
             f"No LoRA factors can be put into {card.name!r}.",

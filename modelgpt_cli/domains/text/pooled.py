@@ -121,4 +121,5 @@ class MultilingualWords:
         pooled = pool(self.backbone, encode(self.tokenizer, texts), False)
         with torch.inference_mode():
             found: np.ndarray = embed_pooled(self.backbone, None, pooled, False).numpy()
-        return found * np.float32(self.size**0.5)
+        found *= np.float32(self.size**0.5)
+        return found

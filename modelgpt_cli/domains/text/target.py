@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.domains.shared.adapted import lora_spec
-from modelgpt_cli.domains.text.backbone import Backbone
+from modelgpt_cli.domains.text.backbone import AnyBackbone
 from modelgpt_cli.domains.text.head_sizes import input_groups
 from modelgpt_cli.parameter_generator.adapter import AdapterConfig, AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import load_adapter_generator
 from modelgpt_cli.parameter_generator.shared import read_once
 
 
-def make_text_generator(config: AdapterConfig, backbone: Backbone) -> AdapterGenerator:
+def make_text_generator(config: AdapterConfig, backbone: AnyBackbone) -> AdapterGenerator:
     """Return a generator with fresh weights for a backbone."""
     return AdapterGenerator(config, lora_spec(backbone), input_groups(backbone.size))
 

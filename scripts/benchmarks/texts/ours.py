@@ -91,7 +91,7 @@ def ours(
         columns = [Column(TEXT, "text", role="text")]
         columns += [Column(PAIR, "text", role="pair")] if given.pairs is not None else []
         kind = "classification" if task.classes else "regression"
-        schema = Schema(tuple(columns), LABEL, kind, task.classes, domain="text")  # type: ignore[arg-type]
+        schema = Schema(tuple(columns), LABEL, kind, task.classes, domain="text")
         numbers: dict[str, Any] = {} if task.classes else {"target_mean": 0.0, "target_std": 1.0}
         wanted = Requirement(task.requirement, schema.task, LABEL, task.classes, schema.columns, **numbers)
         options = BuildOptions(

@@ -12,7 +12,7 @@ from modelgpt_cli.domains.text import profile as of_texts
 from modelgpt_cli.domains.text.profile import TextProfile
 from modelgpt_cli.domains.text.spans.marks import read_cell
 from modelgpt_cli.requirement_generator.offline import of_name
-from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, show_cell
+from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, common_profile, show_cell
 from modelgpt_cli.requirement_generator.prompt import profile_json, short_number
 
 PROMPT = "marked-text"
@@ -33,7 +33,7 @@ def profile(
 ) -> TextProfile:
     """Summarise marked texts: the beginnings of `rows` of them are shown, with what is marked in them."""
     column, target = dataset.schema.used[0].name, dataset.schema.target
-    found = of_texts.common_profile(
+    found = common_profile(
         dataset, description=description, rows=rows, chars=of_texts.TEXT_CHARS, seed=seed, clean=clean
     )
     cells = dict(zip(dataset.sample[column], dataset.sample[target], strict=True))
