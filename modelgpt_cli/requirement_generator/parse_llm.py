@@ -26,6 +26,8 @@ log = logging.getLogger("modelgpt")
 OFFLINE = "read the words without an LLM: --offline"
 _ANSWER_TOKENS = 250
 """Of a request with half a dozen figures, each of which quotes its words."""
+_MOST_TOKENS = 1200
+"""An answer is cut there: one with a dozen figures, and as many remarks, is shorter."""
 
 
 def load_parse_prompt(path: Path | None = None) -> Prompt:
@@ -114,5 +116,6 @@ class LLMReader:
     def _asked(self, text: str) -> tuple[dict[str, Any], Callable[[str], ParsedRequest | ContradictionError]]:
         """The body of the request, and what reads the answer to it."""
         shown = redact(text) if self.hide else text
-        request = self.talk.request(self.prompt, self.prompt.messages(request=fenced({"request": shown})))
+        messages = self.prompt.messages(request=fenced({"request": shown}))
+        request = self.talk.request(self.prompt, messages, max_tokens=_MOST_TOKENS, sure=True)
         return request, partial(read_reading, shown=shown, sentence=text)

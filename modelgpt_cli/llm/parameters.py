@@ -1,0 +1,56 @@
+"""What a request may do without: servers that speak Chat Completions differ in the parameters that they know."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable
+from typing import Any
+
+RENAMED = "max_completion_tokens"
+"""What some models want `max_tokens` to be called."""
+MAX_ITEMS = "maxItems"
+"""What some servers refuse in a schema."""
+_FORM = "response_format"
+_OPTIONAL = ("seed", "temperature", "stream_options", "stream", "max_tokens", _FORM)
+_SAID = {_FORM: r"response_format|json_schema|json_object|structured|grammar|schema"}
+_ALL_AT_ONCE = (_FORM, "seed", "stream_options")
+"""What is left out where the server doesn't say what it refuses; the others are known wherever there is a chat."""
+
+
+def refused_parameters(request: dict[str, Any], message: str) -> frozenset[str]:
+    """Return what to leave out of a request that a server turned down with a message; empty where that can't help."""
+    if MAX_ITEMS.lower() in message.lower() and _has_max_items(request.get(_FORM)):
+        return frozenset({MAX_ITEMS})
+    if RENAMED in message and "max_tokens" in request:
+        return frozenset({RENAMED})
+    for name in _OPTIONAL:
+        said = _SAID.get(name, name)
+        if name in request and re.search(rf"(?<![a-z_])(?:{said})(?![a-z_])", message, re.IGNORECASE):
+            return frozenset({name})
+    return frozenset(name for name in _ALL_AT_ONCE if name in request)
+
+
+def without(request: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return a request without what a server refused."""
+    names = set(names)
+    if "stream" in names:
+        names.add("stream_options")
+    kept = {key: value for key, value in request.items() if key not in names}
+    if RENAMED in names and "max_tokens" in kept:
+        kept[RENAMED] = kept.pop("max_tokens")
+    if MAX_ITEMS in names and _FORM in kept:
+        kept[_FORM] = _without_max_items(copy.deepcopy(kept[_FORM]))
+    return kept
+
+
+def _has_max_items(value: Any) -> bool:
+    if isinstance(value, dict):
+        return MAX_ITEMS in value or any(map(_has_max_items, value.values()))
+    return isinstance(value, list) and any(map(_has_max_items, value))
+
+
+def _without_max_items(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_max_items(inner) for key, inner in value.items() if key != MAX_ITEMS}
+    return [*map(_without_max_items, value)] if isinstance(value, list) else value
