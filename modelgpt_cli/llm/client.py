@@ -15,7 +15,7 @@ from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.options import LLMOptions
 from modelgpt_cli.core.web import RefusedAnswerError
 from modelgpt_cli.llm.keys import find_key, key_missing
-from modelgpt_cli.llm.parameters import refused_parameters, without
+from modelgpt_cli.llm.parameters import is_blind, is_too_long, refused_parameters, without
 from modelgpt_cli.llm.providers import ANY_MODEL, RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
 from modelgpt_cli.llm.served import Served, ask_models, short_name
 from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
@@ -372,29 +372,6 @@ class LLM:
 
 _ANY_OBJECT = {"type": "json_object"}
 _LIST_SECONDS = 5.0
-_TOO_LONG = re.compile(
-    r"context (?:size|length|window)|maximum context|n_ctx|prompt is too long|too many tokens|exceeds? (?:the )?(?:available |"
-    r"maximum )?(?:context|number of tokens)|input is too long|context_length_exceeded",
-    re.IGNORECASE,
-)
-_BLIND = re.compile(
-    r"(?:image|vision|multi-?modal|mmproj|image_url).{0,80}(?:not|n't|unsupported|need|only|must be|invalid|unknown)"
-    r"|(?:not|n't|unsupported|only|invalid|unknown|must be|expected).{0,80}(?:image|vision|multi-?modal|string)",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
-def is_too_long(message: str) -> bool:
-    """Whether a server says that a request is longer than its model can read."""
-    return _TOO_LONG.search(message) is not None
-
-
-def is_blind(message: str, request: dict[str, Any]) -> bool:
-    """Whether a server says that its model sees no images, of a request that has some."""
-    shown = any(isinstance(message["content"], list) for message in request["messages"])
-    return shown and _BLIND.search(message) is not None
-
-
 _NO_KEY = "Name the variable that holds its key, api_key_env, in the file of providers"
 
 

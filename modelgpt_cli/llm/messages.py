@@ -66,7 +66,8 @@ def ask_aloud(
     recalled = talk.recall(request, read)
     if recalled is not None:
         say(
-            f"From the cache: {recalled.model} at {llm.host} answered this on {recalled.date[:10]}. --no-cache asks again."
+            f"From the cache: {recalled.model} at {llm.host} answered this on {recalled.date[:10]}. "
+            "--no-cache asks again."
         )
         return recalled.value
     say(f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{shown_too}.")

@@ -1,4 +1,4 @@
-"""What a request may do without: servers that speak Chat Completions differ in the parameters that they know."""
+"""What a server's refusal says: which parameters it doesn't know, that a request is too long, that its model is blind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,29 @@ _OPTIONAL = ("seed", "temperature", "stream_options", "stream", "max_tokens", _F
 _SAID = {_FORM: r"response_format|json_schema|json_object|structured|grammar|schema"}
 _ALL_AT_ONCE = (_FORM, "seed", "stream_options")
 """What is left out where the server doesn't say what it refuses; the others are known wherever there is a chat."""
+
+
+_TOO_LONG = re.compile(
+    r"context (?:size|length|window)|maximum context|n_ctx|prompt is too long|too many tokens|input is too long"
+    r"|exceeds? (?:the )?(?:available |maximum )?(?:context|number of tokens)|context_length_exceeded",
+    re.IGNORECASE,
+)
+_BLIND = re.compile(
+    r"(?:image|vision|multi-?modal|mmproj|image_url).{0,80}(?:not|n't|unsupported|need|only|must be|invalid|unknown)"
+    r"|(?:not|n't|unsupported|only|invalid|unknown|must be|expected).{0,80}(?:image|vision|multi-?modal|string)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_too_long(message: str) -> bool:
+    """Whether a server says that a request is longer than its model can read."""
+    return _TOO_LONG.search(message) is not None
+
+
+def is_blind(message: str, request: dict[str, Any]) -> bool:
+    """Whether a server says that its model sees no images, of a request that has some."""
+    shown = any(isinstance(message["content"], list) for message in request["messages"])
+    return shown and _BLIND.search(message) is not None
 
 
 def refused_parameters(request: dict[str, Any], message: str) -> frozenset[str]:

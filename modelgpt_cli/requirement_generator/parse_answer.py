@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from modelgpt_cli.core.block import Block
@@ -217,7 +218,7 @@ def _check_classes(classes: tuple[str, ...], quoted: Quoted) -> None:
         ):
             raise BadAnswerError(f"classes: {label!r} is no label, but a word of the sentence.")
     places = sorted(place for label in classes if (place := quoted.find(label)) is not None)
-    for (_, end), (start, _) in zip(places, places[1:], strict=False):
+    for (_, end), (start, _) in pairwise(places):
         if start - end > _LIST_GAP:
             between = quoted.text[end:start].strip()
             raise BadAnswerError(f"classes: they are not listed together; {between!r} stands between two of them.")
@@ -286,7 +287,8 @@ def _check_beside(facts: list[Fact], remarks: tuple[Remark, ...], quoted: Quoted
         elif not any(_overlap(place, other) for other in told):
             words = quoted.text[slice(*place)].strip(" ,.;")
             raise BadAnswerError(
-                f"{words!r} states {key.replace('.', ': ')}, which you left out; give it, or tell under unclear why not."
+                f"{words!r} states {key.replace('.', ': ')}, which you left out; give it, or tell under unclear why "
+                "not."
             )
     if not _is_english(quoted.text):
         return
@@ -325,9 +327,8 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
-_ENGLISH = frozenset(
-    ["the", "of", "that", "with", "and", "to", "must", "under", "be", "should", "for", "from", "which", "need", "not", "model", "it", "at", "most", "within"]
-)
+_ENGLISH_TEXT = "the of that with and to must under be should for from which need not model it at most within"
+_ENGLISH = frozenset(_ENGLISH_TEXT.split())
 
 
 def _is_english(text: str) -> bool:

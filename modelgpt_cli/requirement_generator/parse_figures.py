@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from modelgpt_cli.llm.asking import BadAnswerError
 from modelgpt_cli.requirement_generator.numbers import find_numbers
@@ -230,13 +231,7 @@ def _check_number(where: str, key: str, value: object, read: object, words: str,
         wanted *= 60
     if key == "error_rate":
         wanted = 1 - wanted
-    shares = [
-        a / b
-        for one, two in zip(figures, figures[1:], strict=False)
-        for a in one.values
-        for b in two.values
-        if 0 < a < b
-    ]
+    shares = [a / b for one, two in pairwise(figures) for a in one.values for b in two.values if 0 < a < b]
     if len(figures) == 2 and kind == "share" and any(_same(wanted, share) for share in shares):
         figures = []
     elif len(figures) > 1:

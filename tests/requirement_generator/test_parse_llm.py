@@ -361,6 +361,25 @@ def test_too_many_words_are_refused_before_they_are_sent() -> None:
 # The benchmark -------------------------------------------------------------------------------------------------------
 
 
+def test_the_benchmark_goes_on_after_errors_until_the_server_is_gone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    from scripts.benchmarks.requests import Request as Asked
+    from scripts.benchmarks.requests import understand_all
+
+    requests = [Asked(str(i), "terse", f"{i} MB", {}, None) for i in range(12)]
+
+    def read(text: str) -> ParsedRequest:
+        if text == "1 MB" or int(text.split()[0]) > 4:
+            raise UnreachableError("m gave no answer in time.")
+        return ParsedRequest(parse_requirement(text))
+
+    results = understand_all(requests, read)
+    assert [result.error for result in results] == [None, "no answer", None, None, None, *["no answer"] * 5]
+    assert "ended after 10" in capsys.readouterr().err
+
+
 def test_the_benchmark_asks_an_endpoint_for_requests_of_all_languages(tmp_path: Path) -> None:
     rows = [
         {"id": "a", "kind": "terse", "text": "2 MB, int8", "expect": {"limits": {"size": "2MB"}}},

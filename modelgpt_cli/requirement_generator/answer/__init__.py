@@ -1,7 +1,8 @@
 """Is an LLM's answer a requirement? Nothing it says is used before it has passed here, whatever steered it.
 
-`words` is what the checks know, `support` holds a sentence against the profile by words and figures, `nearness` by
-embeddings. What they can't see: a wrong sentence in the profile's own words.
+`words` is what the checks know and `support` what the profile says; `labels`, `figures` and `columns` hold a sentence
+against it by words and numbers, `nearness` by embeddings. What they can't see: a wrong sentence in the
+profile's own words.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from collections.abc import Iterable
 
 from modelgpt_cli.llm.asking import BadAnswerError, read_object
 from modelgpt_cli.llm.template import Prompt
-from modelgpt_cli.requirement_generator.answer import support as s
+from modelgpt_cli.requirement_generator.answer.columns import check_columns, check_target
+from modelgpt_cli.requirement_generator.answer.figures import check_figures
+from modelgpt_cli.requirement_generator.answer.labels import check_labels
 from modelgpt_cli.requirement_generator.answer.nearness import (
     Embed,
     check_nearness,
     check_subject,
     default_embed,
     near_words,
+    subject_fits,
 )
 from modelgpt_cli.requirement_generator.answer.support import Support, stem
 from modelgpt_cli.requirement_generator.answer.words import NEGATION, WEAK
@@ -107,13 +111,14 @@ def check_sentence(sentence: str, profile: Profile, prompt: Prompt | None = None
         raise BadAnswerError(f"the sentence is not about the data: {vocabulary.subject}.")
     examples = _check_copied(sentence, profile, prompt)
     support = Support(profile)
-    s.check_labels(sentence, support)
-    s.check_figures(sentence, support)
+    check_labels(sentence, support)
+    check_figures(sentence, support)
     embed = embed or default_embed()
     near = near_words(embed)
-    s.check_columns(sentence, support, near)
-    s.check_target(sentence, support, near)
-    check_subject(sentence, support, embed)
+    fits = subject_fits(support, embed)
+    check_columns(sentence, support, near, fits)
+    check_target(sentence, support, near)
+    check_subject(sentence, support, fits)
     check_nearness(sentence, support, embed, examples)
 
 

@@ -1,4 +1,4 @@
-"""What is a sentence about? Told by how near its embedding is to the data's own sentence, and to those of other tasks."""
+"""What is a sentence about? Told by how near its embedding is to the data's own sentence, and to those of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from modelgpt_cli.llm.asking import BadAnswerError
 from modelgpt_cli.requirement_generator.answer.others import OTHERS, SUBJECTS
-from modelgpt_cli.requirement_generator.answer.support import Support, stem
+from modelgpt_cli.requirement_generator.answer.support import Support, is_supported
 from modelgpt_cli.requirement_generator.answer.words import PLAIN
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.sentences import words
@@ -27,6 +27,8 @@ have .38, incomes and payments .50."""
 _RANK = 0.7
 """A subject has to be nearer to the data than this share of other ones: of ten tables the true one was among the first
 four of 46, at least."""
+_BEHIND = 0.2
+"""And no further than this behind the nearest of them."""
 _SUBJECT = re.compile(
     r"\b(?:each|every|an?|one|given)\s+(?P<subject>(?:[\w'-]+\s+){0,3}?[\w'-]+?)"
     r"(?=\s+(?:as|into|by|from|in|of|is|has|belongs|for|with|using|based|on|to|that|whose|which|are|was|will|should)\b"
@@ -85,18 +87,27 @@ def check_nearness(sentence: str, support: Support, embed: Embed, others: Sequen
         raise BadAnswerError("the sentence is about another task; say what these data are about.")
 
 
-def check_subject(sentence: str, support: Support, embed: Embed) -> None:
+def subject_fits(support: Support, embed: Embed) -> Callable[[str], bool]:
+    """Return a function that says whether words may be what is judged: nearer to the columns than most other things."""
+    p = support.profile
+    columns = ", ".join(" ".join(words(column.name)) for column in support.used[:20])
+    context = f"{columns}, {' '.join(words(p.target))}: {' '.join(list(p.class_counts)[:10])}. {p.description[:200]}"
+
+    def fits(subject: str) -> bool:
+        vectors = embed([context, subject, *SUBJECTS])
+        nearness = vectors[1:] @ vectors[0]
+        others = nearness[1:]
+        return bool((others < nearness[0]).mean() >= _RANK and nearness[0] >= others.max() - _BEHIND)
+
+    return fits
+
+
+def check_subject(sentence: str, support: Support, fits: Callable[[str], bool]) -> None:
     """Make sure that what is judged, "each flower", is what the data are about."""
     match = _SUBJECT.search(sentence)
     if match is None:
         return
     spoken = [word for word in words(match["subject"]) if word not in PLAIN]
-    if not spoken or any(stem(word) in support.stems for word in spoken[-2:]):
+    if not spoken or any(is_supported(word, support) for word in spoken[-2:]) or fits(" ".join(spoken)):
         return
-    p = support.profile
-    columns = ", ".join(" ".join(words(column.name)) for column in support.used[:20])
-    context = f"{columns}, {' '.join(words(p.target))}: {' '.join(list(p.class_counts)[:10])}. {p.description[:200]}"
-    vectors = embed([context, " ".join(spoken), *SUBJECTS])
-    nearness = vectors[1:] @ vectors[0]
-    if float((nearness[1:] < nearness[0]).mean()) < _RANK:
-        raise BadAnswerError(f"the sentence is about {match['subject']!r}, which the profile does not bear out.")
+    raise BadAnswerError(f"the sentence is about {match['subject']!r}, which the profile does not bear out.")

@@ -104,9 +104,11 @@ UNITS = {
     for line in _UNITS_TEXT.strip().splitlines()
 }
 """A unit → how else it is written, in the singular."""
-ALWAYS = frozenset(
-    ["centimetre", "centimeter", "millimetre", "millimeter", "kilometre", "kilometer", "inches", "kilogram", "milligram", "celsius", "fahrenheit", "dollar", "euro", "rupee", "€", "£", "$", "₹", "¥", "%", "percent", "mph", "kwh", "mmhg", "fahrenheit", "usd", "eur", "gbp", "kelvin", "litre", "liter", "gallon", "ounce"]
-)
+_ALWAYS_TEXT = """
+centimetre centimeter millimetre millimeter kilometre kilometer inches kilogram milligram celsius fahrenheit kelvin
+dollar euro rupee usd eur gbp € £ $ ₹ ¥ % percent mph kwh mmhg litre liter gallon
+"""
+ALWAYS = frozenset(_ALWAYS_TEXT.split())
 """Words that name a unit wherever they stand; the others do so after a number, "in", "per" or in brackets."""
 
 NEGATION = re.compile(

@@ -336,7 +336,7 @@ class Run:
         cells = {}
         for one in self.form.fields:
             text = self._chars.get(one.name, _TEXT_CHARS) if one.kind == TEXT else _CELL_CHARS[one.kind]
-            cells[one.shown] = "x" * round(text)
+            cells[one.shown] = ("words " * math.ceil(text / 6))[: round(text)]
         return text_tokens(json.dumps(cells, ensure_ascii=False))
 
     def _tell_kept(self) -> None:
