@@ -251,7 +251,7 @@ class LLM:
                         raise
                     refused |= more
         try:
-            choice = answer.choices[0] if answer.choices != [] else None
+            choice: Any = answer.choices[0] if answer.choices != [] else None
             message = choice.message if answer.choices != [] else None
             content = message.content if message else None
         except (AttributeError, LookupError, TypeError):
@@ -262,8 +262,8 @@ class LLM:
             ) from None
         text = content if isinstance(content, str) else ""
         cut = getattr(choice, "finish_reason", None) == "length"
-        told = getattr(answer, "model", None)
-        return Answer(text, _usage(answer, request, text), self._answered(told), cut, refused)
+        model = self._answered(getattr(answer, "model", None))
+        return Answer(text, _usage(answer, request, text), model, cut, refused)
 
     @property
     def anonymous(self) -> bool:

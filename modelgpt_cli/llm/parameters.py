@@ -1,4 +1,4 @@
-"""What a server's refusal says: which parameters it doesn't know, that a request is too long, that its model is blind."""
+"""What a refusal says: which parameters a server lacks, that a request is too long, that a model sees no images."""
 
 from __future__ import annotations
 

@@ -46,6 +46,14 @@ class Support:
         return frozenset(stem(word) for text in self.texts for word in words(text) if word not in PLAIN)
 
     @cached_property
+    def own_words(self) -> frozenset[str]:
+        """Words of names, labels and description that say something."""
+        p = self.profile
+        texts = [p.name, p.target, p.description, *p.class_counts, *(column.name for column in self.used)]
+        found = (word for text in texts for word in words(text) if len(word) > 2 and word.isalpha())
+        return frozenset(word for word in found if word not in PLAIN and word not in ("yes", "true", "false"))
+
+    @cached_property
     def numbers(self) -> set[float]:
         """Figures of the profile but those of its rows, and how many columns and labels there are."""
         shown = profiler_of(self.profile.domain).shown(self.profile)
