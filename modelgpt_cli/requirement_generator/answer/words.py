@@ -30,7 +30,8 @@ provided quantities quantity range reading readings record recorded records rela
 same scale second several shown signal signals single size sizes some specific statistic statistics status stated
 structure subject
 summary tabular term terms text texts their thing things third two unit units variable variables various
-whole wording words written how much many asked past previous recent late early high low large small long short categorical continuous discrete boolean
+whole wording words written categorical continuous discrete boolean
+how much many asked past previous recent late early high low large small long short
 """
 PLAIN = WEAK | frozenset(_PLAIN_TEXT.split())
 """And words that describe any data: they need no support."""
