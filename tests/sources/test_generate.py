@@ -372,7 +372,7 @@ def test_regression_on_data_asks_for_one_part_of_the_range_after_the_other(tmp_p
     rows = [{"area": 60, "price": 1100}, {"area": 60.5, "price": 2000}, {"area": 500, "price": 1200}]
     with FakeLLM(answer(json.dumps({"rows": rows})), Reply(write=write)) as fake:
         done = run(tmp_path, fake, NUMBERS, n=20, batch=4, data=tmp_path / "data.csv", examples=51)
-    asked = [re.search(r"Targets of these rows: (.*)\.$", r.messages[-1]["content"], re.M)[1] for r in fake.requests]  # type: ignore[index]
+    asked = [re.search(r"Their targets: (.*)\.$", r.messages[-1]["content"], re.M)[1] for r in fake.requests]  # type: ignore[index]
     assert asked[:3] == ["between 1000 and 1100", "between 1100 and 1200", "between 1200 and 1300"]
     assert done.dropped == {
         "a copy, or nearly one, of another row": 1,
