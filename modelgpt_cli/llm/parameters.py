@@ -25,7 +25,8 @@ _TOO_LONG = re.compile(
 )
 _BLIND = re.compile(
     r"(?:image|vision|multi-?modal|mmproj|image_url).{0,80}(?:not|n't|unsupported|need|only|must be|invalid|unknown)"
-    r"|(?:not|n't|unsupported|only|invalid|unknown|must be|should be|expected).{0,80}(?:image|vision|multi-?modal|string)",
+    r"|(?:not|n't|unsupported|only|invalid|unknown|must be|should be|expected).{0,80}"
+    r"(?:image|vision|multi-?modal|string)",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -157,10 +157,9 @@ def find_figures(text: str) -> list[Figure]:
             found.append(Figure(number.start, number.end, frozenset({number.value})))
         elif len(inside) == 1:  # "2 million", "1/4": the whole of it
             found.remove(inside[0])
-            values = inside[0].values if number.end <= inside[0].end else frozenset[float]()
-            found.append(
-                Figure(min(number.start, inside[0].start), max(number.end, inside[0].end), values | {number.value})
-            )
+            alone = inside[0].values if number.end <= inside[0].end else frozenset[float]()
+            start, end = min(number.start, inside[0].start), max(number.end, inside[0].end)
+            found.append(Figure(start, end, alone | {number.value}))
         else:
             found = [one for one in found if one not in inside]
             found.append(Figure(number.start, number.end, frozenset({number.value})))

@@ -27,8 +27,8 @@ _SYNONYMS = 0.56
 """Cosine from which two words count as one: "bill" and "charges"; "gender" and "sex" have .56. Colours and lengths
 have .38, incomes and payments .50."""
 _RANK = 0.9
-"""A subject has to be nearer to the data than this share of other ones. Of eleven small tables the names that fit best
-had .94 or more ("flower", "passenger"), vaguer ones .82 to .88 ("applicant", "bottle"), and what doesn't fit up to .88."""
+"""A subject has to be nearer to the data than this share of other ones. Of eleven small tables the names that fit
+best had .94 or more ("flower", "passenger"), vaguer ones .82 to .88 ("applicant"), and what doesn't fit up to .88."""
 _BEHIND = 0.2
 """And no further than this behind the nearest of them."""
 _SUBJECT = re.compile(
