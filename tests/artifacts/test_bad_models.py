@@ -251,7 +251,7 @@ LLM_NONSENSE: dict[str, tuple[Reply, str]] = {
     "empty": (answer(""), "it is empty"),
     "an empty sentence": (sentence(" "), "the sentence is empty"),
     "invalid JSON": (answer('{"requirement": "Classify each iris'), "it is not JSON"),
-    "another task": (sentence("Classify each mail as spam or ham by its words."), "does not name every label"),
+    "another task": (sentence("Classify each mail as spam or ham by its words."), "not about the data"),
 }
 
 

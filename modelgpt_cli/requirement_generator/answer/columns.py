@@ -87,7 +87,7 @@ def check_target(sentence: str, support: Support, near: Near) -> None:
     if match is None:
         return
     spoken = [word for word in words(_OBJECT_END.split(match["object"], maxsplit=1)[0]) if word not in PLAIN]
-    if not spoken or spoken[0] in ("how", "whether"):
+    if not spoken or re.match(r"\s*(?:how|whether)\b", match["object"], re.IGNORECASE):
         return
     if target & {stem(word) for word in spoken} or p.target.lower() in _PLAIN_TARGETS:
         described = True

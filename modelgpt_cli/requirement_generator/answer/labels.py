@@ -78,7 +78,7 @@ def _in_range(sentence: str, labels: list[str]) -> set[str]:
 
 _ITEM = r"(?P<item>[^\s,;/.]+(?:\s+[^\s,;/.]+){0,2}?)"
 _ITEM_AFTER = re.compile(
-    rf"{_SEPARATOR}{_ITEM}(?={_SEPARATOR}|\s*[.]?\s*$|\s+(?:from|by|based|using|given|with|for|on|in|according|depending)\b)"
+    rf"{_SEPARATOR}{_ITEM}(?={_SEPARATOR}|\s*[.]?\s*$|\s+(?:from|by|based|using|given|according|depending)\b)"
 )
 _ITEM_BEFORE = re.compile(rf"(?:{_SEPARATOR}|\b(?:into|as|either|among|of|between|is)\s+){_ITEM}{_SEPARATOR}\Z")
 

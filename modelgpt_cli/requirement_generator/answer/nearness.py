@@ -10,7 +10,7 @@ import numpy as np
 
 from modelgpt_cli.llm.asking import BadAnswerError
 from modelgpt_cli.requirement_generator.answer.others import OTHERS, SUBJECTS
-from modelgpt_cli.requirement_generator.answer.support import Support, is_supported
+from modelgpt_cli.requirement_generator.answer.support import Support, is_supported, stem
 from modelgpt_cli.requirement_generator.answer.words import PLAIN
 from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.sentences import words
@@ -18,6 +18,8 @@ from modelgpt_cli.requirement_generator.sentences import words
 Embed = Callable[[Sequence[str]], np.ndarray]
 _SAME_TASK = 0.6
 """A sentence of another task that is so near to the data's own is about such data, too."""
+_SAME_WORDS = 3
+"""So is one with as many of the profile's own words: petals, sepals and species."""
 _MARGIN = 0.05
 """Right sentences are nearer to another task's by .01 at most, where that is about much the same; wrong ones by .13
 to .33."""
@@ -84,9 +86,12 @@ def check_nearness(sentence: str, support: Support, embed: Embed, others: Sequen
     if len(support.own_words) < _TELLING:
         return
     own = write_offline(support.profile)
-    vectors = embed([own, sentence, *OTHERS, *others])
+    known = [*OTHERS, *others]
+    vectors = embed([own, sentence, *known])
     to_own = float(vectors[1] @ vectors[0])
-    foreign = vectors[2:][vectors[2:] @ vectors[0] < _SAME_TASK]
+    stems = {stem(word) for word in support.own_words}
+    shared = np.array([len(stems & {stem(word) for word in words(text)}) for text in known])
+    foreign = vectors[2:][(vectors[2:] @ vectors[0] < _SAME_TASK) & (shared < _SAME_WORDS)]
     if len(foreign) and float((foreign @ vectors[1]).max()) > to_own + _MARGIN:
         raise BadAnswerError("the sentence is about another task; say what these data are about.")
 
