@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable
 from typing import Any
 
 RENAMED = "max_completion_tokens"
 """What some models want `max_tokens` to be called."""
-MAX_ITEMS = "maxItems"
+BOUNDS = ("maxItems", "maxLength")
 """What some servers refuse in a schema."""
 _FORM = "response_format"
 _OPTIONAL = ("seed", "temperature", "stream_options", "stream", "max_tokens", _FORM)
@@ -44,8 +43,9 @@ def is_blind(message: str, request: dict[str, Any]) -> bool:
 
 def refused_parameters(request: dict[str, Any], message: str) -> frozenset[str]:
     """Return what to leave out of a request that a server turned down with a message; empty where that can't help."""
-    if MAX_ITEMS.lower() in message.lower() and _has_max_items(request.get(_FORM)):
-        return frozenset({MAX_ITEMS})
+    for name in BOUNDS:
+        if name.lower() in message.lower() and _has(name, request.get(_FORM)):
+            return frozenset({name})
     if RENAMED in message and "max_tokens" in request:
         return frozenset({RENAMED})
     for name in _OPTIONAL:
@@ -63,18 +63,20 @@ def without(request: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     kept = {key: value for key, value in request.items() if key not in names}
     if RENAMED in names and "max_tokens" in kept:
         kept[RENAMED] = kept.pop("max_tokens")
-    if MAX_ITEMS in names and _FORM in kept:
-        kept[_FORM] = _without_max_items(copy.deepcopy(kept[_FORM]))
+    if names & {*BOUNDS} and _FORM in kept:
+        kept[_FORM] = _without(names & {*BOUNDS}, kept[_FORM])
     return kept
 
 
-def _has_max_items(value: Any) -> bool:
+def _has(name: str, value: Any) -> bool:
+    """Whether a key is anywhere in a schema."""
     if isinstance(value, dict):
-        return MAX_ITEMS in value or any(map(_has_max_items, value.values()))
-    return isinstance(value, list) and any(map(_has_max_items, value))
+        return name in value or any(_has(name, inner) for inner in value.values())
+    return isinstance(value, list) and any(_has(name, inner) for inner in value)
 
 
-def _without_max_items(value: Any) -> Any:
+def _without(names: set[str], value: Any) -> Any:
+    """A schema without some keys."""
     if isinstance(value, dict):
-        return {key: _without_max_items(inner) for key, inner in value.items() if key != MAX_ITEMS}
-    return [*map(_without_max_items, value)] if isinstance(value, list) else value
+        return {key: _without(names, inner) for key, inner in value.items() if key not in names}
+    return [_without(names, inner) for inner in value] if isinstance(value, list) else value

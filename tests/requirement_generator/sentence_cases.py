@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Sentences that an LLM may write about three small data sets: wrong ones by what is wrong, and right ones."""
+"""Sentences that an LLM may write about five small data sets: wrong ones by what is wrong, and right ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,22 @@ from modelgpt_cli.domains.image.profile import Appearance, ImageProfile
 from modelgpt_cli.domains.text.profile import TextProfile
 from modelgpt_cli.requirement_generator.profile import Profile
 
+IRIS = Profile(
+    "iris",
+    150,
+    "classification",
+    "species",
+    (
+        Column("sepal_length", "numeric", mean=5.84, std=0.83),
+        Column("sepal_width", "numeric", mean=3.06, std=0.44),
+        Column("petal_length", "numeric", mean=3.76, std=1.77),
+        Column("petal_width", "numeric", mean=1.2, std=0.76),
+    ),
+    {"setosa": 50, "versicolor": 50, "virginica": 50},
+    sample=(
+        {"sepal_length": "5.1", "sepal_width": "3.5", "petal_length": "1.4", "petal_width": "0.2", "species": "setosa"},
+    ),
+)
 LOANS = Profile(
     "loans",
     1200,
@@ -76,6 +92,37 @@ LEAVES = ImageProfile(
 )
 
 CASES: dict[str, tuple[Profile, dict[str, str], list[str]]] = {
+    "iris": (
+        IRIS,
+        {
+            "an invented class": "Classify each iris flower as setosa, versicolor, virginica or canadensis from petal length.",
+            "a class left out": "Classify each iris flower into setosa and versicolor from its sepal and petal measurements.",
+            "an invented column": "Classify each iris as setosa, versicolor or virginica based on petal length, sepal width and stem height.",
+            "another unit": "Classify each iris as setosa, versicolor or virginica from the petal length in centimeters.",
+            "a wrong count of columns": "Classify each iris as setosa, versicolor or virginica using 6 features of its flower.",
+            "a wrong count of rows": "Classify 300 iris flowers as setosa, versicolor or virginica by petal length and width.",
+            "an invented column to judge by": "Classify each iris by sepal colour as setosa, versicolor or virginica.",
+            "another target": "Predict the petal width of each iris flower, a class of setosa, versicolor or virginica.",
+            "another subject": "Classify each wine as setosa, versicolor or virginica from petal length and sepal width.",
+            "swapped labels": "Classify setosa as virginica and virginica as setosa, and versicolor by petal length of the iris.",
+            "a negation": "Classify each iris flower, never as setosa, versicolor or virginica, from petal length; do not classify it.",
+            "both tasks": "Classify each iris as setosa, versicolor or virginica and predict the numeric value of petal length, a regression.",
+            "the prompt's example": "Classify each mushroom of North America as setosa, versicolor or virginica by the shape of its cap, its odour and its habitat.",
+            "a limit": "Classify each iris as setosa, versicolor or virginica from petal length in under 10 ms per flower.",
+            "a quoted row": "Classify each iris as setosa, versicolor or virginica, for example 5.1, 3.5, 1.4, 0.2 is setosa, by petal length.",
+            "another subject of texts": "Classify each customer review of iris as setosa, versicolor or virginica by its sentiment.",
+            "an invented threshold": "Classify each iris flower with a petal length above 2.45 as virginica, setosa or versicolor.",
+            "a demanded quality": "Classify each iris as setosa, versicolor or virginica with 97% accuracy from petal length and width.",
+            "labels explained from nowhere": "Classify each iris as setosa (wild), versicolor (garden) or virginica (hybrid) from petal length.",
+        },
+        [
+            "Classify each iris flower into setosa, versicolor or virginica by the length and width of its sepals and petals.",
+            "Classify iris flowers by species (setosa, versicolor, virginica) using sepal length, sepal width, petal length and petal width.",
+            "Classify each row, one iris flower, as setosa, versicolor or virginica based on four numeric measurements of sepals and petals.",
+            "Classify the species of an iris plant as setosa, versicolor, or virginica from the dimensions of its petals and sepals.",
+            "Given the sepal length, sepal width, petal length, and petal width of an iris flower, classify it as setosa, versicolor, or virginica.",
+        ],
+    ),
     "loans": (
         LOANS,
         {

@@ -101,7 +101,7 @@ def test_what_is_missing_is_named(text: str, profile: Profile, words: str) -> No
         check_sentence(text, profile)
 
 
-# What an LLM may write about four small data sets ---------------------------------------------------------------------
+# What an LLM may write about five small data sets ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("data", "kind"), [(data, kind) for data, (_, wrong, _) in CASES.items() for kind in wrong])
