@@ -33,6 +33,16 @@ class Reply:
     """Answer 400 instead, without using this reply up, as long as the request has a response_format."""
     write: Callable[[Request], str] | None = None
     """What the model says, made from what it was asked; instead of `body`."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More of them."""
+    refuse: tuple[str, ...] = ()
+    """Answer 400 instead, without using this reply up, as long as the request has one of these parameters."""
+    plain: bool = False
+    """Answer in one piece, even where a stream is asked for."""
+    pause: float = 0.0
+    """Seconds between two events of a stream."""
+    break_off: int | None = None
+    """Close the connection after so many events of a stream."""
 
 
 @dataclass
@@ -52,11 +62,11 @@ class Request:
         return messages
 
 
-def answer(content: str | None, **extra: Any) -> Reply:
-    """Reply with a chat message that has this text, whatever it is."""
+def answer(content: str | None, *, finish: str = "stop", model: str | None = None, **extra: Any) -> Reply:
+    """Reply with a chat message that has this text, whatever it is; by the model that is asked, unless by another."""
     message = {"role": "assistant", "content": content}
-    choice = {"index": 0, "finish_reason": "stop", "message": message}
-    body = {"id": "chat-1", "object": "chat.completion", "created": 1, "model": "fake", "choices": [choice]}
+    choice = {"index": 0, "finish_reason": finish, "message": message}
+    body = {"id": "chat-1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice]}
     return Reply(body=json.dumps(body), **extra)
 
 
@@ -75,6 +85,8 @@ class FakeLLM:
 
     def __init__(self, *replies: Reply) -> None:
         self.requests: list[Request] = []
+        self.models: list[str] = []
+        """What its list of models names."""
         self._replies = list(replies)
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -105,6 +117,9 @@ class FakeLLM:
             reply = self._replies[0]
             if reply.refuse_schema and "response_format" in request.body:
                 return fault(400, "response_format json_schema is not supported")
+            for name in reply.refuse:
+                if name in request.body or (name == "maxItems" and name in request.raw):
+                    return fault(400, f"Unknown parameter: '{name}'.")
             if len(self._replies) > 1:
                 self._replies.pop(0)
             return reply
@@ -123,18 +138,59 @@ class FakeLLM:
                     self.close_connection = True
                     return
                 asked = fake.requests[-1]
-                data = (answer(reply.write(asked)).body if reply.write else reply.body).encode()
+                body = answer(reply.write(asked)).body if reply.write else reply.body
+                events = _events(body, asked.body) if reply.status == 200 and not reply.plain else []
+                kind = "text/event-stream" if events else reply.content_type
+                data = body.replace('"model": null', f'"model": {json.dumps(asked.body.get("model"))}').encode()
                 try:
                     self.send_response(reply.status)
-                    self.send_header("content-type", reply.content_type)
-                    self.send_header("content-length", str(len(data)))
+                    self.send_header("content-type", kind)
+                    if not events:
+                        self.send_header("content-length", str(len(data)))
                     self.send_header("retry-after-ms", "10")  # keeps the client's back-off short
+                    for name, value in reply.headers.items():
+                        self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(data)
+                    for event in events[: reply.break_off]:
+                        self.wfile.write(event)
+                        self.wfile.flush()
+                        if reply.pause and fake._closing.wait(reply.pause):
+                            return
+                    self.wfile.write(b"" if events else data)
+                    self.close_connection = self.close_connection or bool(events)
                 except (BrokenPipeError, ConnectionResetError):
                     pass  # the client gave up waiting: that is what a delay is for
+
+            def do_GET(self) -> None:
+                listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in fake.models]}
+                data = json.dumps(listed).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Keep quiet."""
 
         return Handler
+
+
+def _events(body: str, asked: dict[str, Any]) -> list[bytes]:
+    """The same answer as a stream, where one was asked for: some letters an event, and the usage at the end."""
+    try:
+        whole = json.loads(body)
+        (choice,) = whole["choices"]
+        text = choice["message"]["content"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    if not asked.get("stream"):
+        return []
+    frame = {"id": "chat-1", "object": "chat.completion.chunk", "created": 1, "model": whole["model"] or asked["model"]}
+    pieces = [text[i : i + 1000] for i in range(0, len(text), 1000)] if text else []
+    choices = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces]
+    choices.append({"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]})
+    events = [{**frame, "choices": [one]} for one in choices]
+    if "usage" in whole:
+        events.append({**frame, "choices": [], "usage": whole["usage"]})
+    return [f"data: {json.dumps(event)}\n\n".encode() for event in events] + [b"data: [DONE]\n\n"]

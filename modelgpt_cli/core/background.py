@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -58,3 +59,39 @@ def within(seconds: float, work: Callable[[], T]) -> T:
         if future.done():  # `work` itself raised it
             raise
         raise TimeoutError(f"no complete answer within {seconds:g} seconds") from None
+
+
+def unless_silent(seconds: float, most: float, work: Callable[[Callable[[], None]], T]) -> T:
+    """Return the result of `work`, unless it is silent for too long, or takes longer in all.
+
+    Parameters
+    ----------
+    seconds : float
+        Of silence.
+    most : float
+        Seconds in all.
+    work : callable
+        Is given a function to call at each sign of life.
+
+    Raises
+    ------
+    TimeoutError
+        It is, or does; it goes on in a thread that dies with the process, and its result is dropped.
+    """
+    future: Future[T] = Future()
+    begun = heard = time.monotonic()
+
+    def beat() -> None:
+        nonlocal heard
+        heard = time.monotonic()
+
+    _start(lambda: work(beat), future)
+    while True:
+        left = min(heard + seconds, begun + most) - time.monotonic()
+        try:
+            return future.result(max(left, 0.0))
+        except FutureTimeoutError:
+            if future.done():  # `work` itself raised it
+                raise
+            if min(heard + seconds, begun + most) <= time.monotonic():
+                raise TimeoutError(f"silent for {seconds:g} seconds") from None

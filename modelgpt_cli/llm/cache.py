@@ -24,6 +24,7 @@ class KeptAnswer:
 
     answer: str
     model: str
+    """The one that answered, which need not be called as it was asked for."""
     date: str
     """When it was given: ISO 8601, UTC, to the second."""
 
@@ -48,11 +49,11 @@ class AnswerCache:
             return None
         return found if all(isinstance(value, str) for value in asdict(found).values()) else None
 
-    def put(self, server: str, request: Mapping[str, Any], answer: str) -> None:
-        """Keep an answer; where that can't be written, the next time is paid for again."""
+    def put(self, server: str, request: Mapping[str, Any], answer: str, model: str) -> None:
+        """Keep an answer and which model gave it; where that can't be written, the next time is paid for again."""
         path = self._path(server, request)
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        content = json.dumps(asdict(KeptAnswer(answer, str(request["model"]), date)), ensure_ascii=False, indent=1)
+        content = json.dumps(asdict(KeptAnswer(answer, model, date)), ensure_ascii=False, indent=1)
         keep(path, (content + "\n").encode(), private=True)
 
     def _path(self, server: str, request: Mapping[str, Any]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from modelgpt_cli.core.option_fields import options_of
 from modelgpt_cli.core.options import LLMOptions
 from modelgpt_cli.core.web import RefusedAnswerError
 from modelgpt_cli.llm.keys import find_key, key_missing
-from modelgpt_cli.llm.providers import RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
+from modelgpt_cli.llm.parameters import is_blind, is_too_long, refused_parameters, without
+from modelgpt_cli.llm.providers import ANY_MODEL, RETRIES, TIMEOUT, Provider, SchemaMode, find_provider
+from modelgpt_cli.llm.served import Served, ask_models, short_name
 from modelgpt_cli.llm.usage import Prices, Usage, estimate, text_tokens
 
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -28,8 +31,12 @@ class Answer:
     text: str
     """Empty if the model said nothing."""
     usage: Usage
-    schema_refused: bool = False
-    """Whether the server would not hear of the schema, and was asked without."""
+    model: str = ""
+    """Which model answered, as far as the server says."""
+    cut: bool = False
+    """Whether it ends where it had to, rather than where the model wanted it to."""
+    refused: frozenset[str] = frozenset()
+    """Parameters that the server would not hear of, and was asked without."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class LLM:
     base_url: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
     timeout: float = TIMEOUT
-    """Seconds to wait for a whole answer, at each try."""
+    """Seconds of silence until an answer is given up, at each try."""
     retries: int = RETRIES
     """How often to try again after a time-out, a refusal for load (429), a server error or a lost connection."""
     provider: str | None = None
@@ -178,7 +185,15 @@ class LLM:
             text = text.replace(secret, "***") if secret else text
         return text
 
-    def request(self, messages: list[dict[str, Any]], response_format: dict[str, Any]) -> dict[str, Any]:
+    def request(
+        self,
+        messages: list[dict[str, Any]],
+        response_format: dict[str, Any],
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
         """Give the body of the request, all of it: what a dry run shows is what is sent.
 
         Parameters
@@ -187,8 +202,19 @@ class LLM:
             Of the chat.
         response_format : dict
             That of a JSON schema; sent as far as the server knows such.
+        max_tokens : int, optional
+            Where an answer is cut.
+        temperature, seed
+            Of the draw of words; the server's own where not given.
         """
-        request = {"model": self.model, "messages": messages}
+        chosen = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        request = {
+            "model": self.model,
+            "messages": messages,
+            **{name: value for name, value in chosen.items() if value is not None},
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
         if self.schema == "none":
             return request
         return {**request, "response_format": response_format if self.schema == "json_schema" else _ANY_OBJECT}
@@ -196,7 +222,8 @@ class LLM:
     def ask(self, request: dict[str, Any]) -> Answer:
         """Send a request and give the answer.
 
-        A server that turns the request down (400, 422) is asked again without the schema: not all know it.
+        A server that turns the request down (400, 422) is asked again without what it names, or without the schema and
+        the seed where it names nothing: not all know these.
 
         Raises
         ------
@@ -208,18 +235,24 @@ class LLM:
         import openai
 
         self.check_key()
-        refused = False
-        with self._explained(), self._client() as client:
-            try:
-                answer = client.chat.completions.create(**request)
-            except (openai.BadRequestError, openai.UnprocessableEntityError):
-                if "response_format" not in request:
-                    raise
-                refused = True
-                request = {key: value for key, value in request.items() if key != "response_format"}
-                answer = client.chat.completions.create(**request)
+        refused: frozenset[str] = frozenset()
+        with self._explained(request), self._client() as client:
+            while True:
+                kept = without(request, refused)
+                streamed = {key: kept.pop(key) for key in ("stream", "stream_options") if key in kept}
+                try:
+                    # Not the client's own streams: ours are put together below it.
+                    answer = client.chat.completions.create(**kept, extra_body=streamed)
+                    break
+                except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                    told = str(error.message)
+                    more = refused_parameters(kept | streamed, told) - refused
+                    if not more or is_too_long(told) or is_blind(told, request):
+                        raise
+                    refused |= more
         try:
-            message = answer.choices[0].message if answer.choices != [] else None
+            choice: Any = answer.choices[0] if answer.choices != [] else None
+            message = choice.message if answer.choices != [] else None
             content = message.content if message else None
         except (AttributeError, LookupError, TypeError):
             raise UnreachableError(
@@ -228,7 +261,30 @@ class LLM:
                 "Look at the base URL: it usually ends in /v1.",
             ) from None
         text = content if isinstance(content, str) else ""
-        return Answer(text, _usage(answer, request, text), refused)
+        cut = getattr(choice, "finish_reason", None) == "length"
+        model = self._answered(getattr(answer, "model", None))
+        return Answer(text, _usage(answer, request, text), model, cut, refused)
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the server is asked for whatever model it has."""
+        return self.model == ANY_MODEL
+
+    def _answered(self, told: object) -> str:
+        """Which model answered: as the answer says, or else the server's list, where none was asked for by name."""
+        name = short_name(told) if isinstance(told, str) else ""
+        if name and name != ANY_MODEL:
+            return name
+        served = self.models() if self.anonymous else ()
+        return served[0] if served else self.model
+
+    def models(self) -> tuple[str, ...]:
+        """Which models the server has, as far as it tells; nothing but the question is sent."""
+        url = self.base_url or f"https://{DEFAULT_HOST}/v1"
+        try:
+            return ask_models(url, self.api_key, min(self.timeout, _LIST_SECONDS)).models
+        except (OSError, ValueError):
+            return ()
 
     def _client(self) -> Any:
         import openai
@@ -245,7 +301,7 @@ class LLM:
         )
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, request: dict[str, Any]) -> Iterator[None]:
         """Turn what the client raises into words; the original is dropped, as it may quote the key."""
         import openai
 
@@ -256,16 +312,16 @@ class LLM:
         try:
             yield
         except openai.APITimeoutError:
-            raise UnreachableError(
-                f"{who} gave no answer in time.", f"It took over {self.timeout:g} seconds, {tries}.", self._later
-            ) from None
+            cause = f"Nothing came for {self.timeout:g} seconds, {tries}."
+            hint = self.hint("Try again later, wait longer with --timeout")
+            raise UnreachableError(f"{who} gave no answer in time.", cause, hint) from None
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, RefusedAnswerError):
                 raise self._unreadable(str(error.__cause__)) from None
             cause = self.scrub(str(error.__cause__ or error))
             raise UnreachableError(f"{self.host} is out of reach.", f"{cause} ({tries}).", self._later) from None
         except openai.APIStatusError as error:
-            raise self._refused(error.status_code, self.scrub(str(error.message))) from None
+            raise self._refused(error, request) from None
         except Exception as error:  # an answer of another shape ends in whatever the client stumbles over
             raise self._unreadable(str(error)) from None
 
@@ -273,22 +329,41 @@ class LLM:
         problem = f"{self.model} at {self.host} gave an answer that can't be read."
         return UnreachableError(problem, self.scrub(cause)[:500], self._later)
 
-    def _refused(self, status: int, message: str) -> UnreachableError:
+    def _refused(self, error: Any, request: dict[str, Any]) -> UnreachableError:
+        status, message = error.status_code, self.scrub(str(error.message))
         if 300 <= status < 400:
             return UnreachableError(
                 f"{self.host} sends requests on to another address (HTTP {status}).",
                 "That is not followed: the key and the data are for this server alone.",
                 self.hint("Give the server's own address as --base-url"),
             )
-        key = f"Set {self.key_env} to a valid key" if self.key_env else _NO_KEY
-        hints = {
-            401: self.hint(key),
-            403: self.hint("Ask for access, choose another model with --llm"),
-            404: "Choose another model with --llm, or look at the base URL: it usually ends in /v1.",
-            429: self.hint("Wait a little, look at your quota"),
-        }
-        problem = f"{self.model} at {self.host} refused to answer (HTTP {status})."
-        return UnreachableError(problem, message[:500], hints.get(status, self._later))
+        who = f"{self.model} at {self.host}"
+        if is_too_long(message):
+            return UnreachableError(
+                f"The request is longer than {who} can read.",
+                message[:500],
+                self.hint("Give the server a longer context (llama-server -c, ollama num_ctx), show it less"),
+            )
+        if is_blind(message, request):
+            return UnreachableError(
+                f"{who} sees no images.", message[:500], self.hint("Name a model that does: --llm MODEL")
+            )
+        return UnreachableError(f"{who} refused to answer (HTTP {status}).", message[:500], self._advice(status, error))
+
+    def _advice(self, status: int, error: Any) -> str:
+        """What to do about a refusal."""
+        if status == 401:
+            return self.hint(f"Set {self.key_env} to a valid key" if self.key_env else _NO_KEY)
+        if status == 403:
+            return self.hint("Ask for access, choose another model with --llm")
+        if status == 404:
+            known = Served(200, self.models()).words()
+            there = f"It has {known}: choose one with --llm" if known else "Choose another model with --llm"
+            return f"{there}, or look at the base URL: it usually ends in /v1."
+        wait = error.response.headers.get("retry-after", "")
+        if status in (429, 503) and re.fullmatch(r"\d{1,6}", wait):
+            return self.hint(f"Try again in {wait} seconds, as it says")
+        return self.hint("Wait a little, look at your quota") if status == 429 else self._later
 
     @property
     def _later(self) -> str:
@@ -296,6 +371,7 @@ class LLM:
 
 
 _ANY_OBJECT = {"type": "json_object"}
+_LIST_SECONDS = 5.0
 _NO_KEY = "Name the variable that holds its key, api_key_env, in the file of providers"
 
 

@@ -45,7 +45,7 @@ def tell_plan(
     llm = talk.llm
     usage = estimate(request, tokens_out)
     say(f"It takes {usage.words(llm.prices)}, twice that if the first answer is no use. Estimated: {how}.")
-    recalled = talk.recall(request, read)
+    recalled = talk.recall(request, read, dry=True)
     if recalled is not None:
         say(f"The cache holds an answer to it, of {recalled.date[:10]}: without --no-cache, nothing will be sent.")
     if llm.lacks_key:
@@ -65,7 +65,10 @@ def ask_aloud(
     llm = talk.llm
     recalled = talk.recall(request, read)
     if recalled is not None:
-        say(f"From the cache: {llm.model} at {llm.host} answered this on {recalled.date[:10]}. --no-cache asks again.")
+        say(
+            f"From the cache: {recalled.model} at {llm.host} answered this on {recalled.date[:10]}. "
+            "--no-cache asks again."
+        )
         return recalled.value
     say(f"Asking {llm.model} at {llm.host}; --dry-run shows what it is sent{shown_too}.")
     value = talk.ask(request, prompt, read)

@@ -20,6 +20,8 @@ from modelgpt_cli.llm.usage import Prices
 SchemaMode = Literal["json_schema", "json_object", "none"]
 SCHEMA_MODES: tuple[str, ...] = get_args(SchemaMode)
 TIMEOUT, RETRIES = 60.0, 3
+ANY_MODEL = "default"
+"""What a server is asked for that has one model, and serves it under any name."""
 _PRICE = "a number of US dollars per million tokens"
 
 

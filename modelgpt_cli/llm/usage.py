@@ -7,16 +7,33 @@ import binascii
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-BYTES_PER_TOKEN = 4
-"""Of UTF-8. Tokenizers differ: English has some four letters to a token, other scripts fewer, of two or three bytes."""
+_WORD = re.compile("[A-Za-z\u00c0-\u024f]+")
+_SHORT = 6
+"""Letters of a word that is one token, on average."""
+_WEIGHTS: tuple[tuple[re.Pattern[str], float], ...] = (
+    (_WORD, 0.92),
+    (re.compile(r"\d+"), 2.3),
+    (re.compile(r"[^\w\s]"), 0.6),
+    (re.compile(r"\n\s*|  +"), 0.5),
+    (re.compile("[\u00c0-\u024f]"), 1.2),
+    (re.compile("[\u0370-\u05ff]"), 0.3),
+    (re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7ff]"), 0.42),
+    (re.compile("[\u0600-\u303f\U00010000-\U0010ffff]"), 1.45),
+)
+"""What a text has → tokens each: words, numbers, signs, breaks, accents, letters of other scripts. Least squares of the
+tokens that o200k_base (GPT-4o) makes of the prompts, this documentation, requests in nine languages and rows in JSON;
+within 6 % of it on each of these, and within 10 % of SmolLM2's on those in English (`scripts.benchmarks tokens`)."""
+_LONG = 0.52
+"""Tokens of each further letter of a longer word."""
 IMAGE_TOKENS, TILE_TOKENS, TILE = 85, 170, 512
 """An image counts as the first, and the second for each tile, of so many pixels a side, that it begins. That is how
 some vision models count; others take less or several times as much."""
-HOW = f"a token per {BYTES_PER_TOKEN} bytes of text"
+HOW = "by words, numbers and signs of the text, within some 10 % of a tokenizer's count"
 HOW_IMAGES = f"{IMAGE_TOKENS} per image and {TILE_TOKENS} per tile of {TILE} pixels in it"
 """The estimate, for a person."""
 
@@ -88,7 +105,9 @@ def estimate(request: Mapping[str, Any], tokens_out: int = 0) -> Usage:
 
 def text_tokens(text: str) -> int:
     """Estimate the tokens of a text."""
-    return math.ceil(len(text.encode("utf-8", errors="replace")) / BYTES_PER_TOKEN)
+    tokens = sum(weight * len(pattern.findall(text)) for pattern, weight in _WEIGHTS)
+    tokens += _LONG * sum(max(0, len(word) - _SHORT) for word in _WORD.findall(text))
+    return math.ceil(tokens)
 
 
 def image_tokens(url: str) -> int:

@@ -16,7 +16,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.requirement import Requirement
 from modelgpt_cli.data.address import with_sheet, without_place
-from modelgpt_cli.llm.asking import Talk
+from modelgpt_cli.llm.asking import Talk, UselessAnswerError
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.llm.messages import ask_aloud, redaction_words, tell_plan, would_be_sent
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("modelgpt")
 
 MAX_DESCRIPTION_BYTES = 1_000_000
-_ANSWER_TOKENS = 120
-"""Of the longest sentence allowed, eighty words, and the JSON around it."""
+_ANSWER_TOKENS = 200
+"""Of an analysis, the longest sentence allowed, eighty words, and the JSON around them."""
+_MOST_TOKENS = 600
+"""An answer is cut there: three times what a good one has."""
 
 
 @dataclass
@@ -140,7 +142,7 @@ def describe(
     Raises
     ------
     UnreachableError
-        If the LLM is out of reach, or twice gives no usable sentence.
+        If the LLM is out of reach. Where it twice gives no usable sentence, the one written offline is used.
     UsageError, ModelGPTError
         If the data can't be read, or the file not be written.
 
@@ -254,8 +256,9 @@ def write_sentence(
         )
     template = load_prompt(domain=profile.domain)
     talk = Talk(llm, cache)
-    request = talk.request(template, profile_messages(template, profile.redacted() if redact else profile))
-    read = partial(read_answer, key=answer_key(template), profile=profile)
+    seen = profile.redacted() if redact else profile
+    request = talk.request(template, profile_messages(template, seen), max_tokens=_MOST_TOKENS, sure=True)
+    read = partial(read_answer, key=answer_key(template), profile=seen, prompt=template)
     shown = json.dumps(request, ensure_ascii=False, indent=2)
     if dry_run:
         _say(notes, would_be_sent(llm))
@@ -265,8 +268,13 @@ def write_sentence(
         _tell_plan(notes, profile, talk, request, read)
         return write_offline(profile), "offline", shown, notes
     what = f" and shown {profile.sheet.words}" if profile.sheet is not None else ""
-    sentence = ask_aloud(talk, request, template, read, partial(_say, notes), what)
-    return sentence, llm.model, shown, notes
+    try:
+        sentence = ask_aloud(talk, request, template, read, partial(_say, notes), what)
+    except UselessAnswerError as error:
+        logger.debug("%s", error)
+        _say(notes, f"{error.problem} {error.reason} So the sentence was written offline.", quiet=False)
+        return write_offline(profile), "offline", shown, notes
+    return sentence, talk.answered, shown, notes
 
 
 def _tell_plan(

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 
 from modelgpt_cli.core.units import plain_number
-from modelgpt_cli.requirement_generator.answer import MAX_WORDS
 from modelgpt_cli.requirement_generator.profile import Profile, profiler_of
-from modelgpt_cli.requirement_generator.sentences import is_markup, sentences, words
+from modelgpt_cli.requirement_generator.sentences import MAX_WORDS, is_markup, sentences, words
 
 MAX_LABELS = 10
 _PLAIN_TARGETS = frozenset({"target", "class", "label", "labels", "classes", "y", "output", "outcome", "response"})

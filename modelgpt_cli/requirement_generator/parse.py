@@ -229,7 +229,7 @@ def merge(text: str, facts: Sequence[Fact]) -> dict[str, Any]:
         It doesn't, or what is wanted at most is less than what is wanted at least.
     """
     values: dict[str, Any] = {}
-    facts = _rates_as_latency(facts)
+    facts = rates_as_latency(facts)
     for key in dict.fromkeys(fact.key for fact in facts):
         said = sorted((fact for fact in facts if fact.key == key), key=lambda fact: fact.start)
         least = is_least(key)
@@ -254,7 +254,7 @@ def is_least(key: str) -> bool:
 def readings(text: str, facts: Sequence[Fact]) -> tuple[Reading, ...]:
     """Give facts as the requirement file has them, with their words, in the order of the words."""
     found = []
-    for fact in sorted(_rates_as_latency(facts), key=lambda fact: fact.start):
+    for fact in sorted(rates_as_latency(facts), key=lambda fact: fact.start):
         block, _, key = fact.key.partition(".")
         if fact.least == is_least(fact.key):
             found.append(Reading(f"{block}: {key}", _in_file(fact), _quote(text, fact)))
@@ -323,7 +323,7 @@ def _exclude(other: Fact, kept: Fact, least: bool) -> bool:
     return float(low) >= float(high)  # type: ignore[arg-type]  # bounds are numbers
 
 
-def _rates_as_latency(facts: Sequence[Fact]) -> list[Fact]:
+def rates_as_latency(facts: Sequence[Fact]) -> list[Fact]:
     """Rows per second, and milliseconds a row, as milliseconds of a batch."""
     batch: Any = next((fact.value for fact in reversed(facts) if fact.key == "limits.batch_size"), 1)
     found = []

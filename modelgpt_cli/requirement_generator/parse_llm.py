@@ -26,6 +26,8 @@ log = logging.getLogger("modelgpt")
 OFFLINE = "read the words without an LLM: --offline"
 _ANSWER_TOKENS = 250
 """Of a request with half a dozen figures, each of which quotes its words."""
+_MOST_TOKENS = 1200
+"""An answer is cut there: one with a dozen figures, and as many remarks, is shorter."""
 
 
 def load_parse_prompt(path: Path | None = None) -> Prompt:
@@ -94,7 +96,7 @@ class LLMReader:
             If no server is named, or its key is missing.
         """
         self.check()
-        request, read = self._asked(text)
+        request, read = self.asked(text)
         if self.hide:
             log.info(redaction_words(request))
         found = ask_aloud(self.talk, request, self.prompt, read, log.info)
@@ -104,15 +106,16 @@ class LLMReader:
 
     def plan(self, text: str) -> str:
         """Give, as JSON, what would be sent for a request; say what it would take."""
-        request, read = self._asked(text)
+        request, read = self.asked(text)
         log.info(would_be_sent(self.talk.llm))
         if self.hide:
             log.info(redaction_words(request))
         tell_plan(self.talk, request, read, log.info, tokens_out=_ANSWER_TOKENS)
         return json.dumps(request, ensure_ascii=False, indent=2)
 
-    def _asked(self, text: str) -> tuple[dict[str, Any], Callable[[str], ParsedRequest | ContradictionError]]:
-        """The body of the request, and what reads the answer to it."""
+    def asked(self, text: str) -> tuple[dict[str, Any], Callable[[str], ParsedRequest | ContradictionError]]:
+        """Give the body of the request for some words, and what reads the answer to it."""
         shown = redact(text) if self.hide else text
-        request = self.talk.request(self.prompt, self.prompt.messages(request=fenced({"request": shown})))
+        messages = self.prompt.messages(request=fenced({"request": shown}))
+        request = self.talk.request(self.prompt, messages, max_tokens=_MOST_TOKENS, sure=True)
         return request, partial(read_reading, shown=shown, sentence=text)

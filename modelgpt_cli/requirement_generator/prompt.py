@@ -24,6 +24,8 @@ MAX_NAME = 120
 MAX_CELL = 200
 """Of a cell that is longer with placeholders in it than it was."""
 
+ANALYSIS = "analysis"
+"""The key of an answer that comes before the sentence, for the LLM to think in; nobody reads it."""
 _GAPS = frozenset({"data", "task"})
 
 
@@ -38,20 +40,22 @@ def load_prompt(path: Path | None = None, domain: str | None = None) -> Prompt:
     Raises
     ------
     ModelGPTError
-        If it is no template, has other gaps than $data and $task, or its answer has more than one key.
+        If it is no template, has other gaps than $data and $task, or its answer is anything but an analysis and a
+        sentence.
     """
     path = path or asset("prompts", f"{profiler_of(domain or default_domain()).PROMPT}.yaml")
     prompt = read_prompt(path, _GAPS)
-    if len(prompt.schema["properties"]) != 1:
+    if len(set(prompt.schema["properties"]) - {ANALYSIS}) != 1:
         raise ModelGPTError(
-            f"{path} is not a template for a requirement.", "Its answer must have one key, the sentence."
+            f"{path} is not a template for a requirement.",
+            f"Its answer must have one key, the sentence, and may have {ANALYSIS!r}.",
         )
     return prompt
 
 
 def answer_key(prompt: Prompt) -> str:
-    """The one key of the answer."""
-    return str(next(iter(prompt.schema["properties"])))
+    """The key of the sentence in an answer."""
+    return next(str(key) for key in prompt.schema["properties"] if key != ANALYSIS)
 
 
 def profile_messages(prompt: Prompt, profile: Profile) -> list[Message]:

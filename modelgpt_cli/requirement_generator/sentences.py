@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+MIN_WORDS, MAX_WORDS = 5, 80
+"""Of a requirement."""
 _ABBREVIATIONS_TEXT = """
 approx avg ca cf co col dept dr ed eg est etc ex fig ft ie inc incl jr lb ltd max min mr mrs ms mt no nos nr
 prof resp sec sq sr st std temp univ vol vs wt yr yrs

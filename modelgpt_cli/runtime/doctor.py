@@ -15,9 +15,9 @@ from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import sha256
 from modelgpt_cli.core.version import __version__
-from modelgpt_cli.core.web import get
 from modelgpt_cli.llm.keys import find_key
-from modelgpt_cli.llm.providers import find_provider
+from modelgpt_cli.llm.providers import ANY_MODEL, find_provider
+from modelgpt_cli.llm.served import ask_models
 from modelgpt_cli.parameter_generator.default_encoder import check_default, default_folder
 
 _ALWAYS = {
@@ -191,13 +191,14 @@ def _llm(base_url: str | None, timeout: float, provider: str | None = None) -> C
     url = base_url or (named.base_url if named is not None else os.environ.get("OPENAI_BASE_URL"))
     if not key and not url:
         nothing = "none set up (no --provider, no base URL, no OPENAI_API_KEY): describe writes offline"
-        return Check("llm", "ok", nothing)
+        return Check("llm", "ok", nothing, _local_server())
     url = (url or "https://api.openai.com/v1").rstrip("/")
     shown = _without_secrets(url)
-    address = f"{url}/models" if "://" in url else f"http://{url}/models"
+    address = url if "://" in url else f"http://{url}"
     hint = "Give another --provider or --base-url, or use describe --offline."
     try:
-        status = get(address, {"Authorization": f"Bearer {key}"} if key else None, timeout=timeout).status
+        served = ask_models(address, key, timeout)
+        status = served.status
     except (OSError, ValueError) as error:
         reason = _one_line(getattr(error, "reason", error))
         return Check("llm", "broken", f"{shown} is out of reach: {reason}", hint)
@@ -207,7 +208,32 @@ def _llm(base_url: str | None, timeout: float, provider: str | None = None) -> C
     if status >= 500:
         return Check("llm", "broken", f"{shown} answers with HTTP {status}", hint)
     # Not every server that speaks Chat Completions lists its models.
-    return Check("llm", "ok", f"{shown} answers{f' (HTTP {status} to the list of models)' if status >= 300 else ''}")
+    told = f" (HTTP {status} to the list of models)" if status >= 300 else ""
+    if not served.models:
+        return Check("llm", "ok", f"{shown} answers{told}")
+    wanted = named.model if named is not None else None
+    lacking = wanted and wanted not in (ANY_MODEL, *served.models) and f"{wanted}:latest" not in served.models
+    use = (
+        f"{named.name if named else 'It'} has no {wanted}: choose one with --llm {served.models[0]}" if lacking else ""
+    )
+    return Check("llm", "ok", f"{shown} answers with {served.words()}", use)
+
+
+_LOCAL = "ollama"
+"""The provider that is looked for on its port where none is set up: it is the one that starts with the machine."""
+_LOCAL_SECONDS = 0.5
+
+
+def _local_server() -> str:
+    """What a server on this machine that nobody has set up could be used for; "" where there is none."""
+    try:
+        found = find_provider(_LOCAL)
+        served = ask_models(found.base_url, None, _LOCAL_SECONDS)
+    except (ModelGPTError, OSError, ValueError):
+        return ""
+    if not served.models:
+        return ""
+    return f"{_LOCAL} runs here, with {served.words()}: --provider {_LOCAL} --llm {served.models[0]}"
 
 
 def _without_secrets(url: str) -> str:

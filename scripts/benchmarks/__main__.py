@@ -35,6 +35,7 @@ COMMANDS = {
     "spans": ("texts.spans", "spans in texts: entity F1 by the number of marked texts, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
+    "llm": ("llm", "what a real LLM writes and reads, and how much of it passes the checks"),
     "confidence": ("confidence", "calibration, and novelty against other data, on images and texts"),
     "find": ("find", "how well `modelgpt find` finds data sets"),
     "generate": ("generated_rows", "accuracy by the number of generated rows (a simulated LLM)"),

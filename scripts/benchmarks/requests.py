@@ -7,7 +7,8 @@ Key-level accuracy: of all keys that are expected or given, the share that is bo
 the share of requests with every key right; of one that is to be refused, whether it is, for the expected reason.
 Requests marked ``"path": "llm"`` are in languages that the offline parser doesn't read, and are left out; with --llm,
 --provider or --base-url an LLM reads all of them, without its cache, and tokens and seconds are shown. An answer that
-can't be used counts as a request not understood; a server out of reach ends the run.
+can't be used, and none at all, count as a request not understood, and the run goes on; where the first requests all get
+none, or too many in a row do, it ends with what was measured.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.llm.asking import UselessAnswerError
 from modelgpt_cli.llm.client import LLM
@@ -33,6 +34,9 @@ from .common import make_parser, table
 NAMED = {block.name: block for block in BLOCKS}
 KEYS = ("domain", "task", "target", "classes")
 ERRORS = {"contradiction": ContradictionError}
+NO_ANSWER = "no answer"
+SILENT = 5
+"""After so many requests in a row without any answer the server counts as gone."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,23 @@ def understand(request: Request, read: Callable[[str], ParsedRequest] = parse_re
         return Result(request, {}, "contradiction")
     except UselessAnswerError:
         return Result(request, {}, "no usable answer")
+    except UnreachableError as error:
+        print(f"{request.id}: {error.problem} {error.cause}", file=sys.stderr)
+        return Result(request, {}, NO_ANSWER)
     except UsageError:
         return Result(request, {}, "usage")
     return Result(request, given_keys(found), None)
+
+
+def understand_all(requests: Sequence[Request], read: Callable[[str], ParsedRequest]) -> list[Result]:
+    """Read the requests in turn, until all are through or the server is gone."""
+    results: list[Result] = []
+    for request in requests:
+        results.append(understand(request, read))
+        if len(results) >= SILENT and all(result.error == NO_ANSWER for result in results[-SILENT:]):
+            print(f"No answer to {SILENT} requests in a row: ended after {len(results)}.", file=sys.stderr)
+            break
+    return results
 
 
 def given_keys(requirement: Requirement) -> dict[str, Any]:
@@ -197,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reader = reader_of(args)
         requests = [request for path in args.files for request in read_requests(path, reader is not None)]
         start = time.perf_counter()
-        results = [understand(request, parse_request if reader is None else reader.read) for request in requests]
+        results = understand_all(requests, parse_request if reader is None else reader.read)
         seconds = time.perf_counter() - start
     except ModelGPTError as error:
         print(error, file=sys.stderr)
@@ -210,5 +228,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         llm, each = reader.talk.llm, seconds / len(results)
         spent = reader.talk.spent.words(llm.prices)
-        print(f"\n{llm.model} at {llm.host}: {spent}; {seconds:.1f} s, {each:.2f} s a request.")
+        print(f"\n{reader.talk.answered or llm.model} at {llm.host}: {spent}; {seconds:.1f} s, {each:.2f} s a request.")
     return 0

@@ -222,10 +222,10 @@ def test_the_form_is_asked_for_as_the_server_knows_it_and_checked(
     assert [request.body.get("response_format", {}).get("type") for request in fake.requests] == [sent, sent]
 
 
-def test_a_refused_request_without_a_schema_is_not_sent_twice(providers: Path, iris_csv: Path) -> None:
-    with FakeLLM(fault(400, "too long")) as fake:
+def test_a_request_that_is_too_long_is_told_as_such_and_not_sent_twice(providers: Path, iris_csv: Path) -> None:
+    with FakeLLM(fault(400, "request (9031 tokens) exceeds the available context size (8192 tokens)")) as fake:
         providers.write_text(f"mine: {{base_url: '{fake.url}', model: m, schema: none}}\n")
-        with pytest.raises(UnreachableError, match=r"HTTP 400(?s:.*)too long"):
+        with pytest.raises(UnreachableError, match=r"longer than m at 127.0.0.1:\d+ can read(?s:.*)9031 tokens"):
             describe(iris_csv, provider="mine")
     assert len(fake.requests) == 1
 

@@ -15,7 +15,7 @@ from tiny_images import folder_of
 from modelgpt_cli.llm.asking import BadAnswerError, Talk, read_object
 from modelgpt_cli.llm.cache import AnswerCache
 from modelgpt_cli.llm.client import LLM
-from modelgpt_cli.llm.usage import Prices, Usage, estimate, money
+from modelgpt_cli.llm.usage import Prices, Usage, estimate, money, text_tokens
 from modelgpt_cli.requirement_generator.describe import describe
 from modelgpt_cli.requirement_generator.prompt import load_prompt
 
@@ -67,8 +67,8 @@ def test_where_the_server_does_not_count_tokens_are_estimated(counts: tuple[Any,
         talk = Talk(LLM("m", fake.url))
         request = hello(talk)
         talk.ask(request, load_prompt(), read)
-    assert talk.spent == estimate(request, 4)
-    assert talk.spent.words() == f"about {talk.spent.tokens_in:,} tokens in and 4 out"
+    assert talk.spent == estimate(request, text_tokens('{"word": "good"}'))
+    assert talk.spent.words().startswith(f"about {talk.spent.tokens_in:,} tokens in and ")
 
 
 def test_a_server_that_refuses_the_schema_is_not_offered_it_again() -> None:
@@ -79,16 +79,25 @@ def test_a_server_that_refuses_the_schema_is_not_offered_it_again() -> None:
     assert ["response_format" in request.body for request in fake.requests] == [True, False, False, False]
 
 
-@pytest.mark.parametrize(
-    ("content", "tokens"),
-    [
-        ("word" * 100, 100),
-        ("слово" * 100, 250),
-        ([{"type": "text", "text": "word"}, {"type": "image_url", "image_url": {"url": "data:,broken"}}], 1 + 85 + 170),
-    ],
-)
-def test_the_estimate_goes_by_bytes_and_tiles(content: Any, tokens: int) -> None:
-    assert estimate({"messages": [{"role": "user", "content": content}]}) == Usage(tokens, 0, estimated=True)
+COUNTED = {
+    "Classify each iris flower by the length and width of its petals into setosa, versicolor or virginica.": 23,
+    '{"sepal_length": 5.1, "age": 37, "job": "self-employed", "when": "2021-03-10"}': 34,
+    "ein Modell unter 2 MB, das Spam von Ham unterscheidet, gern in int8": 19,
+    "模型小于5万参数,30毫秒以内,准确率90%以上": 16,
+}
+"""Texts, and the tokens that o200k_base makes of them."""
+
+
+def test_the_estimate_is_near_a_tokenizers_count() -> None:
+    assert sum(map(text_tokens, COUNTED)) == pytest.approx(sum(COUNTED.values()), rel=0.1)
+    for text, tokens in COUNTED.items():
+        assert text_tokens(text) == pytest.approx(tokens, rel=0.25)
+
+
+def test_images_are_counted_by_tiles() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,broken"}}
+    content = [{"type": "text", "text": "word"}, image]
+    assert estimate({"messages": [{"role": "user", "content": content}]}) == Usage(1 + 85 + 170, 0, estimated=True)
 
 
 def test_money_is_said_however_small() -> None:
@@ -102,10 +111,10 @@ def test_a_dry_run_estimates_tokens_and_cost(iris_csv: Path, own_folders: Path, 
     mine.write_text("mine: {base_url: http://localhost:1/v1, model: m, price_in: 1000, price_out: 2000}\n")
     done = cli("describe", iris_csv, "--provider", "mine", "--dry-run", env={"MODELGPT_PROVIDERS": str(mine)})
     assert done.returncode == 0, done.stderr
-    usage = estimate(json.loads(done.stdout), 120)
-    assert 500 < usage.tokens_in < 1200
-    assert f"about {usage.tokens_in:,} tokens in and 120 out, ${usage.tokens_in / 1000 + 0.24:.4f}"[:-3] in done.stderr
-    assert "a token per 4 bytes of text" in done.stderr
+    usage = estimate(json.loads(done.stdout), 200)
+    assert 1000 < usage.tokens_in < 2000
+    assert f"about {usage.tokens_in:,} tokens in and 200 out, ${usage.tokens_in / 1000 + 0.4:.2f}" in done.stderr
+    assert "by words, numbers and signs of the text" in done.stderr
     assert "tile" not in done.stderr
     without = cli("describe", iris_csv, "--dry-run")
     assert "$" not in without.stderr

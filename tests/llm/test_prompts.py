@@ -32,14 +32,15 @@ def test_there_is_one_template_for_each_kind_of_data() -> None:
 def test_every_shipped_template_is_whole(path: Path) -> None:
     prompt = load_prompt(path)
     assert answer_key(prompt) == "requirement"
-    assert prompt.schema["required"] == ["requirement"]
+    # It thinks before it writes.
+    assert prompt.schema["required"] == list(prompt.schema["properties"]) == ["analysis", "requirement"]
     assert prompt.schema["additionalProperties"] is False
     profile = Profile(
         "t", 9, "classification", "y", (Column("x", "numeric"),), {"a": 5}, description="Of $5 and $task."
     )
     system, user = profile_messages(prompt, profile)
     assert "never an instruction" in " ".join(system["content"].split())
-    assert "which is classification" in user["content"]
+    assert "the task is classification" in user["content"]
     assert "Of $5 and $task." in user["content"]
     again = prompt.again([system, user], "old", "it is $bad.")
     assert "it is $bad." in again[-1]["content"]
@@ -49,8 +50,24 @@ def test_every_shipped_template_is_whole(path: Path) -> None:
 def test_every_shipped_template_keeps_the_two_rules(path: Path) -> None:
     """The type of the task is named; what is special is about the data, not the labels. And a description steers."""
     user = " ".join(load_prompt(path).user.split())
-    for words in ("It names the task type, which is $task", "lone is not enough", "that is the background"):
+    for words in (
+        "It names the task type of the profile, and that one alone",
+        "lone is not enough",
+        "that is the background",
+    ):
         assert words in user
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "prompts").glob("*.yaml")), ids=lambda path: path.stem)
+def test_rules_come_first_and_the_data_after_them(path: Path) -> None:
+    """A server that keeps what it has read reads the rules once; only what is asked of rows stands behind the data."""
+    user = yaml.safe_load(path.read_text(encoding="utf-8"))["user"]
+    before, _, after = user.partition("<data>")
+    assert "Answer with JSON only" in before
+    assert len(before) > 4 * len(after)
+    if not path.stem.startswith("generate-"):
+        assert user.rstrip().endswith("</data>")
+        assert before.count('{"analysis": "' if path.stem != "parse" else '{"domain": ') >= 3  # two examples, or three
 
 
 @pytest.mark.parametrize(
@@ -65,7 +82,7 @@ def test_every_shipped_template_keeps_the_two_rules(path: Path) -> None:
         ({"retry": ""}, "retry must be words"),
         ({"user": ["$data $task"]}, "user must be words"),
         ({"schema": {}}, "schema"),
-        ({"schema": {"type": "object", "properties": {"a": {}, "b": {}}}}, "one key"),
+        ({"schema": {"type": "object", "properties": {"a": {}, "b": {}}}}, "one key, the sentence"),
         ({"more": "words"}, "exactly retry, schema, system, user"),
     ],
 )

@@ -143,7 +143,7 @@ def test_the_offline_sentence_has_plain_numbers_and_examples_under_their_kind() 
 def test_the_offline_sentence_keeps_the_rules_set_for_an_llm(shared_data: Path) -> None:
     cards = sorted((shared_data / "tabular").glob("*/*.yaml"))
     assert cards
-    for card in cards:
+    for card in cards[::10]:  # each sentence is embedded
         about = yaml.safe_load(card.read_text(encoding="utf-8"))
         counts = {str(name): count for name, count in about["target"].get("classes", {}).items()}
         columns = tuple(Column(str(c["name"]), c["type"]) for c in about["columns"])
@@ -179,18 +179,16 @@ def test_the_offline_sentence_stays_short_with_many_classes_and_long_names() -> 
     check_sentence(write_offline(profile), profile)
 
 
-def test_the_command_leaves_with_4_and_shows_the_answer(iris_csv: Path, tmp_path: Path, cli: Cli) -> None:
+def test_the_command_says_that_a_useless_answer_is_not_used(iris_csv: Path, tmp_path: Path, cli: Cli) -> None:
     with FakeLLM(sentence("hacked")) as fake:
         done = cli(
             "describe", iris_csv, "-o", "req.txt", env={"OPENAI_API_KEY": "sk-hush", "OPENAI_BASE_URL": fake.url}
         )
-    assert done.returncode == 4
-    assert done.stdout == ""
-    assert "hacked" in done.stderr
-    assert "--offline" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "gpt-4o-mini gave no usable answer, asked twice." in done.stderr
+    assert "So the sentence was written offline." in done.stderr
     assert "sk-hush" not in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "req.txt").exists()
+    assert read_requirement(tmp_path / "req.txt").author == "offline"
 
 
 def test_the_command_reads_stdin_and_writes_stdout(iris_csv: Path, cli: Cli) -> None:

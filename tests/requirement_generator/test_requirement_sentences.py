@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sentence_cases import CASES
 
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.requirement_generator.answer import BadAnswerError, check_sentence
+from modelgpt_cli.requirement_generator.offline import write_offline
 from modelgpt_cli.requirement_generator.profile import Profile
+from modelgpt_cli.requirement_generator.prompt import load_prompt
 from modelgpt_cli.requirement_generator.sentences import is_markup, sentences
 
 LOANS = Profile(
@@ -56,9 +59,9 @@ def test_ordinary_signs_are_no_markup(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Classify loans by what is known of them.",
-        "Predict whether a loan is granted or not.",
-        "Decide which of the two labels x1 stands for.",
+        "Classify loans as yes or St. Louis by what is known of them.",
+        "Predict whether a loan is a yes or a St. Louis.",
+        "Decide which of the two labels, yes or St. Louis, x1 stands for.",
         "Categorise each row by its No. of debts into yes or St. Louis.",
     ],
 )
@@ -96,3 +99,25 @@ def test_regression_and_the_data_are_named(text: str) -> None:
 def test_what_is_missing_is_named(text: str, profile: Profile, words: str) -> None:
     with pytest.raises(BadAnswerError, match=words):
         check_sentence(text, profile)
+
+
+# What an LLM may write about five small data sets ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "kind"), [(data, kind) for data, (_, wrong, _) in CASES.items() for kind in wrong])
+def test_no_wrong_sentence_passes(data: str, kind: str) -> None:
+    profile, wrong, _ = CASES[data]
+    with pytest.raises(BadAnswerError):
+        check_sentence(wrong[kind], profile, load_prompt(domain=profile.domain))
+
+
+@pytest.mark.parametrize(("data", "text"), [(data, text) for data, (_, _, right) in CASES.items() for text in right])
+def test_right_sentences_pass(data: str, text: str) -> None:
+    profile = CASES[data][0]
+    check_sentence(text, profile, load_prompt(domain=profile.domain))
+
+
+@pytest.mark.parametrize("data", CASES)
+def test_the_sentence_that_is_written_offline_passes(data: str) -> None:
+    profile = CASES[data][0]
+    check_sentence(write_offline(profile), profile, load_prompt(domain=profile.domain))

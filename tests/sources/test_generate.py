@@ -189,6 +189,38 @@ def test_a_run_that_brings_nothing_new_stops(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "out.csv")) == done.n_rows == 2
 
 
+def test_a_run_that_turns_in_circles_ends_early_with_what_was_kept(tmp_path: Path) -> None:
+    """A small model: each answer has one new row, and the same ones as ever beside it."""
+    old = [iris_row(i, label) for i, label in enumerate(("setosa", "virginica", "setosa", "virginica"))]
+    number = iter(range(100, 1000))
+
+    def write(request: Request) -> str:
+        return json.dumps({"rows": [iris_row(next(number), "setosa"), *old]})
+
+    with FakeLLM(Reply(write=write)) as fake:
+        done = run(tmp_path, fake, n=60, batch=5)
+    assert done.stopped == "nearly all rows of the last 3 requests were repeated"
+    assert len(fake.requests) == 4
+    assert len(rows_of(tmp_path / "out.csv")) == done.n_rows == 8
+    assert done.dropped == {"a copy, or nearly one, of another row": 12}
+
+
+@pytest.mark.parametrize("finish", ["length", "stop"])
+def test_the_whole_rows_of_an_answer_that_was_cut_are_kept(tmp_path: Path, finish: str) -> None:
+    rows = [iris_row(i, label) for i, label in enumerate(("setosa", "virginica", "setosa"))]
+    cut = json.dumps({"rows": [*rows, iris_row(9, "virginica")]})[:-30]
+    with FakeLLM(answer(cut, finish=finish), Reply(write=Writer())) as fake:
+        done = run(tmp_path, fake, n=20, batch=8)
+    assert done.n_rows == 20
+    assert len(rows_of(tmp_path / "out.csv")) == 20
+    # Half as many are asked for next, where the server says that it cut the answer.
+    assert [len(targets(request)) for request in fake.requests][:3] == ([8, 4, 4] if finish == "length" else [8, 8, 8])
+    asked = [request.body["response_format"]["json_schema"]["schema"] for request in fake.requests]
+    assert [schema["properties"]["rows"]["maxItems"] for schema in asked][:2] == [8, 4 if finish == "length" else 8]
+    assert len({request.body["seed"] for request in fake.requests}) == len(fake.requests)
+    assert all(request.body["max_tokens"] >= 1024 for request in fake.requests)
+
+
 def test_more_rows_of_a_class_than_asked_for_are_not_kept(tmp_path: Path) -> None:
     rows = [*(iris_row(i, "setosa") for i in range(9)), *(iris_row(i, "virginica") for i in range(20, 22))]
     with FakeLLM(answer(json.dumps({"rows": rows}))) as fake:
@@ -340,7 +372,7 @@ def test_regression_on_data_asks_for_one_part_of_the_range_after_the_other(tmp_p
     rows = [{"area": 60, "price": 1100}, {"area": 60.5, "price": 2000}, {"area": 500, "price": 1200}]
     with FakeLLM(answer(json.dumps({"rows": rows})), Reply(write=write)) as fake:
         done = run(tmp_path, fake, NUMBERS, n=20, batch=4, data=tmp_path / "data.csv", examples=51)
-    asked = [re.search(r"Targets of these rows: (.*)\.$", r.messages[-1]["content"], re.M)[1] for r in fake.requests]  # type: ignore[index]
+    asked = [re.search(r"Their targets: (.*)\.$", r.messages[-1]["content"], re.M)[1] for r in fake.requests]  # type: ignore[index]
     assert asked[:3] == ["between 1000 and 1100", "between 1100 and 1200", "between 1200 and 1300"]
     assert done.dropped == {
         "a copy, or nearly one, of another row": 1,

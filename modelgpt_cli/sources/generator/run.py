@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tqdm import tqdm
@@ -30,9 +31,16 @@ SURPLUS = "more rows of a class than were asked for"
 UNREADABLE = "answers that could not be read"
 BARREN = 3
 """After so many requests in a row without a new row the run stops."""
+MOSTLY_REPEATED = 0.75
+"""So does it where this share of the rows of as many answers in a row were copies: a model that turns in circles."""
+_REPEATS_ROWS = 4
+"""Of answers with as many rows or more."""
 PATIENCE = 3
 """As it does after this times the requests that it would take if every row were new."""
 _REASONS = 8
+_ROOM = 3
+"""An answer is cut at so many times the tokens that its rows are expected to take."""
+_LEAST_TOKENS = 1024
 _TEXT_CHARS = 200
 """Of a text, to estimate what it costs, where no real one is known."""
 _CELL_CHARS = {"number": 6, "level": 12, "word": 12, "date": 10}
@@ -124,7 +132,8 @@ class Run:
         self.outcome = Outcome()
         self._embed, self._chars = embed, chars or {}
         self.recalled = 0  # answers from the cache
-        self._number = self._barren = 0
+        self._number = self._barren = self._repeated = 0
+        self._batch = wish.batch  # smaller once an answer was cut
         self._counted = talk.spent
         self._told: set[str] = set()
         self._untold: list[str] = []
@@ -194,17 +203,21 @@ class Run:
                 bar.update(len(entry.rows))
                 if self._barren >= BARREN:
                     self.outcome.stopped = f"the last {BARREN} requests brought no new row"
+                elif self._repeated >= BARREN:
+                    self.outcome.stopped = f"nearly all rows of the last {BARREN} requests were repeated"
                 elif self._number >= most:
                     self.outcome.stopped = f"after {self._number} requests too few rows were new"
         return self.outcome
 
     def _step(self) -> Step:
         have = Counter(map(self._class_of, self.outcome.rows))
-        return next_step(self.form, self.prompt, self._number, self.wish.rows, self.wish.batch, have, self.wish.seed)
+        return next_step(self.form, self.prompt, self._number, self.wish.rows, self._batch, have, self.wish.seed)
 
     def _request(self, step: Step) -> dict[str, Any]:
         messages = step_messages(self.form, self.prompt, step, self.shown, self.description, self._untold)
-        return self.talk.request(self.prompt, messages)
+        most = max(_LEAST_TOKENS, math.ceil(_ROOM * self._most_out * step.size))
+        prompt = replace(self.prompt, schema=with_most_rows(self.prompt.schema, step.size))
+        return self.talk.request(prompt, messages, max_tokens=most, seed=self.wish.seed + step.number)
 
     def _ask(self, step: Step, novelty: Novelty) -> Entry:
         """Send one request; what came of it."""
@@ -218,6 +231,9 @@ class Run:
                 raise
             log.debug("%s", error)
             rows, dropped = [], Counter({UNREADABLE: 1})
+        if self.talk.cut and self._batch > 1:
+            self._batch = max(1, min(self._batch, step.size) // 2)
+            log.info("The answer was cut off; the next requests ask for %d rows.", self._batch)
         kept = self._room(rows, novelty, dropped)
         spent = self._under_way()
         if rows and spent.tokens_out:
@@ -226,7 +242,12 @@ class Run:
 
     def _read(self, answer: str) -> tuple[list[dict[str, Cell]], Counter[str]]:
         """The rows of an answer that fit the form, and why others don't."""
-        rows = read_object(answer).get("rows")
+        try:
+            rows = read_object(answer).get("rows")
+        except BadAnswerError:
+            rows = whole_rows(answer)  # of an answer that was cut off
+            if not rows:
+                raise
         if not isinstance(rows, list) or not rows:
             raise BadAnswerError('it must have one key, "rows", with a list of rows.')
         good: list[dict[str, Cell]] = []
@@ -285,6 +306,10 @@ class Run:
         self.outcome.requests += 1
         self._number = entry.number + 1
         self._barren = 0 if entry.rows else self._barren + 1
+        copies, others = entry.dropped.get(REPEATED, 0), sum(entry.dropped.values())
+        total = len(entry.rows) + others
+        circling = total >= _REPEATS_ROWS and copies >= MOSTLY_REPEATED * total
+        self._repeated = self._repeated + 1 if circling else 0
         self._told.update(self._untold)
         self._untold = [why for why in entry.dropped if why not in {SURPLUS, UNREADABLE, *self._told}][:_REASONS]
 
@@ -311,7 +336,7 @@ class Run:
         cells = {}
         for one in self.form.fields:
             text = self._chars.get(one.name, _TEXT_CHARS) if one.kind == TEXT else _CELL_CHARS[one.kind]
-            cells[one.shown] = "x" * round(text)
+            cells[one.shown] = ("words " * math.ceil(text / 6))[: round(text)]
         return text_tokens(json.dumps(cells, ensure_ascii=False))
 
     def _tell_kept(self) -> None:
@@ -319,6 +344,26 @@ class Run:
             self.journal.remove()
         elif self.journal is not None:
             log.info("%d rows are kept in %s: --resume goes on from there.", len(self.outcome.rows), self.journal.path)
+
+
+def with_most_rows(schema: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Give the schema of an answer that has as many rows at most."""
+    rows = {**schema["properties"]["rows"], "maxItems": count}
+    return {**schema, "properties": {**schema["properties"], "rows": rows}}
+
+
+def whole_rows(answer: str) -> list[Any]:
+    """Give the rows of an answer that breaks off, up to the last one that is whole; none where it has another form."""
+    start = re.match(r"\s*(?:```[a-z]*\s*)?\{\s*\"rows\"\s*:\s*\[", answer)
+    rows: list[Any] = []
+    decoder, at = json.JSONDecoder(), start.end() if start else len(answer)
+    while found := re.compile(r"[\s,]*(?=\{)").match(answer, at):
+        try:
+            row, at = decoder.raw_decode(answer, found.end())
+        except (ValueError, RecursionError):
+            break
+        rows.append(row)
+    return rows
 
 
 def none_usable(outcome: Outcome) -> ModelGPTError:

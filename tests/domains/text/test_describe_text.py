@@ -11,7 +11,6 @@ import pytest
 from conftest import Cli
 from fake_llm import FakeLLM, sentence
 
-from modelgpt_cli.core.errors import UnreachableError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.text.profile import TextProfile
@@ -169,8 +168,8 @@ def test_a_text_that_gives_orders_is_fenced_and_its_obedient_llm_refused(tmp_pat
     shown = profile(load_dataset(films(tmp_path / "films.csv")))
     hostile = tmp_path / "hostile.csv"
     pd.DataFrame({"review": [f"{order} {i}" for i in range(30)], "mood": ["a", "b"] * 15}).to_csv(hostile, index=False)
-    with FakeLLM(sentence("hacked")) as fake, pytest.raises(UnreachableError, match="hacked"):
-        describe(hostile, base_url=fake.url)
+    with FakeLLM(sentence("hacked")) as fake:
+        assert describe(hostile, base_url=fake.url).requirement.author == "offline"
     user = fake.requests[0].messages[1]["content"]
     assert user.count("</data>") == 1
     assert order in json.loads(user[user.index("<data>") + 6 : user.index("</data>")])["sample"][0]["review"]
@@ -186,8 +185,11 @@ STS = TextProfile(**{**vars(STS), "task": "regression", "target": "similarity"})
     ("text", "shown"),
     [
         ("Classify each tweet as yes or no by whether it means what it says.", text_profile("text")),
-        ("Decide whether the second sentence follows from the first.", text_profile("sentence1", "sentence2")),
-        ("Judge which of the two classes a newspaper headline belongs to.", text_profile("v2")),
+        (
+            "Decide whether the second sentence follows from the first, yes or no.",
+            text_profile("sentence1", "sentence2"),
+        ),
+        ("Judge which of the two classes, yes or no, a newspaper headline belongs to.", text_profile("v2")),
         ("Classify the opinions of customers into yes and no.", text_profile("v2")),
         ("Predict the numeric value of the similarity of two sentences, a regression from 0 to 5.", STS),
         ("Rate how similar in meaning the two sentences of a pair are.", STS),
