@@ -26,14 +26,14 @@ _WEIGHTS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile("[\u0600-\u303f\U00010000-\U0010ffff]"), 1.45),
 )
 """What a text has → tokens each: words, numbers, signs, breaks, accents, letters of other scripts. Least squares of the
-tokens that o200k_base (GPT-4o) makes of the prompts, this documentation, requests in nine languages and rows in JSON;
-within 6 % of it on each of these, and within 10 % of SmolLM2's on those in English (`scripts.benchmarks tokens`)."""
+tokens that o200k_base (GPT-4o) makes of the prompts, this documentation, requests in nine languages and rows in
+JSON."""
 _LONG = 0.52
 """Tokens of each further letter of a longer word."""
 IMAGE_TOKENS, TILE_TOKENS, TILE = 85, 170, 512
 """An image counts as the first, and the second for each tile, of so many pixels a side, that it begins. That is how
 some vision models count; others take less or several times as much."""
-HOW = "by words, numbers and signs of the text, within some 10 % of a tokenizer's count"
+HOW = "by words, numbers and signs of the text; a model's own tokenizer counts otherwise"
 HOW_IMAGES = f"{IMAGE_TOKENS} per image and {TILE_TOKENS} per tile of {TILE} pixels in it"
 """The estimate, for a person."""
 
