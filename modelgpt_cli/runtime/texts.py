@@ -17,7 +17,6 @@ from modelgpt_cli.core.schema import FREE_TEXT
 from modelgpt_cli.core.scripts import count_words
 from modelgpt_cli.data.encoding import decode_lines, read_facts, warn_encoding
 from modelgpt_cli.data.folder_names import TABLE_SUFFIXES
-from modelgpt_cli.data.readers import is_own_format
 from modelgpt_cli.runtime.feed import Chunk, Source, open_source
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.session import Model
@@ -156,7 +155,11 @@ def _first_line(stream: BinaryIO) -> bytes:
 def _is_file_of_lines(name: str, column: str) -> bool:
     """Whether this is a .txt file that doesn't begin as a table does."""
     path = Path(name)
-    if path.suffix.lower() != ".txt" or not path.is_file() or is_own_format(path):
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return False
+    from modelgpt_cli.data.readers import is_own_format  # which loads pandas
+
+    if is_own_format(path):
         return False
     with path.open("rb") as file:
         first = file.readline(_FIRST_BYTES)

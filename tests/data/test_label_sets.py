@@ -192,5 +192,5 @@ def test_a_requirement_of_labels_promises_what_they_have() -> None:
         parse_requirement("Tag it.\n---\nmulti_label: maybe\n")
     with pytest.raises(UsageError, match="can't hold ';'"):
         parse_requirement("Tag it.\n---\nmulti_label: true\nclasses: ['a;b', c]\n")
-    with pytest.raises(UsageError, match="a regression has no labels"):
+    with pytest.raises(UsageError, match="not for the task regression"):
         parse_requirement("Tag it.\n---\nmulti_label: true\ntask: regression\n")

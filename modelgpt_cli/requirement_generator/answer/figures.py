@@ -59,7 +59,8 @@ def _check_number(text: str, number: Number, support: Support) -> None:
         return
     close = 0.05 if _is_about(text, number) else _ROUNDED if number.value != int(number.value) else 1e-9
     places = len(said.partition(".")[2])
-    rounded = {round(known, places) for known in support.numbers if places or abs(known) >= _ROUNDED_WHOLE}
+    least = 0 if re.match(r"\s*words\b", text[number.end :]) else _ROUNDED_WHOLE  # on average 8 words
+    rounded = {round(known, places) for known in support.numbers if places or abs(known) >= least}
     if not _near(number.value, support.numbers | rounded, close):
         raise BadAnswerError(f"the figure {said} is not in the profile; leave it out.")
 
