@@ -55,7 +55,8 @@ def main() -> None:
         header = json.loads(file.metadata()["modelgpt"])
         parameters = sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
     config = yaml.safe_load((args.run / "config.yaml").read_text())
-    config.pop("tasks", None)  # a path of the machine that trained
+    for name in ("tasks", "vectors"):  # paths of the machine that trained
+        config.pop(name, None)
     for name in ("init", "backbone_weights"):
         if config.get(name):
             config[name] = "sha256 " + hashlib.sha256(Path(config[name]).read_bytes()).hexdigest()
