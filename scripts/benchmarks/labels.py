@@ -38,6 +38,7 @@ CELLS = {
     "ours": "ModelGPT",
     "ours_encoder": "ModelGPT, encoder alone",
     "ours_static": "ModelGPT, static encoder",
+    "ours_multilingual": "ModelGPT, multilingual encoder",
     "ours_all_rows": "ModelGPT, head on all rows",
     "ours_tuned": "ModelGPT, one epoch of tuning",
     "pretrained": "pretrained weights",

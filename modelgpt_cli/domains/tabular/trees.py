@@ -40,9 +40,10 @@ ROUNDS = (10, 20, 30, 50, 75, 100, 150, 200, 300)
 MOST_ROUNDS, MOST_TREES = 150, 300
 """Of a fold at 1,000 rows; with many classes, each of which takes a tree a round, there are fewer rounds. Both grow
 with the cube root of the rows."""
-LEAVES, MOST_LEAVES = 8, 63
-"""Of a tree at 1,000 rows, and at most; they grow with the rows. With their root, and 31 at most, the log-loss of 18
-tables of 1,900 to 7,200 rows that meta-training may see was .0025 higher (wine quality, which took no part: .023)."""
+LEAVES, MOST_LEAVES, MOST_LEAVES_OF_NUMBERS = 8, 63, 31
+"""Of a tree at 1,000 rows, and at most. For classes they grow with the rows: with their root, and 31 at most, the
+log-loss of 18 tables of 1,900 to 7,200 rows that meta-training may see was .0025 higher (wine quality, which took no
+part: .023). For numbers with their root: as the trees of all folds ship, more take bytes and gain little."""
 TAUGHT_ROUNDS, TAUGHT_LEAVES, TAUGHT_MOST = (20, 50, 100, 150, 200, 300, 450), 31, 3
 """Of trees that learn from a teacher: rounds to choose from, leaves, and how many times the most rounds. A
 function is to be copied there, with little noise: 31 leaves instead of 8 gained on three tables of three."""
@@ -188,7 +189,8 @@ def _make_task(cross: CrossFit, table: TableArrays, seed: int, lessons: Lessons 
         table, leaves, scale = lessons.table, TAUGHT_LEAVES, TAUGHT_MOST * scale
     features = tree_features(torch.from_numpy(table.x), torch.from_numpy(table.codes), _orders(table)).numpy()
     y = standardise_target(table.y, cross.fitted.target_mean, cross.fitted.target_std, table.n_classes)
-    parameters = PARAMETERS | {"num_leaves": min(MOST_LEAVES, round(leaves * size))}
+    most = min(MOST_LEAVES, leaves * size) if table.n_classes else min(MOST_LEAVES_OF_NUMBERS, leaves * size**0.5)
+    parameters = PARAMETERS | {"num_leaves": round(most)}
     threads = torch.get_num_threads() if features.size >= MANY_CELLS else 1
     parameters |= {"seed": seed, "num_threads": threads}
     if table.n_classes > 2:
