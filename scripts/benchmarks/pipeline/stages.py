@@ -103,7 +103,7 @@ def passes(seed: int) -> dict[str, Any]:
         "one pass": {"members": 1, "one_pass": True},
         "8 members": {"members": 8, "one_pass": True},
         "8 members, cross-fitted": {"members": 8},
-        "default build, with trees": {},
+        "default build": {},
     }
     for name, options in variants.items():
         model = ModelGPTClassifier(random_state=seed, columns=columns, **options)

@@ -145,11 +145,13 @@ def measure_large(rows: int, work: Path, seed: int) -> list[Measurement]:
 def measure_stages(seed: int) -> list[Measurement]:
     """The generator's pass and the head, after imports."""
     found = json.loads(stage("passes", "--seed", str(seed)).output)
-    targets = {"one pass": 0.3, "8 members": 1.0, "8 members, cross-fitted": None, "default build, with trees": 1.5}
+    targets = {"one pass": 0.3, "8 members": 1.0, "8 members, cross-fitted": None}
     times = []
     for name, target in targets.items():
         what = f"{name}, 1,000 rows x 20 columns"
         times.append(Measurement(what, found[name]["seconds"], "s", target, "under", found[name]["cpu_seconds"]))
+    what, cpu = "default build, 1,000 rows x 20 columns", found["default build"]["cpu_seconds"]
+    times.append(Measurement(what, cpu, "CPU s", 1.5, "under", cpu))  # on several threads; the work is what counts
     sizes = json.loads(stage("sizes", "--seed", str(seed)).output)
     most = {"20": 1.5, "100": 5.0}
     return times + [
