@@ -97,7 +97,7 @@ def open_file(path: Path, name: str, start: bytes) -> MarkedCells | None:
     text = start.decode("utf-8", errors="replace").removeprefix("\ufeff")
     if is_conll(text) or (suffix not in _TEXTS and may_be_conll(text)):
         texts = read_conll(path, name, faults)
-        log.info("%s: read as tokens with tags, %s texts.", name, f"{len(texts):,}")
+        log.debug("%s: read as tokens with tags, %s texts.", name, f"{len(texts):,}")
         return MarkedCells(texts, "text", faults)
     if suffix not in _TEXTS:
         raise ModelGPTError(
