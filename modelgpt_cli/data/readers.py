@@ -343,7 +343,7 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
         return _open_file(inner, inner.name, sheet, header)
     if magic.startswith(_WORKBOOKS):
         return SheetFile(file, name, sheet, header)
-    if (own := _own_format(file, name, start)) is not None:
+    if (own := _own_format(file, name)) is not None:
         return own
     if suffix in (".jsonl", ".ndjson", ".json") or start.startswith((b'{"', b'[{"')):
         return with_vectors(JsonFile(file, name), name)
@@ -361,13 +361,13 @@ def _open_file(file: Path, name: str, sheet: str = "", header: str = "auto") -> 
     return CsvFile(file, name, header)
 
 
-def _own_format(file: Path, name: str, start: bytes) -> RawCells | None:
+def _own_format(file: Path, name: str) -> RawCells | None:
     """The reader of a file of a form that one domain alone has; None where there is none."""
     ending = name.lower().removesuffix(".gz")
     for domain in all_domains():
         if domain.suffixes and ending.endswith(domain.suffixes):
             reader: Reader = domain.part("read")
-            if (found := reader.open_file(file, name, start)) is not None:
+            if (found := reader.open_file(file, name)) is not None:
                 return found
     return None
 
@@ -375,7 +375,7 @@ def _own_format(file: Path, name: str, start: bytes) -> RawCells | None:
 def is_own_format(path: Path) -> bool:
     """Whether a file is of a form that one domain alone reads, and no table; one that is broken counts too."""
     try:
-        return path.is_file() and _own_format(path, path.name, b"") is not None
+        return path.is_file() and _own_format(path, path.name) is not None
     except ModelGPTError:
         return True
 

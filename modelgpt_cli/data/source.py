@@ -65,15 +65,13 @@ class Reader(Protocol):
             It does, and they can't be read.
         """
 
-    def open_file(self, path: Path, name: str, start: bytes) -> RawCells | None:
+    def open_file(self, path: Path, name: str) -> RawCells | None:
         """Open a file of a form that this domain alone reads; asked of files that end as `Domain.suffixes` say alone.
 
         Parameters
         ----------
         name : str
             What messages call the file.
-        start : bytes
-            Its first ones, or none.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.domains.shared.names import ENCODER
-from modelgpt_cli.domains.shared.onnx_weights import factor, kept, linear, rows
+from modelgpt_cli.domains.shared.onnx_weights import factor, kept, kept_for_integers, linear, rows
 from modelgpt_cli.parameter_generator.shipped_encoder import EMBEDDING, MAX_TOKENS
 
 _BERT = {
@@ -167,6 +167,20 @@ def embed(g: GraphWriter, ids: str, mask: str) -> str:
     """
     present = g.op("Cast", mask, to=TensorProto.FLOAT)  # (N, T)
     return mean_direction(g, token_states(g, TABLE_ENCODER, ids, present), present)
+
+
+def shrink_encoder(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
+    """Put an encoder's weights into the form in which the file keeps them."""
+    if quantize == "none":
+        return
+    for name in layout.tables:
+        state |= kept(name, state[name], quantize)
+    state[layout.name("positions")] = state[layout.name("positions")][:window]
+    for weight, bias in layout.matrices:
+        if quantize == "int8":
+            state |= kept_for_integers(weight, state[weight], state[bias])
+        else:
+            state |= kept(weight, state[weight], quantize)
 
 
 def mean_direction(g: GraphWriter, states: str, weight: str) -> str:

@@ -123,7 +123,8 @@ class StaticBackbone(nn.Module):
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
         """A copy of the encoder; there are no factors."""
-        return copy.deepcopy(self.model)
+        with torch.inference_mode(False):  # what is made in inference mode can't be trained later
+            return copy.deepcopy(self.model)
 
 
 AnyBackbone: TypeAlias = Backbone | MultilingualBackbone

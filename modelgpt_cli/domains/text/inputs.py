@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from modelgpt_cli.domains.text.multilingual import MultilingualEncoder
-from modelgpt_cli.domains.text.static import StaticEncoder
+from modelgpt_cli.domains.text.sentence_encoder import SentenceEncoder
 
 PRODUCT = 8.0
 COSINE = 3.0
@@ -45,7 +44,7 @@ def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tens
     types : bool
         Whether the encoder is told the segments.
     """
-    if isinstance(encoder, MultilingualEncoder | StaticEncoder):
+    if isinstance(encoder, SentenceEncoder):
         if not pair:
             return encoder(ids, mask)  # type: ignore[no-any-return]
         second = segments * mask

@@ -29,6 +29,7 @@ from modelgpt_cli.domains.text.lexical import LexicalScores
 from modelgpt_cli.domains.text.multilingual import KIND as MULTILINGUAL
 from modelgpt_cli.domains.text.multilingual import MultilingualConfig, MultilingualEncoder
 from modelgpt_cli.domains.text.requirement import ROLES
+from modelgpt_cli.domains.text.sentence_encoder import SentenceEncoder
 from modelgpt_cli.domains.text.static import KIND as STATIC
 from modelgpt_cli.domains.text.static import StaticConfig, StaticEncoder
 from modelgpt_cli.domains.text.tokens import Encoded, encode
@@ -255,7 +256,7 @@ def _fill_buffers(model: nn.Module) -> None:
 
 def encoder_config(model: nn.Module) -> dict[str, Any]:
     """An encoder's configuration for a blueprint: what differs from transformers' defaults, without paths."""
-    if isinstance(model, MultilingualEncoder | StaticEncoder):
+    if isinstance(model, SentenceEncoder):
         return model.config.to_dict()
     values: dict[str, Any] = model.config.to_diff_dict()  # type: ignore[union-attr,operator]
     drop = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype", "gradient_checkpointing")

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelgpt_cli.domains.text.sentence_encoder import SentenceEncoder
+
 KIND = "use-multilingual"
 SIZE = 512
 """E"""
@@ -42,7 +44,7 @@ class MultilingualConfig:
         return {"model_type": self.model_type, "vocab_size": self.vocab_size, "eps": self.eps, "hidden_size": SIZE}
 
 
-class MultilingualEncoder(nn.Module):
+class MultilingualEncoder(SentenceEncoder):
     """Token ids to embeddings of length 1; trained as any network, but for the table.
 
     Parameters
@@ -50,6 +52,7 @@ class MultilingualEncoder(nn.Module):
     config : MultilingualConfig
     """
 
+    config: MultilingualConfig
     table: Tensor
     scale: Tensor
     low: Tensor

@@ -24,8 +24,13 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_INPUTS, TARGET, input_names
 from modelgpt_cli.domains.shared.onnx_backbone import read_state as read_head
 from modelgpt_cli.domains.shared.onnx_backbone import write_head
-from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, mean_direction, token_states
-from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
+from modelgpt_cli.domains.shared.onnx_text_encoder import (
+    EncoderLayout,
+    encoder_layout,
+    mean_direction,
+    shrink_encoder,
+    token_states,
+)
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
 from modelgpt_cli.domains.text.lexical import LEXICAL
 from modelgpt_cli.domains.text.model import TextModel, text_columns
@@ -34,6 +39,7 @@ from modelgpt_cli.domains.text.onnx_lexical import lexical_scores
 from modelgpt_cli.domains.text.onnx_multilingual import MultilingualNodes, make_small
 from modelgpt_cli.domains.text.onnx_static import static_states
 from modelgpt_cli.domains.text.requirement import ROLES
+from modelgpt_cli.domains.text.sentence_encoder import SentenceEncoder
 from modelgpt_cli.domains.text.static import StaticEncoder
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS
 
@@ -161,7 +167,7 @@ def _layout(model: TextModel) -> EncoderLayout | None:
 
 
 def _is_ours(model: TextModel) -> bool:
-    return isinstance(model.encoder, MultilingualEncoder | StaticEncoder)
+    return isinstance(model.encoder, SentenceEncoder)
 
 
 def _tokenize(g: GraphWriter, model: TextModel, texts: list[str]) -> tuple[str, ...]:
@@ -185,7 +191,7 @@ def _write(
     elif isinstance(model.encoder, StaticEncoder):  # which is in 8-bit integers as it is
         inputs = _head_inputs(g, static_states(g, BACKBONE, ids), present, segments)
     elif layout is not None:
-        _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
+        shrink_encoder(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
         inputs = _head_inputs(g, token_states(g, layout, ids, present, types), present, segments)
     else:
         from modelgpt_cli.domains.text.onnx_traced import traced_states
@@ -195,20 +201,6 @@ def _write(
     if model.lexical is not None:
         beside = lexical_scores(g, model.lexical.lexicon.vocabulary, ids, mask, segments)
     write_head(g, model.blueprint, inputs, beside)
-
-
-def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
-    """Put an encoder's weights into the form in which the file keeps them."""
-    if quantize == "none":
-        return
-    for name in layout.tables:
-        state |= kept(name, state[name], quantize)
-    state[layout.name("positions")] = state[layout.name("positions")][:window]
-    for weight, bias in layout.matrices:
-        whole = quantize == "int8"
-        state |= (
-            kept_for_integers(weight, state[weight], state[bias]) if whole else kept(weight, state[weight], quantize)
-        )
 
 
 def _head_inputs(g: GraphWriter, states: str, present: str, segments: str) -> str:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from modelgpt_cli.domains.text.sentence_encoder import SentenceEncoder
 
 KIND = "static"
 SIZE = 256
@@ -31,7 +33,7 @@ class StaticConfig:
         return {"model_type": self.model_type, "vocab_size": self.vocab_size, "hidden_size": self.hidden_size}
 
 
-class StaticEncoder(nn.Module):
+class StaticEncoder(SentenceEncoder):
     """Token ids to embeddings of length 1. Nothing of it is trained: a table of 8-bit integers has no gradient.
 
     Attributes
@@ -41,6 +43,7 @@ class StaticEncoder(nn.Module):
         What a row of the table is multiplied by; 0 for pieces that say nothing, such as those around a text.
     """
 
+    config: StaticConfig
     table: Tensor
     scale: Tensor
 

@@ -20,8 +20,7 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
-from modelgpt_cli.domains.shared.onnx_text_encoder import EncoderLayout, encoder_layout, layer_states
-from modelgpt_cli.domains.shared.onnx_weights import kept, kept_for_integers
+from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_layout, layer_states, shrink_encoder
 from modelgpt_cli.domains.text.spans.architectures import N_SHAPES
 from modelgpt_cli.domains.text.spans.model import EPS, MEAN, NEIGHBOUR, SCALE, SpanModel
 from modelgpt_cli.domains.text.spans.words import SHAPES, WORDS
@@ -102,7 +101,7 @@ def to_onnx(
     assert layout is not None, "the build takes no other encoder"
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
     g = GraphWriter(state, [IDS, MASK, WORDS, SHAPES, SCORES, INPUTS], opset=opset)
-    _make_small(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
+    shrink_encoder(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
     present = g.op("Cast", MASK, to=TensorProto.FLOAT)
     hidden = layer_states(g, layout, IDS, present)
     shares = _shares(g)
@@ -156,17 +155,3 @@ def _with_neighbours(g: GraphWriter, states: str) -> str:
     for side in ("before", "behind"):
         parts += [g.op("Mul", cut(padded, side), half), cut(kinds, side)]
     return g.join(parts, -1)
-
-
-def _make_small(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
-    """Put an encoder's weights into the form in which the file keeps them."""
-    if quantize == "none":
-        return
-    for name in layout.tables:
-        state |= kept(name, state[name], quantize)
-    state[layout.name("positions")] = state[layout.name("positions")][:window]
-    for weight, bias in layout.matrices:
-        if quantize == "int8":
-            state |= kept_for_integers(weight, state[weight], state[bias])
-        else:
-            state |= kept(weight, state[weight], quantize)

@@ -39,7 +39,7 @@ def open_path(path: Path) -> Table | None:
     if train is None:
         return None
     test = next((f for name in TEST_NAMES for f in found if name in _parts(f) and f != train), None)
-    cells = open_file(train, train.name, b"")
+    cells = open_file(train, train.name)
     if cells is None:
         return None
     name = os.path.basename(os.path.abspath(path))

@@ -79,7 +79,7 @@ def marked_cells(table: Table) -> MarkedCells | None:
     return found
 
 
-def open_file(path: Path, name: str, start: bytes) -> MarkedCells | None:
+def open_file(path: Path, name: str) -> MarkedCells | None:
     """Open a file of marked texts; None where it holds none. See `Reader.open_file`.
 
     Raises
