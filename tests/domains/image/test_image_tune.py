@@ -78,13 +78,13 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     things = folder_of(folder / "things", n=15)
     write_model(model_of(), folder / "model.onnx")
     path = saved(model_of(), folder / "model.safetensors")
-    tune(path, data=things, output=folder / "tuned.safetensors", epochs=4, lr=1e-3, batch_size=4, device="cpu")
+    tune(path, data=things, output=folder / "tuned.safetensors", epochs=2, lr=1e-3, batch_size=4, device="cpu")
     return folder
 
 
 def test_a_folder_of_images_tunes_a_model(bench: Bench, tuned: Path) -> None:
     line = ["tune", tuned / "model.onnx", "--data", tuned / "things", "-o", "tuned.onnx"]
-    done = bench.run(*line, "--epochs", "4", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
+    done = bench.run(*line, "--epochs", "2", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
     assert (done.code, done.out) == (0, "tuned.onnx\n"), done.err
     assert "Kept the model from after tuning (30 rows" in done.err
     accuracy = {}
