@@ -8,22 +8,27 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 from image_models import image, image_model, random_trunk
 from torch.nn import functional as F
 
+from modelgpt_cli.artifacts.verify import relative_gap, with_inner_values
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.domains.image import onnx_integers
 from modelgpt_cli.domains.image.architectures import CARDS, DEFAULT_CARD, GENERATOR_CARDS, find
 from modelgpt_cli.domains.image.backbone import load_backbone
 from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, feature_groups
 from modelgpt_cli.domains.image.needs import check_weights, checks
 from modelgpt_cli.domains.image.onnx import to_onnx
 from modelgpt_cli.domains.image.packages import PACKAGES
+from modelgpt_cli.domains.image.preprocess import normalise, pixels
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
 from modelgpt_cli.domains.image.target import PRECISIONS, precisions
 from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.domains.shared.names import HEAD_INPUTS
 from modelgpt_cli.runtime import doctor
 
 LITE = [name for name, card in CARDS.items() if card.network in SHAPES]
@@ -96,6 +101,26 @@ def test_a_graph_gives_what_the_network_gives(network: str, quantize: str) -> No
     got = np.concatenate([session.run(["probabilities"], {"image": one[None]})[0] for one in images])
     near = {"none": 1e-5, "fp16": 1e-2, "int8": 0.15}[quantize]  # noise and a random head ask more than photographs do
     assert np.abs(got - model.predict(images)).mean() < near
+
+
+def test_biases_make_up_for_what_rounding_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = replace(CARDS["efficientnet_lite0"], size=64, resize=72)
+    model = image_model(card, trunk=load_backbone(card).merge(None))
+    images = [image(80, 100, i) for i in range(12)]
+
+    def gap() -> float:
+        raw = to_onnx(model, quantize="int8", rows=images[:6]).SerializeToString()
+        inner = with_inner_values(raw, {HEAD_INPUTS: (onnx.TensorProto.FLOAT, ("N", "E"))})
+        session = ort.InferenceSession(inner)
+        got = np.concatenate([session.run([HEAD_INPUTS], {"image": one[None]})[0] for one in images[6:]])
+        expected = model.features(
+            normalise(torch.cat([pixels(one[None], model.view) for one in images[6:]]), model.view)
+        )
+        return float(relative_gap(expected.detach().numpy(), got).mean())
+
+    corrected = gap()
+    monkeypatch.setattr(onnx_integers, "_correct_biases", lambda *_: None)
+    assert corrected < 0.7 * gap()
 
 
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
