@@ -44,6 +44,9 @@ CELLS = {
     "pretrained": "pretrained weights",
     "generated": "weights generated from words",
     "built": "weights built from the images",
+    "pretrained_gentle": "pretrained weights, the head at a tenth of the rate",
+    "generated_gentle": "weights generated from words, likewise",
+    "built_gentle": "weights built from the images, likewise",
 }
 """Of texts and images."""
 OURS = ("one_pass", "ensemble", "ensemble8", "network", "tuned_ours")

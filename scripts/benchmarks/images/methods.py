@@ -300,6 +300,8 @@ THEN_ALL = Plan(batch=16, lr=1e-4, head_lr=1e-3, epochs=10)
 DENSE_UNITS, DENSE_RATE, DENSE_EPOCHS, DENSE_BATCH = 100, 1e-3, 50, 16
 """Teachable Machine's own settings."""
 FROM_WORDS, CURVE = partial(ours, words=True), partial(trained, plan=FINETUNE, curve=True)
+GENTLE = partial(CURVE, plan=replace(FINETUNE, head_lr=1e-3))
+"""The head at a tenth of the rate: what it starts from is not overrun in the first epoch."""
 DOMAIN_METHODS = {
     "probe_source": Method(partial(probe, search=True, source=True), packages=PROBED),
     "ours_words": Method(FROM_WORDS, packages=OURS, generated=True, ours=True),
@@ -321,8 +323,11 @@ INIT_METHODS = {
     "pretrained": Method(CURVE, packages=PROBED),
     "generated": Method(partial(CURVE, start="generated"), packages=OURS, generated=True, ours=True),
     "built": Method(partial(CURVE, start="built"), packages=OURS, ours=True),
+    "pretrained_gentle": Method(GENTLE, packages=PROBED),
+    "generated_gentle": Method(partial(GENTLE, start="generated"), packages=OURS, generated=True, ours=True),
+    "built_gentle": Method(partial(GENTLE, start="built"), packages=OURS, ours=True),
 }
-"""All training images are given; from there, the same finetuning."""
+"""All training images are given; from there, the same finetuning, at either rate of the head."""
 ALTERNATIVE_METHODS = {
     "probe": Method(partial(probe, search=True), packages=PROBED),
     "dense_head": Method(dense_head, packages=LIBRARIES),
