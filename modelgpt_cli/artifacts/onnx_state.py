@@ -73,13 +73,18 @@ def read_onnx_state(path: str | Path) -> Contents:
         )
     try:
         tensors = {name: _unpack(packed) for name, packed in parse_json(found.pop(_REST, "{}")).items()}
-        tensors |= {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+        tensors |= {tensor.name: _exact(numpy_helper.to_array(tensor)) for tensor in proto.graph.initializer}
         blueprint = Blueprint.from_dict(model_card["blueprint"])
         state = find_own_domain(blueprint, path).part("onnx").read_state(blueprint, tensors)
         return Contents(model_card, {name: _tensor(array) for name, array in state.items()}, found)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         cause = f"{error} is missing." if isinstance(error, KeyError) else str(error)
         raise ModelGPTError(f"{path} is damaged.", cause, "Build or export the model again.") from error
+
+
+def _exact(array: np.ndarray) -> np.ndarray:
+    """Numbers that halves hold are kept in halves."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -144,7 +144,7 @@ def encoder_weights(state: Mapping[str, Tensor], *, quantized: bool = True) -> d
     for name, tensor in _bert_names(state).items():
         value = np.ascontiguousarray(tensor.detach().cpu().float().numpy())
         small = quantized and value.ndim == 2 and "position" not in name and "token_type" not in name
-        weights |= kept(ENCODER + name, value, "int8" if small else "none")
+        weights |= kept(ENCODER + name, value, "int8") if small else {ENCODER + name: value}
     positions = TABLE_ENCODER.name("positions")
     weights[positions] = weights[positions][:MAX_TOKENS]
     return weights
@@ -171,11 +171,10 @@ def embed(g: GraphWriter, ids: str, mask: str) -> str:
 
 def shrink_encoder(state: dict[str, Any], layout: EncoderLayout, quantize: str, window: int) -> None:
     """Put an encoder's weights into the form in which the file keeps them."""
-    if quantize == "none":
-        return
     for name in layout.tables:
         state |= kept(name, state[name], quantize)
-    state[layout.name("positions")] = state[layout.name("positions")][:window]
+    if quantize != "none":
+        state[layout.name("positions")] = state[layout.name("positions")][:window]
     for weight, bias in layout.matrices:
         if quantize == "int8":
             state |= kept_for_integers(weight, state[weight], state[bias])

@@ -46,14 +46,20 @@ class RoundedRows:
 
 
 def kept(name: str, matrix: np.ndarray, quantize: str) -> dict[str, np.ndarray]:
-    """A matrix (O, I), or a table of rows, as the file keeps it: "none", "fp16" or "int8"."""
+    """A matrix (O, I), or a table of rows, as the file keeps it: "none", "fp16" or "int8".
+
+    With "none" it stays exact: in halves where they hold all of its numbers.
+    """
+    if quantize == "none":
+        half = kept(name, matrix, "fp16")
+        return half if np.array_equal(half[name], matrix) else {name: matrix}
     if quantize == "int8":
         integers, scale = rounded(matrix)
         return {name: integers, name + SCALE: scale}
     if quantize == "fp16":
         limit = float(np.finfo(np.float16).max)
         return {name: np.clip(matrix, -limit, limit).astype(np.float16)}
-    return {name: matrix}
+    raise ValueError(f"there is no storage {quantize!r}")
 
 
 def kept_for_integers(name: str, matrix: np.ndarray, bias: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -79,6 +79,9 @@ class BackboneTuning(ABC, Generic[R]):
         return []
 
     @abstractmethod
+    def settle(self) -> None:
+        """Bring tuned weights into the form in which a build leaves them, before they are judged."""
+
     def answers(self, rows: R) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1), as the finished model gives them."""
 
@@ -130,6 +133,7 @@ class BackboneTuning(ABC, Generic[R]):
         order = [train[index] for index in _batches(rows.lengths[train], size, settings.epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout
         self._train(rows, y, order, settings.lr or self.lr)
+        self.settle()
         after = self._measure(judged, y[held_out])
         key = "log_loss" if n_classes else "rmse"
         kept: Literal["before", "after"] = "after" if after[key] < before[key] else "before"

@@ -210,7 +210,8 @@ def _costs(name: str, outputs: int, pair: bool) -> Costs | None:
         return None
     inputs = sum(input_groups(size.features)[pair].values())
     found = network_costs(size, inputs, outputs)
-    tables = {storage: n + TABLES.get(name, 0) for storage, n in found.n_bytes.items()}
+    n_bytes = {**found.n_bytes, "none": found.n_bytes["fp16"]}  # matrices are rounded so that halves hold them exactly
+    tables = {storage: n + TABLES.get(name, 0) for storage, n in n_bytes.items()}
     return replace(found, n_bytes=tables, at=f"{card.max_tokens} tokens")
 
 

@@ -18,8 +18,6 @@ from modelgpt_cli.domains.text.multilingual import BRANCH, EPS, SCALES, WINDOWS
 
 def make_small(state: dict[str, Any], prefix: str, quantize: str) -> None:
     """Put the matrices into the form in which the file keeps them; the table is in 8-bit integers as it is."""
-    if quantize == "none":
-        return
     for name in [n for n in state if n.startswith(prefix) and n.endswith(".weight") and state[n].ndim == 2]:
         bias = state.get(name.removesuffix("weight") + "bias")
         whole = quantize == "int8"

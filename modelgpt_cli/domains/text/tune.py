@@ -18,6 +18,7 @@ from modelgpt_cli.domains.shared.folds import Split, split_words
 from modelgpt_cli.domains.shared.split import read_split, tuning_column, tuning_options
 from modelgpt_cli.domains.shared.tasks import class_indices
 from modelgpt_cli.domains.shared.tune_backbone import BackboneTuning
+from modelgpt_cli.domains.text.backbone import in_halves
 from modelgpt_cli.domains.text.likeness import alike_split
 from modelgpt_cli.domains.text.model import TextModel
 from modelgpt_cli.domains.text.requirement import texts_of
@@ -58,6 +59,10 @@ class TextTuning(BackboneTuning[Encoded]):
     def sparse_weights(self) -> list[nn.Parameter]:
         """The words' weights."""
         return [] if self.model.lexical is None else [self.model.lexical.weight]
+
+    def settle(self) -> None:
+        """Round the encoder as a build does."""
+        in_halves(self.model.encoder)
 
     def answers(self, rows: Encoded) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1)."""

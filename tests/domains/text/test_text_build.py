@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -23,7 +24,7 @@ from tiny_texts import (
     topics_frame,
 )
 
-from modelgpt_cli import build, describe, inspect
+from modelgpt_cli import build, describe, export, inspect, tune
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -76,6 +77,21 @@ def test_a_learnt_generator_leaves_its_mark_on_every_layer(make: Make, world: Pa
         torch.testing.assert_close(value, plain[name])
         moved = not torch.allclose(learnt.model.encoder.state_dict()[name], value, atol=1e-6)
         assert moved == name.endswith(("query.weight", "value.weight")), name
+
+
+def test_matrices_are_kept_in_halves_and_exactly(make: Make, tmp_path: Path) -> None:
+    model = make(topics_frame(30)).model
+    export(tmp_path / "model.safetensors", output=tmp_path / "m.onnx")
+    tune(tmp_path / "m.onnx", data=topics_frame(30), output=tmp_path / "t.onnx", device="cpu")
+    for name in ("m.onnx", "t.onnx"):
+        stored = {t.name: t.data_type for t in onnx.load(tmp_path / name).graph.initializer}
+        matrices = {
+            n for n in stored if n.startswith("backbone.") and n.endswith(("word_embeddings.weight", "query.weight"))
+        }
+        assert matrices
+        assert {stored[n] for n in matrices} == {onnx.TensorProto.FLOAT16}
+    again = load_model(tmp_path / "m.onnx").state()
+    assert all(torch.equal(again[key], value) for key, value in model.state().items())
 
 
 def test_the_requirement_is_read(make: Make, world: Path) -> None:
