@@ -51,7 +51,7 @@ def _spread(k: int) -> tuple[int, int, int]:
 
 
 def mask_png(mask: np.ndarray, labels: Sequence[str]) -> bytes:
-    """Return a mask, uint8 (H, W), as a PNG whose pixels are class indices and whose palette has the classes' colours."""
+    """Return a mask, uint8 (H, W), as a PNG of class indices, with a palette of the classes' colours."""
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(labels)] = palette(labels)
     colours[IGNORE] = 255
@@ -68,7 +68,7 @@ def drawn_png(image: np.ndarray, mask: np.ndarray, labels: Sequence[str]) -> byt
     height, width = mask.shape
     size = int(np.clip(max(height, width) // 32, _LEAST_TEXT, _MOST_TEXT))
     shares = np.bincount(mask.reshape(-1), minlength=len(labels)) / mask.size
-    entries = [(colours[k], f"{_short(labels[k])} {100 * shares[k]:.0f} %") for k in np.argsort(-shares) if shares[k]]
+    entries = [(colours[k], f"{_short(labels[k])} {_percent(shares[k])}") for k in np.argsort(-shares) if shares[k]]
     legend = _legend(entries, max(width, 12 * size), size)
     whole = Image.new("RGB", (legend.width, height + legend.height), "white")
     whole.paste(Image.fromarray(over.round().astype(np.uint8)), (0, 0))
@@ -79,6 +79,10 @@ def drawn_png(image: np.ndarray, mask: np.ndarray, labels: Sequence[str]) -> byt
 def _short(label: str) -> str:
     label = printable(label)
     return label if len(label) <= 30 else f"{label[:29]}…"
+
+
+def _percent(share: float) -> str:
+    return "< 1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _edges(mask: np.ndarray) -> np.ndarray:

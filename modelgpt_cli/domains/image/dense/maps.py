@@ -67,7 +67,7 @@ class View:
 
 
 def resize_weights(source: int, target: int) -> np.ndarray:
-    """What each of `source` pixels gives to each of `target` pixels, float32 (target, source): bilinear, antialiased."""
+    """What each source pixel gives to each target pixel, float32 (target, source): bilinear, antialiased."""
     scale = source / target
     centres = (np.arange(target)[:, None] + 0.5) * scale
     distance = np.abs(np.arange(source) + 0.5 - centres) / max(scale, 1.0)
@@ -78,7 +78,7 @@ def resize_weights(source: int, target: int) -> np.ndarray:
 def seen_pixels(images: np.ndarray, view: View) -> Tensor:
     """What the network takes, float32 (N, 3, H', W'), of images of one size, uint8 (N, H, W, 3)."""
     high, wide = view.seen(*images.shape[1:3])
-    values = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
+    values = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
     across = values @ torch.from_numpy(resize_weights(images.shape[2], wide)).T  # (N, 3, H, W')
     down = torch.from_numpy(resize_weights(images.shape[1], high)) @ across
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (view.mean, view.std))
@@ -166,7 +166,7 @@ def inputs_at(maps: Sequence[Tensor], rows: np.ndarray) -> np.ndarray:
     rows : int64 (n,)
         Places, counted along the lines of the finest map.
     """
-    height, width = maps[0].shape[2:]
+    width = maps[0].shape[3]
     y, x = rows // width, rows % width
     parts = [_lines(maps[0])[torch.from_numpy(rows)]]
     for one, stride in ((maps[1], 2), (around(maps[1]), 2), (maps[2], 4)):

@@ -200,7 +200,7 @@ def check_size(place: str, mask: tuple[int, int], image: tuple[int, int]) -> Non
 
 
 def names_of(text: str) -> list[str]:
-    """The names in a list of classes: one a line, in the order of the indices; an index with an empty line has no class."""
+    """The names in a list of classes, one a line in the order of the indices; an empty line is an index without one."""
     return [line.strip() for line in text.strip().splitlines()]
 
 

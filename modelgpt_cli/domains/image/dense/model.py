@@ -75,12 +75,15 @@ class SegmentationModel(nn.Module):
         return scores_of(rooted(maps), self.head_weight, self.head_bias)
 
     @torch.inference_mode()
+    def masks(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Class of each pixel of images, uint8 (H, W, 3) each: uint8 (H, W) each."""
+        return [mask_of(self.forward(image[None]), image.shape[0], image.shape[1])[0] for image in images]
+
     def predict(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Masks of images, uint8 (H, W, 3) each: (N,) object, uint8 (H, W) each."""
-        found = np.empty(len(images), dtype=object)
-        for i, image in enumerate(images):
-            found[i] = mask_of(self.forward(image[None]), image.shape[0], image.shape[1])[0]
-        return found
+        """Shares of the classes among the pixels of images, (N, C) float32."""
+        n = len(self.head_bias)
+        shares = [np.bincount(mask.reshape(-1), minlength=n) / mask.size for mask in self.masks(list(images))]
+        return np.array(shares, dtype=np.float32).reshape(len(images), n)
 
 
 def load(blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path) -> SegmentationModel:

@@ -7,6 +7,7 @@ Shapes: N images, H, W pixels, H', W' of what the network sees, h, w places, P h
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -141,9 +142,7 @@ def _scores(g: GraphWriter, maps: list[str]) -> str:
     weight = g.op("Transpose", g.tensor(HEAD_WEIGHT), perm=[1, 0])
     weight = g.op("Unsqueeze", weight, g.index(2, 3))  # (C, P, 1, 1)
     ends = np.cumsum([0, *GROUPS]).tolist()
-    near, middle, around, far = (
-        g.op("Slice", weight, g.index(a), g.index(b), g.index(1)) for a, b in zip(ends[:-1], ends[1:], strict=True)
-    )
+    near, middle, around, far = (g.op("Slice", weight, g.index(a), g.index(b), g.index(1)) for a, b in pairwise(ends))
     places = g.op("Conv", maps[0], near, g.tensor(HEAD_BIAS), kernel_shape=[1, 1])
     of_sixteen = g.op("Conv", maps[1], middle, kernel_shape=[1, 1])
     context = g.op(

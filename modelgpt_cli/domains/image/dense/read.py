@@ -37,10 +37,10 @@ class SceneCells:
     """Images and masks as frames of places. Follows `readers.RawCells`."""
 
     domain = DOMAIN.name
-    columns = [IMAGE, MASK]
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes = scenes
+        self.columns = [IMAGE, MASK]
         self.expected_rows = len(scenes.pairs.pairs)
 
     def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -256,8 +256,8 @@ def _warnings(
     bare = [pair.image for pair in pairs if not pair.mask]
     if bare:
         found.append(
-            f"{len(bare):,} of {len(pairs):,} images have no mask, such as {bare[0]}: left out, as nothing says what is "
-            "in them."
+            f"{len(bare):,} of {len(pairs):,} images have no mask, such as {bare[0]}: left out, as nothing says what "
+            "is in them."
         )
     if strays:
         found.append(f"{_counted_masks(len(strays))} no image, such as {strays[0]}: left out.")
@@ -282,7 +282,7 @@ def _counted_masks(n: int) -> str:
 def _tell_shares(table: Table, scan: _Scan, counts: dict[str, int]) -> None:
     """Say how many images there are, how large, and what of them each class is."""
     sizes = Counter(scan.sizes)
-    (width, height), n = sizes.most_common(1)[0]
+    width, height = sizes.most_common(1)[0][0]
     size = f"{width} x {height} pixels" + ("" if len(sizes) == 1 else f" and {len(sizes) - 1:,} other sizes")
     total = max(1, sum(counts.values()))
     shares = sorted(counts.items(), key=lambda pair: -pair[1])

@@ -77,18 +77,18 @@ def _may_hold(path: Path) -> bool:
     return path.is_dir() and any(_is_telling(name) for name in _names(path, 0))
 
 
-def _names(folder: Path, depth: int) -> Iterator[str]:
-    """Names of the files of a folder, each with the folder's that it lies in."""
+def _names(folder: Path, depth: int, prefix: str = "") -> Iterator[str]:
+    """Places of the files of a folder."""
     try:
         entries = [entry for entry in os.scandir(folder) if not is_hidden(entry.name)]
     except OSError:
         return
     for entry in entries:
         if entry.is_file():
-            yield f"{folder.name}/{entry.name}" if depth else entry.name
+            yield prefix + entry.name
     for entry in entries if depth < _DEEPEST else ():
         if entry.is_dir(follow_symlinks=False):
-            yield from _names(Path(entry.path), depth + 1)
+            yield from _names(Path(entry.path), depth + 1, f"{prefix}{entry.name}/")
 
 
 def _is_telling(place: str) -> bool:
