@@ -94,8 +94,8 @@ class _Writer:
             elif node.op == "output":
                 given = node.args[0]
                 if isinstance(given, (tuple, list)):
-                    return [self.values[one] for one in given]  # type: ignore[index]
-                return self.values[given]  # type: ignore[index]
+                    return [self.values[one] for one in given]
+                return self.values[given]
             elif node in folded:
                 self.values[node] = self.values[node.args[0]]
             elif node.op == "call_module":

@@ -72,7 +72,8 @@ def resize_weights(source: int, target: int) -> np.ndarray:
     centres = (np.arange(target)[:, None] + 0.5) * scale
     distance = np.abs(np.arange(source) + 0.5 - centres) / max(scale, 1.0)
     triangle = np.maximum(1 - distance, 0)
-    return (triangle / triangle.sum(1, keepdims=True)).astype(np.float32)
+    shares: np.ndarray = (triangle / triangle.sum(1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 def seen_pixels(images: np.ndarray, view: View) -> Tensor:

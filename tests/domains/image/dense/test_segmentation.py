@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -238,3 +240,18 @@ def test_a_class_that_is_drawn_is_in_the_legend() -> None:
     below = [(part[72:] == colour).all(-1).sum() for part in (one, two)]
     assert below[0] > 50
     assert below[1] == 0
+
+
+def test_at_work_neither_torch_nor_pandas_is_loaded(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; from modelgpt_cli import evaluate, predict; model, data, out = sys.argv[1:]\n"
+        "predict(model, data, output=out, draw=out + '-drawn'); evaluate(model, data)\n"
+        "sys.exit(' '.join({'torch', 'pandas', 'onnx'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(made[0]), str(world / "test"), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
