@@ -237,16 +237,15 @@ def _is_folder(model: Model, path: Path) -> bool:
 
 def _file_writers(model: Model, folder: Path | None, draw: str | Path | None, force: bool) -> list[FileWriter]:
     """What writes answers as files: into `folder`, and drawn for people into `draw`."""
-    if draw is not None and not isinstance(model.answers, FileAnswers):
-        raise UsageError(f"--draw is not for {model.domain.title}.", hint="Leave it out.")
+    answers = model.answers
+    if not isinstance(answers, FileAnswers):
+        if draw is not None:
+            raise UsageError(f"--draw is not for {model.domain.title}.", hint="Leave it out.")
+        return []
     if folder is not None and draw is not None and folder.resolve() == Path(draw).resolve():
         raise UsageError("--draw and --output name one folder.", hint="Name two.")
     wanted = ((folder, False), (None if draw is None else Path(draw), True))
-    return [
-        model.answers.open_folder(model, place, drawn=drawn, force=force)
-        for place, drawn in wanted
-        if place is not None and isinstance(model.answers, FileAnswers)
-    ]
+    return [answers.open_folder(model, place, drawn=drawn, force=force) for place, drawn in wanted if place is not None]
 
 
 def _scored(
