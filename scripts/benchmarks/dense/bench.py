@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int) -> tuple[float, ...]:
-    """Test mIoU and pixel accuracy, the build's mIoU, CPU seconds of a build, images a CPU second, and megabytes."""
+    """Test mIoU, pixel accuracy, the build's mIoU, its CPU seconds, images a CPU second, and megabytes."""
     start = time.process_time()
     report = build(train, output=model, offline=True, card=card_name(pixels))
     built = time.process_time() - start
