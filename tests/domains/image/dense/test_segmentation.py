@@ -28,6 +28,9 @@ from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weight
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
+from modelgpt_cli.model_generator.cards import find_card
+from modelgpt_cli.model_generator.costs import Sizes
+from modelgpt_cli.model_generator.measure import measure_flops
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 
 CARD = "efficientnet_lite0-dense-320"
@@ -152,6 +155,14 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     add_pair(tmp_path / "odd", "0", image, png(mask))
     with pytest.raises(ModelGPTError, match="has the value 9, which stands for no class"):
         evaluate(model, tmp_path / "odd")
+
+
+def test_its_costs_are_measured(made: tuple[Path, Any]) -> None:
+    model, _ = made
+    found = measure_flops(model, [scene(1)[0]])
+    assert 0.9 < found / (391_742_400 * (320 * 256) / 160**2) < 1.5
+    assert model.stat().st_size > (costs := find_card(CARD).costs(Sizes(3))).n_bytes["none"]  # type: ignore[union-attr]
+    assert costs.parameters == sum(p.numel() for p in load_model(model).parameters())  # type: ignore[union-attr]
 
 
 def test_a_description_says_what_each_class_has(world: Path) -> None:
