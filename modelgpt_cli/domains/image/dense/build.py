@@ -111,9 +111,7 @@ class SegmentationBuild:
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         trunk = shared_map_trunk(NETWORK)
         sums = self._sums(dataset, folded(trunk), notes)
-        labels = dataset.schema.classes
-        pixels = np.array([dataset.class_counts[label] for label in labels], dtype=np.float64)
-        fit = fit_segmentation(sums, pixels, labels)
+        fit = fit_segmentation(sums, dataset.schema.classes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
@@ -125,7 +123,8 @@ class SegmentationBuild:
     def _sums(self, dataset: Dataset, trunk: torch.nn.Module, notes: list[str]) -> SegmentationSums:
         n = len(dataset.sample)
         folds = folds_of(n)
-        sums = SegmentationSums(len(dataset.schema.classes), int(folds.max()) + 1, self.options.seed)
+        pixels = np.array([dataset.class_counts[label] for label in dataset.schema.classes], dtype=np.float64)
+        sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed)
         kept, flips = set(runs(n, MOST_HELD)), n <= FLIPPED
         shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.core.progress import progress
+from modelgpt_cli.core.progress import Advance, progress
 from modelgpt_cli.domains.image.dense.maps import inputs_at, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import fine_scores, mask_of
@@ -29,9 +29,12 @@ PRECISIONS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Of the prior, as shares of the mean diagonal: what held-out images choose from, and where there are none the third
 serves. On street scenes 1 was best with 20 images (.01: .40, .1: .45, .3: .47, 1: .48), 3 or more with 10."""
 FIRST = 2
-EXPONENTS = (0.0, 0.2, 0.4, 0.6)
+BALANCE = 0.5
+"""A place counts as its classes' shares of all pixels to minus this power say: rare classes count more. On 40 street
+scenes the mIoU of held-out images was .487 without, .496 with .5."""
+EXPONENTS = (0.0, 0.1, 0.2, 0.3, 0.4)
 """A class's scores are divided by its share of the pixels to this power: rare classes are given more often. Held-out
-images choose; where there are none the second serves."""
+images choose; where there are none the third serves."""
 FOLDS = 4
 FINE_SIDE = 240
 """Held-out masks are compared at every so manieth pixel of a line where heads are only chosen by them."""
@@ -43,7 +46,8 @@ BASELINE, MODEL = "most frequent class", "model"
 
 @dataclass
 class Sums:
-    """Sums over places: of products of head inputs, of these with the classes' shares, and of both.
+    """Sums over places, each as often as it counts: of products of head inputs, of these with the classes' shares, and
+    of both.
 
     Attributes
     ----------
@@ -51,14 +55,14 @@ class Sums:
     cross : float32 (P, C)
     inputs : float64 (P,)
     shares : float64 (C,)
-    places : int
+    places : float
     """
 
     gram: np.ndarray
     cross: np.ndarray
     inputs: np.ndarray
     shares: np.ndarray
-    places: int = 0
+    places: float = 0.0
 
     @classmethod
     def empty(cls, n_inputs: int, classes: int) -> Sums:
@@ -70,13 +74,15 @@ class Sums:
             np.zeros(classes),
         )
 
-    def add(self, inputs: np.ndarray, shares: np.ndarray) -> None:
-        """Add places: head inputs (n, P) and shares (n, C)."""
-        self.gram += inputs.T @ inputs
-        self.cross += inputs.T @ shares
-        self.inputs += inputs.sum(0, dtype=np.float64)
-        self.shares += shares.sum(0, dtype=np.float64)
-        self.places += len(inputs)
+    def add(self, inputs: np.ndarray, shares: np.ndarray, counts: np.ndarray | None = None) -> None:
+        """Add places: head inputs (n, P), shares (n, C), and how much each counts (n,), 1 where not given."""
+        each = np.ones((len(inputs), 1), np.float32) if counts is None else counts[:, None].astype(np.float32)
+        rooted_inputs, counted = inputs * np.sqrt(each), shares * each
+        self.gram += rooted_inputs.T @ rooted_inputs
+        self.cross += inputs.T @ counted
+        self.inputs += (inputs * each).sum(0, dtype=np.float64)
+        self.shares += counted.sum(0, dtype=np.float64)
+        self.places += float(each.sum(dtype=np.float64))
 
     def plus(self, others: Sequence[Sums]) -> Sums:
         """Return these sums with others."""
@@ -195,12 +201,16 @@ class SegmentationSums:
 
     Parameters
     ----------
-    classes : int
+    class_pixels : (C,)
+        How many pixels each class has in all masks.
     folds : int
     """
 
-    def __init__(self, classes: int, folds: int, seed: int) -> None:
-        self.classes, self.held = classes, list[Held]()
+    def __init__(self, class_pixels: np.ndarray, folds: int, seed: int) -> None:
+        self.classes, self.held = len(class_pixels), list[Held]()
+        self.frequency = class_pixels / max(1, class_pixels.sum())
+        rarity = np.maximum(self.frequency, LEAST_SHARE) ** -BALANCE
+        self._counts = rarity / (self.frequency @ rarity)  # 1 in the mean of all pixels
         self._rng = np.random.default_rng([seed, 43])
         self._sums: list[Sums | None] = [None] * folds
         self._shift: np.ndarray | None = None
@@ -219,7 +229,7 @@ class SegmentationSums:
             self._shift = inputs.mean(0)
         if (sums := self._sums[fold]) is None:
             sums = self._sums[fold] = Sums.empty(inputs.shape[1], self.classes)
-        sums.add(inputs - self._shift, shares[rows])
+        sums.add(inputs - self._shift, shares[rows], shares[rows] @ self._counts)
 
     def solver(self, without: int | None = None) -> Standardised | None:
         """Return what solves the head from all folds, or all but one; None where there is nothing to solve from."""
@@ -231,16 +241,10 @@ class SegmentationSums:
 
 
 @torch.inference_mode()
-def fit_segmentation(sums: SegmentationSums, class_pixels: np.ndarray, labels: Sequence[str]) -> SegmentationFit:
-    """Choose precision and exponent by held-out images, where there are some, and solve the head on all.
-
-    Parameters
-    ----------
-    class_pixels : (C,)
-        How many pixels each class has in all masks.
-    """
-    shares = class_pixels / max(1, class_pixels.sum())
-    precision, exponent = PRECISIONS[FIRST], EXPONENTS[1]
+def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> SegmentationFit:
+    """Choose precision and exponent by held-out images, where there are some, and solve the head on all."""
+    shares = sums.frequency
+    precision, exponent = PRECISIONS[FIRST], EXPONENTS[2]
     metrics: dict[str, dict[str, float]] = {}
     folds = sorted({held.fold for held in sums.held})
     solvers = {fold: solver for fold in folds if len(folds) > 1 and (solver := sums.solver(without=fold))}
@@ -274,13 +278,12 @@ Heads = dict[int, tuple[Tensor, Tensor]]
 
 
 def _choose(
-    sums: SegmentationSums, solvers: dict[int, Standardised], shares: np.ndarray, advance: object
+    sums: SegmentationSums, solvers: dict[int, Standardised], shares: np.ndarray, advance: Advance
 ) -> tuple[float, float, Heads]:
     """The precision and the exponent with the highest mIoU on held-out images, and the folds' heads.
 
     From the third precision on, as long as it gets better: first upwards, then downwards.
     """
-    assert callable(advance)
     tried: dict[int, tuple[dict[float, float], Heads]] = {}
 
     def best(k: int) -> float:
