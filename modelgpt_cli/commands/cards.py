@@ -32,12 +32,13 @@ def evaluation_text(done: Evaluation) -> str:
             row[0] += f" (made for {done.coverage:.4g})"
     lines = [f"{done.rows:,} {done.unit}, target '{done.target}'", "", table(["", "value"], rows)]
     if done.classes:
-        names = ["recall", "precision", "f1", "rows"]
+        names = list(next(iter(done.classes.values())))
         cells = [[label, *(values[name] for name in names)] for label, values in done.classes.items()]
+        heads = {"f1": "F1", "iou": "IoU", "rows": done.counted or done.unit}
         lines += [
             "",
             table(
-                ["label" if done.multi_label else "class", "recall", "precision", "F1", done.counted or done.unit],
+                ["label" if done.multi_label else "class", *(heads.get(name, name) for name in names)],
                 cells,
             ),
         ]

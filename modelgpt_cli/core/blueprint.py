@@ -118,10 +118,10 @@ class Blueprint:
 
     @property
     def n_outputs(self) -> int:
-        """C: classes, or 1 for regression; of a task of a domain's own as many as its `decoding` has ``tags``."""
+        """C: classes, or as many as `decoding` has ``tags``; 1 for regression."""
         if "tags" in self.decoding:
             return len(self.decoding["tags"])
-        return len(self.labels) if self.task == "classification" else 1
+        return 1 if self.task == "regression" else len(self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; `from_dict` reads it back."""

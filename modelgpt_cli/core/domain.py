@@ -35,6 +35,7 @@ PARTS = {
 """Module of a domain's folder → the protocol that its functions follow, and what it is for."""
 
 _PACKAGES = {
+    "dense": "modelgpt_cli.domains.image.dense",
     "image": "modelgpt_cli.domains.image",
     "marked": "modelgpt_cli.domains.text.spans",
     "text": "modelgpt_cli.domains.text",

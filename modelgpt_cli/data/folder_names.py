@@ -11,3 +11,5 @@ SHEET_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 TABLE_SUFFIXES = (
     ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", *SHEET_SUFFIXES, ".data", ".dat", ".arff",
 )  # fmt: skip
+CLASS_LISTS = ("class_dict.csv", "class_dict_seg.csv")
+"""Tables that name the classes of the data beside them, and hold no rows themselves."""

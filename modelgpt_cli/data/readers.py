@@ -34,7 +34,7 @@ from modelgpt_cli.data.arff_file import ArffFile
 from modelgpt_cli.data.csv_file import CsvFile
 from modelgpt_cli.data.encoding import open_bytes, unknown_type
 from modelgpt_cli.data.fasttext_file import PREFIX, FastTextFile
-from modelgpt_cli.data.folder_names import ABOUT, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from modelgpt_cli.data.folder_names import ABOUT, CLASS_LISTS, TABLE_SUFFIXES, TEST_NAMES, TRAIN_NAMES
 from modelgpt_cli.data.guarded import guarded
 from modelgpt_cli.data.in_memory import NAME, Data, FrameCells, to_frame
 from modelgpt_cli.data.json_file import JsonFile
@@ -253,7 +253,7 @@ def stem_of(path: Path) -> str:
 def is_table_name(name: str) -> bool:
     """Whether a file's name ends like a table's; "sample_submission.csv" is what competitions want to be given."""
     name = name.rsplit("/", 1)[-1]
-    if name.lower().startswith("sample_submission"):
+    if name.lower().startswith("sample_submission") or name.lower() in CLASS_LISTS:
         return False
     name = name.lower().removesuffix(".gz")
     return not name.startswith((".", "~$")) and name.endswith(TABLE_SUFFIXES)

@@ -7,14 +7,15 @@ Shapes: N rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
     from modelgpt_cli.core.progress import Advance
     from modelgpt_cli.runtime.evaluate import Evaluation
-    from modelgpt_cli.runtime.feed import Source
+    from modelgpt_cli.runtime.feed import Chunk, Source
     from modelgpt_cli.runtime.session import Model
 
 
@@ -41,8 +42,31 @@ class Answers(Protocol):
         Returns
         -------
         dict of str to ndarray
-            Of each of `NAMES` the answers, (N,) object: values as JSON has them.
+            Of each of `NAMES` the answers, (N,) object: values as JSON has them. Further ones are for Python alone.
         """
 
     def evaluate(self, model: Model, source: Source, chunk_rows: int) -> Evaluation:
         """Compare true answers with a model's."""
+
+
+class FileWriter(Protocol):
+    """Writes a run's answers as files."""
+
+    def write(self, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> None:
+        """Write the files of a chunk of rows."""
+
+
+@runtime_checkable
+class FileAnswers(Protocol):
+    """What a part ``answers`` also follows where each answer may be a file."""
+
+    def open_folder(self, model: Model, folder: Path, *, drawn: bool, force: bool) -> FileWriter:
+        """Return what writes a run's answers into a folder, which need not be there.
+
+        Parameters
+        ----------
+        drawn : bool
+            Whether they are to be drawn for people, rather than written for programs.
+        force : bool
+            Whether existing files may be replaced.
+        """

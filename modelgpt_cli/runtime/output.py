@@ -60,7 +60,7 @@ def check_confidence(model: Model, least: float | None) -> None:
         return
     if model.answers is not None:
         raise UsageError(
-            f"--min-confidence is not for {model.domain.title}.", "Each answer has its score.", "Leave it out."
+            f"--min-confidence is not for {model.domain.title}.", "An answer is no single label.", "Leave it out."
         )
     if model.task == "regression":
         raise UsageError("--min-confidence is for classification.", f"{model.path} predicts numbers.", "Leave it out.")
@@ -141,7 +141,7 @@ class Layout:
             self._own = model.answers.NAMES
             self.names = [*self._own]
             if proba:
-                logger.warning("--proba has no meaning for %s: each answer has its score.", model.domain.title)
+                logger.warning("--proba has no meaning for %s: an answer is no single label.", model.domain.title)
             return
         if model.task == "regression":
             self._numbers = number_outputs(model)

@@ -17,6 +17,7 @@ import numpy as np
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.data.address import with_sheet
+from modelgpt_cli.runtime.answers import FileAnswers, FileWriter
 from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.output import (
@@ -64,7 +65,7 @@ class Prediction:
     """What the rows hold that the model was not made for."""
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of a task that a domain alone has: its answers by name, (N,) object each; of marked texts ``spans``, a list for
-    each text."""
+    each text; of images with masks ``mask``, uint8 (H, W), and ``shares``, class → share of the pixels."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -88,6 +89,7 @@ def predict(
     sheet: str | None = None,
     proba: bool = False,
     topk: int | None = None,
+    draw: str | Path | None = None,
     keep: str | Sequence[str] | None = None,
     min_confidence: float | None = None,
     json_lines: bool = False,
@@ -109,7 +111,8 @@ def predict(
         file, folder, glob, zip or table of paths, or a sequence of such.
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned. A name that
-        ends in .jsonl or .ndjson gets JSON lines.
+        ends in .jsonl or .ndjson gets JSON lines. Of images with masks a name without an ending is a folder, which gets
+        a PNG of class indices for each image.
     sheet : str, optional
         The name or number of a workbook's sheet, of each where there are several; the first that looks like a table
         where not given.
@@ -117,6 +120,8 @@ def predict(
         Write a column ``probability_<label>`` for each class too.
     topk : int, optional
         Where each row is a file: write its so many likeliest classes; the likeliest by default.
+    draw : str or Path, optional
+        Images with masks: a folder to draw each image with its mask into.
     keep : str or sequence of str, optional
         Columns of the input to put before the answers; names separated by commas, or ``all``, where it is one str.
     min_confidence : float, optional
@@ -161,12 +166,16 @@ def predict(
     (3, 3)
     """
     path = None if output is None or str(output) == "-" else Path(output)
-    if path is not None:
+    if path is not None and not path.is_dir():
         check_destination(path, force)
     if findings is not None:
         check_destination(findings, force)
     data = with_sheet(data, sheet)
     loaded = Model(model, threads=threads)
+    as_folder = path is not None and _is_folder(loaded, path)
+    if path is not None and not as_folder:
+        check_destination(path, force)
+    writers = _file_writers(loaded, path if as_folder else None, draw, force)
     _check_topk(loaded, topk)
     check_confidence(loaded, min_confidence)
     source = open_given(loaded, data)
@@ -174,15 +183,19 @@ def predict(
         keep_columns(source, keep)
     start = time.perf_counter()
     if output is None:
-        done = _collect(loaded, source, chunk_rows, min_confidence)
+        done = _collect(loaded, source, chunk_rows, min_confidence, writers)
         _report(loaded, source, strict, findings, force)
+    elif as_folder:
+        n_rows = sum(chunk.rows for chunk, _ in _scored(loaded, source, chunk_rows, writers))
+        _report(loaded, source, strict, findings, force)
+        done = Prediction(n_rows, 0.0, loaded.labels, path)
     else:
         layout = Layout(loaded, proba, topk or 1, min_confidence)
         as_json = json_lines or (path is not None and path.name.lower().endswith(JSON_SUFFIXES))
         kept = source.kept_columns if isinstance(source, HasColumns) else ()
         writer = RowWriter(layout, files=loaded.feeds.FILES, kept=kept, as_json=as_json)
         with _sink(path, force) as stream:
-            n_rows = _write(loaded, source, stream, writer, chunk_rows)
+            n_rows = _write(loaded, source, stream, writer, chunk_rows, writers)
             _report(loaded, source, strict, findings, force)
         done = Prediction(
             n_rows,
@@ -207,12 +220,42 @@ def _check_topk(model: Model, topk: int | None) -> None:
     """Make sure that the model's predictions are ranked, and that it can name so many classes."""
     if topk is None:
         return
+    if model.answers is not None:
+        raise UsageError(f"--topk is not for {model.domain.title}.", hint="Leave it out.")
     if not model.feeds.FILES:
         raise UsageError(f"--topk is for models of {file_titles()}.", "This is none.", "Use --proba.")
     if model.multi_label:
         raise UsageError("--topk is for one label an image.", "This model is multi-label.", "Leave it out.")
     if not 1 <= topk <= len(model.labels):
         raise UsageError(f"--topk can't be {topk}.", f"The model has {len(model.labels)} classes.")
+
+
+def _is_folder(model: Model, path: Path) -> bool:
+    """Whether a destination is a folder of files: of a model whose answers may be files, what has no file's ending."""
+    return isinstance(model.answers, FileAnswers) and (path.is_dir() or not path.suffix)
+
+
+def _file_writers(model: Model, folder: Path | None, draw: str | Path | None, force: bool) -> list[FileWriter]:
+    """What writes answers as files: into `folder`, and drawn for people into `draw`."""
+    answers = model.answers
+    if not isinstance(answers, FileAnswers):
+        if draw is not None:
+            raise UsageError(f"--draw is not for {model.domain.title}.", hint="Leave it out.")
+        return []
+    if folder is not None and draw is not None and folder.resolve() == Path(draw).resolve():
+        raise UsageError("--draw and --output name one folder.", hint="Name two.")
+    wanted = ((folder, False), (None if draw is None else Path(draw), True))
+    return [answers.open_folder(model, place, drawn=drawn, force=force) for place, drawn in wanted if place is not None]
+
+
+def _scored(
+    model: Model, source: Source, chunk_rows: int, writers: Sequence[FileWriter]
+) -> Iterator[tuple[Chunk, dict[str, np.ndarray]]]:
+    """Yield each chunk with its answers, once they are written as files."""
+    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
+        for writer in writers:
+            writer.write(chunk, outputs)
+        yield chunk, outputs
 
 
 def _report(model: Model, source: Source, strict: bool, findings: str | Path | None, force: bool) -> None:
@@ -225,13 +268,15 @@ def _report(model: Model, source: Source, strict: bool, findings: str | Path | N
     model.report()
 
 
-def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: float | None) -> Prediction:
+def _collect(
+    model: Model, source: Source, chunk_rows: int, min_confidence: float | None, writers: Sequence[FileWriter]
+) -> Prediction:
     """Keep all predictions in memory."""
     parts: list[dict[str, np.ndarray]] = []
     names: list[str] = []
     kept: dict[str, list[Any]] = {}
     n_rows = 0
-    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
+    for chunk, outputs in _scored(model, source, chunk_rows, writers):
         parts.append(_spread(outputs, chunk))
         names += chunk.names
         for name, cells in chunk.kept.items():
@@ -247,7 +292,9 @@ def _collect(model: Model, source: Source, chunk_rows: int, min_confidence: floa
             "novel": count_novel(scores, model.novelty),
         }
     if model.answers is not None:
-        answers = {name: joined.get(name, np.empty(0, object)) for name in model.answers.NAMES}
+        answers = {
+            name: joined.get(name, np.empty(0, object)) for name in dict.fromkeys((*model.answers.NAMES, *joined))
+        }
         return Prediction(n_rows, 0.0, model.labels, answers=answers, **common)
     if model.task == "regression":
         none = np.empty((0, 1), np.float32)
@@ -302,11 +349,18 @@ def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _write(model: Model, source: Source, stream: BinaryIO, writer: RowWriter, chunk_rows: int) -> int:
+def _write(
+    model: Model,
+    source: Source,
+    stream: BinaryIO,
+    writer: RowWriter,
+    chunk_rows: int,
+    writers: Sequence[FileWriter],
+) -> int:
     """Write what comes first, then each chunk as it is scored; return the number of rows."""
     stream.write(writer.head())
     n_rows = 0
-    for chunk, outputs in scored(model, source, chunk_rows, "predict"):
+    for chunk, outputs in _scored(model, source, chunk_rows, writers):
         n_rows += chunk.rows
         stream.write(writer.rows(chunk, outputs))
     return n_rows

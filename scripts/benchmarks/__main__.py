@@ -33,6 +33,7 @@ COMMANDS = {
     "sizes": ("images.sizes", "what sizes of images are worth, for weights/image/sizes.yaml"),
     "members": ("tables.members", "what members and storage gain and lose, for weights/tabular/members.yaml"),
     "spans": ("texts.spans", "spans in texts: entity F1 by the number of marked texts, and seconds"),
+    "dense": ("dense.bench", "segmentation: mIoU by the number of labelled images, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
     "llm": ("llm", "what a real LLM writes and reads, and how much of it passes the checks"),

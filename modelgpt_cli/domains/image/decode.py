@@ -56,7 +56,7 @@ def image_size(content: bytes, *, most_pixels: int = MOST_PIXELS) -> tuple[int, 
     ImageError
         The bytes are no image, or one of more than `most_pixels`.
     """
-    with _opened(content, most_pixels) as image:
+    with opened(content, most_pixels) as image:
         return image.size
 
 
@@ -89,7 +89,7 @@ def decode_image(content: bytes, *, most_pixels: int = MOST_PIXELS, least: int =
     """
     from PIL import ImageOps
 
-    with _opened(content, most_pixels) as image:
+    with opened(content, most_pixels) as image:
         if least:
             image.draft(None, (least, least))
         image.load()
@@ -121,7 +121,7 @@ def need_pillow() -> None:
 
 
 @contextmanager
-def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
+def opened(content: bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
     """The image with its header read; every error on the way, here and in the block, is an `ImageError`."""
     if not content:
         raise ImageError("empty file")

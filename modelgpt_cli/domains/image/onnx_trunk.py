@@ -39,7 +39,22 @@ def trunk_features(g: GraphWriter, trunk: nn.Module, x: str, prefix: str, *, qua
     str
         float32 (N, E)
     """
-    return _Writer(g, trunk, prefix, quantize).write(x)
+    found = _Writer(g, trunk, prefix, quantize).write(x)
+    assert isinstance(found, str), "a trunk has one output"
+    return found
+
+
+def trunk_maps(g: GraphWriter, trunk: nn.Module, x: str, prefix: str, *, quantize: str = "none") -> list[str]:
+    """Write the nodes of a trunk that gives a tuple of maps; parameters as for `trunk_features`.
+
+    Returns
+    -------
+    list of str
+        float32 (N, c, h, w) each
+    """
+    found = _Writer(g, trunk, prefix, quantize).write(x)
+    assert isinstance(found, list), "such a trunk has several outputs"
+    return found
 
 
 class _Tracer(fx.Tracer):
@@ -71,13 +86,16 @@ class _Writer:
     def _module(self, node: fx.Node) -> nn.Module | None:
         return self.trunk.get_submodule(str(node.target)) if node.op == "call_module" else None
 
-    def write(self, x: str) -> str:
+    def write(self, x: str) -> str | list[str]:
         folded = set(self._norm_of.values())
         for node in self.graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = x
             elif node.op == "output":
-                return self.values[node.args[0]]
+                given = node.args[0]
+                if isinstance(given, (tuple, list)):
+                    return [self.values[one] for one in given]
+                return self.values[given]
             elif node in folded:
                 self.values[node] = self.values[node.args[0]]
             elif node.op == "call_module":

@@ -1,0 +1,13 @@
+"""The domain of dense vision: what each pixel of an image belongs to. A domain of its own beside that of whole images,
+whose networks and files it shares; its parts are the modules that `core.domain.PARTS` lists."""
+
+from modelgpt_cli.core.domain import Domain
+
+DOMAIN = Domain(
+    name="dense",
+    title="images with masks",
+    rows="images",
+    package=__name__,
+    roles={"scene": "image"},
+    task="segmentation",
+)

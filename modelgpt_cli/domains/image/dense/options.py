@@ -1,0 +1,15 @@
+"""Options that images with masks understand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelgpt_cli.core import options
+from modelgpt_cli.core.option_fields import option
+
+
+@dataclass(frozen=True)
+class PredictOptions(options.PredictOptions):
+    """How images are to be segmented."""
+
+    draw: str | None = option("Images with masks: draw each image with its mask into this folder.", metavar="DIR")
