@@ -78,10 +78,10 @@ class BackboneTuning(ABC, Generic[R]):
         """Their weights (1 + F, C), the first row of which is 0; empty where a model has none."""
         return []
 
-    @abstractmethod
     def settle(self) -> None:
         """Bring tuned weights into the form in which a build leaves them, before they are judged."""
 
+    @abstractmethod
     def answers(self, rows: R) -> np.ndarray:
         """Probabilities (N, C), or numbers (N, 1), as the finished model gives them."""
 
