@@ -3,7 +3,7 @@
     python -m scripts.benchmarks dense --sizes 10,40 --report docs/segmentation.md
 
 The set is street_scenes.zip (CamVid, 11 classes) in the shared data: images are drawn from its train part, all of its
-test part is measured unless --test says fewer. Nothing was chosen by the test part.
+test part is measured unless --test says fewer.
 """
 
 from __future__ import annotations
