@@ -55,8 +55,8 @@ from modelgpt_cli.parameter_generator.shared import read_once
 
 log = logging.getLogger("modelgpt")
 FLIPPED = 40
-"""Of no more images than so many, each is learned from as in a mirror too: half a point to a point of the mIoU, at twice
-the time, which many images don't need."""
+"""Of no more images than so many, each is learned from as in a mirror too: half a point to a point of the mIoU, at
+twice the time, which many images don't need."""
 MOST_HELD = 64
 """Images that held-out measures are of, at most: the maps of each take some 2.6 MB."""
 SHOWN = 8
