@@ -227,7 +227,8 @@ def _column(item: Mapping[str, Any]) -> Column:
         raise UsageError(f"{where}type can't be {kind!r}.", f"It is one of {', '.join(column_types())}.")
     levels = _texts(where + "levels", item.get("levels"))
     words = {key: _text(where + key, item.get(key)) or "" for key in ("description", "note", "role")}
-    roles = {role: of for domain in all_domains() for role, of in domain.roles.items()}
+    usual_first = sorted(all_domains(), key=lambda domain: bool(domain.task))
+    roles = {role: of for domain in usual_first for role, of in domain.roles.items()}
     if kind not in (*USED_TYPES, FREE_TEXT, *DROPPED_TYPES):  # a domain's own type, which says the role
         words["role"] = words["role"] or next(role for role, of in roles.items() if of == kind)
     if words["role"] not in ("", *roles):

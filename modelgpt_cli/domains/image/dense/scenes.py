@@ -84,8 +84,11 @@ def _names(folder: Path, depth: int, prefix: str = "") -> Iterator[str]:
     except OSError:
         return
     for entry in entries:
-        if entry.is_file():
-            yield prefix + entry.name
+        try:
+            if entry.is_file():
+                yield prefix + entry.name
+        except OSError:  # a link to itself
+            continue
     for entry in entries if depth < _DEEPEST else ():
         if entry.is_dir(follow_symlinks=False):
             yield from _names(Path(entry.path), depth + 1, f"{prefix}{entry.name}/")
