@@ -27,14 +27,14 @@ from modelgpt_cli.domains.image.preprocess import View
 from modelgpt_cli.domains.image.requirement import require
 from modelgpt_cli.domains.image.rows import LabelledImages, read_labelled
 from modelgpt_cli.domains.image.target import shared_image_generator
-from modelgpt_cli.domains.image.trunks import trunk_state
+from modelgpt_cli.domains.image.trunks import trunk_tensors
 from modelgpt_cli.domains.shared.adapted import lora_spec
 from modelgpt_cli.domains.shared.alike import tell
 from modelgpt_cli.domains.shared.backbone_build import NO_DATA, BackboneBuild, backbone_builders, one_hot
 from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import fit_head
-from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
+from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.scaling import Scaling
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.thresholds import DEFAULT
@@ -168,5 +168,5 @@ class ImageBuild(BackboneBuild):
     ) -> ImageModel:
         assert adapted.scaling is not None
         weight, bias = adapted.scaling.folded(weight, bias)
-        state = {BACKBONE + name: value for name, value in trunk_state(adapted.trunk.cpu()).items()}
+        state = trunk_tensors(adapted.trunk.cpu())
         return ImageModel(blueprint, state | {HEAD_WEIGHT: weight, HEAD_BIAS: bias} | dict(novelty))

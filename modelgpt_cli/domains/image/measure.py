@@ -62,12 +62,12 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> ImageMo
     """Return the pretrained network as it is, with a random head."""
     from modelgpt_cli.domains.image.architectures import find_card
     from modelgpt_cli.domains.image.backbone import load_backbone
-    from modelgpt_cli.domains.image.trunks import trunk_state
-    from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
+    from modelgpt_cli.domains.image.trunks import trunk_tensors
+    from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 
     found = find_card(card.name)
     trunk = load_backbone(found).merge(None)
-    state = {BACKBONE + name: value for name, value in trunk_state(trunk).items()}
+    state = trunk_tensors(trunk)
     state |= dict(zip((HEAD_WEIGHT, HEAD_BIAS), random_head(found.features, classes), strict=True))
     made = Architecture(card.name, 0, 1, encoder=found.encoder_config())
     return ImageModel(dummy_blueprint(card, (IMAGE_COLUMN,), classes, made), state)

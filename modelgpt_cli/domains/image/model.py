@@ -16,7 +16,7 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.preprocess import View, normalise, pixels
-from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_state
+from modelgpt_cli.domains.image.trunks import freeze_norms, load_trunk, make_trunk, trunk_tensors
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.novelty import Novelty
 
@@ -61,7 +61,7 @@ class ImageModel(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and BatchNorm's buffers, as `__init__` takes them."""
-        weights = {BACKBONE + name: value for name, value in trunk_state(self.trunk).items()}
+        weights = trunk_tensors(self.trunk)
         weights |= {} if self.novelty is None else self.novelty.state()
         return weights | {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
 

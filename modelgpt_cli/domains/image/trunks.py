@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, EfficientNetLite
 from modelgpt_cli.domains.image.same_padding import SamePaddedConv2d
+from modelgpt_cli.domains.shared.names import BACKBONE
 
 NETWORKS = (
     "resnet18",
@@ -107,6 +108,11 @@ def folded(trunk: nn.Module) -> nn.Module:
 def trunk_state(trunk: nn.Module) -> dict[str, Tensor]:
     """A trunk's tensors, without BatchNorm's counters of batches, which nothing reads."""
     return {name: value.detach() for name, value in trunk.state_dict().items() if not name.endswith(_COUNTER)}
+
+
+def trunk_tensors(trunk: nn.Module) -> dict[str, Tensor]:
+    """A trunk's tensors as a model's state has them."""
+    return {BACKBONE + name: value for name, value in trunk_state(trunk).items()}
 
 
 def trunk_hash(trunk: nn.Module) -> str:

@@ -38,7 +38,6 @@ from modelgpt_cli.domains.image.dense.maps import (
     make_map_trunk,
     rooted,
     seen_pixels,
-    trunk_tensors,
 )
 from modelgpt_cli.domains.image.dense.masks import MaskReader
 from modelgpt_cli.domains.image.dense.model import SCENE_COLUMN, SegmentationModel
@@ -46,7 +45,7 @@ from modelgpt_cli.domains.image.dense.read import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.requirement import require
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.source import shown_reasons
-from modelgpt_cli.domains.image.trunks import HEADS, folded
+from modelgpt_cli.domains.image.trunks import HEADS, folded, trunk_tensors
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.model_generator.cards import ArchitectureCard

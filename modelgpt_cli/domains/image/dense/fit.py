@@ -266,12 +266,17 @@ def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> Segmentat
 
 def weighed(weight: Tensor, bias: Tensor, shares: np.ndarray, exponent: float) -> tuple[Tensor, Tensor]:
     """A head whose scores are divided by the classes' shares of the pixels to a power; those without any never win."""
-    relative = np.maximum(shares / shares.max(), LEAST_SHARE)
-    factor = torch.from_numpy((relative**-exponent).astype(np.float32))
+    factor = _factor(shares, exponent)
     absent = torch.from_numpy(shares == 0)
     weight, bias = weight * factor, bias * factor
     weight[:, absent], bias[absent] = 0.0, NEVER
     return weight, bias
+
+
+def _factor(shares: np.ndarray, exponent: float) -> Tensor:
+    """What each class's scores are multiplied by, float32 (C,)."""
+    relative = np.maximum(shares / shares.max(), LEAST_SHARE)
+    return torch.from_numpy(np.where(shares > 0, relative**-exponent, 1.0).astype(np.float32))
 
 
 Heads = dict[int, tuple[Tensor, Tensor]]
@@ -307,17 +312,16 @@ def _held_out(held: Sequence[Held], heads: Heads, shares: np.ndarray) -> dict[fl
     """Exponent → mIoU of held-out images, at some of their pixels."""
     n = len(shares)
     counts = {exponent: np.zeros((n, n), np.int64) for exponent in EXPONENTS}
+    factors = {exponent: _factor(shares, exponent)[:, None, None] for exponent in EXPONENTS}
     for one in held:
         if one.fold not in heads:
             continue
         plain = scores_of([m.float() for m in one.maps], *weighed(*heads[one.fold], shares, 0.0))
         step = max(1, round(max(one.mask.shape) / FINE_SIDE))
         mask = one.mask[step // 2 :: step, step // 2 :: step]
-        relative = torch.from_numpy(np.maximum(shares / shares.max(), LEAST_SHARE).astype(np.float32))
         fine = fine_scores(plain, *mask.shape)[0]
         for exponent, found in counts.items():
-            factor = torch.where(torch.from_numpy(shares > 0), relative**-exponent, torch.ones(n))
-            found += count_pairs(mask, (fine * factor[:, None, None]).argmax(0).numpy(), n)
+            found += count_pairs(mask, (fine * factors[exponent]).argmax(0).numpy(), n)
     return {e: mask_scores(found, [str(k) for k in range(n)])[0]["miou"] or 0.0 for e, found in counts.items()}
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.image.efficientnet_lite import SHAPES, EfficientNetLite
-from modelgpt_cli.domains.image.trunks import load_trunk, trunk_state
+from modelgpt_cli.domains.image.trunks import load_trunk
 from modelgpt_cli.domains.shared.names import BACKBONE
 
 STRIDE, COARSEST = 8, 32
@@ -122,11 +122,6 @@ def make_map_trunk(network: str, state: Mapping[str, Tensor]) -> MapTrunk:
     except ValueError as error:
         raise ModelGPTError("The model's network can't be rebuilt.", str(error)) from error
     return trunk.requires_grad_(False)
-
-
-def trunk_tensors(trunk: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors as a model's state has them."""
-    return {BACKBONE + name: value for name, value in trunk_state(trunk).items()}
 
 
 def rooted(maps: Sequence[Tensor]) -> list[Tensor]:

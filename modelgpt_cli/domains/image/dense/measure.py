@@ -51,7 +51,7 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> Segment
     """Return the pretrained network as it is, with a random head."""
     from modelgpt_cli.domains.image.dense.architectures import N_INPUTS, NETWORK, encoder_config, size_of
     from modelgpt_cli.domains.image.dense.build import shared_map_trunk
-    from modelgpt_cli.domains.image.dense.maps import trunk_tensors
+    from modelgpt_cli.domains.image.trunks import trunk_tensors
 
     made = Architecture(card.name, 0, 1, encoder=encoder_config(size_of(card.name)))
     blueprint = dummy_blueprint(card, (SCENE_COLUMN,), classes, made)
