@@ -16,6 +16,7 @@ from conftest import Cli, clean_environment
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.skipif(sys.platform == "win32", reason="Ray's clusters don't run there"),
 ]

@@ -244,6 +244,7 @@ def test_missing_columns(bench: Bench, iris_model: Path) -> None:
         bench.refuse(1, "lacks 3 of the model's 4 columns", command, iris_model / "model.onnx", three)
 
 
+@pytest.mark.slow
 def test_more_columns_than_a_model_takes_are_refused_with_the_limit(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

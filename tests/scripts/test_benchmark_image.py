@@ -170,6 +170,7 @@ def test_every_cell_is_measured_once(
         bench("few-shot", data, Weights(CARD, str(other)), tmp_path, *options, "--repeats", "2")
 
 
+@pytest.mark.slow
 def test_held_back_domains(data: Path, weights: Weights, generator: Path, tmp_path: Path) -> None:
     for domain in DOMAINS:
         (tmp_path / f"pacs-{domain}.safetensors").write_bytes(generator.read_bytes())
@@ -311,6 +312,7 @@ def test_pairs_of_classes_are_measured_from_their_names_on(
     assert float(rows[0][6]) > 70, "eight images of each tell them apart"
 
 
+@pytest.mark.slow
 def test_the_ablation_shows_every_change(
     data: Path, weights: Weights, generator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ def quiet_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet_folders")
 def test_mutated_files_are_no_more_than_errors(iris_model: Path, tmp_path: Path) -> None:
     report = fuzz.fuzz(iris_model, INPUTS, seed=2, out=tmp_path / "kept")  # where so few end in both ways

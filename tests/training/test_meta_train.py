@@ -80,7 +80,7 @@ def test_command_trains_a_generator_that_build_can_use(cli: Cli, config: Path, t
     assert (tmp_path / "m.onnx").stat().st_size > 0
 
 
-@pytest.mark.parametrize("update", ["backprop", "delta"])
+@pytest.mark.parametrize("update", ["backprop", pytest.param("delta", marks=pytest.mark.slow)])
 def test_loss_falls(update: str, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(yaml.safe_dump(TINY | FAST))
     clips: list[float] = []

@@ -94,6 +94,7 @@ def assert_same_training(one: Path, two: Path) -> None:
     np.testing.assert_allclose(means[1], means[0], rtol=0.01)
 
 
+@pytest.mark.slow
 def test_accelerate_launch_trains_as_one_process_does(config: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     meta_train(config=config, steps=STEPS, out=one, device="cpu")

@@ -98,6 +98,7 @@ def test_muon_leaves_what_has_no_gradient() -> None:
     assert weight.eq(1).all()
 
 
+@pytest.mark.slow
 def test_recipe_learns(tmp_path: Path) -> None:
     run = trained(tmp_path, steps=0)
     before = run.validate()["mean"]

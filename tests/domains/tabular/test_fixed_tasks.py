@@ -109,7 +109,7 @@ def test_words_alone_build_each_of_the_fixed_tasks(cli: Cli, tables: Path, confi
         assert measured >= 0.85, table.name
 
 
-@pytest.mark.parametrize("update", ["backprop", "delta"])
+@pytest.mark.parametrize("update", ["backprop", pytest.param("delta", marks=pytest.mark.slow)])
 def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> None:
     settings = read_settings(FixedTasksConfig, config, tasks=str(tables), steps=30, update=update)
     before = FixedTasksTraining(settings, tmp_path, Processes(), load_fixed_tasks(settings)).validate()["mean"]

@@ -195,6 +195,7 @@ def test_many_more_columns_than_rows(tmp_path: Path) -> None:
     assert made.score(frame.assign(y=np.where(x[:, :40].sum(1) > 0, "ill", "well")), "accuracy", tmp_path) >= 0.9
 
 
+@pytest.mark.slow
 def test_two_hundred_classes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     centre = rng.normal(size=(200, 10)) * 4

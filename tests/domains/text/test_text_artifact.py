@@ -309,6 +309,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TextModel
         yield model, folder
 
 
+@pytest.mark.slow
 def test_any_other_encoder_is_traced_and_kept(
     traced: tuple[TextModel, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +335,7 @@ def test_any_other_encoder_is_traced_and_kept(
         write_model(model, tmp_path / "no.onnx", opset=17)
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_made_anew(traced: tuple[TextModel, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     model, folder = traced
     (kept,) = (folder / "encoders").iterdir()

@@ -148,7 +148,7 @@ def test_a_step_is_a_function_of_seed_and_number(world: Path, tmp_path: Path) ->
     assert shown(run, 7) != shown(other, 7)
 
 
-@pytest.mark.parametrize("update", ["backprop", "delta"])
+@pytest.mark.parametrize("update", ["backprop", pytest.param("delta", marks=pytest.mark.slow)])
 def test_it_learns(update: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips: list[float] = []
     original = torch.nn.utils.clip_grad_norm_
