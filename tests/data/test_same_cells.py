@@ -11,7 +11,8 @@ from scripts.benchmarks.same_cells import CHUNKS, IN_CHUNKS, ORIGINS, difference
 TOLERANCE = 1e-6
 
 
-@pytest.mark.parametrize("seed", [3, pytest.param(10, marks=pytest.mark.slow)])  # a regression from decimal commas, classes from OpenDocument
+# A regression from decimal commas; classes from OpenDocument.
+@pytest.mark.parametrize("seed", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_row_has_one_answer_whatever_file_chunk_and_neighbours_it_comes_with(seed: int, tmp_path: Path) -> None:
     _, largest, spread = differences(seed, tmp_path)
     assert spread > 1e-3
