@@ -38,6 +38,9 @@ images choose; where there are none the third serves."""
 FOLDS = 4
 FINE_SIDE = 240
 """Held-out masks are compared at every so manieth pixel of a line where heads are only chosen by them."""
+LEAST_VARIANCE = 1e-4
+"""An input that varies by a smaller share of the inputs' mean variance, or of its own square, is left out: the digits
+that sums lose would be scaled up with it, and the matrix be no longer positive definite."""
 LEAST_SHARE = 1e-4
 NEVER = -100.0
 """The score of a class that no pixel has."""
@@ -110,7 +113,9 @@ class Standardised:
         n = sums.places
         mean = sums.inputs / n
         gram = torch.from_numpy(sums.gram) - torch.from_numpy(np.outer(mean, sums.inputs).astype(np.float32))
-        self.scale = (gram.diagonal() / n).clamp(min=1e-8).sqrt()
+        variance, square = gram.diagonal() / n, torch.from_numpy(sums.gram).diagonal() / n
+        told = variance > LEAST_VARIANCE * square.clamp(min=float(variance.mean()))
+        self.scale = torch.where(told, variance.clamp(min=0).sqrt(), torch.inf)
         self.gram = gram / (self.scale[:, None] * self.scale[None, :])
         cross = sums.cross - np.outer(mean, sums.shares).astype(np.float32)
         self.cross = torch.from_numpy(cross) / self.scale[:, None]

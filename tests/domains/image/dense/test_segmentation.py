@@ -266,3 +266,16 @@ def test_at_work_neither_torch_nor_pandas_is_loaded(made: tuple[Path, Any], worl
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_inputs_that_hardly_vary_are_solved_with() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(4000, 30)).astype(np.float32)
+    inputs[:, 5:] = np.linspace(1, 9, 25)  # as of channels that these images don't excite
+    shares = np.stack([inputs[:, 0] > 0, inputs[:, 0] <= 0], 1).astype(np.float32)
+    sums = fit.Sums.empty(30, 2)
+    for _ in range(40):
+        sums.add(inputs, shares)
+    weight, bias = fit.Standardised(sums, np.zeros(30, np.float32)).solve(0.03)
+    assert weight.isfinite().all()
+    assert float(((torch.from_numpy(inputs) @ weight + bias).argmax(1).numpy() == shares.argmax(1)).mean()) > 0.97
