@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.deploy import PLACES
 from modelgpt_cli.core.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -17,16 +18,26 @@ if TYPE_CHECKING:
     "export",
     """
 modelgpt export model.safetensors -o model.onnx
-modelgpt export model.safetensors -o small.onnx --quantize int8 --data test.csv""",
+modelgpt export model.safetensors -o small.onnx --quantize int8 --data test.csv
+modelgpt export model.onnx --for web -o page""",
     ExportOptions,
 )
 @click.argument("model")
-@o.option("-o", "--output", metavar="FILE", required=True, help="The model.onnx to write.")
+@o.option("-o", "--output", metavar="FILE", required=True, help="The model.onnx, or with --for the folder, to write.")
+@o.option(
+    "--for",
+    "place",
+    type=click.Choice(list(PLACES)),
+    metavar="|".join(PLACES),
+    help="Write a folder that runs the model in a browser.",
+)
 @o.option("--data", metavar="FILE", help="Labelled rows, to measure what --quantize costs.")
 @o.force_option
 @o.json_option
-def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
+def export(model: str, data: str | None, place: str | None, as_json: bool, **options: Any) -> None:
     """Turn MODEL (a model.safetensors) into one ONNX file that onnxruntime runs by itself.
+
+    With --for web it becomes a folder with a page that runs it in a browser, without a network.
 
     The file is verified against the original before it appears. int8 also makes text models faster.
     """
@@ -36,6 +47,9 @@ def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     from modelgpt_cli.core.files import check_destination, check_exists, check_model_file
     from modelgpt_cli.data.address import with_sheet
 
+    if place is not None:
+        _folder(model, place, as_json, data=data, **options)
+        return
     check_deployable(options["output"])
     check_destination(options["output"], options["force"])
     check_model_file(model)
@@ -52,6 +66,20 @@ def export(model: str, data: str | None, as_json: bool, **options: Any) -> None:
     elif options["quantize"] != "none":
         say("To measure what that costs in accuracy, give labelled rows: --data FILE.")
     say(f"Exported in {duration(report.seconds)}, {size(report.size_bytes)}.")
+    result(report.path)
+
+
+def _folder(model: str, place: str, as_json: bool, **options: Any) -> None:
+    """Write the folder of a place."""
+    from modelgpt_cli.commands.output import duration, result, result_json, say, size
+    from modelgpt_cli.deployment.targets import export_for
+
+    report = export_for(model, place, **options)
+    if as_json:
+        result_json(report.to_dict())
+        return
+    say(f"Exported in {duration(report.seconds)}, {len(report.files)} files, {size(report.size_bytes)}.")
+    say(report.next)
     result(report.path)
 
 

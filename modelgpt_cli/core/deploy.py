@@ -35,6 +35,9 @@ FORMATS = {
     "safetensors": Format("modelgpt_cli.artifacts.safetensors_file", deployable=False),
 }
 """The registry of file formats. A file of the format ends in ``.<name>``; the first is the default."""
+PLACES = {"web": "modelgpt_cli.deployment.web.folder"}
+"""The registry of places that a model is exported for as a folder: name → the module that writes it, which follows
+`deployment.targets.Target`."""
 QUANTIZE: tuple[str, ...] = get_args(Quantize)
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 MIN_OPSET, MAX_OPSET = 13, 20

@@ -1,0 +1,106 @@
+"""``modelgpt export --for web``: a static folder that runs a model in a browser, without a network.
+
+`page/` is ours; `vendor/` holds onnxruntime-web and a tokenizer library, which `scripts/vendor_web.sh` gets from npm
+when a release is made. Follows `deployment.targets.Target`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.deployment.page import Page, usual_answer
+from modelgpt_cli.deployment.targets import MARK
+from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
+
+_HERE = Path(__file__).parent
+PAGE, VENDOR = _HERE / "page", _HERE / "vendor"
+RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm", "onnxruntime-web.LICENSE")
+TOKENIZERS = ("tokenizers.min.mjs", "tokenizers.LICENSE")
+VERSIONS = "versions.json"
+_SHOWN_NOTES = 12
+
+
+def check() -> None:
+    """Make sure that the page's runtime is here."""
+    missing = [name for name in (*RUNTIME, *TOKENIZERS, VERSIONS) if not (VENDOR / name).is_file()]
+    if missing:
+        raise ModelGPTError(
+            "The page's runtime, onnxruntime-web, isn't in this installation.",
+            f"{VENDOR} lacks {missing[0]}. Wheels bring it; a checkout gets it from npm.",
+            "Run scripts/vendor_web.sh once.",
+        )
+
+
+def fill(model: Model, folder: Path) -> str:
+    """Write the folder of a model."""
+    if not model.domain.has("page"):
+        raise ModelGPTError(
+            f"There is no page for models of {model.domain.title} yet.", "", "Use the model.onnx as docs/use.md shows."
+        )
+    if model.metadata.get("tokenizer") == "graph":
+        raise ModelGPTError(
+            "A browser can't run this model: its tokenizer is in the graph.",
+            f"onnxruntime-web has no operators of {EXTENSIONS}.",
+            "Export or build it without --with-tokenizer.",
+        )
+    made = schema(model)
+    runtime = folder / "runtime"
+    runtime.mkdir()
+    tokens = TOKENIZERS if TOKENIZER in model.extras else ()
+    for name in (*RUNTIME, *tokens):
+        shutil.copyfile(VENDOR / name, runtime / name)
+    for file in PAGE.iterdir():
+        shutil.copyfile(file, folder / file.name)
+    shutil.copyfile(model.path, folder / "model.onnx")
+    if tokens:
+        (folder / "tokenizer.json").write_text(model.extras[TOKENIZER], encoding="utf-8")
+    (folder / "labels.json").write_text(_json(list(model.labels)), encoding="utf-8")
+    (folder / MARK).write_text(_json(made), encoding="utf-8")
+    return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
+
+
+def schema(model: Model) -> dict[str, Any]:
+    """Say what a page must know of a model, as JSON: fields, outputs, and what its card tells people."""
+    page: Page = model.domain.part("page")
+    card = model.metadata
+    return {
+        "title": _title(model),
+        "task": model.task,
+        "target": model.target,
+        "requirement": card["requirement"],
+        "fields": [field.to_dict() for field in page.fields(model)],
+        "answer": {"kind": page.ANSWER or usual_answer(model), **page.answer(model)},
+        "labels": list(model.labels),
+        "coverage": model.coverage,
+        "novelty": model.novelty,
+        "tokenizer": "tokenizer.json" if TOKENIZER in model.extras else None,
+        "card": {
+            "metrics": card.get("metrics") or {},
+            "validated": card.get("validated", ""),
+            "notes": list(card.get("notes") or [])[:_SHOWN_NOTES],
+            "limits": card.get("limits") or {},
+            "size_bytes": model.path.stat().st_size,
+            "sha256": _digest(model.path),
+            "made_with": (card.get("provenance") or {}).get("versions") or {},
+        },
+        "runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8")),
+    }
+
+
+def _title(model: Model) -> str:
+    name = ((model.metadata.get("provenance") or {}).get("data") or {}).get("name") or model.path.stem
+    return f"{model.target} · {name}" if model.domain.task == "" else str(name)
+
+
+def _digest(path: Path) -> str:
+    from modelgpt_cli.core.files import sha256
+
+    return sha256(path)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
