@@ -9,6 +9,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 install_modelgpt "[test,dev,docs,plot]"
 cd "$ROOT"
+# Pages are tested with their runtime where npm can get it; without, tests that need it are skipped.
+[ -d modelgpt_cli/deployment/web/vendor ] || scripts/vendor_web.sh >/dev/null 2>&1 || true
 
 # A thread each is fastest where every core has its process; and hundreds of processes import the same modules.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

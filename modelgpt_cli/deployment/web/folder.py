@@ -39,7 +39,9 @@ def fill(model: Model, folder: Path) -> str:
     """Write the folder of a model."""
     if not model.domain.has("page"):
         raise ModelGPTError(
-            f"There is no page for models of {model.domain.title} yet.", "", "Use the model.onnx as docs/use.md shows."
+            f"There is no page for models of {model.domain.title} yet.",
+            "",
+            "See docs/deploy.md.",
         )
     if model.metadata.get("tokenizer") == "graph":
         raise ModelGPTError(
