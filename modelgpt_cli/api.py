@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
     from modelgpt_cli.core.errors import ModelGPTError
+    from modelgpt_cli.deployment.report.report import report
     from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
@@ -36,6 +37,7 @@ __all__ = [
     "meta_train",
     "parse",
     "predict",
+    "report",
     "tune",
 ]
 """All that ``from modelgpt_cli import …`` offers: this list alone says it."""
@@ -53,6 +55,7 @@ _MODULES = {
     "meta_train": "modelgpt_cli.training.meta_train",
     "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
+    "report": "modelgpt_cli.deployment.report.report",
     "tune": "modelgpt_cli.training.tune",
 }
 """Where each is; what is not here is in the part ``estimator`` of the domain that is the default."""

@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "export": "Turn a model.safetensors into a model.onnx.",
     "predict": "Predict for new data with a model.onnx.",
     "evaluate": "Measure a model.onnx on labelled data.",
+    "report": "Write an HTML report of a model: data, measures, curves, provenance.",
     "inspect": "Show a model's card: inputs, labels, metrics, provenance.",
     "doctor": "Check this installation.",
     "meta-train": "Train the generator itself.",

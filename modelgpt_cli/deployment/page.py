@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from modelgpt_cli.runtime.session import Model
 
-FieldKind = Literal["number", "date", "choice", "text", "image"]
+FieldKind = Literal["number", "date", "choice", "tokens", "pixels"]
 AnswerKind = Literal["classes", "labels", "number", "mask", "boxes", "points"]
 _SHOWN_LEVELS = 200
 
@@ -22,8 +22,8 @@ class Field:
     name : str
         What users call it.
     kind : str
-        "number" (float32), "date" (float32, days since 1970-01-01), "choice" (a string), "text" (token ids and their
-        mask), or "image" (uint8 (1, H, W, 3)).
+        "number" (float32), "date" (float32, days since 1970-01-01), "choice" (a string), "tokens" (of a text,
+        with their mask), or "pixels" (of an image, uint8 (1, H, W, 3)).
     input : str
         The graph's input that takes it.
     mask : str

@@ -33,6 +33,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("modelgpt")
 
 
+@dataclass(frozen=True)
+class Compared:
+    """True values and a model's answers, row by row.
+
+    Attributes
+    ----------
+    true : ndarray (N,)
+        Codes of the labels, by `Evaluation.true_labels`; or float64.
+    predicted : ndarray (N,)
+    probabilities : ndarray (N, C), optional
+    bounds : sequence of ndarray (N,)
+        Lower and upper, of a model with an interval.
+    """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray | None = None
+    bounds: Sequence[np.ndarray] = ()
+
+
 @dataclass
 class Evaluation:
     """What `evaluate` hands back; ``evaluation["accuracy"]`` reads one metric."""
@@ -67,6 +87,8 @@ class Evaluation:
     """What `classes` count, in the plural, where it is not the rows."""
     importance: Importance | None = None
     """By how much the model gets worse when a column is shuffled, where that was asked for."""
+    compared: Compared | None = field(default=None, repr=False)
+    """What was measured, of classification with one label a row and of regression."""
 
     def __getitem__(self, name: str) -> float | None:
         return self.metrics[name]
@@ -184,7 +206,9 @@ def evaluate(
         _check_one_label(importance, plot)
         measure = _label_sets
     measured: Source = sampled if importance else source
-    done = measure(loaded, measured, chunk_rows, None if plot is None else Path(plot), force)
+    done = measure(loaded, measured, chunk_rows)
+    if plot is not None:
+        _draw(done, Path(plot), force)
     if importance:
         done.importance = permutation_importance(
             loaded, *sampled.sample(), metric=metric, repeats=importance_repeats, seed=seed
@@ -194,7 +218,20 @@ def evaluate(
     return replace(done, findings=source.findings)
 
 
-def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+def _draw(done: Evaluation, plot: Path, force: bool) -> None:
+    from modelgpt_cli.runtime.plot import plot_classification, plot_regression
+
+    compared = done.compared
+    assert compared is not None, "other tasks are refused"
+    if compared.probabilities is None:
+        plot_regression(done, compared.true, compared.predicted, plot, force=force)
+    else:
+        right, confidence = compared.true == compared.predicted, compared.probabilities.max(axis=1)
+        plot_classification(done, right, confidence, plot, force=force)
+    done.plot = plot
+
+
+def _classification(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     """Compare true labels with a classifier's outputs, chunk by chunk."""
     reader = LabelReader(model.labels)
     index = {label: k for k, label in enumerate(model.labels)}
@@ -211,7 +248,7 @@ def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | 
     predicted, probabilities = np.concatenate(predicted_parts), np.concatenate(probability_parts)
     reader.report()
     matrix = m.confusion(true, predicted, len(reader.labels), len(model.labels))
-    done = Evaluation(
+    return Evaluation(
         task=model.task,
         target=source.target,
         rows=len(true),
@@ -221,15 +258,10 @@ def _classification(model: Model, source: Source, chunk_rows: int, plot: Path | 
         true_labels=reader.labels,
         predicted_labels=model.labels,
         confusion=matrix.tolist(),
-        plot=plot,
         classes=m.class_metrics(matrix, model.labels) if model.feeds.FILES else {},
         unit=model.domain.rows,
+        compared=Compared(true, predicted, probabilities),
     )
-    if plot is not None:
-        from modelgpt_cli.runtime.plot import plot_classification
-
-        plot_classification(done, true == predicted, probabilities.max(axis=1), plot, force=force)
-    return done
 
 
 def _check_one_label(importance: bool, plot: object) -> None:
@@ -244,7 +276,7 @@ def _check_own_task(model: Model, importance: bool, plot: object) -> None:
             raise UsageError(f"{flag} is not for {model.domain.title}.", hint="Leave it out.")
 
 
-def _label_sets(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+def _label_sets(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     """Compare true labels, of which a row has any number, with those that a model gives, chunk by chunk."""
     from modelgpt_cli.core.label_metrics import label_metrics, per_label
     from modelgpt_cli.data.label_cells import multi_hot, parse_labels
@@ -283,7 +315,7 @@ def _codes(model: Model, index: dict[str, int], labels: np.ndarray) -> np.ndarra
         raise damaged(model.path, f"It answers {error}, a label that its card lacks.") from error
 
 
-def _regression(model: Model, source: Source, chunk_rows: int, plot: Path | None, force: bool) -> Evaluation:
+def _regression(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     """Compare true numbers with a regressor's outputs, chunk by chunk."""
     names = ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
     true_parts, answers = [], []
@@ -296,21 +328,16 @@ def _regression(model: Model, source: Source, chunk_rows: int, plot: Path | None
     true = _joined(true_parts, source, skipped)
     predicted, *bounds = np.concatenate(answers, axis=1)
     values = m.regression_metrics(true, predicted, bounds)
-    done = Evaluation(
+    return Evaluation(
         model.task,
         source.target,
         len(true),
         skipped,
         values,
         coverage=model.coverage,
-        plot=plot,
         unit=model.domain.rows,
+        compared=Compared(true, predicted, None, bounds),
     )
-    if plot is not None:
-        from modelgpt_cli.runtime.plot import plot_regression
-
-        plot_regression(done, true, predicted, plot, force=force)
-    return done
 
 
 def _scored(model: Model, source: Source, chunk_rows: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:

@@ -14,7 +14,7 @@ ANSWER = None
 
 def fields(model: Model) -> list[Field]:
     """Return the one field, an image."""
-    return [Field(IMAGE, "image", IMAGE)]
+    return [Field(IMAGE, "pixels", IMAGE)]
 
 
 def answer(model: Model) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ def fields(model: Model) -> list[Field]:
     found = []
     for one in model.inputs:
         kinds: dict[str, FieldKind] = {"numeric": "number", "datetime": "date"}
-        kind: FieldKind = "text" if one.mask else kinds.get(one.type, "choice")
+        kind: FieldKind = "tokens" if one.mask else kinds.get(one.type, "choice")
         found.append(
             Field(one.column, kind, one.name, one.mask, "", described[one.column], one.levels, one.low, one.high)
         )

@@ -15,7 +15,7 @@ ANSWER = None
 def fields(model: Model) -> list[Field]:
     """Return a field for each text."""
     segments = SEGMENTS if len(model.inputs) == 2 else ""
-    return [Field(one.column, "text", IDS, MASK, segments) for one in model.inputs]
+    return [Field(one.column, "tokens", IDS, MASK, segments) for one in model.inputs]
 
 
 def answer(model: Model) -> Mapping[str, Any]:

@@ -9,14 +9,14 @@
  */
 export function feeds(ort, schema, tokenizer, values) {
   const found = {};
-  const texts = schema.fields.filter((f) => f.kind === "text");
+  const texts = schema.fields.filter((f) => f.kind === "tokens");
   for (const field of schema.fields) {
     const value = values[field.name];
     if (field.kind === "number") found[field.input] = column(ort, "float32", [number(value, field)]);
     else if (field.kind === "date") found[field.input] = column(ort, "float32", [days(value, field)]);
     else if (field.kind === "choice") found[field.input] = column(ort, "string", [value == null ? "" : String(value)]);
-    else if (field.kind === "image") found[field.input] = pixels(ort, value);
-    else if (field.kind === "text" && !field.segments) Object.assign(found, text(ort, schema, tokenizer, field, value));
+    else if (field.kind === "pixels") found[field.input] = pixels(ort, value);
+    else if (field.kind === "tokens" && !field.segments) Object.assign(found, text(ort, schema, tokenizer, field, value));
   }
   if (texts.length === 2 && texts[0].segments) Object.assign(found, pair(ort, tokenizer, texts, values));
   return found;

@@ -20,16 +20,16 @@ function fieldOf(field, k) {
   const id = `field-${k}`;
   const words = [field.description, range(field)].filter(Boolean).join(" · ");
   const label = make("label", { htmlFor: id }, field.name, ...(words ? [make("small", { textContent: words })] : []));
-  if (field.kind === "image") return make("div", { className: "wide" }, imageField(field, id));
+  if (field.kind === "pixels") return make("div", { className: "wide" }, imageField(field, id));
   let input;
-  if (field.kind === "text") input = make("textarea", { id, name: field.name });
+  if (field.kind === "tokens") input = make("textarea", { id, name: field.name });
   else if (field.kind === "choice" && field.levels?.length) {
     input = make("select", { id, name: field.name }, make("option", { value: "", textContent: "(not known)" }));
     input.append(...field.levels.map((level) => make("option", { value: level, textContent: level })));
   } else if (field.kind === "number") input = make("input", { id, name: field.name, type: "number", step: "any", inputMode: "decimal", placeholder: "not known" });
   else if (field.kind === "date") input = make("input", { id, name: field.name, type: "datetime-local" });
   else input = make("input", { id, name: field.name, type: "text" });
-  return make("div", { className: field.kind === "text" ? "wide" : "" }, label, input);
+  return make("div", { className: field.kind === "tokens" ? "wide" : "" }, label, input);
 }
 
 function range(field) {
@@ -107,7 +107,7 @@ function stopCamera() {
 function values() {
   const found = {};
   schema.fields.forEach((field, k) => {
-    if (field.kind !== "image") return (found[field.name] = $(`field-${k}`).value);
+    if (field.kind !== "pixels") return (found[field.name] = $(`field-${k}`).value);
     const canvas = images[field.name];
     found[field.name] = canvas.hidden ? null : canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   });
@@ -174,7 +174,7 @@ function percent(p) {
 }
 
 function drawing(found) {
-  const image = images[schema.fields.find((field) => field.kind === "image").name];
+  const image = images[schema.fields.find((field) => field.kind === "pixels").name];
   const canvas = make("canvas", { width: image.width, height: image.height });
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0);

@@ -1,0 +1,39 @@
+"""``modelgpt report``: a model.onnx, and labelled rows where there are some, to one HTML file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from modelgpt_cli.commands import options as o
+
+
+@o.command(
+    "report",
+    """
+modelgpt report model.onnx -o report.html
+modelgpt report model.onnx --data test.csv --importance -o report.html""",
+)
+@click.argument("model")
+@o.option("-o", "--output", metavar="FILE", required=True, help="The HTML file to write.")
+@o.option("--data", metavar="PATH", help="Labelled rows that the model wasn't built from, to measure it on.")
+@o.option("-t", "--target", metavar="COLUMN", show_default="the model's target", help="Column of true values.")
+@o.option("--importance", is_flag=True, help="Measure what is lost when a column is shuffled.")
+@o.option("--seed", type=int, default=0, show_default=True, help="Random seed of the intervals and the shuffles.")
+@o.force_option
+@o.json_option
+def report(model: str, as_json: bool, **options: Any) -> None:
+    """Write all there is to know of MODEL (a model.onnx) into one HTML file that needs nothing else: what it is for,
+    how good it was at build beside its baselines, its inputs, notes, and where it comes from. With labelled rows also
+    their measures with intervals, a confusion matrix, curves, and the rows that it is most wrong about.
+    """
+    from modelgpt_cli import api
+    from modelgpt_cli.commands.output import duration, result, result_json, say, size
+
+    done = api.report(model, **options)
+    if as_json:
+        result_json(done.to_dict())
+        return
+    say(f"Written in {duration(done.seconds)}, {size(done.size_bytes)}.")
+    result(done.path)
