@@ -1,0 +1,137 @@
+"""Whether a folder or archive holds images with marked objects, in whatever format, and which task they are for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from modelgpt_cli.domains.image.annotations.coco import find_coco
+from modelgpt_cli.domains.image.annotations.objects import Annotations
+from modelgpt_cli.domains.image.decode import need_pillow
+from modelgpt_cli.domains.image.formats import is_image_name
+from modelgpt_cli.domains.image.layout import is_hidden
+from modelgpt_cli.domains.image.listing import Listing
+from modelgpt_cli.domains.image.zip_archive import open_zip, split_zip
+
+Finder: TypeAlias = Callable[[str, Listing, str | None], Annotations | None]
+_FINDERS: tuple[Finder, ...] = (find_coco,)
+"""One for each format; the first that finds some of its files has the say."""
+_SUFFIXES = (".json", ".xml", ".txt")
+_BESIDE = ("annotations", "annotation", "labels")
+"""A file of annotations in a folder called so speaks of images beside that folder."""
+_DEEPEST = 5
+"""Folders are looked for files of annotations so far down."""
+DETECTION, SEGMENTATION, KEYPOINTS = "detection", "segmentation", "keypoints"
+
+
+def find_annotations(path: Path) -> Annotations | None:
+    """Return the marked objects of a folder or archive of images, or of a folder inside one; None where it holds none.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file of annotations, the images that it names are meant.
+
+    Raises
+    ------
+    ModelGPTError
+        There are some, and what they say can't be used; or the archive can't be read.
+    """
+    only = None
+    if path.suffix.lower() == ".json" and not path.is_dir():
+        only, path = path.name, path.parent
+        if path.name.lower() in _BESIDE:
+            only, path = f"{path.name}/{only}", path.parent
+    if not _may_hold(path):
+        return None
+    need_pillow()
+    found = _last.get(path) if only is None else None
+    if found is not None:
+        return found[0]
+    listing = Listing.of(path)
+    if listing is None or (only is not None and only not in listing.places):
+        return None
+    name = os.path.basename(os.path.abspath(path))
+    annotations = next((found for find in _FINDERS if (found := find(name, listing, only)) is not None), None)
+    if only is None:
+        _last.keep(path, annotations)
+    return annotations
+
+
+def task_of(annotations: Annotations) -> str:
+    """Return the task that annotations are for, where nobody asks for another.
+
+    Returns
+    -------
+    str
+        `KEYPOINTS` where objects have some; `DETECTION` where there are boxes; else `SEGMENTATION`.
+    """
+    objects = [one for image in annotations.images for one in image.objects]
+    if any(one.points is not None for one in objects):
+        return KEYPOINTS
+    if any(one.box is not None for one in objects) or not objects:
+        return DETECTION
+    return SEGMENTATION
+
+
+class _Last:
+    """What was found last: each domain asks in turn. Files that have changed since are looked at anew."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._state: object = None
+        self._found: Annotations | None = None
+
+    def get(self, path: Path) -> tuple[Annotations | None] | None:
+        """What was found at a path; None where that isn't known."""
+        return (self._found,) if self._path == path.absolute() and self._state == _state(path) else None
+
+    def keep(self, path: Path, found: Annotations | None) -> None:
+        """Keep what was found."""
+        self._path, self._state, self._found = path.absolute(), _state(path), found
+
+
+_last = _Last()
+
+
+def _state(path: Path) -> object:
+    """What changes when a file below a path does: names, sizes and times."""
+    inside = split_zip(path)
+    if inside is not None:
+        about = inside[0].stat()
+        return about.st_size, about.st_mtime_ns, about.st_ino
+    return hash(tuple(sorted(_entries(path, ""))))
+
+
+def _entries(folder: str | Path, prefix: str, depth: int = 0) -> list[tuple[str, int, int]]:
+    """Place, size and time of each file of a folder."""
+    found = []
+    try:
+        entries = [entry for entry in os.scandir(folder) if not is_hidden(entry.name)]
+    except OSError:
+        return []
+    for entry in entries:
+        try:
+            if entry.is_file():
+                about = entry.stat()
+                found.append((prefix + entry.name, about.st_size, about.st_mtime_ns))
+            elif depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
+                found += _entries(entry.path, f"{prefix}{entry.name}/", depth + 1)
+        except OSError:  # a link to itself
+            continue
+    return found
+
+
+def _may_hold(path: Path) -> bool:
+    """Whether there are images, and files of annotations, by their names."""
+    inside = split_zip(path)
+    if inside is not None:
+        with open_zip(inside[0]) as opened:
+            names = [name for name in opened.namelist() if name.startswith(inside[1])]
+    elif path.is_dir():
+        names = [place for place, _, _ in _entries(path, "")]
+    else:
+        return False
+    return any(name.lower().endswith(_SUFFIXES) for name in names) and any(map(is_image_name, names))
