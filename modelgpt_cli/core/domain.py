@@ -67,6 +67,8 @@ class Domain:
         The kind of task that all its models have, where no other domain's have it; "" for the usual ones.
     suffixes : tuple of str
         How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
+    beside : tuple of str
+        How files end that lie beside its data in a folder, where they are part of these and no tables.
     nouns, signs, doubts : str
         Regular expressions for requirements without data, in lower case: what sentences call the things that are
         predicted for; other words that speak of such data; words that say it may be something else. "" for none.
@@ -79,6 +81,7 @@ class Domain:
     roles: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     suffixes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     nouns: str = ""
     signs: str = ""
     doubts: str = ""

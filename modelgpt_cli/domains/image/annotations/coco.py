@@ -64,6 +64,11 @@ def find_coco(name: str, listing: Listing, only: str | None = None) -> Annotatio
     return collector.result(classes, points, notes)
 
 
+def may_be_coco(content: bytes) -> bool:
+    """Whether a file holds the words that all of this format do."""
+    return all(f'"{key}"'.encode() in content for key in _KEYS)
+
+
 def _places(listing: Listing, only: str | None) -> list[str]:
     if only is not None:
         return [only]
@@ -77,7 +82,7 @@ def _opened(listing: Listing, place: str) -> _File | None:
         content = listing.source.open(place)
     except ImageError:
         return None
-    if not all(f'"{key}"'.encode() in content for key in _KEYS):
+    if not may_be_coco(content):
         return None
     try:
         values = json.loads(content)

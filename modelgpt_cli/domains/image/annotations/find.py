@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from modelgpt_cli.domains.image.annotations.coco import find_coco
+from modelgpt_cli.domains.image.annotations import DETECTION, KEYPOINTS, SEGMENTATION
+from modelgpt_cli.domains.image.annotations.coco import find_coco, may_be_coco
 from modelgpt_cli.domains.image.annotations.objects import Annotations
 from modelgpt_cli.domains.image.decode import need_pillow
 from modelgpt_cli.domains.image.formats import is_image_name
@@ -19,11 +20,12 @@ Finder: TypeAlias = Callable[[str, Listing, str | None], Annotations | None]
 _FINDERS: tuple[Finder, ...] = (find_coco,)
 """One for each format; the first that finds some of its files has the say."""
 _SUFFIXES = (".json", ".xml", ".txt")
+_FILES = (".json",)
+"""How files end that may be given by themselves."""
 _BESIDE = ("annotations", "annotation", "labels")
 """A file of annotations in a folder called so speaks of images beside that folder."""
 _DEEPEST = 5
 """Folders are looked for files of annotations so far down."""
-DETECTION, SEGMENTATION, KEYPOINTS = "detection", "segmentation", "keypoints"
 
 
 def find_annotations(path: Path) -> Annotations | None:
@@ -40,7 +42,9 @@ def find_annotations(path: Path) -> Annotations | None:
         There are some, and what they say can't be used; or the archive can't be read.
     """
     only = None
-    if path.suffix.lower() == ".json" and not path.is_dir():
+    if path.suffix.lower() in _FILES and not path.is_dir():
+        if path.is_file() and not may_be_coco(path.read_bytes()):
+            return None
         only, path = path.name, path.parent
         if path.name.lower() in _BESIDE:
             only, path = f"{path.name}/{only}", path.parent

@@ -1,9 +1,12 @@
-"""Run-length encoded masks, as COCO and CVAT have them. What is compressed pycocotools unpacks.
+"""Outlines to masks: polygons, and run-length encoded masks as COCO and CVAT have them. By pycocotools.
 
 Shapes: H, W pixels.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,18 +30,46 @@ def decode_rle(rle: Rle) -> np.ndarray:
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return inside.reshape(width, height).T
     try:
-        from pycocotools.mask import decode
-    except ImportError as error:
-        raise ModelGPTError(
-            "To read compressed masks, the library pycocotools is needed.",
-            "It is not installed.",
-            "Install it: pip install pycocotools",
-        ) from error
-    try:
-        found: np.ndarray = decode({"size": [height, width], "counts": rle.counts}) > 0
+        found: np.ndarray = _masks().decode({"size": [height, width], "counts": rle.counts}) > 0
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise _no_mask(rle) from error
     return found
+
+
+def outline_mask(outline: Sequence[np.ndarray] | Rle, size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels inside an outline, bool (H, W): of several polygons those in any.
+
+    By pycocotools, whose pixels have the area that the polygon has; Pillow's polygons are half a pixel wider.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Width and height.
+
+    Raises
+    ------
+    ModelGPTError
+        As `decode_rle`.
+    """
+    if isinstance(outline, Rle):
+        return decode_rle(outline)
+    masks, far = _masks(), np.array(size, dtype=np.float64)
+    # What lies far outside is drawn from nearer: every pixel of an edge takes memory.
+    parts = [np.clip(part, -far, 2 * far).reshape(-1).tolist() for part in outline]
+    found: np.ndarray = masks.decode(masks.merge(masks.frPyObjects(parts, size[1], size[0]))) > 0
+    return found
+
+
+def _masks() -> Any:
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise ModelGPTError(
+            "To read outlines and masks of objects, the library pycocotools is needed.",
+            "It is not installed.",
+            "Install it: pip install pycocotools",
+        ) from error
+    return mask
 
 
 def encode_mask(mask: np.ndarray) -> Rle:
