@@ -33,6 +33,12 @@ _SENTENCES = {
     "points": ("key point lies", "key points lie", "outside of the image{}, such as {}: taken as not labelled."),
     "mask": ("mask has", "masks have", "another size than the image{}, such as {}: left out."),
     "nothing": ("object has", "objects have", "neither a box nor an outline nor key points, such as {1}: left out."),
+    "rotated": ("box is", "boxes are", "turned by an angle, such as {1}: the upright box around is taken."),
+    "unset": ("annotated image is", "annotated images are", "in no list of the sets, such as {1}: left out."),
+    "several": (
+        "image has", "images have", "several annotations, such as {1}: the first is read.",
+    ),
+    "kinds": ("mark is", "marks are", "of a kind that is not read, such as {1}: left out."),
     "missing": ("annotated image is", "annotated images are", "not among the files, such as {1}: left out."),
     "unlisted": ("annotation is", "annotations are", "of an image that the file doesn't list, such as {1}: left out."),
     "unread": ("image has", "images have", "annotations and can't be read, such as {1}: left out."),
@@ -188,6 +194,9 @@ class Collector:
         images = tuple(self._images[place] for place in sorted(self._images))
         if any(one.box is not None for image in images for one in image.objects):
             images = tuple(replace(image, objects=tuple(map(boxed, image.objects))) for image in images)
+        if empty := [image.place for image in images if not image.objects]:
+            several = f"{len(empty):,} images have" if len(empty) > 1 else "1 image has"
+            told.append(f"{several} nothing marked, such as {empty[0]}: taken to be background alone.")
         bare = self._unannotated()
         if bare:
             several = f"{len(bare):,} images have" if len(bare) > 1 else "1 image has"

@@ -9,7 +9,11 @@ from typing import TypeAlias
 
 from modelgpt_cli.domains.image.annotations import DETECTION, KEYPOINTS, SEGMENTATION
 from modelgpt_cli.domains.image.annotations.coco import find_coco, may_be_coco
+from modelgpt_cli.domains.image.annotations.cvat import find_cvat, may_be_cvat
+from modelgpt_cli.domains.image.annotations.label_studio import find_label_studio, may_be_label_studio
 from modelgpt_cli.domains.image.annotations.objects import Annotations
+from modelgpt_cli.domains.image.annotations.voc import find_voc
+from modelgpt_cli.domains.image.annotations.yolo import find_yolo
 from modelgpt_cli.domains.image.decode import need_pillow
 from modelgpt_cli.domains.image.formats import is_image_name
 from modelgpt_cli.domains.image.layout import is_hidden
@@ -17,11 +21,11 @@ from modelgpt_cli.domains.image.listing import Listing
 from modelgpt_cli.domains.image.zip_archive import open_zip, split_zip
 
 Finder: TypeAlias = Callable[[str, Listing, str | None], Annotations | None]
-_FINDERS: tuple[Finder, ...] = (find_coco,)
+_FINDERS: tuple[Finder, ...] = (find_coco, find_cvat, find_voc, find_label_studio, find_yolo)
 """One for each format; the first that finds some of its files has the say."""
-_SUFFIXES = (".json", ".xml", ".txt")
-_FILES = (".json",)
-"""How files end that may be given by themselves."""
+_SIGNS = {".json": (may_be_coco, may_be_label_studio), ".xml": (may_be_cvat,)}
+"""How files end that may be given by themselves, and whether they may be of a format."""
+_SUFFIXES = (*_SIGNS, ".txt")
 _BESIDE = ("annotations", "annotation", "labels")
 """A file of annotations in a folder called so speaks of images beside that folder."""
 _DEEPEST = 5
@@ -42,9 +46,11 @@ def find_annotations(path: Path) -> Annotations | None:
         There are some, and what they say can't be used; or the archive can't be read.
     """
     only = None
-    if path.suffix.lower() in _FILES and not path.is_dir():
-        if path.is_file() and not may_be_coco(path.read_bytes()):
-            return None
+    if (signs := _SIGNS.get(path.suffix.lower())) and not path.is_dir():
+        if path.is_file():
+            content = path.read_bytes()
+            if not any(may_be(content) for may_be in signs):
+                return None
         only, path = path.name, path.parent
         if path.name.lower() in _BESIDE:
             only, path = f"{path.name}/{only}", path.parent

@@ -14,6 +14,8 @@ import numpy as np
 from modelgpt_cli.domains.image.annotations.objects import MarkedObject, Rle
 from modelgpt_cli.domains.image.annotations.rle import decode_rle, encode_mask
 
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 Move: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Positions, float64 (n, 2), to others."""
 SIDEWAYS = (5, 6, 7, 8)
@@ -29,8 +31,7 @@ class Found:
     label : int
     where : str
         What messages call it: "labels/01.txt, line 3".
-    box : tuple of float, optional
-        Left, top, right, bottom.
+    box : Box, optional
     outline : sequence of ndarray, or Rle; optional
     points : ndarray, optional
         (K, 3).
@@ -39,7 +40,7 @@ class Found:
 
     label: int
     where: str
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     outline: Sequence[np.ndarray] | Rle | None = None
     points: np.ndarray | None = None
     crowd: bool = False
@@ -81,15 +82,37 @@ def _moved(one: Found, move: Move) -> Found:
     """Move each position of an object; masks stay as they are."""
     box, outline, points = one.box, one.outline, one.points
     if box is not None:
-        corners = move(np.array(box, dtype=np.float64).reshape(2, 2))
-        (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
         empty = not (box[2] > box[0] and box[3] > box[1])  # and stays so
-        box = (left, top, left, top) if empty else (left, top, right, bottom)
+        box = around(move(np.array(box, dtype=np.float64).reshape(2, 2)))
+        box = (box[0], box[1], box[0], box[1]) if empty else box
     if outline is not None and not isinstance(outline, Rle):
         outline = [move(part) for part in outline]
     if points is not None:
         points = np.column_stack([move(points[:, :2]), points[:, 2]])
     return replace(one, box=box, outline=outline, points=points)
+
+
+def corners_of(x: float, y: float, width: float, height: float, angle: float) -> np.ndarray:
+    """Return the corners of a box around a centre that is turned by an angle in radians, float64 (4, 2)."""
+    half = np.array([(-width, -height), (width, -height), (width, height), (-width, height)]) / 2
+    turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+    found: np.ndarray = half @ turn.T + (x, y)
+    return found
+
+
+def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0.0) -> np.ndarray:
+    """Return corners on an ellipse around a centre, with its half axes, turned by an angle, float64 (32, 2)."""
+    angles = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    found = np.column_stack([across * np.cos(angles), down * np.sin(angles)])
+    turn = np.deg2rad(degrees)
+    turned: np.ndarray = found @ np.array([(np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))]) + (x, y)
+    return turned
+
+
+def around(positions: np.ndarray) -> Box:
+    """Return the upright box around positions, float64 (n, 2)."""
+    (left, top), (right, bottom) = positions.min(0).tolist(), positions.max(0).tolist()
+    return left, top, right, bottom
 
 
 def boxed(one: MarkedObject) -> MarkedObject:
@@ -103,7 +126,5 @@ def boxed(one: MarkedObject) -> MarkedObject:
             return one
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
     else:
-        corners = np.concatenate(one.outline)
-        (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
-        box = (left, top, right, bottom)
+        box = around(np.concatenate(one.outline))
     return replace(one, box=box) if box[2] > box[0] and box[3] > box[1] else one
