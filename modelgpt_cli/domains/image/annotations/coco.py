@@ -259,7 +259,8 @@ def _outline(values: Any, where: str) -> list[np.ndarray] | Rle | None:
     if not values:
         return None
     if isinstance(values, dict):
-        size, counts = values.get("size"), values.get("counts")
+        size: Any = values.get("size")
+        counts = values.get("counts")
         if not _is_list(size) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
             raise ModelGPTError(f"{where}: its segmentation has no size.", "Height and width are wanted.")
         if isinstance(counts, str):

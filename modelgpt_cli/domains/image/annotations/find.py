@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,6 +26,12 @@ _FINDERS: tuple[Finder, ...] = (find_coco, find_cvat, find_voc, find_label_studi
 _SIGNS = {".json": (may_be_coco, may_be_label_studio), ".xml": (may_be_cvat,)}
 """How files end that may be given by themselves, and whether they may be of a format."""
 _SUFFIXES = (*_SIGNS, ".txt")
+_START = 1 << 16
+_WORDS = (
+    b'"images"', b'"annotations"', b'"categories"', b'"file_name"', b'"image_id"', b'"category_id"', b'"completions"',
+    b'labels"', b"<annotations",
+)  # fmt: skip
+"""Of these the beginning of any file of annotations has one, wherever its lists stand."""
 _BESIDE = ("annotations", "annotation", "labels")
 """A file of annotations in a folder called so speaks of images beside that folder."""
 _DEEPEST = 5
@@ -47,19 +53,16 @@ def find_annotations(path: Path) -> Annotations | None:
     """
     only = None
     if (signs := _SIGNS.get(path.suffix.lower())) and not path.is_dir():
-        if path.is_file():
-            content = path.read_bytes()
-            if not any(may_be(content) for may_be in signs):
-                return None
+        if path.is_file() and not _may_be(path, signs):
+            return None
         only, path = path.name, path.parent
         if path.name.lower() in _BESIDE:
             only, path = f"{path.name}/{only}", path.parent
     if not _may_hold(path):
         return None
     need_pillow()
-    found = _last.get(path) if only is None else None
-    if found is not None:
-        return found[0]
+    if only is None and (known := _last.get(path)) is not None:
+        return known[0]
     listing = Listing.of(path)
     if listing is None or (only is not None and only not in listing.places):
         return None
@@ -132,6 +135,19 @@ def _entries(folder: str | Path, prefix: str, depth: int = 0) -> list[tuple[str,
         except OSError:  # a link to itself
             continue
     return found
+
+
+def _may_be(file: Path, signs: Sequence[Callable[[bytes], bool]]) -> bool:
+    """Whether a file is of a format, as far as its words say. Of a large table the beginning alone is read."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(_START)
+            if not any(word in start for word in _WORDS):
+                return False
+            content = start + opened.read()
+    except OSError:
+        return False
+    return any(may_be(content) for may_be in signs)
 
 
 def _may_hold(path: Path) -> bool:

@@ -137,7 +137,7 @@ def _kind(result: Any) -> str:
     """The kind of a mark; "" where it is none of an object."""
     if not isinstance(result, dict):
         return ""
-    value = result.get("value") if isinstance(result.get("value"), dict) else result
+    value = result["value"] if isinstance(result.get("value"), dict) else result
     return next((kind for kind in KINDS if kind in value), "")
 
 

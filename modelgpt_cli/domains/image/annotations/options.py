@@ -14,7 +14,7 @@ class BuildOptions(options.BuildOptions):
     """How a model is to be built from marked objects."""
 
     task: str | None = option(
-        "Task to learn, where annotations serve several.", choices=TASKS, shown="by the annotations", reading=True
+        "detection, segmentation or keypoints.", metavar="TASK", choices=TASKS, shown="found", reading=True
     )
 
 

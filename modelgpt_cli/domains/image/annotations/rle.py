@@ -28,7 +28,8 @@ def decode_rle(rle: Rle) -> np.ndarray:
         if (counts < 0).any() or counts.sum() != height * width:
             raise _no_mask(rle)
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return inside.reshape(width, height).T
+        columns: np.ndarray = inside.reshape(width, height)
+        return columns.T
     try:
         found: np.ndarray = _masks().decode({"size": [height, width], "counts": rle.counts}) > 0
     except (ValueError, TypeError, OverflowError, MemoryError) as error:

@@ -123,7 +123,7 @@ def _polygon(one: Element, where: str) -> list[np.ndarray] | None:
     if found is None:
         return None
     values = {child.tag: child.text for child in found}
-    corners = []
+    corners: list[list[float]] = []
     while f"x{len(corners) + 1}" in values:
         k = len(corners) + 1
         corners.append([number_of(values.get(f"{axis}{k}"), where, f"{axis}{k} of its polygon") for axis in "xy"])
