@@ -16,6 +16,7 @@ from modelgpt_cli.domains.image.annotations.moves import Found
 from modelgpt_cli.domains.image.annotations.objects import Annotations, PointNames, Rle
 from modelgpt_cli.domains.image.annotations.places import ImageFinder, part_of
 from modelgpt_cli.domains.image.annotations.points import numbered_names, point_names
+from modelgpt_cli.domains.image.annotations.rle import unpack_runs
 from modelgpt_cli.domains.image.decode import ImageError
 from modelgpt_cli.domains.image.listing import Listing
 
@@ -106,7 +107,7 @@ def _entries(file: _File, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for k, entry in enumerate(file.content[key]):
         if not isinstance(entry, dict):
             raise ModelGPTError(f"{file.place}: entry {k + 1} of {key} is no object.", repr(entry)[:80])
-        number = entry.get("id")
+        number = _id(entry, "id", f"{file.place}, {what} no. {k + 1}")
         where = f"{file.place}, {what} {number if number is not None else f'no. {k + 1}'}"
         if number is not None:
             if number in seen:
@@ -129,7 +130,7 @@ def _classes(files: Sequence[_File]) -> tuple[list[str], dict[str, dict[Any, int
     for file in files:
         own: dict[Any, str] = {}
         entries = list(_entries(file, "categories"))
-        used = {one.get("category_id") for one in file.content["annotations"] if isinstance(one, dict)}
+        used = {_id(one, "category_id", where) for where, one in _entries(file, "annotations")}
         for where, entry in sorted(entries, key=lambda pair: _sortable(pair[1]["id"])):
             label = str(entry.get("name", "")).strip()
             if not label:
@@ -156,7 +157,8 @@ def _points(files: Sequence[_File]) -> PointNames | None:
     named: dict[tuple[str, ...], tuple[str, Sequence[tuple[int, int]]]] = {}
     for file in files:
         for where, entry in _entries(file, "categories"):
-            if names := tuple(map(str, entry.get("keypoints") or ())):
+            given = entry.get("keypoints")
+            if names := tuple(map(str, given if isinstance(given, list) else ())):
                 named.setdefault(names, (where, _edges(entry, len(names), where)))
     if len(named) > 1:
         first, second = list(named.values())[:2]
@@ -193,10 +195,11 @@ def _collect(
     objects: dict[Any, list[Found]] = {entry["id"]: [] for _, entry in _entries(file, "images")}
     _check_pixels(file)
     for where, entry in _entries(file, "annotations"):
-        if entry.get("image_id") not in objects:
+        image = _id(entry, "image_id", where)
+        if image not in objects:
             collector.counts.add("unlisted", where)
             continue
-        objects[entry["image_id"]].append(_object(entry, where, numbers, points))
+        objects[image].append(_object(entry, where, numbers, points))
     for where, entry in _entries(file, "images"):
         name = entry.get("file_name")
         if not isinstance(name, str) or not name:
@@ -222,7 +225,7 @@ def _check_pixels(file: _File) -> None:
 
 
 def _object(entry: Mapping[str, Any], where: str, numbers: Mapping[Any, int], points: PointNames | None) -> Found:
-    number = entry.get("category_id")
+    number = _id(entry, "category_id", where)
     if number not in numbers:
         known = ", ".join(map(str, list(numbers)[:20]))
         raise ModelGPTError(
@@ -264,8 +267,13 @@ def _outline(values: Any, where: str) -> list[np.ndarray] | Rle | None:
         if not _is_list(size) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
             raise ModelGPTError(f"{where}: its segmentation has no size.", "Height and width are wanted.")
         if isinstance(counts, str):
-            return Rle(counts.encode(), (size[0], size[1]))
-        runs = _numbers(counts, where, "segmentation")
+            runs = [float(run) for run in unpack_runs(counts.encode())]
+        else:
+            runs = _numbers(counts, where, "segmentation")
+        if not all(run.is_integer() and run >= 0 for run in runs) or sum(runs) != size[0] * size[1]:
+            raise ModelGPTError(
+                f"{where}: its runs don't fill {size[1]} x {size[0]} pixels.", "The mask is damaged.", "Export it anew."
+            )
         return Rle(tuple(map(int, runs)), (size[0], size[1]))
     if not _is_list(values):
         raise ModelGPTError(f"{where}: its segmentation is neither a list of polygons nor a mask.", repr(values)[:60])
@@ -274,7 +282,8 @@ def _outline(values: Any, where: str) -> list[np.ndarray] | Rle | None:
         parts = [parts]  # pairs of one polygon
     found = []
     for part in parts:
-        flat = _numbers([n for pair in part for n in pair] if part and _is_list(part[0]) else part, where, "polygon")
+        pairs = _is_list(part) and all(map(_is_list, part))
+        flat = _numbers([n for pair in part for n in pair] if pairs else part, where, "polygon")
         if len(flat) % 2:
             raise ModelGPTError(f"{where}: a polygon has {len(flat)} numbers.", "Pairs of x and y are wanted.")
         found.append(np.array(flat, dtype=np.float64).reshape(-1, 2))
@@ -303,10 +312,18 @@ def _numbers(values: Any, where: str, what: str) -> list[float]:
         raise ModelGPTError(f"{where}: its {what} is no list of numbers.", repr(values)[:60]) from error
 
 
+def _id(entry: Mapping[str, Any], key: str, where: str) -> int | float | str | None:
+    """An id, or the id of another entry; None where it isn't there."""
+    value = entry.get(key)
+    if value is not None and not isinstance(value, (int, float, str)):
+        raise ModelGPTError(f"{where}: its {key} is {value!r:.40}.", "A number is wanted.", "Mend the annotations.")
+    return value
+
+
 def _is_list(values: Any) -> bool:
     return isinstance(values, list)
 
 
 def _whole(value: Any) -> int:
     """A width or height; 0 where it isn't said."""
-    return int(value) if isinstance(value, (int, float)) and value > 0 else 0
+    return int(value) if isinstance(value, (int, float)) and 0 < value < 1e9 else 0

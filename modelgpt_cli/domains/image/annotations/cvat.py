@@ -112,12 +112,12 @@ def _mark(marks: Marks, shape: Element, where: str, size: tuple[int, int]) -> Ma
     if not label:
         raise ModelGPTError(f"{where} has no label.", "It is the object's class.", "Mend the annotations.")
 
-    def number(key: str) -> float:
-        return number_of(shape.get(key), where, key)
+    def number(key: str, default: str = "") -> float:
+        return number_of(shape.get(key, default), where, key)
 
     if shape.tag == "box":
         box = (number("xtl"), number("ytl"), number("xbr"), number("ybr"))
-        if angle := float(shape.get("rotation") or 0) % 360:
+        if angle := number("rotation", "0") % 360:
             middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
             turned = corners_of(*middle, box[2] - box[0], box[3] - box[1], math.radians(angle))
             marks.collector.counts.add("rotated", where)
@@ -126,7 +126,7 @@ def _mark(marks: Marks, shape: Element, where: str, size: tuple[int, int]) -> Ma
     if shape.tag == "polygon":
         return Mark(label, Found(0, where, outline=[_positions(shape, where)]))
     if shape.tag == "ellipse":
-        outline = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), float(shape.get("rotation") or 0))
+        outline = ellipse(number("cx"), number("cy"), number("rx"), number("ry"), number("rotation", "0"))
         return Mark(label, Found(0, where, outline=[outline]))
     if shape.tag == "mask":
         return Mark(label, Found(0, where, outline=_mask(shape, where, size)))

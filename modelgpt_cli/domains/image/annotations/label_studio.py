@@ -89,10 +89,7 @@ def _task(marks: Marks, finder: ImageFinder, task: Mapping[str, Any], place: str
     size = (0, 0)
     made = []
     for k, result in enumerate(results, 1):
-        if isinstance(result.get("original_width"), (int, float)) and isinstance(
-            result.get("original_height"), (int, float)
-        ):
-            size = (round(result["original_width"]), round(result["original_height"]))
+        size = _size(result) or size
         if (mark := _mark(marks, result, f"{where}, result {k}")) is not None:
             made.append(mark)
     marks.add(image, size, made, file=place, part=part)
@@ -107,8 +104,8 @@ def _results(marks: Marks, task: Mapping[str, Any], where: str) -> list[dict[str
             return None
         if len(kept) > 1:
             marks.collector.counts.add("several", where)
-        results = kept[0].get("result") or []
-        return [one for one in results if isinstance(one, dict)]
+        results = kept[0].get("result")
+        return [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
     found = [one for value in task.values() if isinstance(value, list) for one in value if _kind(one)]  # JSON-MIN
     return found or None
 
@@ -158,15 +155,15 @@ def _mark(marks: Marks, result: Mapping[str, Any], where: str) -> Mark | None:
             "Export as COCO, or as PNG into a folder masks/ beside images/.",
         )
 
-    def number(key: str) -> float:
-        given = value.get(key)
+    def number(key: str, default: float | None = None) -> float:
+        given = value.get(key, default)
         if not isinstance(given, (int, float)):
-            raise ModelGPTError(f"{where}: its {key} is {given!r}.", "A number in percent is wanted.", "Mend it.")
+            raise ModelGPTError(f"{where}: its {key} is {given!r:.40}.", "A number in percent is wanted.", "Mend it.")
         return given / 100
 
     own, group = str(result.get("id") or ""), str(result.get("parentID") or "")
-    name, angle = str(labels[0]), float(value.get("rotation") or 0) % 360
-    sides = (float(result.get("original_width") or 1), float(result.get("original_height") or 1))
+    name, angle = str(labels[0]), 100 * number("rotation", 0) % 360
+    sides = _size(result) or (1, 1)
     if kind == "polygonlabels":
         return Mark(name, Found(0, where, outline=[_polygon(value.get("points"), where)]), own=own)
     if kind == "keypointlabels":
@@ -184,7 +181,16 @@ def _mark(marks: Marks, result: Mapping[str, Any], where: str) -> Mark | None:
     return Mark(name, Found(0, where, box), own=own)
 
 
-def _turned(box: Sequence[float], degrees: float, sides: tuple[float, float]) -> tuple[float, float, float, float]:
+def _size(result: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height of the image that was marked; None where they aren't said."""
+    sides = [result.get("original_width"), result.get("original_height")]
+    if not all(isinstance(side, (int, float)) and 0 < side < 1e9 for side in sides):
+        return None
+    width, height = (round(side) for side in sides if side is not None)
+    return width, height
+
+
+def _turned(box: Sequence[float], degrees: float, sides: tuple[int, int]) -> tuple[float, float, float, float]:
     """The upright box around one that is turned about its top left corner; all in shares of the sides."""
     width, height = (box[2] - box[0]) * sides[0], (box[3] - box[1]) * sides[1]
     turn = math.radians(degrees)

@@ -93,6 +93,12 @@ def test_outlines_of_two_points_and_masks_of_another_size(tmp_path: Path) -> Non
     assert "1 mask has another size than the image, such as annotations.json, annotation 3" in told(annotations)
 
 
+@pytest.mark.parametrize("counts", [b"abc", b"", b"\xff", b"0" * 999, (10, 20)])
+def test_runs_that_fill_no_mask(counts: bytes | tuple[int, ...]) -> None:
+    with pytest.raises(ModelGPTError, match="doesn't fill its 80 x 60 pixels"):
+        decode_rle(Rle(counts, (HEIGHT, WIDTH)))
+
+
 def test_crowds_and_difficult_objects(tmp_path: Path) -> None:
     crowd = found(tiny.write_coco(tmp_path / "coco", _set("iscrowd", 1)))
     assert [one.crowd for one in crowd.images[0].objects] == [True, False]
@@ -144,6 +150,9 @@ def _same_name(content: Content) -> None:
         (_all_boxes([0.1, 0.2, 0.5, 0.5]), "They look like shares of the image"),
         (_set("segmentation", [[1, 1, 9, 1, 9]]), "annotation 1: a polygon has 5 numbers"),
         (_set("segmentation", {"counts": [1]}), "annotation 1: its segmentation has no size"),
+        (_set("segmentation", {"counts": "abc", "size": [60, 80]}), "annotation 1: its runs don't fill 80 x 60"),
+        (_set("segmentation", {"counts": [9], "size": [60, 80]}), "annotation 1: its runs don't fill 80 x 60"),
+        (_set("category_id", [1]), "annotation 1: its category_id is [1]"),
         (lambda c: c["categories"][1].update(name="cat"), "two classes called 'cat'"),
         (lambda c: c["images"][0].pop("file_name"), "image 1 has no file_name"),
         (lambda c: c["images"].__setitem__(0, 7), "entry 1 of images is no object"),

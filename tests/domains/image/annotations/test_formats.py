@@ -16,7 +16,7 @@ from tiny_objects import BOXES, CLASSES, HEIGHT, MARKED, OUTLINES, POINTS, WIDTH
 from modelgpt_cli.domains.image.annotations import DETECTION, KEYPOINTS, SEGMENTATION
 from modelgpt_cli.domains.image.annotations.find import find_annotations, task_of
 from modelgpt_cli.domains.image.annotations.objects import Annotations, Rle
-from modelgpt_cli.domains.image.annotations.rle import decode_rle, outline_mask
+from modelgpt_cli.domains.image.annotations.rle import decode_rle, encode_mask, outline_mask
 
 Write = Callable[[Path], Path]
 
@@ -198,6 +198,18 @@ def _runs(mask: np.ndarray) -> list[int]:
     edges = [k for k in range(1, len(flat)) if flat[k] != flat[k - 1]]
     starts = [0, *(k - 1 for k in edges), len(flat) - 1]
     return [b - a for a, b in pairwise(starts)]
+
+
+def test_runs_are_unpacked_as_pycocotools_does() -> None:
+    from pycocotools import mask as masks
+
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.02, 0.5, 1.0):
+        drawn = rng.random((HEIGHT, WIDTH)) < share
+        drawn[20:40, 10:70] |= share > 0
+        packed = masks.encode(np.asfortranarray(drawn.astype(np.uint8)))
+        assert (decode_rle(Rle(packed["counts"], (HEIGHT, WIDTH))) == drawn).all()
+        assert (decode_rle(encode_mask(drawn)) == drawn).all()
 
 
 def test_outlines_have_the_area_that_pycocotools_says(tmp_path: Path) -> None:
