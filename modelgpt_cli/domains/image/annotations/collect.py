@@ -192,8 +192,10 @@ class Collector:
                 "Look whether they are in pixels, and in the order that the format has.",
             )
         images = tuple(self._images[place] for place in sorted(self._images))
-        if any(one.box is not None for image in images for one in image.objects):
-            images = tuple(replace(image, objects=tuple(map(boxed, image.objects))) for image in images)
+        own = any(one.box is not None for image in images for one in image.objects)
+        images = tuple(
+            replace(image, objects=tuple(boxed(one, image.size) for one in image.objects)) for image in images
+        )
         if empty := [image.place for image in images if not image.objects]:
             several = f"{len(empty):,} images have" if len(empty) > 1 else "1 image has"
             told.append(f"{several} nothing marked, such as {empty[0]}: taken to be background alone.")
@@ -202,7 +204,7 @@ class Collector:
             several = f"{len(bare):,} images have" if len(bare) > 1 else "1 image has"
             told.append(f"{several} no annotations, such as {bare[0]}: left out, as nothing says what is in them.")
         return Annotations(
-            self.name, self.kind, images, tuple(classes), self.listing.source, points, tuple(bare), (*told, *notes)
+            self.name, self.kind, images, tuple(classes), self.listing.source, points, tuple(bare), (*told, *notes), own
         )
 
     def _told(self, kind: str) -> str:

@@ -53,7 +53,7 @@ def find_annotations(path: Path) -> Annotations | None:
     """
     only = None
     if (signs := _SIGNS.get(path.suffix.lower())) and not path.is_dir():
-        if path.is_file() and not _may_be(path, signs):
+        if not (_may_be(path, signs) if path.is_file() else split_zip(path)):
             return None
         only, path = path.name, path.parent
         if path.name.lower() in _BESIDE:
@@ -61,15 +61,14 @@ def find_annotations(path: Path) -> Annotations | None:
     if not _may_hold(path):
         return None
     need_pillow()
-    if only is None and (known := _last.get(path)) is not None:
+    if (known := _last.get(path, only)) is not None:
         return known[0]
     listing = Listing.of(path)
     if listing is None or (only is not None and only not in listing.places):
         return None
     name = os.path.basename(os.path.abspath(path))
     annotations = next((found for find in _FINDERS if (found := find(name, listing, only)) is not None), None)
-    if only is None:
-        _last.keep(path, annotations)
+    _last.keep(path, only, annotations)
     return annotations
 
 
@@ -84,7 +83,7 @@ def task_of(annotations: Annotations) -> str:
     objects = [one for image in annotations.images for one in image.objects]
     if any(one.points is not None for one in objects):
         return KEYPOINTS
-    if any(one.box is not None for one in objects) or not objects:
+    if (annotations.own_boxes and any(one.box is not None for one in objects)) or not objects:
         return DETECTION
     return SEGMENTATION
 
@@ -93,17 +92,18 @@ class _Last:
     """What was found last: each domain asks in turn. Files that have changed since are looked at anew."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
+        self._asked: object = None
         self._state: object = None
         self._found: Annotations | None = None
 
-    def get(self, path: Path) -> tuple[Annotations | None] | None:
-        """What was found at a path; None where that isn't known."""
-        return (self._found,) if self._path == path.absolute() and self._state == _state(path) else None
+    def get(self, path: Path, only: str | None) -> tuple[Annotations | None] | None:
+        """What was found at a path, of one file there or of all; None where that isn't known."""
+        asked = (path.absolute(), only)
+        return (self._found,) if self._asked == asked and self._state == _state(path) else None
 
-    def keep(self, path: Path, found: Annotations | None) -> None:
+    def keep(self, path: Path, only: str | None, found: Annotations | None) -> None:
         """Keep what was found."""
-        self._path, self._state, self._found = path.absolute(), _state(path), found
+        self._asked, self._state, self._found = (path.absolute(), only), _state(path), found
 
 
 _last = _Last()
@@ -130,7 +130,7 @@ def _entries(folder: str | Path, prefix: str, depth: int = 0) -> list[tuple[str,
             if entry.is_file():
                 about = entry.stat()
                 found.append((prefix + entry.name, about.st_size, about.st_mtime_ns))
-            elif depth < _DEEPEST and entry.is_dir(follow_symlinks=False):
+            elif depth < _DEEPEST and entry.is_dir():
                 found += _entries(entry.path, f"{prefix}{entry.name}/", depth + 1)
         except OSError:  # a link to itself
             continue

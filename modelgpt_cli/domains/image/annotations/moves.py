@@ -115,8 +115,8 @@ def around(positions: np.ndarray) -> Box:
     return left, top, right, bottom
 
 
-def boxed(one: MarkedObject) -> MarkedObject:
-    """Give an object that has an outline and no box the box around it."""
+def boxed(one: MarkedObject, size: tuple[int, int]) -> MarkedObject:
+    """Give an object that has an outline and no box the box around it, inside an image of some width and height."""
     if one.box is not None or one.outline is None:
         return one
     if isinstance(one.outline, Rle):
@@ -126,5 +126,5 @@ def boxed(one: MarkedObject) -> MarkedObject:
             return one
         box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
     else:
-        box = around(np.concatenate(one.outline))
+        box = around(np.clip(np.concatenate(one.outline), 0.0, np.array(size, dtype=np.float64)))
     return replace(one, box=box) if box[2] > box[0] and box[3] > box[1] else one

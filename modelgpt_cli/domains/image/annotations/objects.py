@@ -39,7 +39,7 @@ class MarkedObject:
     label : int
         Index of its class.
     box : tuple of float, optional
-        Left, top, right, bottom; inside the image, and not empty.
+        Left, top, right, bottom; inside the image, and not empty. The one around its outline where the file has none.
     outline : tuple of ndarray, or Rle; optional
         Polygons, float64 (n, 2) of x and y each, of the parts of its mask; or the mask.
     points : ndarray, optional
@@ -117,6 +117,8 @@ class Annotations:
         Where objects have key points.
     unannotated : tuple of str
         Images in the folder that no annotation names.
+    own_boxes : bool
+        Whether boxes are the files' own, rather than all of them drawn around outlines.
     notes : tuple of str
         What was mended or left out, one sentence each, with counts and the name of the first.
     """
@@ -129,6 +131,7 @@ class Annotations:
     points: PointNames | None = None
     unannotated: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    own_boxes: bool = True
 
     def part(self, role: str) -> Sequence[MarkedImage]:
         """Return the images of the part "train" or "test"; all belong to "train" where nothing says more."""

@@ -32,7 +32,8 @@ def decode_rle(rle: Rle) -> np.ndarray:
         )
     inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     columns: np.ndarray = inside.reshape(width, height)
-    return columns.T
+    found: np.ndarray = columns.T
+    return found
 
 
 def unpack_runs(packed: bytes) -> list[int]:

@@ -155,6 +155,15 @@ def test_outlines(tmp_path: Path, kind: str) -> None:
             assert mask.sum() == (right - left) * (bottom - top)
 
 
+def test_outlines_have_boxes_around_them_inside_the_image(tmp_path: Path) -> None:
+    """For detection, where it is asked for; what outlines alone are for they don't change."""
+    beyond = [("cat", [(-20.0, 5.0), (30.0, 5.0), (30.0, 90.0)])]
+    corners = {"a": "".join(tiny.cvat_polygon(*one) for one in (*OUTLINES["a"], *beyond))}
+    annotations = found(tiny.write_cvat(tmp_path, corners))
+    assert boxes(annotations)["a"] == [*expected()["a"], ("cat", (0, 5, 30, HEIGHT))]
+    assert task_of(annotations) == SEGMENTATION
+
+
 def _voc_outlines(root: Path) -> Path:
     tiny.write_voc(root)
     for name, objects in BOXES.items():
@@ -303,6 +312,14 @@ def test_a_file_alone_and_other_layouts(tmp_path: Path) -> None:
     assert [image.place for image in alone.images] == ["train2017/a.jpg", "train2017/b.jpg"]
     assert boxes(found(tiny.write_cvat(tmp_path / "cvat") / "annotations.xml")) == expected()
     assert boxes(found(tiny.write_studio(tmp_path / "studio") / "export.json")) == expected()
+    zipped = zip_of(root, tmp_path / "set.zip")
+    inside = found(zipped / "annotations" / "instances_val2017.json")
+    assert [image.place for image in inside.images] == ["val2017/c.jpg"]
+    assert find_annotations(tmp_path / "gone.json") is None
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "images").symlink_to(tmp_path / "cvat" / "images", target_is_directory=True)
+    put(tmp_path / "linked" / "annotations.xml", (tmp_path / "cvat" / "annotations.xml").read_bytes())
+    assert boxes(found(tmp_path / "linked")) == expected()
 
     def renamed(content: dict[str, list[dict[str, str]]]) -> None:
         for entry in content["images"]:
