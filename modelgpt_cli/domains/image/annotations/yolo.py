@@ -180,7 +180,7 @@ def _box(values: Sequence[float]) -> tuple[float, float, float, float]:
 
 
 def _check_shares(values: Sequence[float], where: str) -> None:
-    if max(values) > _MOST:
+    if max(values, default=0.0) > _MOST:
         raise ModelGPTError(
             f"{where} has the number {max(values):g}.",
             "Positions are shares of the image's width and height, from 0 to 1; these look like pixels or percent.",

@@ -329,6 +329,7 @@ def test_masks_and_points_turn_as_pillow_turns_the_image(tmp_path: Path, turn: i
         ("0.5 .5 .5 .1 .1", "there is no class 0.5"),
         ("0 .5 .5 .1 .1 .93", "labels/a.txt, line 2 has 6 numbers."),
         ("0 .5 .5", "line 2 has 3 numbers"),
+        ("0", "line 2 has 1 numbers"),
         ("cat .5 .5 .1 .1", "line 2: 'cat .5 .5 .1 .1' is no line of numbers"),
         ("0 nan .5 .1 .1", "a number is not finite"),
     ],
