@@ -43,6 +43,7 @@ _PACKAGES = {
     "tabular": "modelgpt_cli.domains.tabular",
 }
 """The registry: name → package. In the order in which data is offered to the domains; the last takes what others leave.
+Masks are files beside images, and go before annotations of these: their domain is asked before others of annotations.
 This is the one place outside `domains` that names a domain."""
 
 

@@ -19,6 +19,7 @@ from modelgpt_cli.data.dataset import Dataset, name_of
 from modelgpt_cli.data.readers import RawCells, Table, readme
 from modelgpt_cli.data.source import Source
 from modelgpt_cli.domains.image.annotations import TASKS
+from modelgpt_cli.domains.image.annotations.find import task_of
 from modelgpt_cli.domains.image.annotations.table import (
     ObjectCells,
     domains_of_objects,
@@ -111,8 +112,10 @@ def detect(source: Source) -> bool:
     if isinstance(cells, SceneCells):  # unless annotations beside the masks serve the task that is asked for
         others = source.task in TASKS and source.task != DOMAIN.task and task_domain(source.task) is not None
         return not (others and source.task and objects_for(source, source.task) is not None)
-    if isinstance(cells, ObjectCells) and (cells.domain == DOMAIN.name or source.task not in (None, *TASKS)):
-        return True  # to be read, or refused
+    if isinstance(cells, ObjectCells):  # to be read, or refused where no domain has the task
+        wanted = source.task or task_of(cells.annotations)
+        owner = task_domain(wanted) if wanted in TASKS else None
+        return owner is None or owner.name == DOMAIN.name
     return objects_for(source, DOMAIN.task) is not None
 
 

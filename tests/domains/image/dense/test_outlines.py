@@ -120,6 +120,8 @@ def test_which_task_annotations_serve(tmp_path: Path) -> None:
         refused(root, "Its annotations are for detection")
     else:
         assert load_dataset(root).schema.task == "detection"
+        outlines = tiny.write_yolo(tmp_path / "outlines", tiny.yolo_outlines)
+        assert load_dataset(outlines, task="detection").schema.task == "detection"
     refused(
         tiny.write_coco(tmp_path / "boxes"),
         "holds no outlines, and the task is to be segmentation",
