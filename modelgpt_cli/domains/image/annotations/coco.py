@@ -22,6 +22,7 @@ from modelgpt_cli.domains.image.listing import Listing
 
 KIND = "COCO JSON"
 _KEYS = ("images", "annotations", "categories")
+_MARKS = ("bbox", "segmentation", "keypoints")
 _MOST_FILES = 100
 """Of more JSON files, each has the annotations of one image, in some other format."""
 
@@ -91,6 +92,10 @@ def _opened(listing: Listing, place: str) -> _File | None:
         raise ModelGPTError(f"{place} is no whole JSON file.", str(error), "Export the annotations anew.") from error
     if not isinstance(values, dict) or not all(isinstance(values.get(key), list) for key in _KEYS):
         return None
+    if values["annotations"] and not any(
+        set(_MARKS) & set(one) for one in values["annotations"] if isinstance(one, dict)
+    ):
+        return None  # a class for each whole image, or panoptic masks
     return _File(place, values, part_of(place))
 
 

@@ -353,6 +353,14 @@ def test_other_folders_hold_none(tmp_path: Path) -> None:
     assert find_annotations(tmp_path / "settings.json") is None
 
 
+def test_classes_of_whole_images_in_coco_are_no_marked_objects(tmp_path: Path) -> None:
+    def plain(content: dict[str, list[dict[str, object]]]) -> None:
+        for one in content["annotations"]:
+            del one["bbox"]
+
+    assert find_annotations(tiny.write_coco(tmp_path, plain)) is None
+
+
 def test_files_that_change_are_read_anew(tmp_path: Path) -> None:
     tiny.write_voc(tmp_path)
     assert found(tmp_path) is found(tmp_path)
