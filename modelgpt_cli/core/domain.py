@@ -43,6 +43,7 @@ _PACKAGES = {
     "tabular": "modelgpt_cli.domains.tabular",
 }
 """The registry: name → package. In the order in which data is offered to the domains; the last takes what others leave.
+Masks are files beside images, and go before annotations of these: their domain is asked before others of annotations.
 This is the one place outside `domains` that names a domain."""
 
 
@@ -67,6 +68,8 @@ class Domain:
         The kind of task that all its models have, where no other domain's have it; "" for the usual ones.
     suffixes : tuple of str
         How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
+    beside : tuple of str
+        How files end that lie beside its data in a folder, where they are part of these and no tables.
     nouns, signs, doubts : str
         Regular expressions for requirements without data, in lower case: what sentences call the things that are
         predicted for; other words that speak of such data; words that say it may be something else. "" for none.
@@ -79,6 +82,7 @@ class Domain:
     roles: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
     suffixes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     nouns: str = ""
     signs: str = ""
     doubts: str = ""

@@ -249,7 +249,7 @@ def _asked_domain(source: Source, options: dict[str, Any]) -> Domain | None:
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(f"load_dataset() got an unexpected keyword argument {unknown[0]!r}")
-    if asked is not None and source.table.domain not in ("", asked.name):
+    if asked is not None and source.table.domain and asked.name not in source.table.domains:
         raise UsageError(
             f"{source.table.name} holds {find_domain(source.table.domain).title}, and {asked.title} are asked for.",
             "",

@@ -91,10 +91,12 @@ class Table:
         The folder that was given, where the table was found in one.
     domain : str
         Of a format whose cells mean nothing to any other domain: this domain's name; else "". `cells` may have it as
-        their ``domain``.
+        their ``domain``, and as ``domains`` all that can read them.
 
     Attributes
     ----------
+    domains : tuple of str
+        All domains to which the cells mean something, where `domain` says that they mean nothing to others.
     columns : list of str
         The column names, in the file's order.
     is_folder : bool
@@ -124,6 +126,7 @@ class Table:
         self.test_path = test_path
         self.folder = folder
         self.domain = domain or getattr(cells, "domain", "")
+        self.domains: tuple[str, ...] = getattr(cells, "domains", (self.domain,))
         self._file = file
         self.is_folder = file is not None and file.is_dir()
         self.columns = list(cells.columns)
@@ -203,7 +206,7 @@ def open_table(data: Data | Table) -> Table:
     if path.is_file() and (path.suffix.lower() != ".zip" or _is_zipped_table(path)):
         return _open_named(path, sheet=address.sheet, header=address.header)
     tables = _tables(path) if path.is_dir() else []
-    if not tables and (found := _of_a_domain(path)):
+    if found := _of_a_domain(path, tables):
         if address.sheet:
             raise _no_workbook(found.name, address.sheet)
         return found
@@ -236,9 +239,14 @@ def _open_named(
     return Table(_open_file(file, name, sheet, header), name, file, file, description, test_path, folder)
 
 
-def _of_a_domain(path: Path) -> Table | None:
-    """The data of a folder or archive, as the first domain opens them that knows what they are."""
+def _of_a_domain(path: Path, tables: Sequence[Path]) -> Table | None:
+    """The data of a folder or archive, as the first domain opens them that knows what they are.
+
+    Where there are tables, the domains are asked whose data may have such files beside them.
+    """
     for domain in all_domains():
+        if any(not table.name.lower().endswith(domain.beside or ("/",)) for table in tables):
+            continue
         reader: Reader = domain.part("read")
         if table := reader.open_path(path):
             return table

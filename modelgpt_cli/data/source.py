@@ -59,6 +59,8 @@ class Reader(Protocol):
     def open_path(self, path: Path) -> Table | None:
         """Open a folder without tables, or an archive, that holds data of this domain alone; None where it doesn't.
 
+        A folder with files that end as `Domain.beside` says, too.
+
         Raises
         ------
         ModelGPTError

@@ -26,6 +26,7 @@ _STRAYS = 0.05
 _LACKING = 0.2
 """So many of the classes a domain may lack, or one."""
 _SHOWN = 3
+_ROLES = {"train": ("train", "training"), "test": TEST_NAMES, "val": VALIDATION_NAMES}
 _NAMED = 10
 
 
@@ -98,6 +99,19 @@ def is_hidden(name: str) -> bool:
 def printable(name: str) -> str:
     """A file's name as it can be shown and kept: bytes of it that are no UTF-8 become the replacement character."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def role_of(place: str) -> str:
+    """Return "train", "test" or "val", as a folder of a place is called; "" where none is."""
+    for part in PurePosixPath(place).parts[:-1]:
+        if role := named_role(part.lower().rstrip("0123456789_-")):
+            return role
+    return ""
+
+
+def named_role(name: str) -> str:
+    """Return "train", "test" or "val", where a word in lower case says so; else ""."""
+    return next((role for role, names in _ROLES.items() if name in names), "")
 
 
 def holds_images(images: Sequence[str], places: Sequence[str], name: str) -> bool:

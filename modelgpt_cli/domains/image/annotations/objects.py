@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modelgpt_cli.domains.image.layout import role_of
 from modelgpt_cli.domains.image.source import Files
 
 
@@ -38,7 +39,7 @@ class MarkedObject:
     label : int
         Index of its class.
     box : tuple of float, optional
-        Left, top, right, bottom; inside the image, and not empty.
+        Left, top, right, bottom; inside the image, and not empty. The one around its outline where the file has none.
     outline : tuple of ndarray, or Rle; optional
         Polygons, float64 (n, 2) of x and y each, of the parts of its mask; or the mask.
     points : ndarray, optional
@@ -63,12 +64,20 @@ class MarkedImage:
     place : str
         Path inside the folder or archive, with slashes.
     size : (int, int)
-        Width and height, as the annotations have them; (0, 0) where they don't say.
+        Width and height of the upright image.
+    part : str
+        "train", "test" or "val", where the annotations say; "" where the folder that it lies in does.
     """
 
     place: str
     size: tuple[int, int]
     objects: tuple[MarkedObject, ...] = ()
+    part: str = ""
+
+    @property
+    def role(self) -> str:
+        """ "train", "test" or "val"; "" where nothing says."""
+        return self.part or role_of(self.place)
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,8 @@ class Annotations:
         Where objects have key points.
     unannotated : tuple of str
         Images in the folder that no annotation names.
+    own_boxes : bool
+        Whether boxes are the files' own, rather than all of them drawn around outlines.
     notes : tuple of str
         What was mended or left out, one sentence each, with counts and the name of the first.
     """
@@ -120,12 +131,11 @@ class Annotations:
     points: PointNames | None = None
     unannotated: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    own_boxes: bool = True
 
     def part(self, role: str) -> Sequence[MarkedImage]:
         """Return the images of the part "train" or "test"; all belong to "train" where nothing says more."""
-        from modelgpt_cli.domains.image.dense.layout import role_of  # moved here with the readers
-
-        roles = [role_of(image.place) for image in self.images]
+        roles = [image.role for image in self.images]
         learned = "train" if "train" in roles else ""
         tested = next((name for name in ("test", "val") if name in roles), None)
         if role == "train" and learned not in roles:  # a folder called test by itself

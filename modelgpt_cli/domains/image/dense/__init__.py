@@ -2,6 +2,7 @@
 whose networks and files it shares; its parts are the modules that `core.domain.PARTS` lists."""
 
 from modelgpt_cli.core.domain import Domain
+from modelgpt_cli.domains.image.annotations import BESIDE, SUFFIXES
 
 DOMAIN = Domain(
     name="dense",
@@ -10,4 +11,6 @@ DOMAIN = Domain(
     package=__name__,
     roles={"scene": "image"},
     task="segmentation",
+    suffixes=SUFFIXES,
+    beside=BESIDE,
 )

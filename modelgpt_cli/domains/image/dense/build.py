@@ -23,6 +23,7 @@ from modelgpt_cli.domains.image.backbone import read_weights
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense import DOMAIN
 from modelgpt_cli.domains.image.dense.architectures import NETWORK, encoder_config, size_of
+from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.fit import (
     Held,
     SegmentationFit,
@@ -39,9 +40,7 @@ from modelgpt_cli.domains.image.dense.maps import (
     rooted,
     seen_pixels,
 )
-from modelgpt_cli.domains.image.dense.masks import MaskReader
 from modelgpt_cli.domains.image.dense.model import SCENE_COLUMN, SegmentationModel
-from modelgpt_cli.domains.image.dense.read import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.requirement import require
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.source import shown_reasons
@@ -179,7 +178,7 @@ class SegmentationBuild:
 def _labelled(dataset: Dataset, reasons: dict[str, str]) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
     """Yield images uint8 (H, W, 3) with masks uint8 (H, W), in order; None for those that can't be read."""
     source = cast(ReadScenes, dataset.source)
-    reader = MaskReader(source.open, source.coding)
+    reader = source.masks()
     for place, mask in zip(dataset.sample[IMAGE], dataset.sample[MASK], strict=True):
         try:
             image = decode_image(source.open(place))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,13 @@ import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.paths import expand
+from modelgpt_cli.domains.image.annotations import SUFFIXES
+from modelgpt_cli.domains.image.annotations.find import find_annotations
+from modelgpt_cli.domains.image.annotations.objects import Annotations
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
+from modelgpt_cli.domains.image.dense.drawn import DrawnMasks
 from modelgpt_cli.domains.image.dense.layout import Pairs
-from modelgpt_cli.domains.image.dense.masks import Coding, MaskReader
+from modelgpt_cli.domains.image.dense.masks import Coding, MaskReader, fitting, read_mask
 from modelgpt_cli.domains.image.dense.scenes import Scenes, find_scenes
 from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, find_images, report_unreadable
 from modelgpt_cli.domains.image.zip_archive import split_zip
@@ -60,13 +65,13 @@ class SceneImages:
     ----------
     files : sequence of ImageFile
         The label is the mask's place.
-    reader : MaskReader, optional
+    reader : MaskReader or DrawnMasks, optional
         Reads masks, where they are wanted.
     """
 
     target = "mask"
 
-    def __init__(self, name: str, files: Sequence[ImageFile], reader: MaskReader | None = None) -> None:
+    def __init__(self, name: str, files: Sequence[ImageFile], reader: MaskReader | DrawnMasks | None = None) -> None:
         self.name, self.files, self.total = name, files, len(files)
         self._reader = reader
         self._broken: list[tuple[str, str]] = []
@@ -126,7 +131,7 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     for one in data:
         scenes = find_scenes(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
         if scenes is None:
-            files += find_images([one])
+            files += _annotated_files(one) or find_images([one])
         else:
             logger.info("%s: its masks are left out.", scenes.name)
             files += _files(scenes, scenes.pairs, Path(one))
@@ -137,6 +142,8 @@ def _labelled(model: Model, data: Sequence[Any], name: str) -> SceneImages:
     one = data[0]
     scenes = find_scenes(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
     if scenes is None:
+        if isinstance(one, (str, os.PathLike)) and (found := find_annotations(expand(os.fspath(one)))) is not None:
+            return _drawn(model, found, name, Path(one))
         raise UsageError(
             f"{name} holds no images with masks to compare with.",
             "Looked for images/ and masks/ with files of the same names, and for x.jpg beside x_mask.png.",
@@ -155,14 +162,56 @@ def _labelled(model: Model, data: Sequence[Any], name: str) -> SceneImages:
         logger.warning("%s masks have no image, such as %s: left out.", f"{len(tested.strays):,}", tested.strays[0])
     if not kept.pairs:
         raise UsageError(f"None of the images of {name} has a mask.", "", "Give labelled images.")
-    coding = Coding.from_dict(model.metadata["decoding"]["coding"])
+    coding = fitting(Coding.from_dict(model.metadata["decoding"]["coding"]), _masks(scenes, kept))
     return SceneImages(name, _files(scenes, kept, Path(one)), MaskReader(scenes.files.open, coding))
 
 
+def _masks(scenes: Scenes, pairs: Pairs) -> Iterator[np.ndarray]:
+    """The values of each mask that can be read."""
+    for pair in pairs.pairs:
+        with suppress(ImageError):
+            yield read_mask(scenes.files.open(pair.mask))[0]
+
+
+def _drawn(model: Model, annotations: Annotations, name: str, path: Path) -> SceneImages:
+    """Annotated images, of the part to test on where there is one, with masks that are drawn."""
+    tested = annotations.part("test")
+    if tested and len(tested) < len(annotations.images):
+        logger.info("%s: measured on its part to test on alone, %s images.", name, f"{len(tested):,}")
+    images = tested or annotations.images
+    if not any(one.outline is not None for image in images for one in image.objects):
+        raise UsageError(
+            f"{name} ({annotations.format}) holds no outlines to compare masks with.",
+            "",
+            "Give images with masks, or with outlines of all objects.",
+        )
+    for note in annotations.notes:
+        logger.warning("%s", note)
+    prefix = _prefix(path)
+    files = [ImageFile(prefix + i.place, i.place, partial(annotations.files.open, i.place)) for i in images]
+    return SceneImages(name, files, DrawnMasks(annotations, model.labels))
+
+
+def _annotated_files(source: Any) -> list[ImageFile]:
+    """The images that a file of annotations names; none where it is no such file, of which a table may be made."""
+    path = expand(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
+    if path is None or not path.name.lower().endswith(SUFFIXES):
+        return []
+    found = find_annotations(path)
+    if found is None:
+        return []
+    return [ImageFile(i.place, None, partial(found.files.open, i.place)) for i in found.images]
+
+
 def _files(scenes: Scenes, pairs: Pairs, path: Path) -> list[ImageFile]:
-    inside = split_zip(expand(path))
-    prefix = inside[1] if inside else f"{path}{os.sep}"
+    prefix = _prefix(path)
     return [ImageFile(prefix + p.image, p.mask, partial(scenes.files.open, p.image)) for p in pairs.pairs]
+
+
+def _prefix(path: Path) -> str:
+    """What stands before the places of images in a folder or archive, to give their names."""
+    inside = split_zip(expand(path))
+    return inside[1] if inside else f"{path}{os.sep}"
 
 
 def reads(card: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from modelgpt_cli.data.folder_names import TEST_NAMES, VALIDATION_NAMES
+from modelgpt_cli.domains.image.layout import role_of
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "frames", "inputs", "input")
 MASK_FOLDERS = (
@@ -25,7 +25,6 @@ EXACT = (".png", ".gif", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".webp
 LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")
 _SHARE = 0.5
 """So large a share of the masks must have an image: of class folders that happen to be called so, few files agree."""
-_TRAIN = ("train", "training")
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,6 @@ class Pairs:
             return self
         kept = [pair for pair in self.pairs if roles[pair.image] == wanted]
         return Pairs(kept, [place for place in self.strays if role_of(place) == wanted], self.lossy)
-
-
-def role_of(place: str) -> str:
-    """Return "train", "test" or "val", as a folder of a place is called; "" where none is."""
-    roles = {"train": _TRAIN, "test": TEST_NAMES, "val": VALIDATION_NAMES}
-    for part in PurePosixPath(place).parts[:-1]:
-        name = part.lower().rstrip("0123456789_-")
-        for role, names in roles.items():
-            if name in names:
-                return role
-    return ""
 
 
 def find_pairs(images: Sequence[str]) -> Pairs | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -88,6 +88,29 @@ class Coding:
         table = np.array([known[int(v)] for v in found], dtype=np.uint8)
         indices: np.ndarray = table[places.reshape(values.shape)]
         return indices
+
+
+def fitting(coding: Coding, masks: Iterable[np.ndarray]) -> Coding:
+    """Return the coding that masks of two classes are in, which may be 0 and 1, or 0 and 255; else the coding as it is.
+
+    A model's own masks have the indices 0 and 1, whatever those had that it was made from. The first mask with a 1 is
+    of indices; where none has one and some a 255, that is the second class.
+
+    Parameters
+    ----------
+    masks : iterable of ndarray
+        Their values; no more are taken than tell.
+    """
+    two = {coding.values[k]: k for k in range(len(coding.values))}
+    if coding.kind == COLOUR or len(two) != 2 or not (coding.kind == BINARY or set(two) == {0, 1}):
+        return coding
+    ground = two[0]
+    found = False
+    for values in masks:
+        if (values == 1).any():
+            return Coding(INDEX, (0, 1) if ground == 0 else (1, 0), (IGNORE,))
+        found = found or bool((values == IGNORE).any())
+    return Coding(BINARY, (0, IGNORE) if ground == 0 else (IGNORE, 0)) if found else coding
 
 
 def shown(kind: str, value: int) -> str:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
+from modelgpt_cli.domains.image.dense.dataset import IMAGE
 from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, rooted, scores_of, seen_pixels
-from modelgpt_cli.domains.image.dense.read import IMAGE
 from modelgpt_cli.domains.image.trunks import trunk_tensors
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 

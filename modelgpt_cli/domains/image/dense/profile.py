@@ -9,7 +9,7 @@ from typing import Any, cast
 from modelgpt_cli.core.schema import TaskType
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.dense import DOMAIN
-from modelgpt_cli.domains.image.dense.read import ReadScenes
+from modelgpt_cli.domains.image.dense.dataset import ReadScenes
 from modelgpt_cli.requirement_generator.offline import of_name
 from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, common_profile
 from modelgpt_cli.requirement_generator.prompt import MAX_CLASSES, MAX_DESCRIPTION, cut, without_empty

@@ -12,25 +12,44 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from modelgpt_cli.core.domain import task_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.progress import progress
-from modelgpt_cli.core.schema import Column, Schema
-from modelgpt_cli.data.dataset import Dataset, name_of, tell
+from modelgpt_cli.data.dataset import Dataset, name_of
 from modelgpt_cli.data.readers import RawCells, Table, readme
 from modelgpt_cli.data.source import Source
+from modelgpt_cli.domains.image.annotations import TASKS
+from modelgpt_cli.domains.image.annotations.find import task_of
+from modelgpt_cli.domains.image.annotations.table import (
+    ObjectCells,
+    domains_of_objects,
+    objects_for,
+    open_objects,
+    open_objects_file,
+    refuse_other_task,
+)
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
 from modelgpt_cli.domains.image.dense import DOMAIN
 from modelgpt_cli.domains.image.dense.coding import Classes, Values, find_classes, thing_name
+from modelgpt_cli.domains.image.dense.dataset import (
+    IMAGE,
+    MASK,
+    ReadScenes,
+    check_two_classes,
+    common_warnings,
+    commonest,
+    make_scenes,
+    shares_told,
+)
 from modelgpt_cli.domains.image.dense.layout import Pair
-from modelgpt_cli.domains.image.dense.masks import Coding, check_size, read_mask, upright_size
+from modelgpt_cli.domains.image.dense.masks import check_size, read_mask, upright_size
+from modelgpt_cli.domains.image.dense.read_objects import read_objects
 from modelgpt_cli.domains.image.dense.scenes import Scenes, find_scenes
-from modelgpt_cli.domains.image.source import Files, shown_reasons
+from modelgpt_cli.domains.image.source import shown_reasons
 
 log = logging.getLogger("modelgpt")
 FILES = ""
 OPTIONS: dict[str, bool] = {}
-IMAGE, MASK = "image", "mask"
-_SHOWN = 3
 
 
 class SceneCells:
@@ -39,7 +58,7 @@ class SceneCells:
     domain = DOMAIN.name
 
     def __init__(self, scenes: Scenes) -> None:
-        self.scenes = scenes
+        self.scenes, self.domains = scenes, domains_of_objects()
         self.columns = [IMAGE, MASK]
         self.expected_rows = len(scenes.pairs.pairs)
 
@@ -56,41 +75,17 @@ class SceneCells:
         return _scan(self.scenes, [pair for pair in self.scenes.pairs.pairs if pair.mask]).fingerprint
 
 
-@dataclass(frozen=True)
-class ReadScenes:
-    """What a dataset's `source` is: opens its places, and knows how to read the masks.
-
-    Attributes
-    ----------
-    files : Files
-    coding : Coding
-    size : (int, int)
-        The commonest width and height of the images.
-    labelled : int
-        Pixels that have a class.
-    """
-
-    files: Files
-    coding: Coding
-    size: tuple[int, int]
-    labelled: int
-
-    def open(self, place: str) -> bytes:
-        """The bytes of a file; raises `ImageError`."""
-        return self.files.open(place)
-
-
 def open_path(path: Path) -> Table | None:
-    """Open a folder or archive of images with masks; None where it holds none.
+    """Open a folder or archive of images with masks or annotations; None where it holds none.
 
     Raises
     ------
     ModelGPTError
-        Its masks are JPEG.
+        Its masks are JPEG; or its annotations can't be used.
     """
     scenes = find_scenes(path)
     if scenes is None:
-        return None
+        return open_objects(path)
     test = scenes.pairs.part("test")
     tops = {pair.image.split("/")[0] for pair in test.pairs}
     top = next(iter(tops)) if len(tops) == 1 else ""
@@ -102,8 +97,8 @@ def open_path(path: Path) -> Table | None:
 
 
 def open_file(path: Path, name: str) -> RawCells | None:
-    """Return None: no file alone holds such data."""
-    return None
+    """Open a file of annotations, for the images that it names; None where it is none."""
+    return open_objects_file(path)
 
 
 def single_item(name: str, start: bytes) -> ModelGPTError | None:
@@ -112,8 +107,16 @@ def single_item(name: str, start: bytes) -> ModelGPTError | None:
 
 
 def detect(source: Source) -> bool:
-    """Whether the data are a folder or archive of images with masks."""
-    return source.table.domain == DOMAIN.name
+    """Whether the data are images with masks, or with annotations that are for masks, or shall be."""
+    cells = source.table.cells
+    if isinstance(cells, SceneCells):  # unless annotations beside the masks serve the task that is asked for
+        others = source.task in TASKS and source.task != DOMAIN.task and task_domain(source.task) is not None
+        return not (others and source.task and objects_for(source, source.task) is not None)
+    if isinstance(cells, ObjectCells):  # to be read, or refused where no domain has the task
+        wanted = source.task or task_of(cells.annotations)
+        owner = task_domain(wanted) if wanted in TASKS else None
+        return owner is None or owner.name == DOMAIN.name
+    return objects_for(source, DOMAIN.task) is not None
 
 
 def read(source: Source) -> Dataset:
@@ -122,15 +125,19 @@ def read(source: Source) -> Dataset:
     Raises
     ------
     ModelGPTError
-        There are none, a mask is of another size than its image or has values that stand for no class, or there is one
-        class only.
+        There are no masks and no outlines, a mask is of another size than its image or has values that stand for no
+        class, or there is one class only.
     UsageError
         The requirement names other classes, or another kind of task.
     """
     table = source.table
     if not isinstance(table.cells, SceneCells):
+        if (annotations := objects_for(source, DOMAIN.task)) is not None:
+            return read_objects(source, annotations)
+        if isinstance(table.cells, ObjectCells):
+            raise refuse_other_task(table.cells.annotations, source.task or DOMAIN.task, "masks")
         raise ModelGPTError(
-            f"{table.name} holds no images with masks.",
+            f"{table.name} holds no images with masks or outlines.",
             "Looked for images/ and masks/ with files of the same names, and for x.jpg beside x_mask.png.",
             "Put the masks into a folder called masks, beside images.",
         )
@@ -151,36 +158,14 @@ def read(source: Source) -> Dataset:
         )
     classes = find_classes(scenes, scan.values, thing_name(name_of(table))).renamed(source.classes, table.name)
     counts = _class_counts(scan, classes)
-    present = [label for label, n in counts.items() if n]
-    if len(present) < 2:
-        what = f"only {present[0]!r} is in them" if present else "no pixel of them has a class"
-        raise ModelGPTError(
-            f"{table.name}: its masks tell no two classes apart: {what}.", "", "Label a second class, or background."
-        )
+    check_two_classes(table.name, counts)
     warnings = _warnings(table, part.pairs, part.strays, scan, counts)
+    read_scenes = ReadScenes(scenes.files, classes.coding, commonest(scan.sizes), sum(counts.values()))
     frame = pd.DataFrame(
         {IMAGE: [pair.image for pair in scan.pairs], MASK: [pair.mask for pair in scan.pairs]}, dtype=object
     )
-    schema = Schema(
-        (Column(IMAGE, "image", role=next(iter(DOMAIN.roles))),), MASK, DOMAIN.task, classes.names, DOMAIN.name
-    )
-    size = Counter(scan.sizes).most_common(1)[0][0]
-    read_scenes = ReadScenes(scenes.files, classes.coding, size, sum(counts.values()))
-    _tell_shares(table, scan, counts)
-    tell(schema, warnings, table)
-    return Dataset(
-        name=name_of(table),
-        path=table.path,
-        schema=schema,
-        n_rows=len(frame),
-        class_counts=counts,
-        sample=_drawn(frame, source.sample_rows, source.seed),
-        warnings=warnings,
-        fingerprint=scan.fingerprint,
-        description=table.description,
-        test_path=table.test_path,
-        source=read_scenes,
-    )
+    log.info("%s: %s", table.name, shares_told(scan.sizes, counts))
+    return make_scenes(source, frame, classes.names, counts, warnings, scan.fingerprint, read_scenes)
 
 
 @dataclass(frozen=True)
@@ -261,39 +246,8 @@ def _warnings(
         )
     if strays:
         found.append(f"{_counted_masks(len(strays))} no image, such as {strays[0]}: left out.")
-    if scan.reasons:
-        n = len(scan.reasons)
-        found.append(
-            f"Skipped {n:,} images whose file or mask can't be read: {shown_reasons(list(scan.reasons), scan.reasons)}."
-        )
-    absent = [label for label, n in counts.items() if not n]
-    if absent:
-        more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        found.append(f"No pixel of {', '.join(absent[:_SHOWN])}{more}: the model will never say so.")
-    if len(scan.pairs) == 1:
-        found.append("There is a single image with a mask: nothing can be held out to measure the model on.")
-    return found
+    return found + common_warnings(len(scan.pairs), scan.reasons, counts)
 
 
 def _counted_masks(n: int) -> str:
     return "1 mask has" if n == 1 else f"{n:,} masks have"
-
-
-def _tell_shares(table: Table, scan: _Scan, counts: dict[str, int]) -> None:
-    """Say how many images there are, how large, and what of them each class is."""
-    sizes = Counter(scan.sizes)
-    width, height = sizes.most_common(1)[0][0]
-    size = f"{width} x {height} pixels" + ("" if len(sizes) == 1 else f" and {len(sizes) - 1:,} other sizes")
-    total = max(1, sum(counts.values()))
-    shares = sorted(counts.items(), key=lambda pair: -pair[1])
-    told = ", ".join(f"{label} {100 * k / total:.3g} %" for label, k in shares[:30])
-    more = f", and {len(shares) - 30} more" if len(shares) > 30 else ""
-    log.info("%s: %s images with masks, %s. Pixels: %s%s.", table.name, f"{len(scan.pairs):,}", size, told, more)
-
-
-def _drawn(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    if len(frame) <= most:
-        return frame
-    rows = np.sort(np.random.default_rng([seed, 17]).permutation(len(frame))[:most])
-    drawn: pd.DataFrame = frame.iloc[rows].reset_index(drop=True)
-    return drawn

@@ -14,8 +14,8 @@ from tiny_scenes import LABELS, add_pair, palette_png, png, scene, write_scenes
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.dataset import Dataset, load_dataset
+from modelgpt_cli.domains.image.dense.dataset import ReadScenes
 from modelgpt_cli.domains.image.dense.masks import IGNORE, MaskReader
-from modelgpt_cli.domains.image.dense.read import ReadScenes
 
 
 def masks_of(dataset: Dataset) -> list[np.ndarray]:
