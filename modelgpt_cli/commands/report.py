@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from modelgpt_cli.commands import options as o
+from modelgpt_cli.core.options import ReportOptions
 
 
 @o.command(
@@ -14,13 +15,10 @@ from modelgpt_cli.commands import options as o
     """
 modelgpt report model.onnx -o report.html
 modelgpt report model.onnx --data test.csv --importance -o report.html""",
+    ReportOptions,
 )
 @click.argument("model")
 @o.option("-o", "--output", metavar="FILE", required=True, help="The HTML file to write.")
-@o.option("--data", metavar="PATH", help="Labelled rows that the model wasn't built from, to measure it on.")
-@o.option("-t", "--target", metavar="COLUMN", show_default="the model's target", help="Column of true values.")
-@o.option("--importance", is_flag=True, help="Measure what is lost when a column is shuffled.")
-@o.option("--seed", type=int, default=0, show_default=True, help="Random seed of the intervals and the shuffles.")
 @o.force_option
 @o.json_option
 def report(model: str, as_json: bool, **options: Any) -> None:

@@ -226,6 +226,18 @@ class PredictOptions(Options):
 
 
 @dataclass(frozen=True)
+class ReportOptions(Options):
+    """What a report of a model is to hold."""
+
+    data: str | None = option(
+        "Labelled rows that the model wasn't built from, to measure it on.", metavar="PATH", path="path"
+    )
+    target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
+    importance: bool = option("Measure what is lost when a column is shuffled.", False)
+    seed: int = option_like(BuildOptions, "seed", help="Random seed of the intervals and the shuffles.")
+
+
+@dataclass(frozen=True)
 class EvaluateOptions(Options):
     """How a model is to be measured."""
 
