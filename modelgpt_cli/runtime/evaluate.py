@@ -45,12 +45,15 @@ class Compared:
     probabilities : ndarray (N, C), optional
     bounds : sequence of ndarray (N,)
         Lower and upper, of a model with an interval.
+    names : sequence of str
+        The files, N, where each row is one.
     """
 
     true: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray | None = None
     bounds: Sequence[np.ndarray] = ()
+    names: Sequence[str] = ()
 
 
 @dataclass
@@ -236,10 +239,12 @@ def _classification(model: Model, source: Source, chunk_rows: int) -> Evaluation
     reader = LabelReader(model.labels)
     index = {label: k for k, label in enumerate(model.labels)}
     true_parts, predicted_parts, probability_parts = [], [], []
+    files: list[str] = []
     skipped = 0
-    for cells, outputs in _scored(model, source, chunk_rows):
+    for cells, outputs, names in _scored(model, source, chunk_rows):
         codes = reader.codes(cells)
         kept = codes >= 0
+        files += [name for name, there in zip(names, kept.tolist(), strict=False) if there]
         skipped += int((~kept).sum())
         true_parts.append(codes[kept])
         predicted_parts.append(_codes(model, index, outputs["label"])[kept])
@@ -260,7 +265,7 @@ def _classification(model: Model, source: Source, chunk_rows: int) -> Evaluation
         confusion=matrix.tolist(),
         classes=m.class_metrics(matrix, model.labels) if model.feeds.FILES else {},
         unit=model.domain.rows,
-        compared=Compared(true, predicted, probabilities),
+        compared=Compared(true, predicted, probabilities, names=files),
     )
 
 
@@ -283,7 +288,7 @@ def _label_sets(model: Model, source: Source, chunk_rows: int) -> Evaluation:
 
     true_parts, given_parts, probability_parts = [], [], []
     skipped, unknown = 0, Counter[str]()
-    for cells, outputs in _scored(model, source, chunk_rows):
+    for cells, outputs, _ in _scored(model, source, chunk_rows):
         kept = np.array([cell is not None and cell == cell for cell in cells.tolist()], dtype=bool)
         skipped += int((~kept).sum())
         unknown.update(label for cell in cells[kept] for label in parse_labels(cell) if label not in model.labels)
@@ -320,7 +325,7 @@ def _regression(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     names = ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
     true_parts, answers = [], []
     skipped = 0
-    for cells, outputs in _scored(model, source, chunk_rows):
+    for cells, outputs, _ in _scored(model, source, chunk_rows):
         kept = np.isfinite(cells)
         skipped += int((~kept).sum())
         true_parts.append(cells[kept])
@@ -340,11 +345,16 @@ def _regression(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     )
 
 
-def _scored(model: Model, source: Source, chunk_rows: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield the true values and the model's outputs of each chunk."""
+def _scored(
+    model: Model, source: Source, chunk_rows: int
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], Sequence[str]]]:
+    """Yield the true values, the model's outputs, and the files' names (none in a table), of each chunk."""
     for chunk, outputs in scored(model, source, chunk_rows, "evaluate"):
         assert chunk.truth is not None, "the true values were asked for"
-        yield chunk.truth, outputs
+        names = chunk.names
+        if chunk.readable is not None:
+            names = [name for name, there in zip(names, chunk.readable.tolist(), strict=True) if there]
+        yield chunk.truth, outputs, names
     source.report()
     model.report()
 

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from bad_input import Bench
+from image_models import LABELS, image, image_model
+from PIL import Image
 from sklearn.metrics import average_precision_score, roc_curve
 
 from modelgpt_cli import build, report
+from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.deployment.report import charts
 from modelgpt_cli.deployment.report.report import bootstrap
@@ -111,3 +114,15 @@ def test_curves_are_those_of_scikit_learn() -> None:
     recall, precision = (x - charts._LEFT) / charts._SIDE, 1 - (y - 8) / charts._SIDE
     area = float((np.diff(np.append(0, recall)) * precision).sum())
     assert area == pytest.approx(average_precision_score(positive, score), abs=0.01)
+
+
+def test_images_are_told_by_their_names(tmp_path: Path) -> None:
+    write_model(image_model(), tmp_path / "m.onnx")
+    for k, label in enumerate(LABELS):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(image(40, 50, 2 * k + i)).save(tmp_path / "data" / label / f"{i}.png")
+    report(tmp_path / "m.onnx", data=tmp_path / "data", output=tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<th>file</th>" in text
+    assert all(f"{label}/{i}.png" in text for label in LABELS for i in range(2))

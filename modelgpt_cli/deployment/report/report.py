@@ -218,6 +218,7 @@ def _measured(model: Model, done: Evaluation, name: str, seed: int) -> dict[str,
         "same": False,
         "rows": done.rows,
         "unit": done.unit,
+        "row": "file" if done.compared is not None and done.compared.names else "row",
         "metrics": metrics,
         "charts": [],
         "examples": None,
@@ -299,14 +300,15 @@ def _examples(done: Evaluation, compared: Compared) -> dict[str, Any]:
     true, predicted = compared.true, compared.predicted
     if compared.probabilities is None:
         order = np.argsort(-np.abs(predicted - true), kind="stable")[:_MOST_EXAMPLES]
-        worst = [(int(i) + 1, _number(float(true[i])), _number(float(predicted[i])), "") for i in order]
+        worst = [(f"{i + 1:,}", _number(float(true[i])), _number(float(predicted[i])), "") for i in order]
         return {"worst": worst, "barely": [], "score": ""}
     confidence = compared.probabilities.max(axis=1)
 
-    def shown(rows: np.ndarray) -> list[tuple[int, str, str, str]]:
+    def shown(rows: np.ndarray) -> list[tuple[str, str, str, str]]:
+        places = [compared.names[i] if compared.names else f"{i + 1:,}" for i in rows[:_MOST_EXAMPLES]]
         return [
-            (int(i) + 1, done.true_labels[true[i]], done.predicted_labels[predicted[i]], f"{confidence[i]:.0%}")
-            for i in rows[:_MOST_EXAMPLES]
+            (place, done.true_labels[true[i]], done.predicted_labels[predicted[i]], f"{confidence[i]:.0%}")
+            for place, i in zip(places, rows, strict=False)
         ]
 
     wrong, right = np.flatnonzero(true != predicted), np.flatnonzero(true == predicted)
