@@ -126,6 +126,42 @@ class Feed(Protocol):
         """Warn of what was cut or changed on the way, once all rows are through."""
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """What a feed follows that counts what passes, for `Feed.report` to tell of."""
+
+    def fresh(self) -> Feed:
+        """Return a feed of the same model that has counted nothing; what takes long to load is shared."""
+
+
+@runtime_checkable
+class Parted(Protocol):
+    """A source whose rows are several requests' rows: read at once, and told of apart."""
+
+    def parts(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
+        """Read all rows as one chunk.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            How many rows each part has, in their order.
+
+        Returns
+        -------
+        Chunk
+        list of Findings
+            Of each part.
+        """
+
+
+@runtime_checkable
+class OpensBytes(Protocol):
+    """What a module ``feed`` follows also where each row is a file that may be held in memory."""
+
+    def open_bytes(self, model: Model, files: Sequence[tuple[str, bytes]]) -> Source:
+        """Open files, each a name for messages and its content; no file of the machine is read."""
+
+
 class Feeds(Protocol):
     """The module ``feed`` of a domain.
 

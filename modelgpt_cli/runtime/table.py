@@ -27,7 +27,7 @@ logger = logging.getLogger("modelgpt")
 class Rows:
     """A table, or a folder that reads like one, as a model sees it: one pass after another at constant memory.
 
-    Follows `runtime.feed.Source`.
+    Follows `runtime.feed.Source`, `HasColumns` and `Parted`.
 
     Parameters
     ----------
@@ -115,6 +115,33 @@ class Rows:
                 self.findings.add(known, read, odd.get(column.name), raw)
             kept = {name: frame[name].tolist() for name in self.kept_columns}
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}, kept
+
+    def parts(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
+        """Type all rows at once, and count what each part of them holds; see `runtime.feed.Parted`."""
+        import pandas as pd
+
+        from modelgpt_cli.data.typing import typed_and_odd
+
+        self.findings = whole = Findings()
+        whole.compare_columns(*self._names, self._known)
+        frames = list(self._table.frames(max(1, sum(sizes)), [column.name for column in self._inputs]))
+        frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        cells, odd = typed_and_odd(frame, self._inputs)
+        whole.rows = len(cells)
+        for column in self._inputs:
+            whole.add(column, cells[column.name], odd.get(column.name), frame[column.name])
+        chunk = Chunk(len(cells), {column.name: cells[column.name].to_numpy() for column in self._inputs})
+        found, start = [], 0
+        for size in sizes:
+            end = start + size
+            part = replace(whole, rows=size, columns={})
+            for column in self._inputs:
+                if column.name in whole.columns:  # else no part has anything to tell
+                    own = None if column.name not in odd else odd[column.name][start:end]
+                    part.add(column, cells[column.name].iloc[start:end], own, frame[column.name].iloc[start:end])
+            found.append(part)
+            start = end
+        return chunk, found
 
     def report(self) -> None:
         """Warn of what the model was not made for, once all chunks are through."""

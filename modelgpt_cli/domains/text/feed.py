@@ -5,6 +5,7 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,14 @@ class TextFeed:
         self._strange = None if self._tokenizer is None else Strangeness(self._tokenizer, card)
         self._seen: Mapping[str, float] = (model.metadata.get("provenance") or {}).get("languages") or {}
         self._read = self._cut = 0
+
+    def fresh(self) -> TextFeed:
+        """Return a feed of the same model that has counted nothing."""
+        other = copy.copy(self)
+        other._read = other._cut = 0
+        if self._strange is not None:
+            other._strange = self._strange.fresh()
+        return other
 
     @property
     def graph_inputs(self) -> dict[str, str]:

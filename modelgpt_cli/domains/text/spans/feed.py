@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,13 @@ class SpanFeed:
         card = str((model.metadata.get("backbone") or {}).get("card", ""))
         self._strange = Strangeness(self._tokenizer, card)
         self._read = self._long = 0
+
+    def fresh(self) -> SpanFeed:
+        """Return a feed of the same model that has counted nothing."""
+        other = copy.copy(self)
+        other._read = other._long = 0
+        other._strange = self._strange.fresh()
+        return other
 
     @property
     def graph_inputs(self) -> dict[str, str]:
