@@ -134,11 +134,10 @@ class Counting(Protocol):
         """Return a feed of the same model that has counted nothing; what takes long to load is shared."""
 
 
-@runtime_checkable
 class Parted(Protocol):
-    """A source whose rows are several requests' rows: read at once, and told of apart."""
+    """Rows of several requests: read at once, and told of apart."""
 
-    def parts(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
+    def read(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
         """Read all rows as one chunk.
 
         Parameters
@@ -151,7 +150,20 @@ class Parted(Protocol):
         Chunk
         list of Findings
             Of each part.
+
+        Raises
+        ------
+        ModelGPTError
+            Some row can't be read.
         """
+
+
+@runtime_checkable
+class OpensCells(Protocol):
+    """What a module ``feed`` follows also where rows are plain cells by column."""
+
+    def open_cells(self, model: Model, columns: Mapping[str, Sequence[Any]]) -> Parted:
+        """Open rows in memory, of texts, numbers, yes and no, and None; read as `Feeds.open_source` reads them."""
 
 
 @runtime_checkable

@@ -66,10 +66,10 @@ class Rows:
         present = set(self.columns)
         self._inputs = [i.as_column for i in model.inputs if i.column in present]
         self._names = [i.column for i in model.inputs], self.columns
-        self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
+        self._known = {self.target, *known_columns(model)}
         self.kept_columns: Sequence[str] = ()
         self.total = self._table.expected_rows
-        self._check_inputs(model)
+        check_columns(model, self.columns, self.name)
         self._truth: Column | None = None
         if labelled:
             self._check_target(model)
@@ -147,18 +147,6 @@ class Rows:
         """Warn of what the model was not made for, once all chunks are through."""
         self.findings.warn()
 
-    def _check_inputs(self, model: Model) -> None:
-        present = {column.name for column in self._inputs}
-        missing = [i.column for i in model.inputs if i.column not in present]
-        if 2 * len(missing) <= len(model.inputs):
-            return
-        names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        raise ModelGPTError(
-            f"{self.name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
-            f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
-            f"See the model's inputs: modelgpt inspect {model.path}",
-        )
-
     def _check_target(self, model: Model) -> None:
         if self.target in {i.column for i in model.inputs}:
             raise UsageError(f"'{self.target}' is one of the model's inputs.", "Its true values are in another column.")
@@ -170,6 +158,31 @@ class Rows:
             f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
             (f"Did you mean '{near[0]}'? " if near else "") + "Name the column of true values with --target.",
         )
+
+
+def known_columns(model: Model) -> set[str]:
+    """Return the columns that a model's data had beside its inputs."""
+    return {model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
+
+
+def check_columns(model: Model, columns: Sequence[str], name: str) -> None:
+    """Make sure that data have at least half of a model's columns.
+
+    Raises
+    ------
+    ModelGPTError
+        They lack more.
+    """
+    present = set(columns)
+    missing = [i.column for i in model.inputs if i.column not in present]
+    if 2 * len(missing) <= len(model.inputs):
+        return
+    names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    raise ModelGPTError(
+        f"{name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
+        f"It has: {', '.join(columns[:20])}{', ...' if len(columns) > 20 else ''}.",
+        f"See the model's inputs: modelgpt inspect {model.path}",
+    )
 
 
 def _kind_alone(truth: Column) -> Column:

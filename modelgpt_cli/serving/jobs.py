@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.runtime.feed import Chunk, Counting, OpensBytes, Parted, Source, open_source
+from modelgpt_cli.runtime.feed import Chunk, Counting, OpensBytes, OpensCells, Source, open_source
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.serving.errors import RequestError
@@ -90,8 +90,8 @@ class RowsJob:
     strict: bool = False
 
     def score(self, model: Model) -> Scored:
-        """Score the rows."""
-        return score_together(model, [self])[0]
+        """Score the rows, as `predict` scores a table in memory."""
+        return score_source(model, open_source(model, self.columns), self.strict)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def score_together(model: Model, jobs: Sequence[RowsJob]) -> list[Scored]:
     model : Model
         With counts of its own.
     jobs : sequence of RowsJob
-        That can be joined; none is `strict` unless it is the only one.
+        That can be joined, or one whose cells are of known kinds.
 
     Returns
     -------
@@ -195,43 +195,40 @@ def score_together(model: Model, jobs: Sequence[RowsJob]) -> list[Scored]:
     Raises
     ------
     ModelGPTError
-        Some rows can't be read; which request's, scoring each by itself tells.
+        Some rows can't be read, or are refused; which request's, scoring each by itself tells.
     """
     sizes = [job.rows for job in jobs]
-    names = jobs[0].columns
-    if len(jobs) == 1:
-        columns: Mapping[str, list[Any]] = names
-    else:
-        columns = {name: [cell for job in jobs for cell in job.columns[name]] for name in names}
-    source = open_source(model, columns)
-    if not isinstance(source, Parted):
-        if len(jobs) > 1:
-            raise ModelGPTError(f"{source.name} can't be read in parts.")
-        return [score_source(model, source, jobs[0].strict)]
-    chunk, findings = source.parts(sizes)
-    if jobs[0].strict:
-        findings[0].require_fit(source.name)
+    columns: Mapping[str, list[Any]] = jobs[0].columns
+    if len(jobs) > 1:
+        columns = {name: [cell for job in jobs for cell in job.columns[name]] for name in columns}
+    assert isinstance(model.feeds, OpensCells), "can_join says so"
+    chunk, findings = model.feeds.open_cells(model, columns).read(sizes)
+    if any(job.strict and not told.fits for job, told in zip(jobs, findings, strict=True)):
+        raise ModelGPTError("Which request's rows are refused, a run of each tells.")
     with collected() as warnings:
         outputs = model.run(chunk.columns)
         model.report()
     if len(jobs) == 1:
         return [Scored(model, [(chunk, outputs)], findings[0], [*findings[0].messages(), *warnings])]
-    if warnings and not isinstance(model.feed, Counting):
+    counting = model.feed if isinstance(model.feed, Counting) else None
+    if warnings and counting is None:
         raise ModelGPTError("Which request's rows these are, a run of each tells.", "\n".join(warnings))
     found, start = [], 0
     for job, told in zip(jobs, findings, strict=True):
-        own = {name: cells[start : start + job.rows] for name, cells in chunk.columns.items()}
-        answers = {name: cells[start : start + job.rows] for name, cells in outputs.items()}
-        words = told.messages() + _feed_warnings(model, own)
-        found.append(Scored(model, [(Chunk(job.rows, own), answers)], told, words))
-        start += job.rows
+        end = start + job.rows
+        answers = {name: cells[start:end] for name, cells in outputs.items()}
+        words = [] if told.fits else told.messages()
+        if counting is not None:
+            words += _feed_warnings(counting, {name: cells[start:end] for name, cells in chunk.columns.items()})
+        found.append(Scored(model, [(Chunk(job.rows, {}), answers)], told, words))
+        start = end
     return found
 
 
 def score_jobs(model: Model, jobs: Sequence[Job]) -> list[Scored | Exception]:
     """Score the requests of a batch: together where they can be, and each by itself where that fails."""
-    rows = [job for job in jobs if isinstance(job, RowsJob)]
-    if len(jobs) > 1 and len(rows) == len(jobs):
+    rows = [job for job in jobs if isinstance(job, RowsJob) and job.kinds is not None]
+    if len(rows) == len(jobs) and isinstance(model.feeds, OpensCells):
         try:
             return list(score_together(model.fresh(), rows))
         except ModelGPTError:
@@ -246,11 +243,9 @@ def _score_alone(model: Model, job: Job) -> Scored | Exception:
         return error
 
 
-def _feed_warnings(model: Model, columns: Mapping[str, Any]) -> list[str]:
+def _feed_warnings(counting: Counting, columns: Mapping[str, Any]) -> list[str]:
     """What a feed that counts has to tell of one request's rows among those of a batch."""
-    if not isinstance(model.feed, Counting):
-        return []
-    feed = model.feed.fresh()
+    feed = counting.fresh()
     with collected() as warnings:
         for _ in feed.batches(columns):
             pass

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.runtime.feed import OpensCells
 from modelgpt_cli.runtime.output import Layout
 from modelgpt_cli.runtime.session import Model
-from modelgpt_cli.serving.jobs import Job, Scored, score_jobs
+from modelgpt_cli.serving.jobs import Job, RowsJob, Scored, score_jobs
 
 logger = logging.getLogger("modelgpt.serve")
 Stamp = tuple[int, int, int]
@@ -49,7 +50,7 @@ class Served:
         self._stamp = _stamp(path)
         self._seen = self._stamp
         self.version, self.note = 1, ""
-        self.model = Model(path, threads=threads)
+        self.model = _load(path, threads)
         self._layouts: dict[int, tuple[Model, Layout]] = {}
 
     def score(self, jobs: Sequence[Job]) -> list[Scored | Exception]:
@@ -84,7 +85,7 @@ class Served:
             return False
         self._stamp = stamp
         try:
-            model = Model(self.path, threads=self._threads)
+            model = _load(self.path, self._threads)
         except ModelGPTError as error:
             self._broken = stamp
             self._say(f"{self.path.name} was replaced by a file that can't be loaded; the model before is served on.")
@@ -158,6 +159,15 @@ def name_models(given: Sequence[str | os.PathLike[str]]) -> dict[str, Path]:
             )
         named[name] = Path(file).absolute()
     return named
+
+
+def _load(path: Path, threads: int) -> Model:
+    """Load a model, and score an empty row, so that no request waits for what that loads."""
+    model = Model(path, threads=threads)
+    empty: dict[str, list[None]] = {i.column: [None] for i in model.inputs}
+    if isinstance(model.feeds, OpensCells):
+        score_jobs(model, [RowsJob(empty, 1, dict.fromkeys(empty, ""))])
+    return model
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -16,6 +16,7 @@ from modelgpt_cli.domains.shared.columns import read_columns
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
+from modelgpt_cli.runtime.cells import CellRows
 from modelgpt_cli.runtime.session import TOKENIZER
 from modelgpt_cli.runtime.table import Rows
 
@@ -105,6 +106,11 @@ def make_feed(model: Model) -> TextFeed:
 def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: str | None) -> Rows:
     """Open a table or folder of texts."""
     return Rows(model, data[0], labelled=labelled, target=target)
+
+
+def open_cells(model: Model, columns: Mapping[str, Sequence[Any]]) -> CellRows:
+    """Open rows in memory; see `runtime.feed.OpensCells`."""
+    return CellRows(model, columns)
 
 
 def reads(card: Mapping[str, Any]) -> str:
