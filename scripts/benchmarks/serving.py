@@ -2,10 +2,10 @@
 
     python -m scripts.benchmarks serving --seconds 60 --report docs/serving.md
 
-A model of a table (Adult: 14 columns), of texts (SST-2) and of images (flowers), of the shared data, is built from
-a few hundred rows, and served in a process of its own. So many connections ask for one row each, again and again, from this
-process; the server's CPU seconds say what a request costs on cores that other work has, too. `--kill` ends one of two
-server processes in the middle, and counts the requests that are lost.
+A model of a table (Adult: 14 columns), of texts (SST-2) and of images (flowers), of the shared data, is built from a
+few hundred rows, and served in a process of its own. So many connections ask for one row each, again and again, from
+this process; the server's CPU seconds say what a request costs on cores that other work has, too. `--kill` ends one of
+two server processes in the middle, and counts the requests that are lost.
 """
 
 from __future__ import annotations

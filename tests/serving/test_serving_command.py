@@ -73,7 +73,8 @@ def test_it_answers_until_sigterm_and_ends_in_order(fruit: Path, start: Start) -
         assert (status, reply["model"], len(reply["predictions"])) == (200, "fruit", 1)
         with_half = socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])))
         body = json.dumps(GOOD).encode()
-        head = f"POST /models/other/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: s3cret\r\nContent-Length: {len(body)}\r\n\r\n"
+        lines = ["POST /models/other/predict HTTP/1.1", "Host: x", "X-API-Key: s3cret", f"Content-Length: {len(body)}"]
+        head = "\r\n".join([*lines, "", ""])
         with_half.sendall(head.encode() + body[:5])
         until(lambda: b"waiting" in metrics(address))
         process.terminate()
