@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +41,6 @@ def serve(models: tuple[str, ...], **options: Any) -> None:
         result(f"Serving on {address}")
         if options["host"] not in ("127.0.0.1", "localhost", "::1") and not options["api_key"]:
             say("Anyone who reaches this address can ask. Set MODELGPT_API_KEY to ask for a key.")
-        click.get_text_stream("stdout").flush()
+        sys.stdout.flush()  # whoever waits for the address reads it from a pipe
 
     api.serve(models, ready=ready, **options)

@@ -105,7 +105,7 @@ class Batcher:
                 left = first.arrived + self._wait - loop.time()
                 if left > 0 and isinstance(first.job, RowsJob) and sum(w.job.rows for w in self._queue) < self._most:
                     await asyncio.sleep(left)
-                while self._running and self._last < _SHORT:
+                while isinstance(first.job, RowsJob) and self._running and self._last < _SHORT:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 await self._room.slots.acquire()
                 batch = self._take()

@@ -91,6 +91,8 @@ def read_json(model: Model, content: bytes, *, lines: bool = False) -> Job:
         if lines:
             return json_rows(model, [parse_json(line) for line in content.split(b"\n") if line.strip()])
         return json_rows(model, parse_json(content))
+    except RecursionError:
+        raise RequestError(400, "The body is nested too deeply.") from None
     except ValueError as error:
         raise RequestError(400, "The body is not valid JSON.", str(error), "Mend it.") from error
 

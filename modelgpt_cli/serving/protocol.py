@@ -115,6 +115,8 @@ def read_infer(model: Model, content: bytes, header_length: str = "") -> tuple[J
         raise RequestError(400, "The request has no inputs.", "", 'It is {"inputs": [{"name": ..., ...}, ...]}.')
     try:
         found = dict(_tensors(tensors, content[length:]))
+    except RecursionError:
+        raise RequestError(400, "The body is nested too deeply.") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise RequestError(400, "A tensor can't be read.", str(error)) from error
     known = [one["name"] for one in _inputs(model)]

@@ -162,3 +162,8 @@ def until(holds: Callable[[], bool]) -> None:
             return
         time.sleep(0.02)
     pytest.fail("it never came about")
+
+
+def test_serving_loads_no_torch() -> None:
+    code = "import sys, modelgpt_cli.serving.app as app; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

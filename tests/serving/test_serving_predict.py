@@ -188,6 +188,7 @@ def test_no_path_is_ever_opened(images: Path, texts: Path, tmp_path: Path) -> No
         (b"\xff\xfe", "application/json", 400, "not valid JSON"),
         (b"[" * 5000, "application/json", 400, "nested too deeply"),
         (b"9" * 5000, "application/json", 400, "not valid JSON"),
+        (b'{"a":' * 990 + b"1" + b"}" * 990, "application/json", 400, "nested too deeply"),
         (b"[]", "application/json", 422, "no rows"),
         (b"{}", "application/json", 422, "no columns"),
         (b"[1, 2]", "application/json", 422, "Item 1 is not a JSON object"),
