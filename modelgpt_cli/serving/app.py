@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.options import ServeOptions
@@ -25,7 +27,7 @@ from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.serving.batcher import Batcher, Room
 from modelgpt_cli.serving.bodies import read_body
 from modelgpt_cli.serving.errors import RequestError
-from modelgpt_cli.serving.guard import App, Guard, error_reply
+from modelgpt_cli.serving.guard import App, Guard, Handler, error_reply
 from modelgpt_cli.serving.jobs import FilesJob, Job, Scored, strictly
 from modelgpt_cli.serving.metrics import Metrics
 from modelgpt_cli.serving.models import Models, Served
@@ -145,32 +147,60 @@ def make_app(models: Models, options: ServeOptions) -> App:
         redoc_url=None,
     )
     _add_predict(app, server)
+    _add_infer(app, server)
     _add_protocol(app, server)
     _add_pages(app, server)
     app.add_exception_handler(ModelGPTError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _fail)
-    return Guard(app, options, server.metrics)  # type: ignore[arg-type]
+    return Guard(app, options, server.metrics, _direct(server))  # type: ignore[arg-type]
+
+
+def _direct(server: Server) -> dict[tuple[str, str], Handler]:
+    """The addresses that are asked most, each with what answers: FastAPI's layers would take as long as the scoring."""
+    found: dict[tuple[str, str], Handler] = {}
+    for served in server.models:
+        found["POST", f"/models/{served.name}/predict"] = partial(_predict, server, name=served.name)
+        found["POST", f"/v2/models/{served.name}/infer"] = partial(_infer, server, name=served.name)
+    if len(server.models) == 1:
+        found["POST", "/predict"] = partial(_predict, server)
+    return found
+
+
+async def _predict(server: Server, request: Request, name: str | None = None) -> Response:
+    served = server.find(request, name)
+    query = _query(request, served.model)
+    job = await _read_job(request, served.model)
+    scored = await server.score(request, served, strictly(job) if query["strict"] else job)
+    layout = served.layout(scored.model, query["topk"])
+    if "text/csv" in request.headers.get("accept", ""):
+        return Response(csv_reply(layout, scored), media_type="text/csv; charset=utf-8")
+    return Response(json_reply(layout, scored, served.name), media_type="application/json")
+
+
+async def _infer(server: Server, request: Request, name: str) -> Response:
+    served = server.find(request, name)
+    body = await request.body()
+    length = request.headers.get("inference-header-content-length", "")
+    job, asked = await _in_thread_if_large(body, lambda: read_infer(served.model, body, length))
+    scored = await server.score(request, served, job)
+    return Response(infer_reply(scored, served, asked), media_type="application/json")
 
 
 def _add_predict(app: FastAPI, server: Server) -> None:
-    async def predict(request: Request, name: str | None = None) -> Response:
-        served = server.find(request, name)
-        query = _query(request, served.model)
-        job = await _read_job(request, served.model)
-        scored = await server.score(request, served, strictly(job) if query["strict"] else job)
-        layout = served.layout(scored.model, query["topk"])
-        if "text/csv" in request.headers.get("accept", ""):
-            return Response(csv_reply(layout, scored), media_type="text/csv; charset=utf-8")
-        return Response(json_reply(layout, scored, served.name), media_type="application/json")
-
     @app.post("/predict", summary="Predict with the only model", openapi_extra=PREDICT)
     async def predict_alone(request: Request) -> Response:
-        return await predict(request)
+        return await _predict(server, request)
 
     @app.post("/models/{name}/predict", summary="Predict with a model", openapi_extra=MODEL_PREDICT)
     async def predict_named(request: Request) -> Response:
-        return await predict(request, request.path_params["name"])
+        return await _predict(server, request, request.path_params["name"])
+
+
+def _add_infer(app: FastAPI, server: Server) -> None:
+    @app.post("/v2/models/{name}/infer", summary="Infer", openapi_extra=INFER)
+    async def infer(request: Request) -> Response:
+        return await _infer(server, request, request.path_params["name"])
 
 
 def _add_protocol(app: FastAPI, server: Server) -> None:
@@ -195,15 +225,6 @@ def _add_protocol(app: FastAPI, server: Server) -> None:
     async def model_ready(request: Request, name: str) -> Response:
         served = server.find(request, name)
         return JSONResponse({"name": name, "ready": True} | ({"note": served.note} if served.note else {}))
-
-    @app.post("/v2/models/{name}/infer", summary="Infer", openapi_extra=INFER)
-    async def infer(request: Request) -> Response:
-        served = server.find(request, request.path_params["name"])
-        body = await request.body()
-        length = request.headers.get("inference-header-content-length", "")
-        job, asked = await _in_thread_if_large(body, lambda: read_infer(served.model, body, length))
-        scored = await server.score(request, served, job)
-        return Response(infer_reply(scored, served, asked), media_type="application/json")
 
 
 def _add_pages(app: FastAPI, server: Server) -> None:
@@ -254,12 +275,16 @@ async def _in_thread_if_large(body: bytes, read: Callable[[], T]) -> T:
 async def _read_form(request: Request, model: Model) -> Job:
     """The files of a form: all of them where rows are files, else the one."""
     parts = []
-    async with request.form() as form:
-        for _, part in form.multi_items():
-            if isinstance(part, UploadFile):
-                name = Path(part.filename or "body").name
-                kind = (part.content_type or "").partition(";")[0].strip().lower()
-                parts.append((name, kind, await part.read()))
+    try:
+        async with request.form() as form:
+            for _, part in form.multi_items():
+                if isinstance(part, UploadFile):
+                    name = Path(part.filename or "body").name
+                    kind = (part.content_type or "").partition(";")[0].strip().lower()
+                    parts.append((name, kind, await part.read()))
+    except (MultiPartException, HTTPException) as error:
+        words = error.message if isinstance(error, MultiPartException) else error.detail
+        raise RequestError(400, "The form can't be read.", words) from error
     if not parts:
         raise RequestError(422, "The form holds no file.", "", "Send one: curl -F file=@NAME")
     if model.feeds.FILES:

@@ -10,8 +10,12 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.options import ServeOptions
@@ -21,6 +25,7 @@ from modelgpt_cli.serving.metrics import Metrics
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Handler = Callable[[Request], Awaitable[Response]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 access = logging.getLogger("modelgpt.serve.access")
@@ -43,11 +48,23 @@ class Limits:
 class Guard:
     """An ASGI application around another.
 
+    Parameters
+    ----------
+    app : ASGI application
+    options : ServeOptions
+    metrics : Metrics
+    direct : mapping of (str, str) to callable
+        Method and path → what answers in place of `app`.
+
+    Notes
+    -----
     What is known of a request in the course of it stands in ``scope["state"]``: ``model`` and ``rows``.
     """
 
-    def __init__(self, app: App, options: ServeOptions, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(
+        self, app: App, options: ServeOptions, metrics: Metrics, direct: Mapping[tuple[str, str], Handler]
+    ) -> None:
+        self._app, self._metrics, self._direct = app, metrics, direct
         self._key = options.api_key.encode() if options.api_key else b""
         self._timeout = options.timeout
         self._limits = Limits(options)
@@ -103,7 +120,7 @@ class Guard:
 
         timer = asyncio.get_running_loop().call_later(self._timeout, end)
         try:
-            await self._app(request.scope, request.receive, request.send)
+            await self._answer(request)
         except asyncio.CancelledError:
             if not late:
                 raise
@@ -118,6 +135,15 @@ class Guard:
             ) from None
         finally:
             timer.cancel()
+
+    async def _answer(self, request: _Request) -> None:
+        scope = request.scope
+        handler = self._direct.get((scope["method"], scope["path"]))
+        if handler is None:
+            await self._app(scope, request.receive, request.send)
+            return
+        response = await handler(Request(scope, request.receive))
+        await response(scope, request.receive, request.send)
 
 
 class _Request:
@@ -176,7 +202,7 @@ class _Request:
         """Answer with an error, unless an answer has begun."""
         if self.status:
             return
-        status, headers, content = error_reply(error)
+        status, headers, content = error_reply(error, path=self.scope["state"].get("file"))
         pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         if not self.whole:  # the rest of the body is not waited for
             pairs.append((b"connection", b"close"))
@@ -185,7 +211,7 @@ class _Request:
         await self.send({"type": "http.response.body", "body": content})
 
 
-def error_reply(error: ModelGPTError, **more: Any) -> tuple[int, dict[str, str], bytes]:
+def error_reply(error: ModelGPTError, path: Path | None = None) -> tuple[int, dict[str, str], bytes]:
     """Return status, headers and body of an error's answer."""
     status = status_of(error)
     headers = {"Content-Type": "application/json"}
@@ -193,7 +219,7 @@ def error_reply(error: ModelGPTError, **more: Any) -> tuple[int, dict[str, str],
         headers["Retry-After"] = str(error.retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return status, headers, json.dumps(told(error, **more), ensure_ascii=False).encode(errors="replace")
+    return status, headers, json.dumps(told(error, path), ensure_ascii=False).encode(errors="replace")
 
 
 def _header(scope: MutableMapping[str, Any], name: bytes) -> bytes:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _BACKLOG = 2048
+_START_SECONDS = 60
+"""In which a process among several answers its parent: on busy cores it takes ten to load what it needs. One that has
+died is replaced at once."""
 _DRAIN_SECONDS = 5
 """Beyond --timeout, for the requests that are being answered when the server is to end."""
 
@@ -117,6 +120,7 @@ def _config(app: Any, options: ServeOptions, **more: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
+        timeout_worker_healthcheck=_START_SECONDS,
         timeout_graceful_shutdown=int(options.timeout) + _DRAIN_SECONDS,
         **more,
     )

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,15 @@ def test_a_process_that_is_killed_is_replaced_and_the_others_go_on(fruit: Path) 
 
 
 def workers(process: Any) -> list[Any]:
-    return [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
+    """Its processes that live, but the one that keeps count of shared memory."""
+    import psutil
+
+    found = []
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):  # it has died since, or has not been taken note of yet
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def until(holds: Callable[[], bool]) -> None:
