@@ -276,7 +276,8 @@ _COLLECTOR = _Collector()
 
 @contextmanager
 def collected() -> Iterator[list[str]]:
-    """Collect the warnings that this thread logs."""
+    """Collect the warnings that this thread logs in the rooms below."""
+    _collect_from(logging.getLogger("modelgpt"))
     before = getattr(_COLLECTOR.local, "kept", None)
     kept: list[str] = []
     _COLLECTOR.local.kept = kept
@@ -286,13 +287,14 @@ def collected() -> Iterator[list[str]]:
         _COLLECTOR.local.kept = before
 
 
-def collect_from(logger: logging.Logger) -> None:
-    """Let `collected` see what a logger gets, and its other handlers what nobody collects."""
+def _collect_from(logger: logging.Logger) -> None:
+    """Let the collector see what a logger gets, and its other handlers what nobody collects."""
+    if _COLLECTOR in logger.handlers:
+        return
     for handler in logger.handlers:
-        if handler is not _COLLECTOR and _COLLECTOR.is_other not in handler.filters:
+        if _COLLECTOR.is_other not in handler.filters:
             handler.addFilter(_COLLECTOR.is_other)
-    if _COLLECTOR not in logger.handlers:
-        logger.addHandler(_COLLECTOR)
+    logger.addHandler(_COLLECTOR)
 
 
 def strictly(job: Job) -> Job:

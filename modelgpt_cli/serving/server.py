@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.options import ServeOptions
-from modelgpt_cli.serving.jobs import collect_from
 from modelgpt_cli.serving.models import Models, name_models
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ class _JsonLines(logging.Formatter):
 
 
 def set_up_log(options: ServeOptions) -> None:
-    """Write what happens to stderr, a line of JSON each; requests' warnings go to whoever asked."""
+    """Write what happens to stderr, a line of JSON each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines())
     for name in ("modelgpt.serve", "uvicorn"):
@@ -188,4 +187,3 @@ def set_up_log(options: ServeOptions) -> None:
     level = options.log_level.upper()
     logging.getLogger("modelgpt.serve").setLevel(level)
     logging.getLogger("uvicorn").setLevel(level if level == "DEBUG" else "WARNING")
-    collect_from(logging.getLogger("modelgpt"))
