@@ -259,19 +259,20 @@ class EvaluateOptions(Options):
 class ServeOptions(Options):
     """How models are to be served."""
 
-    host: str = option(
-        "Address to listen on; with 0.0.0.0 anyone on the network can ask.", "127.0.0.1", metavar="ADDRESS"
-    )
+    host: str = option("Address to listen on; 0.0.0.0: any network's.", "127.0.0.1", metavar="ADDRESS")
     port: int = option("Port to listen on; 0 takes a free one.", 8000, short="-p", least=0, most=65_535)
-    api_key: str | None = option(
-        "Key that requests must bring. MODELGPT_API_KEY keeps it out of lists of processes.", metavar="KEY", shared=True
+    api_key: str | None = option("Key to ask requests for; better as MODELGPT_API_KEY.", metavar="KEY", shared=True)
+    log_level: str = option(
+        "What to log: warning, info (requests too) or debug.",
+        "info",
+        metavar="LEVEL",
+        choices=("warning", "info", "debug"),
     )
-    log_level: str = option("What to log.", "info", choices=("warning", "info", "debug"))
     batch_ms: float = option(
-        "Time to wait for rows of other requests to run together.", 2.0, metavar="MS", least=0, most=1000, theme="Load"
+        "Time to wait for others' rows to run together.", 2.0, metavar="MS", least=0, most=1000, theme="Load"
     )
-    max_batch: int = option("Rows of several requests to run together, at most.", 256, least=1, theme="Load")
-    max_waiting: int = option("Requests to hold; further ones get status 503.", 1000, least=1, theme="Load")
+    max_batch: int = option("Rows to run together, at most.", 256, least=1, most=MOST_ROWS, theme="Load")
+    max_waiting: int = option("Requests to hold; further ones get 503.", 1000, least=1, most=1_000_000, theme="Load")
     max_body: float = option(
         "Largest body of a request.", 10.0, metavar="MB", least=0, most=1000, above=True, theme="Load"
     )

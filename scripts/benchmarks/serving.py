@@ -149,13 +149,13 @@ def make_model(kind: str, folder: Path) -> tuple[Path, list[bytes]]:
             images = [name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png"))]
             chosen = images[:: max(1, len(images) // 60)]
             archive.extractall(folder / "flowers", chosen)
-        build(data=folder / "flowers", output=model, offline=True)
+        build(folder / "flowers", output=model, offline=True)
         return model, [request("/predict", "image/jpeg", (folder / "flowers" / name).read_bytes()) for name in chosen]
     if kind == "texts":
         frame = pd.read_csv(data_folder("text") / "glue" / "sst2" / "train.csv.gz", nrows=800)
         frame = frame.rename(columns={frame.columns[0]: "text"}) if "text" not in frame else frame
         frame.iloc[:400].to_csv(folder / "texts.csv", index=False)
-        build(data=folder / "texts.csv", target=frame.columns[-1], output=model, offline=True)
+        build(folder / "texts.csv", target=frame.columns[-1], output=model, offline=True)
         bodies = [json.dumps({"text": text}).encode() for text in frame["text"].iloc[400:]]
         return model, [request("/predict", "application/json", body) for body in bodies]
     frame = read_adult()
