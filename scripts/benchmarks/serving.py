@@ -197,10 +197,12 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 async def kill_a_worker(server: psutil.Process, after: float) -> None:
-    """End one of a server's processes without a warning."""
+    """End without a warning the one of a server's processes that has most connections."""
     await asyncio.sleep(after)
     workers = [child for child in server.children() if "spawn_main" in " ".join(child.cmdline())]
-    os.kill(workers[0].pid, signal.SIGKILL)
+    busiest = max(workers, key=lambda worker: len(worker.net_connections()))
+    print(f"Ended a process with {len(busiest.net_connections())} connections.", flush=True)
+    os.kill(busiest.pid, signal.SIGKILL)
 
 
 def measure(model: Path, bodies: Sequence[bytes], args: Any) -> dict[str, Any]:
@@ -209,7 +211,8 @@ def measure(model: Path, bodies: Sequence[bytes], args: Any) -> dict[str, Any]:
     process, port = start_server(model, options)
     server = psutil.Process(process.pid)
     try:
-        asyncio.run(ask(port, Load(bodies), min(8, args.connections), 2))  # what the first requests load
+        # What the first requests load; with several processes, until the last one is there.
+        asyncio.run(ask(port, Load(bodies), min(8, args.connections), 15 if args.kill else 2))
         load, before = Load(bodies), cpu_seconds(server)
 
         async def run() -> float:
