@@ -153,7 +153,7 @@ def make_app(models: Models, options: ServeOptions) -> App:
     app.add_exception_handler(ModelGPTError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _fail)
-    return Guard(app, options, server.metrics, _direct(server))  # type: ignore[arg-type]
+    return Guard(app, options, server.metrics, _direct(server))
 
 
 def _direct(server: Server) -> dict[tuple[str, str], Handler]:
@@ -254,7 +254,9 @@ def _query(request: Request, model: Model) -> dict[str, Any]:
                 raise RequestError(422, f"topk can't be {value!r}.", f"The model has {len(model.labels)} classes.")
             found["topk"] = int(value)
         else:
-            raise RequestError(422, f"The address can't have {name}={value}.", "There are strict, and of images topk.")
+            raise RequestError(
+                422, f"The address can't have {name}={value}.", "There are strict, and, where rows are files, topk."
+            )
     return found
 
 

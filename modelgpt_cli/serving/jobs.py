@@ -53,18 +53,15 @@ class Scored:
 
 
 class Job(Protocol):
-    """What is to be scored for one request.
+    """What is to be scored for one request."""
 
-    Attributes
-    ----------
-    rows : int
-        How many rows it counts as, where they are not known yet 1.
-    strict : bool
-        Whether rows that the model was not made for are refused.
-    """
+    @property
+    def rows(self) -> int:
+        """How many rows it counts as; 1 where they are not known yet."""
 
-    rows: int
-    strict: bool
+    @property
+    def strict(self) -> bool:
+        """Whether rows that the model was not made for are refused."""
 
     def score(self, model: Model) -> Scored:
         """Score it by itself, with a model whose counts are its own (`Model.fresh`)."""

@@ -59,7 +59,7 @@ _QUERY = [
     },
     {
         "name": "topk", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 1},
-        "description": "Of images: how many of the likeliest classes to name.",
+        "description": "Where rows are files: how many of the likeliest classes to name.",
     },
 ]  # fmt: skip
 _OK = {"description": "Answers", "content": {"application/json": {"schema": _ANSWER}, "text/csv": {}}}

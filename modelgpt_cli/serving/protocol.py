@@ -44,7 +44,7 @@ def server_metadata() -> dict[str, Any]:
 def model_metadata(served: Served) -> dict[str, Any]:
     """Return what ``GET /v2/models/NAME`` answers: the tensors, and of the model card what a client can use."""
     model = served.model
-    card = {"task": model.task, "target": model.target, "domain": model.domain.title}
+    card: dict[str, Any] = {"task": model.task, "target": model.target, "domain": model.domain.title}
     card |= {"labels": list(model.labels), "requirement": str(model.metadata.get("requirement", ""))}
     return {
         "name": served.name,
@@ -229,21 +229,20 @@ def infer_reply(scored: Scored, served: Served, request: Mapping[str, Any]) -> b
     model = scored.model
     names = [one["name"] for one in _outputs(model)]
     asked = request.get("outputs") or [{"name": name} for name in names]
-    wanted = (
-        [one.get("name") if isinstance(one, dict) else None for one in asked] if isinstance(asked, list) else [None]
-    )
-    if unknown := [name for name in wanted if name not in names]:
-        raise RequestError(422, f"The model has no output {unknown[0]!r}.", f"It has: {', '.join(names)}.")
+    wanted = [str(one.get("name")) for one in asked if isinstance(one, dict)] if isinstance(asked, list) else []
+    if not wanted or not set(wanted) <= set(names):
+        unknown = next((name for name in wanted if name not in names), asked)
+        raise RequestError(422, f"The model has no output {unknown!r}.", f"It has: {', '.join(names)}.")
     if unread := [name for chunk, _ in scored.parts if chunk.readable is not None
                   for name, good in zip(chunk.names, chunk.readable.tolist(), strict=True) if not good]:  # fmt: skip
-        raise ModelGPTError(f"The image {unread[0]} can't be read.", "\n".join(scored.warnings), "Check the file.")
+        raise ModelGPTError(f"The file {unread[0]} can't be read.", "\n".join(scored.warnings), "Check the file.")
     reply: dict[str, Any] = {"model_name": served.name, "model_version": str(served.version)}
     if "id" in request:
         reply["id"] = request["id"]
     if scored.warnings:
         reply["parameters"] = {"warnings": "\n".join(scored.warnings)}
     parts = [outputs for _, outputs in scored.parts]
-    reply["outputs"] = [_tensor(str(name), np.concatenate([part[name] for part in parts]), model) for name in wanted]
+    reply["outputs"] = [_tensor(name, np.concatenate([part[name] for part in parts]), model) for name in wanted]
     return json.dumps(reply, ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 

@@ -219,6 +219,8 @@ def _prefix(path: Path) -> str:
     """What stands before the places of images in a folder or archive, to give their names."""
     inside = split_zip(expand(path))
     return inside[1] if inside else f"{path}{os.sep}"
+
+
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SceneImages:
     """Open images that are held in memory; see `runtime.feed.OpensBytes`."""
     need_pillow()
