@@ -39,7 +39,9 @@ def serve(
     ready: Callable[[Models, str], None] | None = None,
     **options: Any,
 ) -> None:
-    """Answer requests with one model or several; return once SIGINT or SIGTERM has ended it in order.
+    """Answer requests with one model or several; return once Ctrl-C has ended it, and all of them are answered.
+
+    SIGTERM ends it as well, and is then raised anew: unless the program handles it, it ends the program.
 
     Parameters
     ----------
