@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.runtime.evaluate import evaluate
     from modelgpt_cli.runtime.inspect import inspect
     from modelgpt_cli.runtime.predict import predict
+    from modelgpt_cli.serving.server import serve
     from modelgpt_cli.sources.catalogue.find import find
     from modelgpt_cli.sources.generator.generate import generate
     from modelgpt_cli.training.meta_train import meta_train
@@ -38,6 +39,7 @@ __all__ = [
     "parse",
     "predict",
     "report",
+    "serve",
     "tune",
 ]
 """All that ``from modelgpt_cli import …`` offers: this list alone says it."""
@@ -56,6 +58,7 @@ _MODULES = {
     "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
     "report": "modelgpt_cli.deployment.report.report",
+    "serve": "modelgpt_cli.serving.server",
     "tune": "modelgpt_cli.training.tune",
 }
 """Where each is; what is not here is in the part ``estimator`` of the domain that is the default."""

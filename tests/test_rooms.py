@@ -19,6 +19,7 @@ ROOMS = (
     "parameter_generator",
     "requirement_generator",
     "runtime",
+    "serving",
     "artifacts",
     "training",
     "sources",

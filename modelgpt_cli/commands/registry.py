@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "tune": "Finetune all parameters of a model for an epoch; keep the better one.",
     "export": "Turn a model.safetensors into a model.onnx.",
     "predict": "Predict for new data with a model.onnx.",
+    "serve": "Answer requests over HTTP with one model.onnx or several.",
     "evaluate": "Measure a model.onnx on labelled data.",
     "report": "Write an HTML report of a model: data, measures, curves, provenance.",
     "inspect": "Show a model's card: inputs, labels, metrics, provenance.",

@@ -256,6 +256,40 @@ class EvaluateOptions(Options):
 
 
 @dataclass(frozen=True)
+class ServeOptions(Options):
+    """How models are to be served."""
+
+    host: str = option("Address to listen on; 0.0.0.0: any network's.", "127.0.0.1", metavar="ADDRESS")
+    port: int = option("Port to listen on; 0 takes a free one.", 8000, short="-p", least=0, most=65_535)
+    api_key: str | None = option("Key to ask requests for; better as MODELGPT_API_KEY.", metavar="KEY", shared=True)
+    log_level: str = option(
+        "What to log: warning, info (requests too) or debug.",
+        "info",
+        metavar="LEVEL",
+        choices=("warning", "info", "debug"),
+    )
+    batch_ms: float = option(
+        "Time to wait for others' rows to run together.", 2.0, metavar="MS", least=0, most=1000, theme="Load"
+    )
+    max_batch: int = option("Rows to run together, at most.", 256, least=1, most=MOST_ROWS, theme="Load")
+    max_waiting: int = option("Requests to hold; further ones get 503.", 1000, least=1, most=1_000_000, theme="Load")
+    max_body: float = option(
+        "Largest body of a request.", 10.0, metavar="MB", least=0, most=1000, above=True, theme="Load"
+    )
+    timeout: float = option(
+        "Time for a request to arrive and be answered.", 30.0, metavar="SECONDS", least=0, most=3600, above=True,
+        theme="Load",
+    )  # fmt: skip
+    workers: int = option("Processes to answer in.", 1, least=1, most=MOST_THREADS, theme="Load")
+    jobs: int | None = option(
+        "Batches to run at a time in a process.", least=1, most=MOST_THREADS, shown="one per core", theme="Load"
+    )
+    threads: int = option_like(
+        PredictOptions, "threads", help="CPU threads for a batch.", default=1, shown="", shared=False, theme="Load"
+    )
+
+
+@dataclass(frozen=True)
 class DoctorOptions(Options):
     """Which LLM server to try."""
 

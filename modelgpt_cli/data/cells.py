@@ -107,6 +107,15 @@ def to_arrow(series: pd.Series) -> pa.Array:
     return _plain(array)
 
 
+def list_to_arrow(cells: Sequence[Any]) -> pa.Array:
+    """Like `to_arrow`, of a list of plain cells: much faster where they are few."""
+    try:
+        array = pa.array(cells, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        array = pa.array([cell_text(value) for value in cells], pa.string())
+    return _plain(array)
+
+
 def as_read(series: pd.Series) -> pa.Array:
     """Like `to_arrow`, but as the column lies in memory: levels stay dictionary-coded, NaN is not turned into null."""
     if isinstance(series.dtype, pd.CategoricalDtype):

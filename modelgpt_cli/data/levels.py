@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from modelgpt_cli.core.reading import ReadingRule
@@ -36,7 +36,7 @@ class Spelling:
 
     def __init__(self, levels: Sequence[str], rule: ReadingRule) -> None:
         self._found: dict[str, str | None] = {level: level for level in levels}
-        self._keys = [_unique(key, levels) for key in (fold, _without_zeros)]
+        self._keys = _keys_of(tuple(levels))
         self._rule = rule if {rule.true, rule.false} == set(levels) else None
 
     def find(self, cell: str) -> str | None:
@@ -60,6 +60,12 @@ class Spelling:
         names = [self.find(cell) or cell for cell in coded.dictionary.to_pylist()]
         codes = coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
         return np.array([*names, None], dtype=object)[codes]
+
+
+@lru_cache(maxsize=1024)  # a request of one row would pay for as much as a file
+def _keys_of(levels: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """`_unique` of both keys."""
+    return _unique(fold, levels), _unique(_without_zeros, levels)
 
 
 def _unique(key: Callable[[str], str], levels: Iterable[str]) -> dict[str, str]:
@@ -105,8 +111,3 @@ def yes_and_no(levels: Sequence[str]) -> tuple[str, str] | None:
         if fold(yes) in YES and fold(no) in NO:
             return yes, no
     return None
-
-
-def canonical(raw: pa.Array, levels: Sequence[str], rule: ReadingRule) -> pd.Series:
-    """Text from `texts` as a column of levels; cells without one stay as they are."""
-    return pd.Series(Spelling(levels, rule).apply(raw), dtype=object)

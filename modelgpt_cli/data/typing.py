@@ -15,7 +15,7 @@ from modelgpt_cli.core.schema import Column, ColumnType, column_types
 from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.data.cells import clip_finite, texts, to_arrow
 from modelgpt_cli.data.dates import measure_dates
-from modelgpt_cli.data.levels import canonical
+from modelgpt_cli.data.levels import Spelling
 from modelgpt_cli.data.numbers import Measured, measure_numbers
 
 
@@ -55,14 +55,33 @@ def typed_and_odd(frame: pd.DataFrame, columns: Sequence[Column]) -> tuple[pd.Da
             blank = np.full(len(frame), np.nan if column.is_float else None, dtype=None if column.is_float else object)
             series[column.name] = pd.Series(blank, index=frame.index, dtype=blank.dtype)
             continue
-        array = to_arrow(frame[column.name])
-        if column.is_float:
-            measured = _measured(array, column)
-            series[column.name] = pd.Series(clip_finite(measured.values), index=frame.index)
-            odd[column.name] = measured.odd
-        else:
-            series[column.name] = _levels(array, column).set_axis(frame.index)
+        cells, strange = typed_cells(to_arrow(frame[column.name]), column)
+        series[column.name] = pd.Series(cells, index=frame.index, dtype=cells.dtype)
+        if strange is not None:
+            odd[column.name] = strange
     return pd.DataFrame(series, index=frame.index), odd
+
+
+def typed_cells(array: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray | None]:
+    """Give one column's raw cells their type.
+
+    Parameters
+    ----------
+    array : Array (n,)
+        As `cells.to_arrow` gives it.
+    column : Column
+
+    Returns
+    -------
+    ndarray (n,)
+        float64, or object of `str`; see `typed`.
+    bool (n,) or None
+        See `typed_and_odd`; None where the column has neither numbers nor dates.
+    """
+    if not column.is_float:
+        return _levels(array, column), None
+    measured = _measured(array, column)
+    return clip_finite(measured.values), measured.odd
 
 
 def _measured(array: pa.Array, column: Column) -> Measured:
@@ -74,11 +93,11 @@ def _measured(array: pa.Array, column: Column) -> Measured:
         raise UsageError(f"Column {column.name!r}: {error.problem}", error.cause, error.hint) from None
 
 
-def _levels(array: pa.Array, column: Column) -> pd.Series:
+def _levels(array: pa.Array, column: Column) -> np.ndarray:
     cells = texts(array, column.reading.markers)
     if column.is_text or not column.levels:
-        return pd.Series(cells.to_numpy(zero_copy_only=False), dtype=object)
-    return canonical(cells, column.levels, column.reading)
+        return np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
+    return Spelling(column.levels, column.reading).apply(cells)
 
 
 def read_types(path: str | Path) -> dict[str, ColumnType]:

@@ -126,6 +126,54 @@ class Feed(Protocol):
         """Warn of what was cut or changed on the way, once all rows are through."""
 
 
+@runtime_checkable
+class Counting(Protocol):
+    """What a feed follows that counts what passes, for `Feed.report` to tell of."""
+
+    def fresh(self) -> Feed:
+        """Return a feed of the same model that has counted nothing; what takes long to load is shared."""
+
+
+class Parted(Protocol):
+    """Rows of several requests: read at once, and told of apart."""
+
+    def read(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
+        """Read all rows as one chunk.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            How many rows each part has, in their order.
+
+        Returns
+        -------
+        Chunk
+        list of Findings
+            Of each part.
+
+        Raises
+        ------
+        ModelGPTError
+            Some row can't be read.
+        """
+
+
+@runtime_checkable
+class OpensCells(Protocol):
+    """What a module ``feed`` follows also where rows are plain cells by column."""
+
+    def open_cells(self, model: Model, columns: Mapping[str, Sequence[Any]]) -> Parted:
+        """Open rows in memory, of texts, numbers, yes and no, and None; read as `Feeds.open_source` reads them."""
+
+
+@runtime_checkable
+class OpensBytes(Protocol):
+    """What a module ``feed`` follows also where each row is a file that may be held in memory."""
+
+    def open_bytes(self, model: Model, files: Sequence[tuple[str, bytes]]) -> Source:
+        """Open files, each a name for messages and its content; no file of the machine is read."""
+
+
 class Feeds(Protocol):
     """The module ``feed`` of a domain.
 

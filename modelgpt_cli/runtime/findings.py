@@ -148,10 +148,7 @@ class Findings:
         if column.bounds is None:
             return
         values = cells.to_numpy(dtype=np.float64)
-        low, high = column.bounds
-        room = MARGIN * (high - low)
-        with np.errstate(invalid="ignore"):
-            outside = (values < low - room) | (values > high + room)
+        outside = are_outside(values, column.bounds)
         if outside.any():
             found = self._of(column)
             found.outside += int(outside.sum())
@@ -210,6 +207,15 @@ class Findings:
                 "\n".join(self.messages()),
                 "Mend the data, build the model from data like these, or leave out --strict.",
             )
+
+
+def are_outside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    """Return which values, (N,) bool, lie far outside those of the build; NaN does not."""
+    low, high = bounds
+    room = MARGIN * (high - low)
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = (values < low - room) | (values > high + room)
+    return found
 
 
 def _likeness(one: str, other: str) -> float:

@@ -5,6 +5,7 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.runtime.answers import Answers
-from modelgpt_cli.runtime.feed import Feed, Feeds
+from modelgpt_cli.runtime.feed import Counting, Feed, Feeds
 
 logger = logging.getLogger("modelgpt")
 FORMAT = 2
@@ -184,6 +185,19 @@ class Model:
         found = self._joined(parts, rows)
         self._bad_answers += _bad_rows(found)
         return found
+
+    @property
+    def graph_outputs(self) -> dict[str, str]:
+        """What the graph gives, by name, with its types as onnxruntime writes them."""
+        return {output.name: output.type for output in self._session.get_outputs()}
+
+    def fresh(self) -> Model:
+        """Return the same loaded model with counts of its own, so that `report` tells of one request's rows alone."""
+        other = copy.copy(self)
+        other._bad_answers = 0
+        if isinstance(self.feed, Counting):
+            other.feed = self.feed.fresh()
+        return other
 
     def execute(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Run the graph; where it can't, its card says something else than the graph does."""

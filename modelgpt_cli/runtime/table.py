@@ -27,7 +27,7 @@ logger = logging.getLogger("modelgpt")
 class Rows:
     """A table, or a folder that reads like one, as a model sees it: one pass after another at constant memory.
 
-    Follows `runtime.feed.Source`.
+    Follows `runtime.feed.Source`, `HasColumns` and `Parted`.
 
     Parameters
     ----------
@@ -66,10 +66,10 @@ class Rows:
         present = set(self.columns)
         self._inputs = [i.as_column for i in model.inputs if i.column in present]
         self._names = [i.column for i in model.inputs], self.columns
-        self._known = {self.target, model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
+        self._known = {self.target, *known_columns(model)}
         self.kept_columns: Sequence[str] = ()
         self.total = self._table.expected_rows
-        self._check_inputs(model)
+        check_columns(model, self.columns, self.name)
         self._truth: Column | None = None
         if labelled:
             self._check_target(model)
@@ -116,21 +116,36 @@ class Rows:
             kept = {name: frame[name].tolist() for name in self.kept_columns}
             yield len(cells), {column.name: cells[column.name].to_numpy() for column in columns}, kept
 
+    def parts(self, sizes: Sequence[int]) -> tuple[Chunk, list[Findings]]:
+        """Type all rows at once, and count what each part of them holds; see `runtime.feed.Parted`."""
+        import pandas as pd
+
+        from modelgpt_cli.data.typing import typed_and_odd
+
+        self.findings = whole = Findings()
+        whole.compare_columns(*self._names, self._known)
+        frames = list(self._table.frames(max(1, sum(sizes)), [column.name for column in self._inputs]))
+        frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+        cells, odd = typed_and_odd(frame, self._inputs)
+        whole.rows = len(cells)
+        for column in self._inputs:
+            whole.add(column, cells[column.name], odd.get(column.name), frame[column.name])
+        chunk = Chunk(len(cells), {column.name: cells[column.name].to_numpy() for column in self._inputs})
+        found, start = [], 0
+        for size in sizes:
+            end = start + size
+            part = replace(whole, rows=size, columns={})
+            for column in self._inputs:
+                if column.name in whole.columns:  # else no part has anything to tell
+                    own = None if column.name not in odd else odd[column.name][start:end]
+                    part.add(column, cells[column.name].iloc[start:end], own, frame[column.name].iloc[start:end])
+            found.append(part)
+            start = end
+        return chunk, found
+
     def report(self) -> None:
         """Warn of what the model was not made for, once all chunks are through."""
         self.findings.warn()
-
-    def _check_inputs(self, model: Model) -> None:
-        present = {column.name for column in self._inputs}
-        missing = [i.column for i in model.inputs if i.column not in present]
-        if 2 * len(missing) <= len(model.inputs):
-            return
-        names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-        raise ModelGPTError(
-            f"{self.name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
-            f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
-            f"See the model's inputs: modelgpt inspect {model.path}",
-        )
 
     def _check_target(self, model: Model) -> None:
         if self.target in {i.column for i in model.inputs}:
@@ -143,6 +158,31 @@ class Rows:
             f"It has: {', '.join(self.columns[:20])}{', ...' if len(self.columns) > 20 else ''}.",
             (f"Did you mean '{near[0]}'? " if near else "") + "Name the column of true values with --target.",
         )
+
+
+def known_columns(model: Model) -> set[str]:
+    """Return the columns that a model's data had beside its inputs."""
+    return {model.target, *(c["name"] for c in model.metadata.get("dropped", ()))}
+
+
+def check_columns(model: Model, columns: Sequence[str], name: str) -> None:
+    """Make sure that data have at least half of a model's columns.
+
+    Raises
+    ------
+    ModelGPTError
+        They lack more.
+    """
+    present = set(columns)
+    missing = [i.column for i in model.inputs if i.column not in present]
+    if 2 * len(missing) <= len(model.inputs):
+        return
+    names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    raise ModelGPTError(
+        f"{name} lacks {len(missing)} of the model's {len(model.inputs)} columns: {names}.",
+        f"It has: {', '.join(columns[:20])}{', ...' if len(columns) > 20 else ''}.",
+        f"See the model's inputs: modelgpt inspect {model.path}",
+    )
 
 
 def _kind_alone(truth: Column) -> Column:

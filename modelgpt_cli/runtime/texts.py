@@ -36,7 +36,7 @@ def open_given(model: Model, data: Any) -> Source:
         There is no such file, or a text is given to a model that doesn't read single texts.
     """
     given = list(data) if isinstance(data, (list, tuple)) else [data]
-    column = _only_text(model)
+    column = only_text(model)
     words = [one for one in given if isinstance(one, str) and is_sentence(one)]
     if words and len(words) == len(given) and not model.feeds.FILES:
         if column is None:
@@ -122,8 +122,8 @@ class Lines:
         logger.info("Read %s from %s as texts, one a line.", lines, self.name)
 
 
-def _only_text(model: Model) -> str | None:
-    """The column of a model that reads single texts and nothing else; None for any other model."""
+def only_text(model: Model) -> str | None:
+    """Return the column of a model that reads single texts and nothing else; None for any other model."""
     if model.feeds.FILES or len(model.inputs) != 1 or model.inputs[0].type != FREE_TEXT:
         return None
     return model.inputs[0].column

@@ -40,6 +40,7 @@ COMMANDS = {
     "confidence": ("confidence", "calibration, and novelty against other data, on images and texts"),
     "find": ("find", "how well `modelgpt find` finds data sets"),
     "generate": ("generated_rows", "accuracy by the number of generated rows (a simulated LLM)"),
+    "serving": ("serving", "requests a second of `modelgpt serve`, and how long each waits"),
     "batch": ("batch", "models a second of `modelgpt build --batch`"),
     "meta-train": ("meta_training", "speed of meta-training"),
     "readers": ("readers", "our readers of files beside DuckDB, openpyxl and charset-normalizer"),

@@ -13,7 +13,15 @@ import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.decode import SHARP, ImageError, need_pillow
-from modelgpt_cli.domains.image.files import Truth, by_size, decoded, find_images, report_unreadable
+from modelgpt_cli.domains.image.files import (
+    ImageFile,
+    Truth,
+    by_size,
+    decoded,
+    find_images,
+    in_memory,
+    report_unreadable,
+)
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
 
@@ -57,6 +65,8 @@ class Images:
         Whether the true classes are wanted.
     target : str, optional
         A table's column of true classes.
+    files : sequence of ImageFile, optional
+        Instead of `sources`: images that are held in memory.
 
     Raises
     ------
@@ -66,7 +76,15 @@ class Images:
         A table or archive can't be read; or the true classes are wanted, and can't be told.
     """
 
-    def __init__(self, model: Model, sources: Sequence[Any], *, labelled: bool, target: str | None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        sources: Sequence[Any],
+        *,
+        labelled: bool,
+        target: str | None,
+        files: Sequence[ImageFile] | None = None,
+    ) -> None:
         need_pillow()
         for source in sources:
             if not (isinstance(source, (str, os.PathLike, Mapping, list, tuple)) or hasattr(source, "columns")):
@@ -81,7 +99,7 @@ class Images:
         columns = (target,) if target else (model.target, *_LABEL_NAMES)
         separator = model.separator if model.multi_label else None
         truth = Truth(model.labels, columns, separator) if labelled else None
-        self._files = find_images(sources, truth)
+        self._files = find_images(sources, truth) if files is None else list(files)
         self.total = len(self._files)
         self._labelled = labelled
         self._least = SHARP * int(model.metadata["image"]["resize"])
@@ -117,6 +135,11 @@ def make_feed(model: Model) -> ImageFeed:
 def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: str | None) -> Images:
     """Find images."""
     return Images(model, data, labelled=labelled, target=target)
+
+
+def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> Images:
+    """Open images that are held in memory; see `runtime.feed.OpensBytes`."""
+    return Images(model, [name for name, _ in files], labelled=False, target=None, files=in_memory(files))
 
 
 def reads(card: Mapping[str, Any]) -> str:

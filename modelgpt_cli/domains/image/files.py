@@ -129,6 +129,11 @@ def find_images(sources: Sequence[Any], truth: Truth | None = None) -> list[Imag
     return found
 
 
+def in_memory(files: Sequence[tuple[str, bytes]]) -> list[ImageFile]:
+    """Return images that are held in memory, each a name and its content."""
+    return [ImageFile(name, None, partial(bytes, content)) for name, content in files]
+
+
 def decoded(files: Sequence[ImageFile], *, least: int = 0) -> Iterator[Decoded]:
     """Read images some ahead in threads of their own, and hand them on in portions that fit into memory."""
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from modelgpt_cli.domains.shared.columns import read_columns
 from modelgpt_cli.domains.shared.tokens import load_tokenizer, padded, token_ids
+from modelgpt_cli.runtime.cells import CellRows
 from modelgpt_cli.runtime.session import TOKENIZER
 from modelgpt_cli.runtime.table import Rows
 
@@ -87,6 +88,11 @@ def make_feed(model: Model) -> TableFeed:
 def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: str | None) -> Rows:
     """Open a table."""
     return Rows(model, data[0], labelled=labelled, target=target)
+
+
+def open_cells(model: Model, columns: Mapping[str, Sequence[Any]]) -> CellRows:
+    """Open rows in memory; see `runtime.feed.OpensCells`."""
+    return CellRows(model, columns)
 
 
 def reads(card: Mapping[str, Any]) -> str:

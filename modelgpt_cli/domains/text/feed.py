@@ -5,6 +5,7 @@ Shapes: N rows.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from modelgpt_cli.domains.shared.columns import read_columns
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.token_rows import IDS, MASK, SEGMENTS, TextRows
+from modelgpt_cli.runtime.cells import CellRows
 from modelgpt_cli.runtime.session import TOKENIZER
 from modelgpt_cli.runtime.table import Rows
 
@@ -42,6 +44,14 @@ class TextFeed:
         self._strange = None if self._tokenizer is None else Strangeness(self._tokenizer, card)
         self._seen: Mapping[str, float] = (model.metadata.get("provenance") or {}).get("languages") or {}
         self._read = self._cut = 0
+
+    def fresh(self) -> TextFeed:
+        """Return a feed of the same model that has counted nothing."""
+        other = copy.copy(self)
+        other._read = other._cut = 0
+        if self._strange is not None:
+            other._strange = self._strange.fresh()
+        return other
 
     @property
     def graph_inputs(self) -> dict[str, str]:
@@ -96,6 +106,11 @@ def make_feed(model: Model) -> TextFeed:
 def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: str | None) -> Rows:
     """Open a table or folder of texts."""
     return Rows(model, data[0], labelled=labelled, target=target)
+
+
+def open_cells(model: Model, columns: Mapping[str, Sequence[Any]]) -> CellRows:
+    """Open rows in memory; see `runtime.feed.OpensCells`."""
+    return CellRows(model, columns)
 
 
 def reads(card: Mapping[str, Any]) -> str:

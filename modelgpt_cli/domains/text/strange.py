@@ -5,6 +5,7 @@ Needs no torch, so that `feed` says at work what `build` says of the rows that i
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,13 @@ class Strangeness:
         self._begins = self._mark([i for i, name in letters.items() if not name.startswith(_GOES_ON)])
         self.unknown = self.pieces = self.words = self.parts = self._read = 0
         self.languages = Languages()
+
+    def fresh(self) -> Strangeness:
+        """Return one of the same tokenizer that has counted nothing."""
+        other = copy.copy(self)
+        other.unknown = other.pieces = other.words = other.parts = other._read = 0
+        other.languages = Languages()
+        return other
 
     def _mark(self, pieces: list[int]) -> np.ndarray:
         marks = np.zeros(self._size, dtype=bool)

@@ -25,7 +25,14 @@ from modelgpt_cli.domains.image.dense.drawn import DrawnMasks
 from modelgpt_cli.domains.image.dense.layout import Pairs
 from modelgpt_cli.domains.image.dense.masks import Coding, MaskReader, fitting, read_mask
 from modelgpt_cli.domains.image.dense.scenes import Scenes, find_scenes
-from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, find_images, report_unreadable
+from modelgpt_cli.domains.image.files import (
+    ImageFile,
+    by_size,
+    decoded,
+    find_images,
+    in_memory,
+    report_unreadable,
+)
 from modelgpt_cli.domains.image.zip_archive import split_zip
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
@@ -212,6 +219,12 @@ def _prefix(path: Path) -> str:
     """What stands before the places of images in a folder or archive, to give their names."""
     inside = split_zip(expand(path))
     return inside[1] if inside else f"{path}{os.sep}"
+
+
+def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SceneImages:
+    """Open images that are held in memory; see `runtime.feed.OpensBytes`."""
+    need_pillow()
+    return SceneImages(", ".join(name for name, _ in files), in_memory(files))
 
 
 def reads(card: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.spans.words import SHAPES, WORDS, Text, Windows, make_windows, read_texts
 from modelgpt_cli.domains.text.strange import Strangeness
 from modelgpt_cli.domains.text.token_rows import IDS, MASK
+from modelgpt_cli.runtime.cells import CellRows
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.session import TOKENIZER
@@ -47,6 +49,13 @@ class SpanFeed:
         card = str((model.metadata.get("backbone") or {}).get("card", ""))
         self._strange = Strangeness(self._tokenizer, card)
         self._read = self._long = 0
+
+    def fresh(self) -> SpanFeed:
+        """Return a feed of the same model that has counted nothing."""
+        other = copy.copy(self)
+        other._read = other._long = 0
+        other._strange = self._strange.fresh()
+        return other
 
     @property
     def graph_inputs(self) -> dict[str, str]:
@@ -154,6 +163,11 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
             found.cells.columns[0] = column
         table = found
     return Rows(model, table)
+
+
+def open_cells(model: Model, columns: Mapping[str, Sequence[Any]]) -> CellRows:
+    """Open texts in memory; see `runtime.feed.OpensCells`."""
+    return CellRows(model, columns)
 
 
 def reads(card: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tiny_images import encoded
 from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
+from tiny_server import client
 
 from modelgpt_cli import build, describe, evaluate, inspect, predict
 from modelgpt_cli.artifacts.export import export, write_model
@@ -54,6 +55,18 @@ def made(world: Path) -> tuple[Path, Any]:
         patch.setattr(fit, "FIRST", 0)
         report = build(world, output=world.parent / "m.onnx", card=CARD, offline=True)
     return world.parent / "m.onnx", report
+
+
+def test_a_server_gives_the_shares_of_an_image_that_is_sent(made: tuple[Path, Any], world: Path) -> None:
+    model, _ = made
+    file = sorted(world.glob("test/images/*"))[0]
+    with client(model) as server:
+        reply = server.post("/predict", content=file.read_bytes(), headers={"Content-Type": "image/png"})
+        assert reply.json()["predictions"] == [{"file": "body", "shares": predict(model, file).answers["shares"][0]}]
+        tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 72, 96, 3], "data": [0] * (72 * 96 * 3)}
+        found = server.post("/v2/models/m/infer", json={"inputs": [tensor]}).json()["outputs"]
+        assert [one["name"] for one in found] == ["shares"]
+        assert sum(json.loads(found[0]["data"][0]).values()) == pytest.approx(1, abs=0.01)
 
 
 def test_a_build_describes_the_task_and_finds_the_shapes(made: tuple[Path, Any], world: Path) -> None:

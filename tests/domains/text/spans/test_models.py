@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from marked_texts import conll, marked_texts, spans_jsonl
+from tiny_server import client
 
 from modelgpt_cli import build, describe, evaluate, predict
 from modelgpt_cli.artifacts.export import export, write_model
@@ -46,6 +47,18 @@ def test_a_build_describes_the_task_and_finds_the_spans(made: tuple[Path, Any], 
     assert set(found.classes) == {"food", "sport"}
     assert found.classes["food"]["rows"] == sum(label == "food" for _, spans in test for *_, label in spans)
     assert evaluate(model, conll(tmp_path / "test.conll", test)).metrics == found.metrics
+
+
+def test_a_server_finds_the_spans_of_texts_that_are_sent(made: tuple[Path, Any]) -> None:
+    model, _ = made
+    texts = [text for text, _ in marked_texts(4, seed=4)]
+    expected = list(predict(model, texts).answers["spans"])
+    with client(model) as server:
+        found = server.post("/predict", json=texts).json()["predictions"]
+        assert [row["spans"] for row in found] == expected
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [4], "data": texts}
+        outputs = server.post("/v2/models/m/infer", json={"inputs": [tensor]}).json()["outputs"]
+        assert [json.loads(one) for one in outputs[0]["data"]] == expected
 
 
 def test_predictions_have_positions_and_are_read_back(made: tuple[Path, Any], tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The page at ``/``: the models, what they take, and a request to copy. Its frame is ``page.html``."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from modelgpt_cli.runtime.session import Input, Model
+from modelgpt_cli.runtime.texts import only_text
+from modelgpt_cli.serving.models import Models, Served
+
+_SHOWN = 12
+
+
+def render_page(models: Models, address: str) -> str:
+    """Return the page, of models that are asked at an address."""
+    frame = Template(files("modelgpt_cli.serving").joinpath("page.html").read_text(encoding="utf-8"))
+    alone = len(models) == 1
+    return frame.substitute(models="\n".join(_section(served, address, alone) for served in models))
+
+
+def _section(served: Served, address: str, alone: bool) -> str:
+    model = served.model
+    lines = ["<section>", f"<h2>{escape(served.name)}</h2>"]
+    if words := str(model.metadata.get("requirement", "")):
+        lines.append(f"<p>{escape(words)}</p>")
+    if served.note:
+        lines.append(f"<p><strong>{escape(served.note)}</strong></p>")
+    lines.append(f"<p>{escape(model.domain.title.capitalize())}, {escape(model.task)}{_labels(model)}</p>")
+    if reads := model.feeds.reads(model.metadata):
+        lines.append(f"<p>Takes {escape(reads)}.</p>")
+    if not model.feeds.FILES:
+        rows = "".join(_row(one) for one in model.inputs)
+        lines.append(f"<table><tr><th>Column<th>Type<th>Values</tr>{rows}</table>")
+    path = f"{address}/predict" if alone else f"{address}/models/{served.name}/predict"
+    lines.append(f"<pre>{escape(example(model, path))}</pre></section>")
+    return "\n".join(lines)
+
+
+def _labels(model: Model) -> str:
+    shown = ", ".join(model.labels[:_SHOWN]) + (", …" if len(model.labels) > _SHOWN else "")
+    return f": {escape(shown)}" if shown else ""
+
+
+def _row(one: Input) -> str:
+    values = ", ".join(one.levels[:_SHOWN]) + (", …" if len(one.levels) > _SHOWN else "")
+    if one.low is not None and one.high is not None and one.type == "numeric":
+        values = f"{one.low:g} to {one.high:g}"
+    return f"<tr><td>{escape(one.column)}<td>{escape(one.type)}<td>{escape(values)}</tr>"
+
+
+def example(model: Model, path: str) -> str:
+    """Return a command that asks a model at an address."""
+    if model.feeds.FILES:
+        return f"curl {path} -H 'Content-Type: application/octet-stream' --data-binary @FILE"
+    if only_text(model) is not None:
+        return f"curl {path} -H 'Content-Type: text/plain' -d 'what a lovely film'"
+    row = json.dumps({one.column: _value(one) for one in model.inputs[:_SHOWN]}, ensure_ascii=False)
+    quoted = row.replace("'", "'\\''")
+    return f"curl {path} -H 'Content-Type: application/json' -d '{quoted}'"
+
+
+def _value(one: Input) -> Any:
+    if one.levels:
+        return one.levels[0]
+    if one.type == "numeric" and one.low is not None and one.high is not None:
+        return float(f"{(one.low + one.high) / 2:.4g}")
+    return 1.0 if one.type == "numeric" else "2026-01-31" if one.type == "datetime" else "some words"
