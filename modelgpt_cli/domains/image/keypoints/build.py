@@ -29,7 +29,6 @@ from modelgpt_cli.domains.image.keypoints.cascade import Linear, projected
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
 from modelgpt_cli.domains.image.keypoints.fit import PointFit, Row, Rows, fit_points, make_row, principal
 from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
-from modelgpt_cli.domains.image.keypoints.options import BuildOptions as PointBuildOptions
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser, normaliser_words
 from modelgpt_cli.domains.image.keypoints.read import IMAGE, ReadPoses
 from modelgpt_cli.domains.image.keypoints.requirement import require
@@ -40,7 +39,7 @@ from modelgpt_cli.model_generator.cards import ArchitectureCard
 from modelgpt_cli.model_generator.costs import Sizes
 
 log = logging.getLogger("modelgpt")
-COPIES = ((60, 6), (500, 3), (1000, 2))
+COPIES = ((60, 4), (500, 3), (1000, 2))
 """Of no more images than so many, each is learned from so many times, changed a little but the first time."""
 MOST_IMAGES = 3000
 """More are drawn from evenly: the maps of each take some 0.2 MB."""

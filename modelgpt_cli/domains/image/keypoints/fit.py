@@ -97,11 +97,26 @@ def principal(maps: Sequence[Sequence[Tensor]], directions: Sequence[int], seed:
             drawn.append(lines[torch.from_numpy(rows)].float())
         places = torch.cat(drawn)
         mean = places.mean(0)
-        centred = places - mean
-        values, vectors = torch.linalg.eigh(centred.T @ centred / len(places))
-        weight = vectors.flip(1)[:, :n] / values.flip(0)[:n].clamp(min=1e-8).sqrt().mean()
+        values, vectors = _directions((places - mean).double().numpy(), n)
+        scale = np.sqrt(np.maximum(values, 0)).mean()
+        weight = torch.from_numpy((vectors / max(scale, 1e-6)).astype(np.float32))
         found.append(Linear(weight.contiguous(), -(mean @ weight)))
     return tuple(found)
+
+
+def _directions(centred: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances and directions (c, n) of places (m, c), the largest first; directions of no variance are 0."""
+    m, channels = centred.shape
+    if m < channels:  # fewer products of places than of channels
+        values, rows = np.linalg.eigh(centred @ centred.T / m)
+        vectors = centred.T @ rows / np.sqrt(np.maximum(m * values, 1e-12))
+        vectors[:, values < 1e-9 * values[-1]] = 0
+    else:
+        values, vectors = np.linalg.eigh(centred.T @ centred / m)
+    kept = slice(None, -n - 1, -1)
+    found = np.zeros((channels, n))
+    found[:, : min(n, m)] = vectors[:, kept]
+    return np.pad(values[kept], (0, max(0, n - m))), found
 
 
 def make_row(
