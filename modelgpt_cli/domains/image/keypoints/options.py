@@ -16,9 +16,7 @@ __all__ = ["BuildOptions", "DescribeOptions", "PredictOptions"]
 class BuildOptions(ObjectBuildOptions):
     """How a model of key points is to be built."""
 
-    normalise: str | None = option(
-        "Two points whose distance errors are divided by.", metavar="POINT,POINT", shown="the diagonal of all points"
-    )
+    normalise: str | None = option("Points whose distance errors are divided by.", metavar="A,B", shown="diagonal")
 
 
 @dataclass(frozen=True)

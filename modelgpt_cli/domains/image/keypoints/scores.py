@@ -105,7 +105,7 @@ def oks(poses: Sequence[Pose], found: np.ndarray, names: Sequence[str]) -> dict[
         pose = poses[k]
         left, top, right, bottom = pose.box or (0, 0, 0, 0)
         width, height = right - left, bottom - top
-        about = {"id": k + 1, "image_id": k + 1, "category_id": 1, "iscrowd": 0, "area": width * height}
+        about: dict[str, Any] = {"id": k + 1, "image_id": k + 1, "category_id": 1, "iscrowd": 0, "area": width * height}
         about |= {"bbox": [left, top, width, height], "keypoints": pose.points.reshape(-1).tolist()}
         objects.append(about | {"num_keypoints": int(pose.labelled.sum())})
     truth.dataset = {
