@@ -90,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
     text += f"{SET}, {n_images(archive, 'test')} test images, mean of {args.draws} draws (of all images one), "
-    text += f"seed {args.seed}, {args.threads} threads. Errors are divided by the distance of the outer corners of the eyes.\n\n"
+    text += (
+        f"seed {args.seed}, {args.threads} threads. Errors are divided by the distance of the eyes' outer corners.\n\n"
+    )
     text += table(header, rows)
     print(text)
     if args.report:

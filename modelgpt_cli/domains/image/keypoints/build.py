@@ -88,6 +88,12 @@ class PointBuild:
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         source = cast(ReadPoses, dataset.source)
         pair = find_pair(getattr(self.options, "normalise", None), source.names.names)
+        if pair and all(np.isnan(normaliser(pose, pair)) for pose in source.poses.values()):
+            raise UsageError(
+                f"--normalise can't be {getattr(self.options, 'normalise', None)!r}.",
+                "No image has both points labelled, apart from each other.",
+                "Name two others, or leave it out.",
+            )
         trunk = shared_map_trunk(NETWORK)
         with torch.inference_mode():
             projections, rows = self._rows(dataset, folded(trunk), pair, notes)
@@ -123,8 +129,8 @@ class PointBuild:
                     continue
                 if len(shown) < SHOWN:
                     shown.append(image)
-                for j, (seen, points) in enumerate(_copies(image, pose.points, source, copies, rng)):
-                    about = (points, normaliser(pose, pair), seen.shape[:2], k, j == 0)
+                for j, (seen, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
+                    about = (points, scale * normaliser(pose, pair), seen.shape[:2], k, j == 0)
                     maps = self._maps(trunk, seen)
                     if projections:
                         rows.append(make_row(projected(maps, projections), *about))
@@ -211,14 +217,14 @@ def _caught_up(
 
 def _copies(
     image: np.ndarray, points: np.ndarray, source: ReadPoses, n: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield an image with its points as it is, and changed: every other time in the mirror, where points say how."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Yield an image with its points as it is, and changed, and the scale; every other time mirrored, if it may."""
     exchanged = source.names.mirrored
     mirrors = any(other != k for k, other in enumerate(exchanged))
-    yield image, points
+    yield image, points, 1.0
     for k in range(1, n):
         one, its = mirror(image, points, exchanged) if mirrors and k % 2 else (image, points)
-        yield (one, its) if mirrors and k == 1 else moved(one, its, rng)
+        yield (one, its, 1.0) if mirrors and k == 1 else moved(one, its, rng)
 
 
 def _images(

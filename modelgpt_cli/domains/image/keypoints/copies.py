@@ -27,10 +27,11 @@ def mirror(image: np.ndarray, points: np.ndarray, exchanged: Sequence[int]) -> t
     return np.ascontiguousarray(image[:, ::-1]), found
 
 
-def moved(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def moved(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Turn, resize and move an image, uint8 (H, W, 3), and its points (K, 3) at random, around the image's centre.
 
-    What comes into sight is what is at the edge. Points that are out of sight are not labelled any more.
+    What comes into sight is what is at the edge. Points that are out of sight are not labelled any more. The scale comes
+    last.
     """
     height, width = image.shape[:2]
     angle, scale = rng.normal(0, TURN), float(np.exp(rng.normal(0, RESIZE)))
@@ -50,4 +51,4 @@ def moved(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tu
     found[:, :2] = points[:, :2] @ turn.T + offset
     inside = ((found[:, :2] >= 0) & (found[:, :2] <= (width, height))).all(1)
     found[~inside, 2] = 0
-    return np.asarray(seen), found
+    return np.asarray(seen), found, scale

@@ -197,7 +197,9 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
             precisions.append(step.precision)
             advance(1)
         score = _fit_score(rows, held, advance)
-    metrics = {MODEL: _figures(rows, held), BASELINE: _figures(rows, _mean_shape(rows))} if rows.several else {}
+    metrics = {}
+    if rows.several and (figures := _figures(rows, held)):
+        metrics = {MODEL: figures, BASELINE: _figures(rows, _mean_shape(rows))}
     return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics)
 
 
