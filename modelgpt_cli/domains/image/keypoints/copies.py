@@ -30,8 +30,8 @@ def mirror(image: np.ndarray, points: np.ndarray, exchanged: Sequence[int]) -> t
 def moved(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
     """Turn, resize and move an image, uint8 (H, W, 3), and its points (K, 3) at random, around the image's centre.
 
-    What comes into sight is what is at the edge. Points that are out of sight are not labelled any more. The scale comes
-    last.
+    What comes into sight is what is at the edge. Points that are out of sight are not labelled any more. What it is
+    resized by comes last.
     """
     height, width = image.shape[:2]
     angle, scale = rng.normal(0, TURN), float(np.exp(rng.normal(0, RESIZE)))
