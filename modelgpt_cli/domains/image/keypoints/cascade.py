@@ -57,7 +57,7 @@ class Cascade:
 
     def state(self) -> dict[str, Tensor]:
         """As tensors by name; `from_state` reads them back."""
-        found = {}
+        found: dict[str, Tensor] = {}
         parts = [(f"{PROJECTION}{k}", one) for k, one in enumerate(self.projections)]
         parts += [(f"{STAGE}{k}", one) for k, one in enumerate(self.stages)]
         for name, one in [*parts, (SCORE, self.score)]:

@@ -25,6 +25,7 @@ def parameters(model: PointModel) -> int:
 
 def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> PointModel:
     """Return the pretrained network as it is, with random heads for so many points."""
+    from modelgpt_cli.domains.image.dense.build import shared_map_trunk
     from modelgpt_cli.domains.image.keypoints.architectures import (
         CHANNELS,
         GRID,
@@ -34,7 +35,6 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> PointMo
         n_directions,
         size_of,
     )
-    from modelgpt_cli.domains.image.keypoints.build import shared_map_trunk
     from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear
     from modelgpt_cli.domains.image.trunks import trunk_tensors
 

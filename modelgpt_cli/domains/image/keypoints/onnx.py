@@ -97,7 +97,7 @@ def to_onnx(
     _points(g, maps, sides, len(model.cascade.stages), len(model.cascade.score.bias))
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
     image = helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
-    shape = ["N", len(model.cascade.score.bias), 3]
+    shape: list[str | int] = ["N", len(model.cascade.score.bias), 3]
     return g.model([image], [helper.make_tensor_value_info(KEYPOINTS, TensorProto.FLOAT, shape)], metadata)
 
 
