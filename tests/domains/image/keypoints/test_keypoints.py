@@ -24,7 +24,7 @@ from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.dataset import load_dataset
-from modelgpt_cli.domains.image.keypoints import architectures, fit
+from modelgpt_cli.domains.image.keypoints import architectures, fit, page
 from modelgpt_cli.domains.image.keypoints import build as building
 from modelgpt_cli.domains.image.keypoints import onnx as graph
 from modelgpt_cli.domains.image.keypoints.cascade import at_points, in_pixels, in_units
@@ -36,6 +36,7 @@ from modelgpt_cli.domains.image.keypoints.scores import errors_of, oks, point_sc
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
+from modelgpt_cli.runtime.session import Model
 
 SIDE = 96
 CARD = f"efficientnet_lite0-points-{SIDE}"
@@ -132,6 +133,13 @@ def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world:
         onnx.checker.check_model(graph.to_onnx(model, opset=opset))
     with pytest.raises(UsageError, match="8 bits"):
         export(path, output=tmp_path / "int8.onnx", quantize="int8")
+
+
+def test_a_page_knows_the_edges(made: tuple[Path, Any]) -> None:
+    session = Model(made[0])
+    assert page.ANSWER == "points"
+    assert page.answer(session) == {"edges": [[a - 1, b - 1] for a, b in EDGES]}
+    assert [field.kind for field in page.fields(session)] == ["pixels"]
 
 
 def test_images_at_once_get_the_same_points(made: tuple[Path, Any]) -> None:
