@@ -321,51 +321,52 @@ class _Solver:
     """Ridge on some rows, held out by folds: by products of inputs, or of rows where these are fewer."""
 
     def __init__(self, inputs: Tensor, wanted: Tensor, rows: np.ndarray, folds: np.ndarray) -> None:
-        self._all, self._wanted, self._rows, self._folds = inputs, wanted, torch.from_numpy(rows), folds
+        self._all, self._rows, self._folds = inputs, torch.from_numpy(rows), torch.from_numpy(folds)
         kept = inputs[self._rows]
         self._mean = kept.mean(0)
         self._scale = kept.std(0, correction=0).clamp(min=1e-4)
         self._z = (kept - self._mean) / self._scale
         self._y = wanted[self._rows]
-        self._by_rows = len(rows) < inputs.shape[1]
-        self._products = self._z[:0] if self._by_rows else self._z.T @ self._z
+        self._own = self._folds[self._rows]
+        self._products: dict[int, Tensor] = {}
+        if len(rows) >= inputs.shape[1]:
+            for fold in self._own.unique().tolist():
+                part = self._z[self._own == fold]
+                self._products[fold] = part.T @ part
 
     def best(self, precisions: Sequence[float]) -> tuple[float, Tensor, Linear]:
         """Return the best precision, the answers of held-out rows with it (n, outputs), and what all rows solve."""
-        folds = torch.from_numpy(self._folds)
-        own = folds[self._rows]
-        tried: dict[float, tuple[float, Tensor]] = {}
-        names = own.unique().tolist()
-        if len(names) > 1:
-            answers = {precision: torch.zeros(len(self._all), self._y.shape[1]) for precision in precisions}
-            for fold in folds.unique().tolist():
-                for precision, linear in zip(precisions, self._solved(own != fold, precisions), strict=True):
-                    answers[precision][folds == fold] = linear(self._all[folds == fold])
-            for precision, found in answers.items():
-                tried[precision] = float(((found[self._rows] - self._y) ** 2).mean()), found
-            best = min(tried, key=lambda precision: tried[precision][0])
-        else:
+        if len(self._own.unique()) < 2:
             best = precisions[len(precisions) // 2]
-        (whole,) = self._solved(torch.ones(len(own), dtype=torch.bool), [best])
-        held = tried[best][1] if tried else whole(self._all)
-        return best, held, whole
+            (whole,) = self._solved([best])
+            return best, whole(self._all), whole
+        answers = {precision: torch.zeros(len(self._all), self._y.shape[1]) for precision in precisions}
+        for fold in self._folds.unique().tolist():
+            held = self._folds == fold
+            for precision, linear in zip(precisions, self._solved(precisions, without=fold), strict=True):
+                answers[precision][held] = linear(self._all[held])
+        errors = {p: float(((found[self._rows] - self._y) ** 2).mean()) for p, found in answers.items()}
+        best = min(errors, key=lambda precision: errors[precision])
+        (whole,) = self._solved([best])
+        return best, answers[best], whole
 
-    def _solved(self, kept: Tensor, precisions: Sequence[float]) -> list[Linear]:
-        """Solve from some of the rows, with several precisions."""
+    def _solved(self, precisions: Sequence[float], without: int | None = None) -> list[Linear]:
+        """Solve from all rows, or all but a fold's, with several precisions."""
+        kept = self._own != (-1 if without is None else without)
         z, y = self._z[kept], self._y[kept]
         n, centre, mean = len(z), z.mean(0), y.mean(0)
         z = z - centre
-        if self._by_rows:
-            system = z @ z.T
+        if self._products:
+            parts = [part for fold, part in self._products.items() if fold != without]
+            system = torch.stack(parts).sum(0) - n * torch.outer(centre, centre)
+            right = z.T @ (y - mean)
         else:
-            left = self._z[~kept]
-            system = self._products - left.T @ left - n * torch.outer(centre, centre)
-        right = y - mean if self._by_rows else z.T @ (y - mean)
+            system, right = z @ z.T, y - mean
         found = []
         for precision in precisions:
             regular = system.clone()
             regular.diagonal().add_(precision * n)
             solved = torch.cholesky_solve(right, torch.linalg.cholesky(regular))
-            weight = (z.T @ solved if self._by_rows else solved) / self._scale[:, None]
+            weight = (solved if self._products else z.T @ solved) / self._scale[:, None]
             found.append(Linear(weight, mean - (self._mean + centre * self._scale) @ weight))
         return found
