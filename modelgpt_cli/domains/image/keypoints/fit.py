@@ -26,6 +26,9 @@ PRECISIONS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Of the prior, as shares of the mean diagonal: what held-out images choose from, step by step."""
 STARTS, MOST_ROWS = 6, 8000
 """Of each row at most so many starts, of all rows about so many."""
+WORSE = 1.1
+"""A step after which held-out images have so many times the error moves nothing; where all steps end no nearer than the
+mean shape, that is what is given."""
 PLACES = 200
 """Drawn from each image for the principal directions."""
 CALIBRATION_STEPS = 20
@@ -183,7 +186,7 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
     with progress("solve steps", STEPS + 2, "steps") as advance:
         step = _Step(rows.overviews(), rows.folds)
         where = _targets(rows, np.zeros_like(rows.points))
-        held = _shaped(step.solve(where, rows.labelled), rows)
+        held, mean = _shaped(step.solve(where, rows.labelled), rows), _mean_shape(rows)
         stages, precisions = [step.linear], [step.precision]
         advance(1)
         for _ in range(STEPS):
@@ -192,14 +195,19 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
             step = _Step(inputs, np.tile(rows.folds, times))
             targets = np.concatenate([_targets(rows, start) for start in starts])
             moves = step.solve(targets, np.tile(rows.labelled, (times, 1)))
-            held = held + _shaped(moves[: len(held)], rows)
-            stages.append(step.linear)
+            better = held + _shaped(moves[: len(held)], rows)
+            helps = not rows.several or _error(rows, better) < WORSE * _error(rows, held)
+            held = better if helps else held
+            stages.append(step.linear if helps else _constant(step.linear, np.zeros(len(step.linear.bias))))
             precisions.append(step.precision)
             advance(1)
+        if rows.several and not _error(rows, held) < _error(rows, mean):  # what is seen says nothing
+            held, shape = mean, _shape_of_all(rows)
+            stages = [_constant(one, shape if k == 0 else np.zeros_like(shape)) for k, one in enumerate(stages)]
         score = _fit_score(rows, held, advance)
     metrics = {}
     if rows.several and (figures := _figures(rows, held)):
-        metrics = {MODEL: figures, BASELINE: _figures(rows, _mean_shape(rows))}
+        metrics = {MODEL: figures, BASELINE: _figures(rows, mean)}
     return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics)
 
 
@@ -232,6 +240,25 @@ def _mean_shape(rows: Rows) -> np.ndarray:
         mean = np.where(kept[:, :, None], rows.points, 0).sum(0) / np.maximum(kept.sum(0), 1)[:, None]
         found[rows.folds == fold] = mean
     return found
+
+
+def _shape_of_all(rows: Rows) -> np.ndarray:
+    """The mean of each point over all images, (2 K,)."""
+    kept = rows.labelled & rows.originals[:, None]
+    total: np.ndarray = np.where(kept[:, :, None], rows.points, 0).sum(0)
+    mean: np.ndarray = total / np.maximum(kept.sum(0), 1)[:, None]
+    return mean.reshape(-1)
+
+
+def _constant(linear: Linear, values: np.ndarray) -> Linear:
+    """A linear map of the same shapes that gives the same values whatever it reads."""
+    return Linear(torch.zeros_like(linear.weight), torch.from_numpy(values.astype(np.float32)))
+
+
+def _error(rows: Rows, found: np.ndarray) -> float:
+    """The mean distance of held-out points from the labelled ones, in units, of images as they are."""
+    kept = rows.labelled & rows.originals[:, None]
+    return float(np.linalg.norm(found - rows.points, axis=2)[kept].mean())
 
 
 def _figures(rows: Rows, found: np.ndarray) -> dict[str, float]:

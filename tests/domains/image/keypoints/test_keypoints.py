@@ -318,6 +318,19 @@ def test_ridge_of_some_rows_is_the_ridge_solution() -> None:
             assert np.allclose(step.linear(torch.from_numpy(x))[:, columns].numpy(), expected, atol=1e-3)
 
 
+def test_steps_that_bring_nothing_nearer_are_left_out() -> None:
+    """Of maps that say nothing no model is worse than the mean shape, on images that are held out."""
+    rng, draw = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    rows = []
+    for k in range(12):
+        seen = [torch.randn(1, c, side, side, generator=draw) for c, side in ((4, 8), (6, 4), (4, 2))]
+        points = np.concatenate([rng.uniform(0, 64, (2, 2)), np.full((2, 1), 2.0)], 1)
+        rows.append(fit.make_row(seen, points, 50.0, (64, 64), k, True))
+    done = fit.fit_points((), fit.Rows(rows), 0)
+    assert done.metrics["model"]["nme"] <= done.metrics["mean shape"]["nme"] + 1e-6
+    assert len(done.cascade.stages) == 1 + architectures.STEPS
+
+
 def test_what_is_drawn() -> None:
     image, points = kite(2)
     edges = [(a - 1, b - 1) for a, b in EDGES]
