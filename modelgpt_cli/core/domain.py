@@ -37,6 +37,7 @@ PARTS = {
 
 _PACKAGES = {
     "dense": "modelgpt_cli.domains.image.dense",
+    "keypoints": "modelgpt_cli.domains.image.keypoints",
     "image": "modelgpt_cli.domains.image",
     "marked": "modelgpt_cli.domains.text.spans",
     "text": "modelgpt_cli.domains.text",

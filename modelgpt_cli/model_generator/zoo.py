@@ -17,11 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from modelgpt_cli.core.domain import find_domain
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.options import ZooOptions
 from modelgpt_cli.core.paths import cache_folder, keep
-from modelgpt_cli.model_generator.cards import ArchitectureCard, find_card, find_cards
+from modelgpt_cli.model_generator.cards import ArchitectureCard, find_card, find_cards, shelf
 from modelgpt_cli.model_generator.costs import STORAGES, Sizes
 
 log = logging.getLogger("modelgpt")
@@ -101,11 +102,13 @@ def _measure(card: ArchitectureCard, setting: ZooOptions) -> dict[str, Any]:
     from modelgpt_cli.artifacts.export import write_model
     from modelgpt_cli.model_generator.measure import measure_latency, measure_memory, measured
 
-    part = measured(card.domain)
+    part, storages = measured(card.domain), shelf(find_domain(card.domain)).storages(data=True)
     model, rows = part.dummy_model(card, setting.columns, setting.classes), part.bench_rows()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, storage in STORAGES.items():
+            if storage not in storages:
+                continue
             path = Path(folder) / f"{name}.onnx"
             write_model(model, path, quantize=storage, rows=rows)
             median, high = measure_latency(path, setting.batch_size, setting.threads, rows)

@@ -49,6 +49,17 @@ class Answers(Protocol):
         """Compare true answers with a model's."""
 
 
+@runtime_checkable
+class FlatAnswers(Protocol):
+    """What a part ``answers`` also follows whose answers are several columns of a CSV, rather than one of JSON each."""
+
+    def csv_columns(self, model: Model) -> list[str]:
+        """Return the names of the columns."""
+
+    def csv_cells(self, model: Model, outputs: Mapping[str, np.ndarray]) -> list[list[float]]:
+        """Return the numbers of each row, in the order of the columns."""
+
+
 class FileWriter(Protocol):
     """Writes a run's answers as files."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.runtime.answers import FlatAnswers
 from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.session import Model
 
@@ -137,9 +138,12 @@ class Layout:
         self.unsure = self.novel = 0
         extra = [] if model.novelty is None else ["novelty"]
         self._own: Sequence[str] = ()
+        self._flat: FlatAnswers | None = None
         if model.answers is not None:
             self._own = model.answers.NAMES
             self.names = [*self._own]
+            if isinstance(model.answers, FlatAnswers):
+                self._flat, self._model = model.answers, model
             if proba:
                 logger.warning("--proba has no meaning for %s: an answer is no single label.", model.domain.title)
             return
@@ -160,6 +164,11 @@ class Layout:
             self.names += [f"probability_{label}" for label in model.labels]
         self.names += extra
 
+    @property
+    def csv_names(self) -> list[str]:
+        """`names` in a CSV, where a task of its own may have other columns; see `FlatAnswers`."""
+        return self.names if self._flat is None else self._flat.csv_columns(self._model)
+
     def lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
         """Format the answers of one chunk as CSV; numbers have float32's digits."""
         lines = self._answer_lines(outputs)
@@ -174,6 +183,9 @@ class Layout:
         return found
 
     def _answer_lines(self, outputs: Mapping[str, np.ndarray]) -> list[str]:
+        if self._flat is not None:
+            rows = self._flat.csv_cells(self._model, outputs)
+            return [",".join(f"{number:.7g}" for number in row) for row in rows]
         if self._own:
             texts = ([quoted(json.dumps(cell, ensure_ascii=False)) for cell in outputs[name]] for name in self._own)
             return [",".join(row) for row in zip(*texts, strict=True)]
@@ -277,7 +289,7 @@ class RowWriter:
         """Return what comes before the first row."""
         if self._json:
             return b""
-        return (",".join(quoted(name) for name in [*self._before, *self._layout.names]) + "\n").encode()
+        return (",".join(quoted(name) for name in [*self._before, *self._layout.csv_names]) + "\n").encode()
 
     def rows(self, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> bytes:
         """Return the lines of a chunk."""
@@ -292,7 +304,7 @@ class RowWriter:
         lines = self._layout.lines(outputs)
         if not before:
             return lines
-        empty = "," * (len(self._layout.names) - 1)
+        empty = "," * (len(self._layout.csv_names) - 1)
         heads = ([quoted(_text(cell)) if cell is not None else "" for cell in row] for row in zip(*before, strict=True))
         return [",".join([*head, line]) for head, line in zip(heads, _spread(lines, chunk, empty), strict=True)]
 

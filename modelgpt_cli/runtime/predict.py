@@ -65,7 +65,8 @@ class Prediction:
     """What the rows hold that the model was not made for."""
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of a task that a domain alone has: its answers by name, (N,) object each; of marked texts ``spans``, a list for
-    each text; of images with masks ``mask``, uint8 (H, W), and ``shares``, class → share of the pixels."""
+    each text; of images with masks ``mask``, uint8 (H, W), and ``shares``, class → share of the pixels; of images with
+    key points ``points``, name → [x, y, score], and ``keypoints``, float32 (K, 3)."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -112,7 +113,7 @@ def predict(
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned. A name that
         ends in .jsonl or .ndjson gets JSON lines. Of images with masks a name without an ending is a folder, which gets
-        a PNG of class indices for each image.
+        a PNG of class indices for each image, of images with key points a JSON file.
     sheet : str, optional
         The name or number of a workbook's sheet, of each where there are several; the first that looks like a table
         where not given.
@@ -121,7 +122,7 @@ def predict(
     topk : int, optional
         Where each row is a file: write its so many likeliest classes; the likeliest by default.
     draw : str or Path, optional
-        Images with masks: a folder to draw each image with its mask into.
+        Images with masks or key points: a folder to draw each image into, with what is found in it.
     keep : str or sequence of str, optional
         Columns of the input to put before the answers; names separated by commas, or ``all``, where it is one str.
     min_confidence : float, optional

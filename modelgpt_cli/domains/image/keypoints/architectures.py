@@ -1,0 +1,96 @@
+"""Architecture cards of key points: at which size a network sees an image. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.domains.image.dense.architectures import NETWORK, encoder_config, size_of, storages
+from modelgpt_cli.domains.image.keypoints import DOMAIN
+from modelgpt_cli.domains.image.packages import PACKAGES
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import Costs, NetworkSize, Sizes, network_costs
+
+__all__ = ["NETWORK", "cards", "check", "conflict", "costs", "encoder_config", "find", "fixed", "size_of", "storages"]
+SIZES = (256, 384)
+"""Pixels of an image's longer side, the default first. On faces, of images of at most 160 pixels, errors of images that
+were not learned from were the same at 256 and at 320."""
+DIRECTIONS = (64, 96, 64)
+"""Principal directions of the maps at strides of 8, 16 and 32; of many points fewer, see `MOST_INPUTS`."""
+MOST_INPUTS = 1600
+"""Of a step: the finer maps have fewer directions where there are more points."""
+GRID = 4
+"""Places a side as which the first guess sees the two coarser maps."""
+STEPS = 4
+CHANNELS = (240, 672, 1280)
+"""Of the maps; see `dense.maps.MapTrunk`."""
+_FLOPS_160, _SIDE = 391_742_400, 160
+"""Operations of the network on an image of 160 x 160 pixels."""
+
+
+def card_name(size: int) -> str:
+    """Return what the card of a size is called."""
+    return f"{NETWORK}-points-{size}"
+
+
+def cards() -> Iterator[ArchitectureCard]:
+    """Yield the cards, the default one first."""
+    return (_card(size) for size in SIZES)
+
+
+def find(name: str) -> ArchitectureCard | None:
+    """Return the card of a name."""
+    return next((card for card in cards() if card.name == name), None)
+
+
+def _card(size: int) -> ArchitectureCard:
+    package = PACKAGES[NETWORK]
+    return ArchitectureCard(
+        name=card_name(size),
+        domain=DOMAIN.name,
+        architecture=card_name(size),
+        weights=package.name,
+        at_hand=package.is_installed(),
+        limits={"pixels": size},
+    )
+
+
+def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
+    """Compute what a card's model costs; operations are those of a square image, which costs most."""
+    size = size_of(card.name)
+    network = NetworkSize(3_371_008, 3_328_992, CHANNELS[-1], _FLOPS_160 * size**2 // _SIDE**2)
+    found = network_costs(network, head_numbers(sizes.outputs) - 1, 1)
+    return replace(found, at=f"{size} x {size} pixels")
+
+
+def n_directions(n_points: int) -> tuple[int, ...]:
+    """Return how many principal directions of each map are kept for so many points."""
+    *finer, last = DIRECTIONS
+    share = min(1.0, MOST_INPUTS / (n_points * sum(finer)))
+    return (*(max(4, round(share * n)) for n in finer), last)
+
+
+def head_numbers(n_points: int) -> int:
+    """Return how many numbers all heads have: projections, first guess, steps, and score."""
+    kept = n_directions(n_points)
+    projections = sum((c + 1) * d for c, d in zip(CHANNELS, kept, strict=True))
+    first = (GRID * GRID * sum(kept[1:]) + 1) * 2 * n_points
+    step = n_points * sum(kept[:2]) + 1
+    return projections + first + step * n_points * (2 * STEPS + 1)
+
+
+def fixed(options: BuildOptions) -> ArchitectureCard | None:
+    """Return None: no option but ``--card`` decides."""
+    return None
+
+
+def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
+    """Return "": no option asks for another card."""
+    return ""
+
+
+def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
+    """Accept all: no option of this domain excludes another."""

@@ -1,0 +1,239 @@
+"""A build from images with key points: requirement and labelled images in, a target model out.
+
+Called by `model_generator.builders`. Shapes: R rows (images and copies of them), H, W pixels, K points.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelgpt_cli.core.blueprint import Architecture, Blueprint
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.options import BuildOptions
+from modelgpt_cli.core.progress import progress
+from modelgpt_cli.core.requirement import Requirement
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.image.decode import ImageError, decode_image
+from modelgpt_cli.domains.image.dense.build import shared_map_trunk
+from modelgpt_cli.domains.image.dense.fit import runs
+from modelgpt_cli.domains.image.dense.maps import View, rooted, seen_pixels
+from modelgpt_cli.domains.image.keypoints import DOMAIN
+from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, encoder_config, n_directions, size_of
+from modelgpt_cli.domains.image.keypoints.cascade import Linear, projected
+from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
+from modelgpt_cli.domains.image.keypoints.fit import PointFit, Row, Rows, fit_points, make_row, principal
+from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
+from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser, normaliser_words
+from modelgpt_cli.domains.image.keypoints.read import IMAGE, ReadPoses
+from modelgpt_cli.domains.image.keypoints.requirement import require
+from modelgpt_cli.domains.image.source import shown_reasons
+from modelgpt_cli.domains.image.trunks import folded, trunk_tensors
+from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
+from modelgpt_cli.model_generator.cards import ArchitectureCard
+from modelgpt_cli.model_generator.costs import Sizes
+
+log = logging.getLogger("modelgpt")
+COPIES = ((60, 4), (500, 3), (1000, 2))
+"""Of no more images than so many, each is learned from so many times, changed a little but the first time."""
+MOST_IMAGES = 3000
+"""More are drawn from evenly: the maps of each take some 0.2 MB."""
+PROJECTED = 40
+"""Images whose maps the principal directions are found from."""
+SHOWN = 8
+
+
+def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], PointBuild]:
+    """Return what gives the build of a card."""
+    return lambda card: PointBuild(requirement, options, card.name)
+
+
+def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
+    """Return the dataset as it is: images are read where the steps are solved."""
+    return dataset
+
+
+def export_options(options: BuildOptions) -> Mapping[str, Any]:
+    """Return none."""
+    return {}
+
+
+class PointBuild:
+    """One build; see `model_generator.builders.Builder`."""
+
+    def __init__(self, requirement: Requirement, options: BuildOptions, card: str) -> None:
+        self.requirement, self.options, self.card = requirement, options, card
+        self.view = View.of(encoder_config(size_of(card)))
+        self.shown: list[np.ndarray] | None = None
+        self.truth: np.ndarray | None = None  # a smaller file is not compared
+        self.built = ""
+
+    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
+        """What the task decides of a model's shapes."""
+        return Sizes(len(dataset.schema.classes if dataset is not None else self.requirement.classes))
+
+    def from_words(self) -> tuple[PointModel, dict[str, dict[str, float]], int]:
+        """Refuse; see `require`."""
+        require(self.requirement)
+
+    def from_data(
+        self, dataset: Dataset, *, check_fingerprint: bool
+    ) -> tuple[PointModel, dict[str, dict[str, float]], int]:
+        """Read each image once, with copies of it, and solve step by step."""
+        notes = first_notes(self.requirement, dataset, check_fingerprint)
+        source = cast(ReadPoses, dataset.source)
+        pair = find_pair(getattr(self.options, "normalise", None), source.names.names)
+        if pair and all(np.isnan(normaliser(pose, pair)) for pose in source.poses.values()):
+            raise UsageError(
+                f"--normalise can't be {getattr(self.options, 'normalise', None)!r}.",
+                "No image has both points labelled, apart from each other.",
+                "Name two others, or leave it out.",
+            )
+        trunk = shared_map_trunk(NETWORK)
+        with torch.inference_mode():
+            projections, rows = self._rows(dataset, folded(trunk), pair, notes)
+        fit = fit_points(projections, Rows(rows), self.options.seed)
+        if not fit.metrics:
+            notes.append("Too few images to hold some out: nothing is known of how good this model is.")
+            log.warning(notes[-1])
+        blueprint = self._blueprint(dataset, fit, pair, notes)
+        return PointModel(blueprint, trunk_tensors(trunk) | fit.cascade.state()), fit.metrics, dataset.n_rows
+
+    def _rows(
+        self, dataset: Dataset, trunk: torch.nn.Module, pair: Sequence[int], notes: list[str]
+    ) -> tuple[tuple[Linear, ...], list[Row]]:
+        """All rows, and the principal directions of some images' maps."""
+        source, places = cast(ReadPoses, dataset.source), list(dataset.sample[IMAGE])
+        if len(places) > MOST_IMAGES:
+            places = [places[k] for k in runs(len(places), MOST_IMAGES)]
+            notes.append(f"Learned from {len(places):,} of {len(dataset.sample):,} images, drawn evenly.")
+            log.warning(notes[-1])
+        copies = next((n for most, n in COPIES if len(places) <= most), 1)
+        directions = n_directions(len(source.names.names))
+        rng = np.random.default_rng([self.options.seed, 59])
+        waiting: list[tuple[list[Tensor], tuple[Any, ...]]] = []
+        projections: tuple[Linear, ...] = ()
+        rows: list[Row] = []
+        shown: list[np.ndarray] = []
+        reasons: dict[str, str] = {}
+        step = max(1, min(len(places), 3 * PROJECTED) // PROJECTED)
+        with progress("learn images", len(places), "images") as advance:
+            for k, (pose, image) in enumerate(_images(source, places, reasons)):
+                advance(1)
+                if image is None:
+                    continue
+                if len(shown) < SHOWN:
+                    shown.append(image)
+                for j, (seen, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
+                    about = (points, scale * normaliser(pose, pair), seen.shape[:2], k, j == 0)
+                    maps = self._maps(trunk, seen)
+                    if projections:
+                        rows.append(make_row(projected(maps, projections), *about))
+                    else:
+                        waiting.append(([one.half() for one in maps], about))
+                if not projections and len(shown) and k + 1 >= min(len(places), step * PROJECTED):
+                    projections, rows = _caught_up(waiting, directions, self.options.seed)
+            if not projections and waiting:
+                projections, rows = _caught_up(waiting, directions, self.options.seed)
+        self.shown = shown
+        if reasons:
+            notes.append(
+                f"Skipped {len(reasons):,} images that can't be read: {shown_reasons(list(reasons), reasons)}."
+            )
+            log.warning(notes[-1])
+        if not rows:
+            raise ModelGPTError(
+                f"None of the {len(places):,} images of {dataset.name} can be read.", "", "Look at the files."
+            )
+        return projections, rows
+
+    def _maps(self, trunk: torch.nn.Module, image: np.ndarray) -> list[Tensor]:
+        values = seen_pixels(image[None], self.view).contiguous(memory_format=torch.channels_last)
+        return rooted(trunk(values))
+
+    def _blueprint(self, dataset: Dataset, fit: PointFit, pair: Sequence[int], notes: list[str]) -> Blueprint:
+        schema, names = dataset.schema, cast(ReadPoses, dataset.source).names
+        made = Blueprint(
+            task=schema.task,
+            target=schema.target,
+            labels=schema.classes,
+            columns=(SUBJECT_COLUMN,),
+            requirement=self.requirement.sentence,
+            architecture=Architecture(self.card, hidden=0, members=1, encoder=encoder_config(self.view.size)),
+            domain=DOMAIN.name,
+            **contract(self.requirement),
+            metrics=fit.metrics,
+            notes=notes,
+            provenance=provenance(self.requirement, dataset, self.options.seed, generator=None, encoder=None),
+        )
+        made.decoding = {
+            "points": {
+                "mirrored": list(names.mirrored),
+                "edges": [list(edge) for edge in names.edges],
+                "normaliser": list(pair),
+            }
+        }
+        made.provenance["head"] = {"precisions": fit.precisions}
+        if fit.metrics:
+            made.validated = "by runs of images"
+            log.info("Errors are divided by %s.", normaliser_words(names.names, pair))
+        return made
+
+
+def find_pair(asked: str | None, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the two points that ``--normalise`` names; none where it isn't given.
+
+    Raises
+    ------
+    UsageError
+        They are not two of the points.
+    """
+    if asked is None:
+        return ()
+    parts = [part.strip() for part in asked.split(",")]
+    if len(parts) != 2 or parts[0] == parts[1] or not set(parts) <= set(names):
+        raise UsageError(
+            f"--normalise can't be {asked!r}.",
+            f"It names two of the points: {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}.",
+        )
+    return names.index(parts[0]), names.index(parts[1])
+
+
+def _caught_up(
+    waiting: list[tuple[list[Tensor], tuple[Any, ...]]], directions: Sequence[int], seed: int
+) -> tuple[tuple[Linear, ...], list[Row]]:
+    """The principal directions of the maps so far, and the rows that waited for them."""
+    originals = [maps for maps, about in waiting if about[-1]]
+    found = principal(originals[:: max(1, len(originals) // PROJECTED)], directions, seed)
+    rows = [make_row(projected([one.float() for one in maps], found), *about) for maps, about in waiting]
+    waiting.clear()
+    return found, rows
+
+
+def _copies(
+    image: np.ndarray, points: np.ndarray, source: ReadPoses, n: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    """Yield an image with its points as it is, and changed, and the scale; every other time mirrored, if it may."""
+    exchanged = source.names.mirrored
+    mirrors = any(other != k for k, other in enumerate(exchanged))
+    yield image, points, 1.0
+    for k in range(1, n):
+        one, its = mirror(image, points, exchanged) if mirrors and k % 2 else (image, points)
+        yield (one, its, 1.0) if mirrors and k == 1 else moved(one, its, rng)
+
+
+def _images(
+    source: ReadPoses, places: Sequence[str], reasons: dict[str, str]
+) -> Iterator[tuple[Pose, np.ndarray | None]]:
+    """Yield the points and the image uint8 (H, W, 3) of places; None for one that can't be read."""
+    for place in places:
+        try:
+            yield source.poses[place], decode_image(source.files.open(place))
+        except ImageError as error:
+            reasons[place] = error.reason
+            yield source.poses[place], None

@@ -1,0 +1,399 @@
+"""A cascade solved: each step by ridge from where the steps before it end on held-out images, in closed form.
+
+A step must learn from errors such as it will meet. So those of the steps before are taken from heads that were solved
+without the image (folds of images), and put to other images, too: each image is learned from with several starts.
+Shapes: R rows (images and copies of them), K points, P inputs of a step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelgpt_cli.core.progress import Advance, progress
+from modelgpt_cli.domains.image.dense.fit import folds_of
+from modelgpt_cli.domains.image.keypoints.architectures import STEPS
+from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear, at_points, in_units, overview
+from modelgpt_cli.domains.image.keypoints.scores import NEAR
+
+log = logging.getLogger("modelgpt")
+PRECISIONS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Of the prior, as shares of the mean diagonal: what held-out images choose from, step by step."""
+STARTS, MOST_ROWS = 6, 8000
+"""Of each row at most so many starts, of all rows about so many."""
+WORSE = 1.1
+"""A step after which held-out images have so many times the error moves nothing; where all steps end no nearer than the
+mean shape, that is what is given."""
+PLACES = 200
+"""Drawn from each image for the principal directions."""
+CALIBRATION_STEPS = 20
+BASELINE, MODEL = "mean shape", "model"
+
+
+@dataclass
+class Row:
+    """An image, or a copy of one.
+
+    Attributes
+    ----------
+    overview : float32 (P,)
+    maps : list of float16 (1, d, h, w)
+        Projected, the two finer ones.
+    size : (int, int)
+        Height and width.
+    points : float32 (K, 2)
+        In units.
+    labelled : bool (K,)
+    length : float
+        What errors are divided by, in units; NaN where there is none.
+    image : int
+        Which one it is or copies, in the order of their names.
+    original : bool
+    """
+
+    overview: Tensor
+    maps: list[Tensor]
+    size: tuple[int, int]
+    points: np.ndarray
+    labelled: np.ndarray
+    length: float
+    image: int
+    original: bool
+
+
+@dataclass
+class PointFit:
+    """What was solved, and how good it is on held-out images."""
+
+    cascade: Cascade
+    precisions: list[float]
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def principal(maps: Sequence[Sequence[Tensor]], directions: Sequence[int], seed: int) -> tuple[Linear, ...]:
+    """Find the principal directions of maps.
+
+    Parameters
+    ----------
+    maps : sequence of sequence of Tensor
+        Of some images the rooted maps, (1, c, h, w).
+    directions : sequence of int
+        How many of each map.
+
+    Returns
+    -------
+    tuple of Linear
+        What comes out has the mean 0 and, over all directions, the mean variance 1.
+    """
+    rng = np.random.default_rng([seed, 47])
+    found = []
+    for level, n in enumerate(directions):
+        drawn = []
+        for one in maps:
+            lines = one[level][0].flatten(1).T
+            rows = rng.choice(len(lines), min(PLACES, len(lines)), replace=False)
+            drawn.append(lines[torch.from_numpy(rows)].float())
+        places = torch.cat(drawn)
+        mean = places.mean(0)
+        values, vectors = _directions((places - mean).double().numpy(), n)
+        scale = np.sqrt(np.maximum(values, 0)).mean()
+        weight = torch.from_numpy((vectors / max(scale, 1e-6)).astype(np.float32))
+        found.append(Linear(weight.contiguous(), -(mean @ weight)))
+    return tuple(found)
+
+
+def _directions(centred: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Variances and directions (c, n) of places (m, c), the largest first; directions of no variance are 0."""
+    m, channels = centred.shape
+    if m < channels:  # fewer products of places than of channels
+        values, rows = np.linalg.eigh(centred @ centred.T / m)
+        vectors = centred.T @ rows / np.sqrt(np.maximum(m * values, 1e-12))
+        vectors[:, values < 1e-9 * values[-1]] = 0
+    else:
+        values, vectors = np.linalg.eigh(centred.T @ centred / m)
+    kept = slice(None, -n - 1, -1)
+    found = np.zeros((channels, n))
+    found[:, : min(n, m)] = vectors[:, kept]
+    return np.pad(values[kept], (0, max(0, n - m))), found
+
+
+def make_row(
+    seen: Sequence[Tensor], points: np.ndarray, length: float, size: tuple[int, int], image: int, original: bool
+) -> Row:
+    """Make a row of projected maps (1, d, h, w) and points in pixels, (K, 3)."""
+    return Row(
+        overview(seen)[0],
+        [one.half() for one in seen[:2]],
+        size,
+        in_units(points[:, :2], *size),
+        points[:, 2] > 0,
+        length / max(size),
+        image,
+        original,
+    )
+
+
+class Rows:
+    """All rows as arrays, and the folds that they are held out by.
+
+    Attributes
+    ----------
+    points : float32 (R, K, 2)
+    labelled : bool (R, K)
+    folds : int64 (R,)
+        Of images; of a single one its copies are held out in turn, which says nothing of other images.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.points = np.stack([row.points for row in rows])
+        self.labelled = np.stack([row.labelled for row in rows])
+        self.lengths = np.array([row.length for row in rows])
+        self.originals = np.array([row.original for row in rows])
+        images = np.unique([row.image for row in rows], return_inverse=True)[1]
+        self.several = int(images.max()) > 0
+        self.folds = folds_of(int(images.max()) + 1)[images] if self.several else folds_of(len(rows))
+
+    def overviews(self) -> Tensor:
+        """What the first guess reads, (R, P)."""
+        return torch.stack([row.overview for row in self.rows])
+
+    def at(self, points: np.ndarray) -> Tensor:
+        """What a step reads at points (R, K, 2) in units, (R, P)."""
+        return torch.cat(
+            [
+                at_points([one.float() for one in row.maps], torch.from_numpy(places[None]), *row.size)
+                for row, places in zip(self.rows, points, strict=True)
+            ]
+        )
+
+    def errors(self, found: np.ndarray) -> np.ndarray:
+        """Errors of points (R, K, 2) by the rows' lengths, (R, K); NaN where there is nothing to compare with."""
+        distance = np.linalg.norm(found - self.points, axis=2) / self.lengths[:, None]
+        return np.where(self.labelled, distance, np.nan)
+
+
+@torch.inference_mode()
+def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointFit:
+    """Solve the first guess, the steps and the score, one after the other."""
+    rng = np.random.default_rng([seed, 53])
+    times = int(np.clip(MOST_ROWS // len(rows.rows), 1, STARTS))
+    with progress("solve steps", STEPS + 2, "steps") as advance:
+        step = _Step(rows.overviews(), rows.folds)
+        where = _targets(rows, np.zeros_like(rows.points))
+        held, mean = _shaped(step.solve(where, rows.labelled), rows), _mean_shape(rows)
+        stages, precisions = [step.linear], [step.precision]
+        advance(1)
+        for _ in range(STEPS):
+            starts = [held, *(_start(rows, held, rng) for _ in range(times - 1))]
+            inputs = torch.cat([rows.at(start) for start in starts])
+            step = _Step(inputs, np.tile(rows.folds, times))
+            targets = np.concatenate([_targets(rows, start) for start in starts])
+            moves = step.solve(targets, np.tile(rows.labelled, (times, 1)))
+            better = held + _shaped(moves[: len(held)], rows)
+            helps = not rows.several or _error(rows, better) < WORSE * _error(rows, held)
+            held = better if helps else held
+            stages.append(step.linear if helps else _constant(step.linear, np.zeros(len(step.linear.bias))))
+            precisions.append(step.precision)
+            advance(1)
+        if rows.several and not _error(rows, held) < _error(rows, mean):  # what is seen says nothing
+            held, shape = mean, _shape_of_all(rows)
+            stages = [_constant(one, shape if k == 0 else np.zeros_like(shape)) for k, one in enumerate(stages)]
+        score = _fit_score(rows, held, advance)
+    metrics = {}
+    if rows.several and (figures := _figures(rows, held)):
+        metrics = {MODEL: figures, BASELINE: _figures(rows, mean)}
+    return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics)
+
+
+def _targets(rows: Rows, starts: np.ndarray) -> np.ndarray:
+    """How far it is from starts (R, K, 2) to the points; 0 where these aren't labelled."""
+    return np.where(rows.labelled[:, :, None], rows.points - starts, 0).reshape(len(starts), -1)
+
+
+def _shaped(flat: np.ndarray, rows: Rows) -> np.ndarray:
+    return flat.reshape(rows.points.shape)
+
+
+def _start(rows: Rows, held: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Points as far from the true ones as those of another row are, (R, K, 2)."""
+    errors = np.where(rows.labelled[:, :, None], held - rows.points, np.nan)
+    there = rows.labelled.any(1)
+    common = np.zeros((len(held), 1, 2), np.float32)
+    common[there] = np.nanmean(errors[there], axis=1, keepdims=True)
+    errors = np.where(np.isnan(errors), common, errors)  # of a point that isn't labelled as of the others
+    true = np.where(rows.labelled[:, :, None], rows.points, held)
+    found: np.ndarray = (true + errors[rng.permutation(len(held))]).astype(np.float32)
+    return found
+
+
+def _mean_shape(rows: Rows) -> np.ndarray:
+    """The mean of each point over the images of the other folds, (R, K, 2)."""
+    found = np.zeros_like(rows.points)
+    for fold in np.unique(rows.folds):
+        kept = rows.labelled & (rows.folds != fold)[:, None] & rows.originals[:, None]
+        mean = np.where(kept[:, :, None], rows.points, 0).sum(0) / np.maximum(kept.sum(0), 1)[:, None]
+        found[rows.folds == fold] = mean
+    return found
+
+
+def _shape_of_all(rows: Rows) -> np.ndarray:
+    """The mean of each point over all images, (2 K,)."""
+    kept = rows.labelled & rows.originals[:, None]
+    total: np.ndarray = np.where(kept[:, :, None], rows.points, 0).sum(0)
+    mean: np.ndarray = total / np.maximum(kept.sum(0), 1)[:, None]
+    return mean.reshape(-1)
+
+
+def _constant(linear: Linear, values: np.ndarray) -> Linear:
+    """A linear map of the same shapes that gives the same values whatever it reads."""
+    return Linear(torch.zeros_like(linear.weight), torch.from_numpy(values.astype(np.float32)))
+
+
+def _error(rows: Rows, found: np.ndarray) -> float:
+    """The mean distance of held-out points from the labelled ones, in units, of images as they are."""
+    kept = rows.labelled & rows.originals[:, None]
+    return float(np.linalg.norm(found - rows.points, axis=2)[kept].mean())
+
+
+def _figures(rows: Rows, found: np.ndarray) -> dict[str, float]:
+    errors = rows.errors(found)[rows.originals]
+    errors = errors[~np.isnan(errors).all(1)]
+    if not len(errors):
+        return {}
+    return {
+        "nme": float(np.nanmean(errors, axis=1).mean()),
+        "pck": float((errors[~np.isnan(errors)] < NEAR).mean()),
+    }
+
+
+def _fit_score(rows: Rows, held: np.ndarray, advance: Advance) -> Linear:
+    """Solve what says how likely a point is there and near: ridge on whether it was, then its log odds."""
+    errors = rows.errors(held)
+    near = np.where(np.isnan(errors), False, errors < NEAR)
+    known = np.isfinite(rows.lengths)
+    step = _Step(rows.at(held), rows.folds)
+    answers = step.solve(near.astype(np.float32), np.repeat(known[:, None], near.shape[1], 1), width=1)
+    counted = np.repeat(known[:, None] & rows.originals[:, None], near.shape[1], 1)
+    if not rows.several or not counted.any():
+        counted = np.ones_like(near)
+    slope, offset = _log_odds(answers[counted], near[counted])
+    advance(1)
+    return Linear(step.linear.weight * slope, step.linear.bias * slope + offset)
+
+
+def _log_odds(answers: np.ndarray, near: np.ndarray) -> tuple[float, float]:
+    """Slope and offset of the log odds of what came true by what was answered (Platt), with a prior of two answers."""
+    share = (near.sum() + 1) / (len(near) + 2)
+    wanted = np.where(near, (near.sum() + 1) / (near.sum() + 2), 1 / ((~near).sum() + 2))
+    design = np.stack([answers, np.ones(len(answers))], 1)
+    found = np.array([0.0, np.log(share / (1 - share))])
+    for _ in range(CALIBRATION_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
+        curvature = design.T @ (design * (p * (1 - p))[:, None]) + 1e-3 * np.eye(2)
+        found = found + np.linalg.solve(curvature, design.T @ (wanted - p) - 1e-3 * found)
+    return max(0.0, float(found[0])), float(found[1])
+
+
+class _Step:
+    """Ridge of some targets on inputs (n, P); the precision is the one that is best on held-out folds.
+
+    Attributes
+    ----------
+    linear : Linear
+        Once it is solved, from all folds.
+    precision : float
+    """
+
+    def __init__(self, inputs: Tensor, folds: np.ndarray) -> None:
+        self._inputs, self._folds = inputs, folds
+
+    def solve(self, targets: np.ndarray, labelled: np.ndarray, width: int = 2) -> np.ndarray:
+        """Solve, and return each row's answer by what the other folds say, (n, outputs).
+
+        Parameters
+        ----------
+        targets : float (n, outputs)
+        labelled : bool (n, K)
+            Which targets count, `width` each.
+        """
+        n, outputs = targets.shape
+        wanted = torch.from_numpy(targets.astype(np.float32))
+        weight, bias = torch.zeros(self._inputs.shape[1], outputs), torch.zeros(outputs)
+        patterns, groups = np.unique(labelled, axis=1, return_inverse=True)
+        answers = torch.zeros(n, outputs)
+        order = np.argsort(-patterns.sum(0))  # most rows first: they choose the precision
+        self.precision = PRECISIONS[2]
+        for place, group in enumerate(order):
+            rows = np.flatnonzero(patterns[:, group])
+            columns = np.flatnonzero(np.repeat(groups.reshape(-1) == group, width))
+            if not len(rows):
+                continue
+            tried = PRECISIONS if place == 0 else (self.precision,)
+            solver = _Solver(self._inputs, wanted[:, columns], rows, self._folds)
+            self.precision, found, whole = solver.best(tried)
+            answers[:, columns] = found
+            weight[:, columns], bias[columns] = whole.weight, whole.bias
+        self.linear = Linear(weight, bias)
+        result: np.ndarray = answers.numpy()
+        return result
+
+
+class _Solver:
+    """Ridge on some rows, held out by folds: by products of inputs, or of rows where these are fewer."""
+
+    def __init__(self, inputs: Tensor, wanted: Tensor, rows: np.ndarray, folds: np.ndarray) -> None:
+        self._all, self._rows, self._folds = inputs, torch.from_numpy(rows), torch.from_numpy(folds)
+        kept = inputs[self._rows]
+        self._mean = kept.mean(0)
+        self._scale = kept.std(0, correction=0).clamp(min=1e-4)
+        self._z = (kept - self._mean) / self._scale
+        self._y = wanted[self._rows]
+        self._own = self._folds[self._rows]
+        self._products: dict[int, Tensor] = {}
+        if len(rows) >= inputs.shape[1]:
+            for fold in self._own.unique().tolist():
+                part = self._z[self._own == fold]
+                self._products[fold] = part.T @ part
+
+    def best(self, precisions: Sequence[float]) -> tuple[float, Tensor, Linear]:
+        """Return the best precision, the answers of held-out rows with it (n, outputs), and what all rows solve."""
+        if len(self._own.unique()) < 2:
+            best = precisions[len(precisions) // 2]
+            (whole,) = self._solved([best])
+            return best, whole(self._all), whole
+        answers = {precision: torch.zeros(len(self._all), self._y.shape[1]) for precision in precisions}
+        for fold in self._folds.unique().tolist():
+            held = self._folds == fold
+            for precision, linear in zip(precisions, self._solved(precisions, without=fold), strict=True):
+                answers[precision][held] = linear(self._all[held])
+        errors = {p: float(((found[self._rows] - self._y) ** 2).mean()) for p, found in answers.items()}
+        best = min(errors, key=lambda precision: errors[precision])
+        (whole,) = self._solved([best])
+        return best, answers[best], whole
+
+    def _solved(self, precisions: Sequence[float], without: int | None = None) -> list[Linear]:
+        """Solve from all rows, or all but a fold's, with several precisions."""
+        kept = self._own != (-1 if without is None else without)
+        z, y = self._z[kept], self._y[kept]
+        n, centre, mean = len(z), z.mean(0), y.mean(0)
+        z = z - centre
+        if self._products:
+            parts = [part for fold, part in self._products.items() if fold != without]
+            system = torch.stack(parts).sum(0) - n * torch.outer(centre, centre)
+            right = z.T @ (y - mean)
+        else:
+            system, right = z @ z.T, y - mean
+        found = []
+        for precision in precisions:
+            regular = system.clone()
+            regular.diagonal().add_(precision * n)
+            solved = torch.cholesky_solve(right, torch.linalg.cholesky(regular))
+            weight = (solved if self._products else z.T @ solved) / self._scale[:, None]
+            found.append(Linear(weight, mean - (self._mean + centre * self._scale) @ weight))
+        return found

@@ -1,0 +1,71 @@
+"""What there is to say of images with key points: how many, how large, and which points. Behind `profile`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from modelgpt_cli.core.schema import TaskType
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.domains.image.keypoints import DOMAIN
+from modelgpt_cli.domains.image.keypoints.read import ReadPoses
+from modelgpt_cli.requirement_generator.offline import of_name
+from modelgpt_cli.requirement_generator.profile import ROWS, Clean, Profile, Vocabulary, common_profile
+from modelgpt_cli.requirement_generator.prompt import MAX_CLASSES, MAX_DESCRIPTION, cut, without_empty
+
+PROMPT = "keypoints-image"
+ROLES = {next(iter(DOMAIN.roles)): "image of one object whose points are to be found"}
+HAS_SHEET = False
+REQUEST = "Find the key points {labels} in each {row}"
+"""How an offline sentence begins; see `Profiler`."""
+_VERBS: Mapping[TaskType, tuple[str, ...]] = {DOMAIN.task: ("find", "locat", "place", "mark", "track", "estimat")}
+_OBJECTS: Mapping[TaskType, tuple[str, ...]] = {
+    DOMAIN.task: ("point", "landmark", "joint", "corner", "pose", "each", "every", "all", "the")
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointProfile(Profile):
+    """A profile of images with key points. Its `sample` is empty: names of files may tell what is nobody's business."""
+
+    size: tuple[int, int] = (0, 0)
+    """The commonest width and height."""
+
+
+def profile(
+    dataset: Dataset, *, description: str = "", rows: int = ROWS, seed: int = 0, clean: Clean | None = None
+) -> PointProfile:
+    """Summarise images with key points."""
+    common = common_profile(dataset, description=description, rows=0, seed=seed, clean=clean)
+    values = {f.name: getattr(common, f.name) for f in fields(common)}
+    return PointProfile(**values, size=cast(ReadPoses, dataset.source).size)
+
+
+def shown(profile: Profile) -> dict[str, Any]:
+    """Return the part of a profile that is shown."""
+    assert isinstance(profile, PointProfile)
+    points = list(profile.class_counts.items())[:MAX_CLASSES]
+    return without_empty(
+        {
+            "name": cut(profile.name),
+            "description": cut(profile.description, MAX_DESCRIPTION),
+            "images": profile.n_rows,
+            "task": profile.task,
+            "width_and_height": list(profile.size),
+            "images_in_which_each_point_is_labelled": {cut(name): n for name, n in points},
+        }
+    )
+
+
+def phrases(profile: Profile, n_names: int) -> tuple[str, str]:
+    """Return what each row is, an image, and that its points are labelled."""
+    assert isinstance(profile, PointProfile)
+    width, height = profile.size
+    size = f", {width:,} by {height:,} pixels" if n_names > 1 else ""
+    return f"image{of_name(profile)} ({profile.n_rows:,} labelled images{size})", ""
+
+
+def vocabulary(profile: Profile) -> Vocabulary:
+    """Return how sentences about images with key points are told."""
+    return Vocabulary("say what the images show", _VERBS, _OBJECTS, names_tell=False)

@@ -1,0 +1,118 @@
+"""Key points: NME by the outer eye distance and PCK by the number of labelled images; CPU seconds and images a second.
+
+    python -m scripts.benchmarks keypoints --sizes 20,347 --draws 3 --report docs/keypoints.md
+
+The set is face_points.zip (ten points of a face) in the shared data: images are drawn from its train part, all of its
+test part is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelgpt_cli import build, evaluate, predict
+from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
+
+from ..common import data_folder, make_parser, numbers, provenance, table, write_section
+
+SET = "face_points"
+NORMALISER = "left_eye_outer,right_eye_outer"
+TIMED = 32
+
+
+def extract(archive: Path, part: str, kept: Sequence[int] | None, folder: Path) -> Path:
+    """Unpack some of the images of a part, by their place in its list, with their annotations; all for None."""
+    with zipfile.ZipFile(archive) as opened:
+        content = json.loads(opened.read(f"{part}/annotations.json"))
+        images = content["images"] if kept is None else [content["images"][k] for k in kept]
+        for image in images:
+            opened.extract(f"{part}/images/{image['file_name']}", folder)
+    own = {image["id"] for image in images}
+    content |= {"images": images, "annotations": [one for one in content["annotations"] if one["image_id"] in own]}
+    (folder / part / "annotations.json").write_text(json.dumps(content))
+    return folder / part
+
+
+def n_images(archive: Path, part: str) -> int:
+    """Count the images of a part."""
+    with zipfile.ZipFile(archive) as opened:
+        return len(json.loads(opened.read(f"{part}/annotations.json"))["images"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write the table."""
+    parser = make_parser("keypoints", __doc__, "--seed", "--threads", "--report")
+    parser.add_argument("--sizes", type=numbers, default=[20, 347], help="labelled images (default 20,347)")
+    parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
+    parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
+    archive = data_folder("dense") / f"{SET}.zip"
+    total = n_images(archive, "train")
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        test = extract(archive, "test", None, root / "test_part")
+        for pixels in args.pixels:
+            for size in args.sizes:
+                found = []
+                for draw in range(args.draws if size < total else 1):  # all images can be drawn in one way
+                    order = np.random.default_rng(args.seed + draw).permutation(total)
+                    train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
+                    model = root / f"{pixels}-{size}-{draw}.onnx"
+                    found.append(_measured(train, test, model, pixels, args.threads, args.seed + draw))
+                    print(pixels, size, draw, " ".join(f"{value:.4g}" for value in found[-1]), flush=True)
+                mean, spread = np.mean(found, 0), np.std(found, 0)
+                rows.append(
+                    [f"{min(size, total)}, {pixels} px", f"{mean[0]:.3f} ± {spread[0]:.3f}"]
+                    + [f"{v:.3f}" for v in mean[1:4]]
+                    + [f"{v:.3g}" for v in mean[4:]]
+                )
+    header = [
+        "labelled images",
+        "NME",
+        "PCK@.1",
+        "NME said at build",
+        "NME of the mean shape",
+        "build, CPU s",
+        "images per CPU s",
+        "MB",
+    ]
+    text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
+    text += f"{SET}, {n_images(archive, 'test')} test images, mean of {args.draws} draws (of all images one), "
+    text += (
+        f"seed {args.seed}, {args.threads} threads. Errors are divided by the distance of the eyes' outer corners.\n\n"
+    )
+    text += table(header, rows)
+    print(text)
+    if args.report:
+        write_section(args.report, "keypoints", text)
+
+
+def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int) -> tuple[float, ...]:
+    """Test NME, PCK, the build's NME and that of the mean shape, its CPU seconds, images a CPU second, megabytes."""
+    start = time.process_time()
+    report = build(train, output=model, offline=True, card=card_name(pixels), normalise=NORMALISER, seed=seed)
+    built = time.process_time() - start
+    measured = evaluate(model, test, threads=threads)
+    images = sorted((test / "images").iterdir())[:TIMED]
+    predict(model, images[:2], threads=threads)
+    start = time.process_time()
+    predict(model, images, threads=threads)
+    rate = len(images) / (time.process_time() - start)
+    said = [report.metrics[name]["nme"] for name in ("model", "mean shape")]
+    return (measured["nme"] or 0.0, measured["pck"] or 0.0, *said, built, rate, model.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    main()
