@@ -20,7 +20,7 @@ from modelgpt_cli.domains.image.annotations import SUFFIXES
 from modelgpt_cli.domains.image.annotations.find import find_annotations
 from modelgpt_cli.domains.image.annotations.objects import Annotations
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
-from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, find_images, report_unreadable
+from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, find_images, in_memory, report_unreadable
 from modelgpt_cli.domains.image.keypoints.poses import Pose, take_poses
 from modelgpt_cli.domains.image.zip_archive import split_zip
 from modelgpt_cli.runtime.feed import Chunk
@@ -125,6 +125,12 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     for one in data:
         files += _annotated_files(one) or find_images([one])
     return SubjectImages(name, files)
+
+
+def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SubjectImages:
+    """Open images that are held in memory; see `runtime.feed.OpensBytes`."""
+    need_pillow()
+    return SubjectImages(", ".join(name for name, _ in files), in_memory(files))
 
 
 def _labelled(model: Model, data: Sequence[Any], name: str) -> SubjectImages:

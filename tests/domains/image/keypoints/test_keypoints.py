@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from tiny_images import encoded, zip_of
 from tiny_poses import EDGES, NAMES, kite, marked, write_coco, write_kites
+from tiny_server import client
 
 from modelgpt_cli import build, describe, evaluate, inspect, predict
 from modelgpt_cli.artifacts.export import export, write_model
@@ -133,6 +134,14 @@ def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world:
         onnx.checker.check_model(graph.to_onnx(model, opset=opset))
     with pytest.raises(UsageError, match="8 bits"):
         export(path, output=tmp_path / "int8.onnx", quantize="int8")
+
+
+def test_images_are_sent_to_a_server(made: tuple[Path, Any], world: Path) -> None:
+    image = world / "test" / "images" / "02.jpg"
+    with client(made[0]) as asked:
+        reply = asked.post("/predict", content=image.read_bytes(), headers={"content-type": "image/jpeg"})
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["predictions"][0]["points"] == predict(made[0], [image]).answers["points"][0]
 
 
 def test_a_page_knows_the_edges(made: tuple[Path, Any]) -> None:
