@@ -1,0 +1,15 @@
+"""Options that images with boxes understand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelgpt_cli.core import options
+from modelgpt_cli.core.option_fields import option
+
+
+@dataclass(frozen=True)
+class PredictOptions(options.PredictOptions):
+    """How boxes are to be found."""
+
+    draw: str | None = option("Images with boxes: draw each image with its boxes into this folder.", metavar="DIR")
