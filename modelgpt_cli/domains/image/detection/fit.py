@@ -72,6 +72,9 @@ SHOWN = 0.4
 CERTAINTY = (6.0, 3.0, -4.0)
 """Weights of the second and the first look's score, and the rest, where no image is held out: as held-out blood cells
 had them."""
+PRIOR = 0.02
+"""Precision of the prior of the logistic regression's weights; what a class has of its own has 1 more."""
+STEPS, MOST_STEP = 30, 3.0
 MODEL = "model"
 
 
@@ -174,15 +177,13 @@ class DetectionSums:
         """
         for k, one_map in enumerate(zip(*maps, strict=True)):
             lines = torch.cat([one[0].flatten(1).T[:: THINNED[k]] for one in one_map])
-            scale = lines.std(0).clamp(min=LEAST_SCALE)
-            centred = (lines - lines.mean(0)) / scale
-            vectors = torch.linalg.eigh(centred.T @ centred / len(lines)).eigenvectors.flip(1)
-            vectors = vectors / scale[:, None]
-            self._reduced.append(vectors[:, : LEADING[k]].contiguous())
+            mean, scale = lines.mean(0), lines.std(0).clamp(min=LEAST_SCALE)
+            vectors = _directions((lines - mean) / scale, LEADING[k]) / scale[:, None]
+            self._reduced.append(vectors.contiguous())
             if k < len(CHANNELS):
-                leading = vectors[:, : CHANNELS[k]]
-                leading = leading / (lines @ leading).std(0).clamp(min=LEAST_SCALE)
-                self.components.append((leading.contiguous(), -lines.mean(0) @ leading))
+                vectors = _directions(lines - mean, CHANNELS[k])
+                vectors = vectors / (lines @ vectors).std(0).clamp(min=LEAST_SCALE)
+                self.components.append((vectors.contiguous(), -mean @ vectors))
 
     def _read(self, maps: Sequence[Tensor], places: np.ndarray) -> np.ndarray:
         """Head inputs of places in principal components, (n, Q)."""
@@ -271,6 +272,11 @@ class DetectionSums:
         return Heads(place, *self.components, (none, none), (none, none), sizes, default_certainty(self.classes))
 
 
+def _directions(lines: Tensor, most: int) -> Tensor:
+    """The leading principal directions (c, most) of centred lines (n, c)."""
+    return torch.linalg.eigh(lines.T @ lines / len(lines)).eigenvectors.flip(1)[:, :most]
+
+
 def default_certainty(classes: int) -> Tensor:
     """`CERTAINTY` of each class, (C, 3)."""
     return torch.tensor(CERTAINTY).repeat(classes, 1)
@@ -351,17 +357,15 @@ def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance)
 
 def _certainty(looked: Sequence[_Looked], decoding: Decoding) -> Tensor:
     """How likely boxes are right by both looks' scores, from held-out ones that no better one of their class covers."""
-    from sklearn.linear_model import LogisticRegression
-
     classes = looked[0].first.shape[1]
     usual = default_certainty(classes)
     rows, labels, right = [], [], []
     for one in looked:
-        found, places = _found(one, usual, Decoding(decoding.candidates, OVERLAP, 0.0, 0.0))
+        its_found, places = _found(one, usual, Decoding(decoding.candidates, OVERLAP, 0.0, 0.0))
         for k in range(classes):
-            its = found.labels == k
-            hit = matched(found.boxes[its], one.truth.boxes[one.truth.labels == k])
-            free = hit | ~one.truth.crowded(found.boxes[its])
+            its = its_found.labels == k
+            hit = matched(its_found.boxes[its], one.truth.boxes[one.truth.labels == k])
+            free = hit | ~one.truth.crowded(its_found.boxes[its])
             both = one.second[places[its], k], one.first[places[its], k]
             rows.append(torch.stack(both, 1).numpy()[free])
             labels.append(np.full(int(free.sum()), k))
@@ -369,11 +373,22 @@ def _certainty(looked: Sequence[_Looked], decoding: Decoding) -> Tensor:
     scores, label, hits = np.concatenate(rows), np.concatenate(labels), np.concatenate(right)
     if hits.all() or not hits.any():
         return usual
-    inputs = np.concatenate([scores, np.eye(classes)[label] * 0.3], 1)  # a class's own rest is held near that of all
-    solved = LogisticRegression(C=10.0, max_iter=500).fit(inputs, hits)
-    weights, rest = solved.coef_[0], float(solved.intercept_[0])
-    values = [[max(weights[0], 0.0), max(weights[1], 0.0), rest + 0.3 * weights[2 + k]] for k in range(classes)]
-    return torch.tensor(values, dtype=torch.float32)
+    inputs = np.concatenate([scores, np.ones((len(scores), 1)), np.eye(classes)[label]], 1)
+    weights = _logistic(inputs, hits.astype(np.float64), np.array([0.0, 0.0, 0.0, *[1.0] * classes]) + PRIOR)
+    found = [[max(weights[0], 0.0), max(weights[1], 0.0), weights[2] + weights[3 + k]] for k in range(classes)]
+    return torch.tensor(found, dtype=torch.float32)
+
+
+def _logistic(inputs: np.ndarray, right: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """Weights (d,) of a logistic regression with a prior of mean 0, by Newton's steps; inputs (n, d), right (n,)."""
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(STEPS):
+        told = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
+        slope = inputs.T @ (told - right) + precision * weights
+        curve = (inputs * (told * (1 - told))[:, None]).T @ inputs + np.diag(precision)
+        step = np.linalg.solve(curve, slope)
+        weights = weights - step * min(1.0, MOST_STEP / max(float(np.abs(step).max()), 1e-9))
+    return weights
 
 
 def _found(one: _Looked, certainty: Tensor, decoding: Decoding) -> tuple[Found, np.ndarray]:

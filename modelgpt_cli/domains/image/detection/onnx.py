@@ -19,8 +19,8 @@ from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _scores, _seen_sides
 from modelgpt_cli.domains.image.dense.onnx import SCORES as PLACE_SCORES
+from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _scores, _seen_sides
 from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES
 from modelgpt_cli.domains.image.detection.model import LOW, PEAK, TENSORS, VIEW_COLUMN, DetectionModel
 from modelgpt_cli.domains.image.detection.regions import (

@@ -86,7 +86,7 @@ def box_scores(
     ModelGPTError
         pycocotools is not installed.
     """
-    precision, most = _evaluated(wanted, found, len(labels))  # (T, R, C): -1 where a class has no true box
+    precision = _evaluated(wanted, found, len(labels))
     by_class: dict[str, dict[str, float | None]] = {}
     hits = np.zeros((len(labels), 3), np.int64)
     for one, its in zip(wanted, found, strict=True):
@@ -132,8 +132,8 @@ def _in_crowd(boxes: np.ndarray, crowds: np.ndarray) -> np.ndarray:
     return found
 
 
-def _evaluated(wanted: Sequence[Wanted], found: Sequence[Found], classes: int) -> tuple[np.ndarray, int]:
-    """Precision by IoU, recall and class, (10, 101, C), and how many boxes an image were measured."""
+def _evaluated(wanted: Sequence[Wanted], found: Sequence[Found], classes: int) -> np.ndarray:
+    """Precision by IoU, recall and class, (10, 101, C): -1 where a class has no true box."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -168,7 +168,7 @@ def _evaluated(wanted: Sequence[Wanted], found: Sequence[Found], classes: int) -
         measured.evaluate()
         measured.accumulate()
     precision: np.ndarray = measured.eval["precision"][:, :, :, 0, 2]
-    return precision, most
+    return precision
 
 
 def _entries(image: int, boxes: np.ndarray, labels: np.ndarray, start: int, **more: int) -> list[dict[str, Any]]:
