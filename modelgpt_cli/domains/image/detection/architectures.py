@@ -54,7 +54,7 @@ def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
     """Compute what a card's model costs; operations are those of a square image, which costs most."""
     size, classes = size_of(card.name), sizes.outputs
     heads = 4 * N_INPUTS + 4 + _PROJECTED + (_REGION + 1) * (classes + 4) + 5 * classes
-    network = NetworkSize(3_371_008 + heads, 3_328_992, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
+    network = NetworkSize(3_371_008 + heads, 3_328_992 + heads, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
     return replace(network_costs(network, N_INPUTS, classes), at=f"{size} x {size} pixels")
 
 

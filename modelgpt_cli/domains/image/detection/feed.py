@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.paths import expand
+from modelgpt_cli.domains.image.annotations import SUFFIXES
 from modelgpt_cli.domains.image.annotations.find import find_annotations
 from modelgpt_cli.domains.image.annotations.objects import Annotations, MarkedImage
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
@@ -115,16 +117,13 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
         return _labelled(model, data[0], name)
     files: list[ImageFile] = []
     for one in data:
-        known = _annotations(one) if isinstance(one, (str, os.PathLike)) and _is_annotations(one) else None
-        if known is None:
-            files += find_images([one])
-        else:  # a file of annotations stands for its images
-            files += _files(known, known.images, Path(one))
+        known = _annotations(one) if _is_annotations(one) else None  # a file of these stands for its images
+        files += find_images([one]) if known is None else _files(known, known.images, Path(one))
     return BoxImages(name, files)
 
 
-def _is_annotations(one: str | os.PathLike[str]) -> bool:
-    return os.fspath(one).lower().endswith(".json")
+def _is_annotations(one: Any) -> bool:
+    return isinstance(one, (str, os.PathLike)) and os.fspath(one).lower().endswith(SUFFIXES)
 
 
 def _annotations(one: Any) -> Annotations | None:
@@ -145,7 +144,7 @@ def _labelled(model: Model, one: Any, name: str) -> BoxImages:
     else:
         tested = known.images
     for note in known.notes:
-        logger.warning(note)
+        logger.warning("%s", note)
     return BoxImages(name, _files(known, tested, Path(one)), _renamed(model, known, tested))
 
 
@@ -157,8 +156,6 @@ def _renamed(model: Model, known: Annotations, images: Sequence[MarkedImage]) ->
     ModelGPTError
         An object is of a class that the model doesn't know.
     """
-    from dataclasses import replace
-
     places = {label: k for k, label in enumerate(model.labels)}
     foreign = {one.label for image in images for one in image.objects if known.classes[one.label] not in places}
     if foreign:
@@ -178,7 +175,7 @@ def _renamed(model: Model, known: Annotations, images: Sequence[MarkedImage]) ->
 
 def _files(known: Annotations, images: Sequence[MarkedImage], path: Path) -> list[ImageFile]:
     inside = split_zip(expand(path))
-    root = path.parent if path.suffix.lower() == ".json" else path
+    root = path.parent if _is_annotations(path) else path
     prefix = inside[1] if inside else f"{root}{os.sep}"
     return [ImageFile(prefix + one.place, None, partial(known.files.open, one.place)) for one in images]
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modelgpt_cli.core.progress import progress
+from modelgpt_cli.core.progress import Advance, progress
 from modelgpt_cli.domains.image.dense.fit import Standardised, Sums
 from modelgpt_cli.domains.image.dense.maps import GROUPS, inputs_at
 from modelgpt_cli.domains.image.detection.boxes import matched
@@ -274,7 +274,9 @@ class DetectionSums:
 
 def _directions(lines: Tensor, most: int) -> Tensor:
     """The leading principal directions (c, most) of centred lines (n, c)."""
-    return torch.linalg.eigh(lines.T @ lines / len(lines)).eigenvectors.flip(1)[:, :most]
+    # Of few places many eigenvalues are 0, on which float32's solver gives up.
+    products = (lines.T @ lines / len(lines)).double()
+    return torch.linalg.eigh(products).eigenvectors.flip(1)[:, :most].float()
 
 
 def default_certainty(classes: int) -> Tensor:
@@ -317,7 +319,8 @@ def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) 
         with progress("cross-validate", 2 * len(folds), "folds") as advance:
             looked = _look_at_held(sums, folds, most, advance)
     place, second = sums.solve_first(), sums.solve_second()
-    assert place is not None and second is not None, "there is a thing to learn"
+    assert place is not None, "there is a thing to learn"
+    assert second is not None
     heads = sums.heads(place)
     heads.move, heads.score = second
     metrics: dict[str, dict[str, float]] = {}
@@ -329,7 +332,7 @@ def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) 
     return DetectionFit(heads, decoding, metrics, classes)
 
 
-def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance) -> list[_Looked]:  # type: ignore[no-untyped-def]
+def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance: Advance) -> list[_Looked]:
     """Let each fold's images be looked at by heads of the others; what the first look proposes, the second learns."""
     proposed: dict[int, tuple[Heads, Tensor, Tensor]] = {}
     for fold in folds:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from modelgpt_cli.core import options
 from modelgpt_cli.core.option_fields import option
+from modelgpt_cli.domains.image.annotations.options import BuildOptions, DescribeOptions
+
+__all__ = ["BuildOptions", "DescribeOptions", "PredictOptions"]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,17 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.progress import progress
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.data.dataset import Dataset, name_of, tell
-from modelgpt_cli.data.readers import RawCells, Table, readme
+from modelgpt_cli.data.readers import RawCells, Table
 from modelgpt_cli.data.source import Source
-from modelgpt_cli.domains.image.annotations.find import find_annotations, task_of
 from modelgpt_cli.domains.image.annotations.objects import Annotations, MarkedImage
+from modelgpt_cli.domains.image.annotations.table import (
+    ObjectCells,
+    digest_image,
+    objects_for,
+    open_objects,
+    open_objects_file,
+    refuse_other_task,
+)
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
 from modelgpt_cli.domains.image.detection import DOMAIN
 from modelgpt_cli.domains.image.detection.feed import IMAGE
@@ -31,29 +38,6 @@ FILES = ""
 OPTIONS: dict[str, bool] = {}
 BOXES = "boxes"
 _SHOWN = 3
-
-
-class BoxCells:
-    """Images as frames of places. Follows `readers.RawCells`."""
-
-    domain = DOMAIN.name
-
-    def __init__(self, annotations: Annotations) -> None:
-        self.annotations = annotations
-        self.columns = [IMAGE, BOXES]
-        self.expected_rows = len(annotations.images)
-
-    def frames(self, rows: int, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        """The places, and how many boxes there are, at most `rows` at a time."""
-        images = self.annotations.images
-        for start in range(0, len(images), rows):
-            part = images[start : start + rows]
-            cells = {IMAGE: [one.place for one in part], BOXES: [str(len(one.objects)) for one in part]}
-            yield pd.DataFrame({name: pd.Series(cells[name], dtype=object) for name in columns})
-
-    def fingerprint(self) -> str:
-        """The SHA-256 of all images and what is marked in them."""
-        return _scan(self.annotations, self.annotations.images).fingerprint
 
 
 @dataclass(frozen=True)
@@ -83,29 +67,19 @@ class ReadBoxes:
 
 
 def open_path(path: Path) -> Table | None:
-    """Open a folder or archive of images with boxes; None where it holds none.
+    """Open a folder or archive of images with annotations; None where it holds none.
 
     Raises
     ------
     ModelGPTError
         Its annotations can't be used.
     """
-    found = find_annotations(path)
-    if found is None or task_of(found) != DOMAIN.task:
-        return None
-    test = found.part("test")
-    tops = {image.place.split("/")[0] for image in test}
-    top = next(iter(tops)) if len(tops) == 1 else ""
-    apart = top and len(test) < len(found.images) and (path / top).is_dir()
-    return Table(
-        BoxCells(found), found.name, path, path, readme(path) if path.is_dir() else "",
-        path / top if apart else None, None, DOMAIN.name,
-    )  # fmt: skip
+    return open_objects(path)
 
 
 def open_file(path: Path, name: str) -> RawCells | None:
-    """Return None: a file of annotations is opened with its images, as a path."""
-    return None
+    """Open a file of annotations, for the images that it names; None where it is none."""
+    return open_objects_file(path)
 
 
 def single_item(name: str, start: bytes) -> ModelGPTError | None:
@@ -114,8 +88,8 @@ def single_item(name: str, start: bytes) -> ModelGPTError | None:
 
 
 def detect(source: Source) -> bool:
-    """Whether the data are a folder or archive of images with boxes."""
-    return source.table.domain == DOMAIN.name
+    """Whether the data are images with annotations that are for boxes, or shall be."""
+    return objects_for(source, DOMAIN.task) is not None
 
 
 def read(source: Source) -> Dataset:
@@ -129,16 +103,20 @@ def read(source: Source) -> Dataset:
         The requirement names other classes, or another kind of task.
     """
     table = source.table
-    if not isinstance(table.cells, BoxCells):
+    known = objects_for(source, DOMAIN.task)
+    if known is None:
+        if isinstance(table.cells, ObjectCells):
+            raise refuse_other_task(table.cells.annotations, source.task or DOMAIN.task, "boxes")
         raise ModelGPTError(
             f"{table.name} holds no images with boxes.",
             "Looked for images with annotations beside them.",
             "Give a folder of images with annotations, as labelling tools export it.",
         )
-    if source.task not in (None, DOMAIN.task):
-        raise UsageError(f"{table.name} holds images with boxes, and the task is to be {source.task}.")
     need_pillow()
-    known = table.cells.annotations
+    if not any(one.box is not None for image in known.images for one in image.objects) and any(
+        image.objects for image in known.images
+    ):
+        raise refuse_other_task(known, DOMAIN.task, "boxes")
     part = known.part("train")
     scan = _scan(known, part)
     if not scan.images:
@@ -206,9 +184,7 @@ def _scan(known: Annotations, images: Sequence[MarkedImage]) -> _Scan:
             except ImageError as error:
                 found.reasons[image.place] = error.reason
                 continue
-            things = [(known.classes[one.label], one.box, one.crowd) for one in image.objects]
-            digest.update(f"{image.place}\0{len(content)}\0{things}\0".encode(errors="replace"))
-            digest.update(content)
+            digest_image(digest, image, content)
             found.images.append(image)
     return _Scan(found.images, found.reasons, f"sha256:{digest.hexdigest()}")
 
@@ -223,8 +199,6 @@ def _with_classes(
     UsageError
         The requirement names others.
     """
-    from dataclasses import replace
-
     there = {one.label for image in images for one in image.objects if one.box is not None}
     if asked is None:
         order = [k for k in range(len(known.classes)) if k in there]

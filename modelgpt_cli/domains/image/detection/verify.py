@@ -25,6 +25,8 @@ told of a candidate, which is at most 1."""
 _SIDES = 20.0
 """A side of a box may differ by so many tolerances of the longer side of the box."""
 _GIVEN = 3
+_LEAST_SPREAD = 0.5
+"""Of an image of a few places; scores go from 0 to 1, and logarithms of distances about as far."""
 
 
 def verify(
@@ -75,7 +77,7 @@ def _difference(model: DetectionModel, image: np.ndarray, found: Sequence[np.nda
     expected = first_look(maps, model.heads)
     if place_scores.shape != expected.shape or not np.isfinite(place_scores).all():
         raise failed("Its scores are no numbers, or not one for each class and place.")
-    spread = expected.std(dim=(0, 2, 3), correction=0).clamp(min=0.05)[None, :, None, None]
+    spread = expected.std(dim=(0, 2, 3), correction=0).clamp(min=_LEAST_SPREAD)[None, :, None, None]
     difference = float(((torch.from_numpy(place_scores) - expected).abs() / spread).max())
     if difference > tolerance:
         raise failed(f"A place's score differs by {difference:.2g} of their spread, {size}.")
