@@ -168,7 +168,7 @@ def test_its_costs_are_known(made: tuple[Path, Any]) -> None:
     total = sum(p.numel() for p in loaded.trunk.parameters()) + sum(v.numel() for v in loaded.heads.state().values())
     assert costs is not None
     assert costs.parameters == total
-    assert 0 < model.stat().st_size - costs.n_bytes["none"] < 300_000
+    assert 0 < model.stat().st_size - costs.n_bytes["none"] < 500_000
     assert model.stat().st_size < 20_000_000
 
 

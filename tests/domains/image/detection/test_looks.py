@@ -12,7 +12,16 @@ from modelgpt_cli.domains.image.detection.boxes import iou, matched, suppressed
 from modelgpt_cli.domains.image.detection.build import class_sizes
 from modelgpt_cli.domains.image.detection.model import Decoding, kept, peaks
 from modelgpt_cli.domains.image.detection.places import Truth, centres_of, distances, drawn_boxes, rightness
-from modelgpt_cli.domains.image.detection.regions import boxes_at, inside, moved, moves_to, region_inputs
+from modelgpt_cli.domains.image.detection.regions import (
+    GRID,
+    SAMPLES,
+    boxes_at,
+    inside,
+    moved,
+    moves_to,
+    read_inside,
+    region_inputs,
+)
 from modelgpt_cli.domains.image.detection.scores import Found, Wanted, box_scores
 
 
@@ -69,6 +78,16 @@ def test_the_second_look_reads_what_is_inside() -> None:
     assert inputs[0, :25].min() == 1.0
     assert inputs[1, :25].max() == 0.0
     assert inputs[0, -5:].tolist() == pytest.approx([np.log(4)] * 2 + [np.log(4) ** 2] * 3)
+
+
+def test_boxes_are_read_as_roi_align_does() -> None:
+    from torchvision.ops import roi_align
+
+    torch.manual_seed(0)
+    one, starts = torch.rand(1, 3, 7, 9), torch.rand(40, 2) * 14 - 4
+    boxes = torch.cat([starts, starts + torch.rand(40, 2) * 8], 1)
+    expected = roi_align(one, [boxes], GRID, 1.0, SAMPLES, aligned=False).flatten(1)
+    assert torch.allclose(read_inside(one, boxes), expected, atol=1e-5)
 
 
 def test_how_right_boxes_are_and_which_are_drawn() -> None:
