@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.domains.image.annotations.objects import MarkedImage
@@ -144,5 +144,13 @@ class BoxWriter:
 
 
 def open_folder(model: Model, folder: Path, *, drawn: bool, force: bool) -> BoxWriter:
-    """Return what draws a run's images into a folder; see `runtime.answers.FileAnswers`."""
+    """Return what draws a run's images into a folder; see `runtime.answers.FileAnswers`.
+
+    Raises
+    ------
+    UsageError
+        They are not to be drawn: boxes are written as lines of one file.
+    """
+    if not drawn:
+        raise UsageError(f"Boxes are written into one file, and {folder} names a folder.", "", "Name a .jsonl or .csv.")
     return BoxWriter(model, folder, force=force)

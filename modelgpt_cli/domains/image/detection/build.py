@@ -29,6 +29,7 @@ from modelgpt_cli.domains.image.detection.boxes import areas, iou
 from modelgpt_cli.domains.image.detection.feed import IMAGE
 from modelgpt_cli.domains.image.detection.fit import (
     PROJECTED,
+    TINY,
     DetectionFit,
     DetectionSums,
     Held,
@@ -51,8 +52,6 @@ FLIPPED = 20
 MOST_HELD = 64
 """Images that are held out, at most: the maps of each take some 5 MB."""
 SHOWN = 8
-TINY = 16
-"""Pixels a side, as the network sees a thing: of smaller ones many are missed."""
 TOLD = 0.02
 """Of so large a share of the boxes it is told that they are tiny, or hidden by others."""
 
@@ -172,10 +171,11 @@ class DetectionBuild:
         n = sum(len(truth.labels) for truth in truths)
         tiny = sum(int((areas(truth.boxes) < (TINY / STRIDE) ** 2).sum()) for truth in truths)
         if tiny > TOLD * n:
+            known = fit.tiny_found
+            found = "many such will be missed" if known is None else f"{known:.0%} of such were found when held out"
             yield (
                 f"{tiny / n:.0%} of the boxes have less than {TINY} pixels a side as the network sees them, at "
-                f"{self.view.size} pixels of an image's longer side: many such will be missed. Cut large images into "
-                "tiles."
+                f"{self.view.size} pixels of an image's longer side: {found}. Tiles of large images show more."
             )
         hidden = sum(_hidden(truth, fit.decoding.overlap) for truth in truths)
         if hidden > TOLD * n:

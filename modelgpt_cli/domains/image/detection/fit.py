@@ -20,8 +20,8 @@ from torch import Tensor
 
 from modelgpt_cli.core.progress import Advance, progress
 from modelgpt_cli.domains.image.dense.fit import Standardised, Sums
-from modelgpt_cli.domains.image.dense.maps import GROUPS, inputs_at
-from modelgpt_cli.domains.image.detection.boxes import matched
+from modelgpt_cli.domains.image.dense.maps import GROUPS, STRIDE, inputs_at
+from modelgpt_cli.domains.image.detection.boxes import areas, iou, matched
 from modelgpt_cli.domains.image.detection.model import (
     Decoding,
     Heads,
@@ -75,6 +75,8 @@ had them."""
 PRIOR = 0.02
 """Precision of the prior of the logistic regression's weights; what a class has of its own has 1 more."""
 STEPS, MOST_STEP = 30, 3.0
+TINY = 16
+"""Pixels a side, as the network sees a thing: two places."""
 MODEL = "model"
 
 
@@ -108,6 +110,8 @@ class DetectionFit:
     decoding: Decoding
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     classes: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    tiny_found: float | None = None
+    """The share of held-out things that are found and shown, of those below `TINY`; None where there are none."""
 
 
 def folds_of(n_images: int) -> np.ndarray:
@@ -325,11 +329,12 @@ def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) 
     heads.move, heads.score = second
     metrics: dict[str, dict[str, float]] = {}
     classes: dict[str, dict[str, float | None]] = {}
+    tiny: float | None = None
     if looked:
         heads.certainty = _certainty(looked, decoding)
-        decoding, values, classes = _decoding(looked, heads.certainty, decoding, labels)
+        decoding, values, classes, tiny = _decoding(looked, heads.certainty, decoding, labels)
         metrics = {MODEL: {key: float(values[key] or 0.0) for key in ("map50", "map", "precision", "recall")}}
-    return DetectionFit(heads, decoding, metrics, classes)
+    return DetectionFit(heads, decoding, metrics, classes, tiny)
 
 
 def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance: Advance) -> list[_Looked]:
@@ -403,7 +408,7 @@ def _found(one: _Looked, certainty: Tensor, decoding: Decoding) -> tuple[Found, 
 
 def _decoding(
     looked: Sequence[_Looked], certainty: Tensor, decoding: Decoding, labels: Sequence[str]
-) -> tuple[Decoding, dict[str, float | None], dict[str, dict[str, float | None]]]:
+) -> tuple[Decoding, dict[str, float | None], dict[str, dict[str, float | None]], float | None]:
     """The overlap with the highest mAP, the score with the highest F1, and what they give on held-out images."""
     wanted = [Wanted(o.truth.boxes, o.truth.labels, o.truth.crowds, o.truth.crowd_labels) for o in looked]
     best: tuple[float, Decoding, list[Found]] | None = None
@@ -416,7 +421,17 @@ def _decoding(
     assert best is not None
     shown = _best_threshold(wanted, best[2])
     chosen = Decoding(decoding.candidates, best[1].overlap, decoding.least, shown)
-    return chosen, *box_scores(wanted, best[2], labels, shown)
+    return chosen, *box_scores(wanted, best[2], labels, shown), _tiny_found(wanted, best[2], shown)
+
+
+def _tiny_found(wanted: Sequence[Wanted], found: Sequence[Found], shown: float) -> float | None:
+    """The share of tiny things that a box of their class is shown for; None where there are none."""
+    hits: list[bool] = []
+    for one, its in zip(wanted, found, strict=True):
+        for k in np.flatnonzero(areas(one.boxes) < (TINY / STRIDE) ** 2):
+            rows = (its.labels == one.labels[k]) & (its.scores >= shown)
+            hits.append(bool((iou(its.boxes[rows], one.boxes[k : k + 1]) >= 0.5).any()))
+    return float(np.mean(hits)) if hits else None
 
 
 def _best_threshold(wanted: Sequence[Wanted], found: Sequence[Found]) -> float:

@@ -74,7 +74,7 @@ def read_inside(one: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _ends(points: Tensor, places: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The places around points (K, s) of a line, and what each counts; nothing, of a point beyond the next to an end."""
+    """The places around points (K, s) of a line, and what each counts; nothing, of a point a place beyond an end."""
     there = ((points >= -1) & (points <= places)).float()
     points = points.clamp(0, places - 1)
     start = points.floor()

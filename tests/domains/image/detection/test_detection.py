@@ -144,6 +144,8 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     model, report = made
     with pytest.raises(UsageError, match="--topk"):
         predict(model, world / "test" / "images", topk=2)
+    with pytest.raises(UsageError, match=r"Name a \.jsonl"):
+        predict(model, world / "test" / "images", output=tmp_path / "folder")
     with pytest.raises(UsageError, match="no images with boxes to compare with"):
         evaluate(model, world / "test" / "images")
     (tmp_path / "words.txt").write_text("Detect cells.\n---\ntask: detection\nclasses: [cell]\n")
