@@ -36,8 +36,8 @@ PARTS = {
 """Module of a domain's folder → the protocol that its functions follow, and what it is for."""
 
 _PACKAGES = {
-    "detection": "modelgpt_cli.domains.image.detection",
     "dense": "modelgpt_cli.domains.image.dense",
+    "detection": "modelgpt_cli.domains.image.detection",
     "keypoints": "modelgpt_cli.domains.image.keypoints",
     "image": "modelgpt_cli.domains.image",
     "marked": "modelgpt_cli.domains.text.spans",
