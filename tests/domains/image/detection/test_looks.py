@@ -10,7 +10,9 @@ from modelgpt_cli.domains.image.annotations.objects import MarkedObject
 from modelgpt_cli.domains.image.detection import fit
 from modelgpt_cli.domains.image.detection.boxes import iou, matched, suppressed
 from modelgpt_cli.domains.image.detection.build import class_sizes
+from modelgpt_cli.domains.image.detection.measure import dummy_model, parameters
 from modelgpt_cli.domains.image.detection.model import Decoding, kept, peaks
+from modelgpt_cli.domains.image.detection.onnx import to_onnx
 from modelgpt_cli.domains.image.detection.places import Truth, centres_of, distances, drawn_boxes, rightness
 from modelgpt_cli.domains.image.detection.regions import (
     GRID,
@@ -23,6 +25,8 @@ from modelgpt_cli.domains.image.detection.regions import (
     region_inputs,
 )
 from modelgpt_cli.domains.image.detection.scores import Found, Wanted, box_scores
+from modelgpt_cli.model_generator.cards import find_card
+from modelgpt_cli.model_generator.costs import Sizes
 
 
 def truth_of(*rows: tuple[int, float, float, float, float], crowd: int = -1) -> Truth:
@@ -142,3 +146,15 @@ def test_certainty_is_the_share_of_right_ones() -> None:
     told = 1 / (1 + np.exp(-(2 * x[:, 0] - 1)))
     weights = fit._logistic(inputs, (rng.random(4000) < told).astype(float), np.array([0.02, 0.02]))
     assert weights == pytest.approx([2, -1], abs=0.15)
+
+
+def test_costs_are_known_before_anything_is_built() -> None:
+    card = find_card("efficientnet_lite0-boxes-320")
+    assert card is not None
+    model = dummy_model(card, 1, 3)
+    costs = card.costs(Sizes(3))
+    assert costs is not None
+    assert costs.parameters == parameters(model)
+    size = len(to_onnx(model).SerializeToString())
+    assert 0 < size - costs.n_bytes["none"] < 500_000
+    assert size < 20_000_000
