@@ -43,7 +43,7 @@ from modelgpt_cli.domains.image.detection.places import (
     rightness,
 )
 from modelgpt_cli.domains.image.detection.regions import CHANNELS, inside, moves_to, projected, region_inputs
-from modelgpt_cli.domains.image.detection.scores import Found, Wanted, box_scores
+from modelgpt_cli.domains.image.detection.scores import Found, Wanted, box_scores, quick_map50
 
 log = logging.getLogger("modelgpt")
 GROUND, CENTRES = 300, 150
@@ -273,14 +273,16 @@ class DetectionSums:
         """Heads of which the first look is solved."""
         none = torch.empty(0)
         sizes = torch.from_numpy(self.sizes).float()
-        return Heads(place, *self.components, (none, none), (none, none), sizes, default_certainty(self.classes))
+        near, far = self.components
+        return Heads(place, near, far, (none, none), (none, none), sizes, default_certainty(self.classes))
 
 
 def _directions(lines: Tensor, most: int) -> Tensor:
     """The leading principal directions (c, most) of centred lines (n, c)."""
     # Of few places many eigenvalues are 0, on which float32's solver gives up.
     products = (lines.T @ lines / len(lines)).double()
-    return torch.linalg.eigh(products).eigenvectors.flip(1)[:, :most].float()
+    found: Tensor = torch.linalg.eigh(products).eigenvectors.flip(1)[:, :most].float()
+    return found
 
 
 def default_certainty(classes: int) -> Tensor:
@@ -330,7 +332,7 @@ def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) 
     metrics: dict[str, dict[str, float]] = {}
     classes: dict[str, dict[str, float | None]] = {}
     tiny: float | None = None
-    if looked:
+    if any(len(one.truth.labels) for one in looked):
         heads.certainty = _certainty(looked, decoding)
         decoding, values, classes, tiny = _decoding(looked, heads.certainty, decoding, labels)
         metrics = {MODEL: {key: float(values[key] or 0.0) for key in ("map50", "map", "precision", "recall")}}
@@ -415,7 +417,7 @@ def _decoding(
     for overlap in OVERLAPS:
         tried = Decoding(decoding.candidates, overlap, decoding.least, 0.0)
         found = [_found(one, certainty, tried)[0] for one in looked]
-        value = box_scores(wanted, found, labels, 0.0)[0]["map50"] or 0.0
+        value = quick_map50(wanted, found, len(labels))
         if best is None or value > best[0]:
             best = value, tried, found
     assert best is not None

@@ -111,6 +111,25 @@ def box_scores(
     return metrics, by_class
 
 
+def quick_map50(wanted: Sequence[Wanted], found: Sequence[Found], classes: int) -> float:
+    """The mean average precision at IoU .5 of some images, as `box_scores` gives it, but for crowds; in little time."""
+    values = []
+    for label in range(classes):
+        there = sum(int((one.labels == label).sum()) for one in wanted)
+        if not there:
+            continue
+        scores, hits = [np.empty(0)], [np.empty(0, bool)]
+        for one, its in zip(wanted, found, strict=True):
+            rows = its.labels == label
+            scores.append(its.scores[rows])
+            hits.append(matched(its.boxes[rows], one.boxes[one.labels == label]))
+        right = np.concatenate(hits)[np.argsort(-np.concatenate(scores), kind="stable")].cumsum()
+        precision = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
+        places = np.searchsorted(right / there, np.linspace(0, 1, 101))
+        values.append(float(np.append(precision, 0.0)[np.minimum(places, len(right))].mean()))
+    return float(np.mean(values)) if values else 0.0
+
+
 def _counted(wanted: Wanted, found: Found, shown: float, classes: int) -> np.ndarray:
     """Boxes that are right, that are shown, and that are there, of each class: int64 (C, 3)."""
     counts = np.zeros((classes, 3), np.int64)
@@ -165,6 +184,7 @@ def _evaluated(wanted: Sequence[Wanted], found: Sequence[Found], classes: int) -
             sets.append(one_set)
         measured = COCOeval(*sets, "bbox")
         measured.params.maxDets = [1, 10, most]
+        measured.params.areaRng, measured.params.areaRngLbl = [[0, 1e10]], ["all"]  # the others take thrice the time
         measured.evaluate()
         measured.accumulate()
     precision: np.ndarray = measured.eval["precision"][:, :, :, 0, 2]
