@@ -48,7 +48,8 @@ from modelgpt_cli.model_generator.costs import Sizes
 
 log = logging.getLogger("modelgpt")
 FLIPPED = 20
-"""Of no more images than so many, each is learned from as in a mirror too."""
+"""Of no more images than so many, each is learned from as in a mirror too: from 10 blood cell images the mAP of others
+was .851 with it and .836 without."""
 MOST_HELD = 64
 """Images that are held out, at most: the maps of each take some 5 MB."""
 SHOWN = 8
