@@ -51,14 +51,14 @@ GROUND, CENTRES = 300, 150
 BALANCE = 0.5
 """What a thing counts is its class's share to minus this power: rare classes count more."""
 PLACE, EDGES, SCORE, MOVE = 0.3, 3.0, 1.0, 3.0
-"""Precisions of the priors of both looks' regressions, per place or box. With 40 blood cell images .3 to 1 were alike for
-classes and scores; for moves 3 was better than 1 (at IoU .75 .47 against .42) and than 10 (.55 against .47)."""
+"""Precisions of the priors of both looks' regressions, per place or box. With 40 blood cell images .3 to 1 were alike
+for classes and scores; for moves 3 was better than 1 (at IoU .75 .47 against .42) and than 10 (.55 against .47)."""
 FOLDS = 4
 TOGETHER = 1500
 """Rows that are summed at once."""
 LEADING = (240, 256, 256)
-"""Principal components of the maps at strides of 8, 16 and 32 that the first look is solved in. Of 40 held-out blood cell
-images the mAP was .888 with them and .881 in all 2,864 inputs with 40 learned from, .836 and .781 with 10."""
+"""Principal components of the maps at strides of 8, 16 and 32 that the first look is solved in. Of 40 held-out blood
+cell images the mAP was .888 with them and .881 in all 2,864 inputs with 40 learned from, .836 and .781 with 10."""
 THINNED = (4, 2, 1)
 """Every so manieth place of a map is taken for them."""
 LEAST_SCALE = 1e-2
@@ -72,8 +72,8 @@ OVERLAP = 0.5
 LEAST = 0.01
 SHOWN = 0.4
 CERTAINTY = (6.0, 3.0, -4.0)
-"""Weights of the second and the first look's score, and the rest, where no image is held out: as held-out blood cells
-had them."""
+"""Weights of the second and the first look's score, and the rest, where no image is held out: about as held-out
+blood cells had them."""
 PRIOR = 0.02
 """Precision of the prior of the logistic regression's weights; what a class has of its own has 1 more."""
 STEPS, MOST_STEP = 30, 3.0
