@@ -15,4 +15,6 @@ __all__ = ["BuildOptions", "DescribeOptions", "PredictOptions"]
 class PredictOptions(options.PredictOptions):
     """How boxes are to be found."""
 
-    draw: str | None = option("Images with masks or boxes: draw each image with these into this folder.", metavar="DIR")
+    draw: str | None = option(
+        "Images with masks, boxes or key points: draw each image with these into this folder.", metavar="DIR"
+    )
