@@ -37,6 +37,7 @@ PARTS = {
 
 _PACKAGES = {
     "dense": "modelgpt_cli.domains.image.dense",
+    "detection": "modelgpt_cli.domains.image.detection",
     "keypoints": "modelgpt_cli.domains.image.keypoints",
     "image": "modelgpt_cli.domains.image",
     "marked": "modelgpt_cli.domains.text.spans",

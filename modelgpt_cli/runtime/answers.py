@@ -81,3 +81,19 @@ class FileAnswers(Protocol):
         force : bool
             Whether existing files may be replaced.
         """
+
+
+@runtime_checkable
+class LineAnswers(Protocol):
+    """What a part ``answers`` also follows where an answer is any number of lines of a CSV, rather than one cell.
+
+    Attributes
+    ----------
+    CELLS : sequence of str
+        The columns of such a line.
+    """
+
+    CELLS: Sequence[str]
+
+    def cells(self, answer: Mapping[str, Any]) -> list[list[Any]]:
+        """Return the lines of one row's answers by name."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.runtime.answers import FlatAnswers
+from modelgpt_cli.runtime.answers import FlatAnswers, LineAnswers
 from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.session import Model
 
@@ -120,6 +120,8 @@ class Layout:
         each; else the label, with its probability and the next best ones where each row is a file, and where `proba`
         the probability of each class. Then the novelty, where the model has it.
         Of a task that a domain alone has: `Answers.NAMES`.
+    several : LineAnswers or None
+        What turns a row's answers into any number of lines of a CSV, where they are so many.
     unsure : int
         Labels that were left empty so far.
     novel : int
@@ -139,7 +141,9 @@ class Layout:
         extra = [] if model.novelty is None else ["novelty"]
         self._own: Sequence[str] = ()
         self._flat: FlatAnswers | None = None
+        self.several: LineAnswers | None = None
         if model.answers is not None:
+            self.several = model.answers if isinstance(model.answers, LineAnswers) else None
             self._own = model.answers.NAMES
             self.names = [*self._own]
             if isinstance(model.answers, FlatAnswers):
@@ -289,13 +293,20 @@ class RowWriter:
         """Return what comes before the first row."""
         if self._json:
             return b""
-        return (",".join(quoted(name) for name in [*self._before, *self._layout.csv_names]) + "\n").encode()
+        several = self._layout.several
+        names = self._layout.csv_names if several is None else several.CELLS
+        return (",".join(quoted(name) for name in [*self._before, *names]) + "\n").encode()
 
     def rows(self, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> bytes:
         """Return the lines of a chunk."""
         before = [list(chunk.names)] if chunk.names else []
         before += [list(chunk.kept[name]) for name in self._kept]
-        lines = self._json_lines(chunk, before, outputs) if self._json else self._csv_lines(chunk, before, outputs)
+        if self._json:
+            lines = self._json_lines(chunk, before, outputs)
+        elif self._layout.several is not None:
+            lines = self._several_lines(self._layout.several, chunk, before, outputs)
+        else:
+            lines = self._csv_lines(chunk, before, outputs)
         return "\n".join([*lines, ""]).encode(errors="surrogateescape")
 
     def _csv_lines(
@@ -307,6 +318,22 @@ class RowWriter:
         empty = "," * (len(self._layout.csv_names) - 1)
         heads = ([quoted(_text(cell)) if cell is not None else "" for cell in row] for row in zip(*before, strict=True))
         return [",".join([*head, line]) for head, line in zip(heads, _spread(lines, chunk, empty), strict=True)]
+
+    def _several_lines(
+        self,
+        several: LineAnswers,
+        chunk: Chunk,
+        before: Sequence[Sequence[Any]],
+        outputs: Mapping[str, np.ndarray],
+    ) -> Iterator[str]:
+        """Any number of lines a row, each behind the row's own cells; of a row without any there is none."""
+        names = self._layout.names
+        answers = _spread(self._layout.values(outputs), chunk, None)
+        heads: Iterable[tuple[Any, ...]] = zip(*before, strict=True) if before else ((),) * chunk.rows
+        for head, answer in zip(heads, answers, strict=True):
+            cells = [] if answer is None else several.cells(dict(zip(names, answer, strict=True)))
+            for line in cells:
+                yield ",".join(quoted(_text(cell)) if cell is not None else "" for cell in (*head, *line))
 
     def _json_lines(
         self, chunk: Chunk, before: Sequence[Sequence[Any]], outputs: Mapping[str, np.ndarray]

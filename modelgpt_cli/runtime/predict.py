@@ -66,6 +66,7 @@ class Prediction:
     answers: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Of a task that a domain alone has: its answers by name, (N,) object each; of marked texts ``spans``, a list for
     each text; of images with masks ``mask``, uint8 (H, W), and ``shares``, class → share of the pixels; of images with
+    boxes ``boxes``, a list for each image; of images with
     key points ``points``, name → [x, y, score], and ``keypoints``, float32 (K, 3)."""
     files: tuple[str, ...] = ()
     """Where each row is a file: the N files. One that can't be read has the label "" and probabilities that are NaN."""
@@ -122,7 +123,7 @@ def predict(
     topk : int, optional
         Where each row is a file: write its so many likeliest classes; the likeliest by default.
     draw : str or Path, optional
-        Images with masks or key points: a folder to draw each image into, with what is found in it.
+        Images with masks, boxes or key points: a folder to draw each image into, with what is found in it.
     keep : str or sequence of str, optional
         Columns of the input to put before the answers; names separated by commas, or ``all``, where it is one str.
     min_confidence : float, optional

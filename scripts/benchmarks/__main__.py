@@ -35,6 +35,7 @@ COMMANDS = {
     "spans": ("texts.spans", "spans in texts: entity F1 by the number of marked texts, and seconds"),
     "dense": ("dense.bench", "segmentation: mIoU by the number of labelled images, and seconds"),
     "keypoints": ("keypoints.bench", "key points: NME by the number of labelled images, and seconds"),
+    "detection": ("detection.bench", "detection: mAP by the number of labelled images, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),
     "requests": ("requests", "how many requests in free words `modelgpt parse` understands"),
     "llm": ("llm", "what a real LLM writes and reads, and how much of it passes the checks"),

@@ -107,15 +107,19 @@ class Standardised:
     sums : Sums
     shift : float32 (P,)
         What was subtracted from the inputs before they were summed.
+    scaled : bool
+        Whether each input gets a scale of its own; else they are taken as they are.
     """
 
-    def __init__(self, sums: Sums, shift: np.ndarray) -> None:
+    def __init__(self, sums: Sums, shift: np.ndarray, *, scaled: bool = True) -> None:
         n = sums.places
         mean = sums.inputs / n
         gram = torch.from_numpy(sums.gram) - torch.from_numpy(np.outer(mean, sums.inputs).astype(np.float32))
         variance, square = gram.diagonal() / n, torch.from_numpy(sums.gram).diagonal() / n
         told = variance > LEAST_VARIANCE * square.clamp(min=float(variance.mean()))
         self.scale = torch.where(told, variance.clamp(min=0).sqrt(), torch.inf)
+        if not scaled:
+            self.scale = torch.where(told, 1.0, torch.inf)
         self.gram = gram / (self.scale[:, None] * self.scale[None, :])
         cross = sums.cross - np.outer(mean, sums.shares).astype(np.float32)
         self.cross = torch.from_numpy(cross) / self.scale[:, None]

@@ -15,4 +15,6 @@ __all__ = ["BuildOptions", "DescribeOptions", "PredictOptions"]
 class PredictOptions(options.PredictOptions):
     """How images are to be segmented."""
 
-    draw: str | None = option("Images with masks: draw each image with its mask into this folder.", metavar="DIR")
+    draw: str | None = option(
+        "Images with masks, boxes or key points: draw each image with these into this folder.", metavar="DIR"
+    )

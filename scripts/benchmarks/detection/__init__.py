@@ -1,0 +1,1 @@
+"""Detection measured: what is found of a public set by the number of labelled images."""

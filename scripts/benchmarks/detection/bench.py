@@ -1,0 +1,113 @@
+"""Detection: mAP by the number of labelled images; CPU seconds and images a second.
+
+    python -m scripts.benchmarks detection --sizes 10,40 --report docs/detection.md
+
+The set is blood_cells.zip (BCCD, 3 classes) in the shared data: images are drawn from its train part, all of its test
+part is measured unless --test says fewer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelgpt_cli import build, evaluate, predict
+from modelgpt_cli.domains.image.detection.architectures import SIZES, card_name
+
+from ..common import data_folder, make_parser, numbers, provenance, table, write_section
+
+SET = "blood_cells"
+
+
+def extract(archive: Path, part: str, kept: Sequence[int] | None, folder: Path) -> Path:
+    """Unpack some of the images of a part, in the order of their names, with their annotations; all for None."""
+    with zipfile.ZipFile(archive) as opened:
+        known = json.loads(opened.read(f"{part}/annotations.json"))
+        images = sorted(known["images"], key=lambda image: str(image["file_name"]))
+        images = images if kept is None else [images[k] for k in kept]
+        ids = {image["id"] for image in images}
+        for image in images:
+            opened.extract(f"{part}/images/{image['file_name']}", folder)
+    known["images"] = images
+    known["annotations"] = [one for one in known["annotations"] if one["image_id"] in ids]
+    (folder / part / "annotations.json").write_text(json.dumps(known))
+    return folder
+
+
+def n_images(archive: Path, part: str) -> int:
+    """Count the images of a part."""
+    with zipfile.ZipFile(archive) as opened:
+        return len(json.loads(opened.read(f"{part}/annotations.json"))["images"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and write the table."""
+    parser = make_parser("detection", __doc__, "--seed", "--threads", "--report")
+    parser.add_argument("--sizes", type=numbers, default=[10, 40], help="labelled images (default 10,40)")
+    parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
+    parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
+    parser.add_argument("--test", type=int, help="the first N test images (default: all)")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(args.threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
+    archive = data_folder("dense") / f"{SET}.zip"
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        n_test = n_images(archive, "test") if args.test is None else args.test
+        test = extract(archive, "test", range(n_test), root / "test_part")
+        for pixels in args.pixels:
+            for size in args.sizes:
+                found = []
+                for draw in range(args.draws):
+                    order = np.random.default_rng(args.seed + draw).permutation(n_images(archive, "train"))
+                    train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
+                    found.append(_measured(train, test, root / f"{pixels}-{size}-{draw}.onnx", pixels, args.threads))
+                    print(pixels, size, draw, " ".join(f"{value:.4g}" for value in found[-1]), flush=True)
+                mean = np.mean(found, 0)
+                rows.append([f"{size}, {pixels} px", *(f"{v:.3f}" for v in mean[:4]), *(f"{v:.3g}" for v in mean[4:])])
+    header = [
+        "labelled images",
+        "mAP50",
+        "mAP50-95",
+        "lowest class's mAP50",
+        "mAP50 said at build",
+        "build, CPU s",
+        "images per CPU s",
+        "MB",
+    ]
+    text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
+    text += f"{SET}, {n_test} test images, mean of {args.draws} draws, seed {args.seed}, {args.threads} threads.\n\n"
+    text += table(header, rows)
+    print(text)
+    if args.report:
+        write_section(args.report, "detection", text)
+
+
+def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int) -> tuple[float, ...]:
+    """Test mAP50, mAP, the lowest class's mAP50, the build's, its CPU seconds, images a CPU second, and megabytes."""
+    start = time.process_time()
+    report = build(train, output=model, offline=True, card=card_name(pixels))
+    built = time.process_time() - start
+    measured = evaluate(model, test, threads=threads)
+    lowest = min(values["map50"] or 0.0 for values in measured.classes.values())
+    images = sorted((test / "test" / "images").iterdir())[:16]
+    predict(model, images[:2], threads=threads)
+    start = time.process_time()
+    predict(model, images, threads=threads)
+    rate = len(images) / (time.process_time() - start)
+    said = report.metrics["model"]["map50"] if report.metrics else float("nan")
+    figures = (measured["map50"] or 0.0, measured["map"] or 0.0, lowest, said)
+    return (*figures, built, rate, model.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    main()
