@@ -21,7 +21,7 @@ from modelgpt_cli.domains.image.annotations import SUFFIXES
 from modelgpt_cli.domains.image.annotations.find import find_annotations
 from modelgpt_cli.domains.image.annotations.objects import Annotations, MarkedImage
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
-from modelgpt_cli.domains.image.files import ImageFile, decoded, find_images, report_unreadable
+from modelgpt_cli.domains.image.files import ImageFile, decoded, find_images, in_memory, report_unreadable
 from modelgpt_cli.domains.image.zip_archive import split_zip
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
@@ -120,6 +120,12 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
         known = _annotations(one) if _is_annotations(one) else None  # a file of these stands for its images
         files += find_images([one]) if known is None else _files(known, known.images, Path(one))
     return BoxImages(name, files)
+
+
+def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> BoxImages:
+    """Open images that are held in memory; see `runtime.feed.OpensBytes`."""
+    need_pillow()
+    return BoxImages(", ".join(name for name, _ in files), in_memory(files))
 
 
 def _is_annotations(one: Any) -> bool:

@@ -18,16 +18,18 @@ import pytest
 from PIL import Image
 from tiny_boxes import LABELS, shapes, write_boxes
 from tiny_images import encoded
+from tiny_server import client
 
 from modelgpt_cli import build, describe, evaluate, inspect, predict
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.domains.image.detection import fit, regions
+from modelgpt_cli.domains.image.detection import fit, page, regions
 from modelgpt_cli.domains.image.detection import onnx as graph
 from modelgpt_cli.domains.image.detection.boxes import iou
 from modelgpt_cli.domains.image.detection.model import DetectionModel
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
+from modelgpt_cli.runtime.session import Model
 
 CARD = "efficientnet_lite0-boxes-320"
 
@@ -106,6 +108,19 @@ def test_boxes_as_json_csv_and_drawn(made: tuple[Path, Any], world: Path, tmp_pa
     assert len(lines) == sum(map(len, answers))
     assert lines[0]["label"] == answers[0][0]["label"]
     assert [float(lines[0][edge]) for edge in ("left", "top", "right", "bottom")] == answers[0][0]["box"]
+
+
+def test_images_are_sent_to_a_server_and_a_page_shows_as_many_boxes(
+    made: tuple[Path, Any], world: Path, tmp_path: Path
+) -> None:
+    image = min(world.rglob("*.*g"))
+    with client(made[0]) as asked:
+        reply = asked.post("/predict", content=image.read_bytes(), headers={"content-type": "image/jpeg"})
+    assert reply.status_code == 200, reply.text
+    boxes = reply.json()["predictions"][0]["boxes"]
+    assert boxes == predict(made[0], [image]).answers["boxes"][0]
+    least = page.answer(Model(made[0]))["least_score"]
+    assert min(box["score"] for box in boxes) >= round(least, 3) - 1e-3
 
 
 def test_an_image_without_a_thing_and_one_that_cannot_be_read(
