@@ -170,7 +170,8 @@ def make_model(kind: str, folder: Path) -> tuple[Path, list[bytes]]:
 def read_adult() -> pd.DataFrame:
     """Return rows of the shared table Adult, its target last."""
     frame = pd.read_csv(data_folder("tabular") / "paper10" / "adult.csv.gz", nrows=3000)
-    return frame[[*(name for name in frame if name != "target"), "target"]]
+    found: pd.DataFrame = frame[[*(name for name in frame if name != "target"), "target"]]
+    return found
 
 
 def start_server(model: Path, options: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
