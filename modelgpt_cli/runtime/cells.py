@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.data.in_memory import NAME
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings, are_outside
 from modelgpt_cli.runtime.table import check_columns, known_columns
@@ -37,6 +36,8 @@ class CellRows:
     """
 
     def __init__(self, model: Model, columns: Mapping[str, Sequence[Any]]) -> None:
+        from modelgpt_cli.data.in_memory import NAME  # which loads pandas
+
         names = list(columns)
         check_columns(model, names, NAME)
         self._columns = columns
