@@ -35,20 +35,19 @@ from modelgpt_cli.domains.image.dense.fit import (
 from modelgpt_cli.domains.image.dense.maps import (
     STRIDE,
     MapTrunk,
-    View,
     make_map_trunk,
     rooted,
     seen_pixels,
 )
 from modelgpt_cli.domains.image.dense.model import SCENE_COLUMN, SegmentationModel
 from modelgpt_cli.domains.image.dense.requirement import require
+from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.source import shown_reasons
 from modelgpt_cli.domains.image.trunks import HEADS, folded, trunk_tensors
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
-from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.parameter_generator.shared import read_once
 
 log = logging.getLogger("modelgpt")
@@ -71,7 +70,7 @@ shared_map_trunk = read_once(_load, lambda network: network)
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], SegmentationBuild]:
     """Return what gives the build of a card."""
-    return lambda card: SegmentationBuild(requirement, options, card.name)
+    return lambda card: SegmentationBuild(requirement, options, card.name, encoder_config(size_of(card.name)))
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -84,19 +83,8 @@ def export_options(options: BuildOptions) -> Mapping[str, Any]:
     return {}
 
 
-class SegmentationBuild:
+class SegmentationBuild(MapBuild):
     """One build; see `model_generator.builders.Builder`."""
-
-    def __init__(self, requirement: Requirement, options: BuildOptions, card: str) -> None:
-        self.requirement, self.options, self.card = requirement, options, card
-        self.view = View.of(encoder_config(size_of(card)))
-        self.shown: list[np.ndarray] | None = None
-        self.truth: np.ndarray | None = None  # a smaller file is not compared
-        self.built = ""
-
-    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
-        """What the task decides of a model's shapes."""
-        return Sizes(len(dataset.schema.classes if dataset is not None else self.requirement.classes))
 
     def from_words(self) -> tuple[SegmentationModel, dict[str, dict[str, float]], int]:
         """Refuse; see `require`."""

@@ -22,6 +22,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.maps import COARSEST, CONTEXT, GROUPS, View
 from modelgpt_cli.domains.image.dense.model import FINEST, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.onnx_trunk import trunk_maps
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
@@ -47,13 +48,7 @@ def calibration_rows(model: SegmentationModel, data: Data) -> None:
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
     """Return the model card's entries that only dense vision has: the network, and how it sees an image."""
-    view = dict(blueprint.architecture.encoder)
-    network = view.pop("network")
-    return {
-        "inputs": [{"name": _IMAGE, "type": SCENE_COLUMN.type, "role": SCENE_COLUMN.role}],
-        "backbone": {"card": blueprint.architecture.card, "type": network},
-        "image": view,
-    }
+    return map_entries(blueprint, SCENE_COLUMN)
 
 
 def to_onnx(

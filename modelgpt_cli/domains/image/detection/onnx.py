@@ -21,6 +21,7 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.onnx import SCORES as PLACE_SCORES
 from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _scores, _seen_sides
+from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES
 from modelgpt_cli.domains.image.detection.model import LOW, PEAK, TENSORS, VIEW_COLUMN, DetectionModel
 from modelgpt_cli.domains.image.detection.regions import (
@@ -56,13 +57,7 @@ def calibration_rows(model: DetectionModel, data: Data) -> None:
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
     """Return the model card's entries that only detection has: the network, and how it sees an image."""
-    view = dict(blueprint.architecture.encoder)
-    network = view.pop("network")
-    return {
-        "inputs": [{"name": IMAGE, "type": VIEW_COLUMN.type, "role": VIEW_COLUMN.role}],
-        "backbone": {"card": blueprint.architecture.card, "type": network},
-        "image": view,
-    }
+    return map_entries(blueprint, VIEW_COLUMN)
 
 
 def to_onnx(

@@ -22,7 +22,8 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.fit import runs
-from modelgpt_cli.domains.image.dense.maps import View, rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.keypoints import DOMAIN
 from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, encoder_config, n_directions, size_of
 from modelgpt_cli.domains.image.keypoints.cascade import Linear, projected
@@ -36,7 +37,6 @@ from modelgpt_cli.domains.image.source import shown_reasons
 from modelgpt_cli.domains.image.trunks import folded, trunk_tensors
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.model_generator.cards import ArchitectureCard
-from modelgpt_cli.model_generator.costs import Sizes
 
 log = logging.getLogger("modelgpt")
 COPIES = ((60, 4), (500, 3), (1000, 2))
@@ -50,7 +50,7 @@ SHOWN = 8
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], PointBuild]:
     """Return what gives the build of a card."""
-    return lambda card: PointBuild(requirement, options, card.name)
+    return lambda card: PointBuild(requirement, options, card.name, encoder_config(size_of(card.name)))
 
 
 def prepare(dataset: Dataset, requirement: Requirement, options: BuildOptions) -> Dataset:
@@ -63,19 +63,8 @@ def export_options(options: BuildOptions) -> Mapping[str, Any]:
     return {}
 
 
-class PointBuild:
+class PointBuild(MapBuild):
     """One build; see `model_generator.builders.Builder`."""
-
-    def __init__(self, requirement: Requirement, options: BuildOptions, card: str) -> None:
-        self.requirement, self.options, self.card = requirement, options, card
-        self.view = View.of(encoder_config(size_of(card)))
-        self.shown: list[np.ndarray] | None = None
-        self.truth: np.ndarray | None = None  # a smaller file is not compared
-        self.built = ""
-
-    def sizes(self, dataset: Dataset | None, *, check_fingerprint: bool) -> Sizes:
-        """What the task decides of a model's shapes."""
-        return Sizes(len(dataset.schema.classes if dataset is not None else self.requirement.classes))
 
     def from_words(self) -> tuple[PointModel, dict[str, dict[str, float]], int]:
         """Refuse; see `require`."""

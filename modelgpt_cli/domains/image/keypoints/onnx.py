@@ -20,6 +20,7 @@ from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _seen_sides, _weights
+from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.keypoints.architectures import GRID
 from modelgpt_cli.domains.image.keypoints.cascade import POINTS, PROJECTION, SCORE, STAGE
 from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
@@ -47,13 +48,7 @@ def calibration_rows(model: PointModel, data: Data) -> None:
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
     """Return the model card's entries that only this domain has: the network, and how it sees an image."""
-    view = dict(blueprint.architecture.encoder)
-    network = view.pop("network")
-    return {
-        "inputs": [{"name": _IMAGE, "type": SUBJECT_COLUMN.type, "role": SUBJECT_COLUMN.role}],
-        "backbone": {"card": blueprint.architecture.card, "type": network},
-        "image": view,
-    }
+    return map_entries(blueprint, SUBJECT_COLUMN)
 
 
 def to_onnx(
