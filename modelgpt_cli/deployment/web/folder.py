@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import sha256
 from modelgpt_cli.deployment.page import Page, usual_answer
 from modelgpt_cli.deployment.targets import MARK
 from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
@@ -86,7 +87,7 @@ def schema(model: Model) -> dict[str, Any]:
             "notes": list(card.get("notes") or [])[:_SHOWN_NOTES],
             "limits": card.get("limits") or {},
             "size_bytes": model.path.stat().st_size,
-            "sha256": _digest(model.path),
+            "sha256": sha256(model.path),
             "made_with": (card.get("provenance") or {}).get("versions") or {},
         },
         "runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8")),
@@ -96,12 +97,6 @@ def schema(model: Model) -> dict[str, Any]:
 def _title(model: Model) -> str:
     name = ((model.metadata.get("provenance") or {}).get("data") or {}).get("name") or model.path.stem
     return f"{model.target} · {name}" if model.domain.task == "" else str(name)
-
-
-def _digest(path: Path) -> str:
-    from modelgpt_cli.core.files import sha256
-
-    return sha256(path)
 
 
 def _json(value: Any) -> str:
