@@ -387,6 +387,7 @@ def test_after_ctrl_c_and_after_kill_it_goes_on(start: Start, tmp_path: Path) ->
     assert models(tmp_path / "out") == {"quick.onnx", "slow.onnx"}
 
 
+@pytest.mark.slow
 def test_force_replaces_and_a_script_needs_no_guard(made: Path, tmp_path: Path) -> None:
     """What no batch has made goes with force; and a script of the user's is not run once more by the workers."""
     (tmp_path / "out").mkdir()

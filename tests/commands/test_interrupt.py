@@ -175,6 +175,7 @@ def test_an_import_that_turns_it_into_an_error(monkeypatch: pytest.MonkeyPatch, 
     assert (done.code, done.err) == (130, "Interrupted.\n")
 
 
+@pytest.mark.slow
 def test_meta_training_saves_and_goes_on(modelgpt_path: str, cli: Cli, tmp_path: Path) -> None:
     small = "width: 32\nblocks: 1\nbatch: 1\nmax_support: 32\nquery: 16\nmax_features: 4\n"
     (tmp_path / "c.yaml").write_text(small + "validation_batches: 1\nvalidate_every: 5\n")

@@ -88,6 +88,7 @@ def test_frames_are_cut_and_can_be_read_again(tmp_path: Path) -> None:
         next(table.frames(columns=["x"]))
 
 
+@pytest.mark.slow
 def test_wide_table_comes_in_small_frames(tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
     line = ",".join(["1"] * 5000)

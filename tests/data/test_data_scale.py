@@ -127,6 +127,7 @@ def test_sampler_keeps_a_rare_label_that_comes_late() -> None:
     assert (sampler.result(stratified=True)["label"] == 1).sum() >= CLASS_FLOOR
 
 
+@pytest.mark.slow
 def test_head_of_a_long_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "SAMPLE_ROWS", 300)
     monkeypatch.setattr(rows, "HEAD_ROWS", 1000)

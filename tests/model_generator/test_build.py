@@ -324,6 +324,7 @@ def test_unreachable_encoder_leaves_with_4(cli: Cli, iris_model: Path, tmp_path:
     assert not (tmp_path / "m.onnx").exists()
 
 
+@pytest.mark.slow
 def test_encoder_may_be_a_folder(iris_model: Path, tmp_path: Path) -> None:
     from modelgpt_cli.parameter_generator.text_encoder import default_folder
 

@@ -55,6 +55,7 @@ def test_operations_of_a_row_grow_with_the_network(tmp_path: Path) -> None:
     assert counts[0] < counts[1]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_model_and_its_batch_alone(tmp_path: Path) -> None:
     held = np.ones(50_000_000)  # this process is large; the measured one must not be
     write_model(image_model(), tmp_path / "m.onnx")

@@ -48,6 +48,7 @@ def test_a_floor_leaves_out_only_what_cannot_be() -> None:
     assert set(costs.exceeding(over, "none", file=False)) == {"parameters"}
 
 
+@pytest.mark.slow
 def test_sizes_on_record_are_those_that_are_computed() -> None:
     ours = (text.MULTILINGUAL, text.STATIC)  # no BERT; see their own tests
     sizes = {name: size for name, size in text.SIZES.items() if name not in ours}

@@ -239,6 +239,7 @@ def test_a_built_model_is_taken_over_as_it_is(weights: Weights) -> None:
     torch.testing.assert_close(network.eval()(values), model(values), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_initialisation_is_compared_epoch_by_epoch(
     data: Path, weights: Weights, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +260,7 @@ def test_initialisation_is_compared_epoch_by_epoch(
     assert shown.endswith("| – | – | – | – |")  # epochs that there were not
 
 
+@pytest.mark.slow
 def test_what_a_user_would_do_instead_is_measured_beside_ours(data: Path, weights: Weights, tmp_path: Path) -> None:
     options = ["--tasks", "steel_defects", "--max-epochs", "2", "--sizes", "8,all"]
     assert bench("alternatives", data, weights, tmp_path, *options) == 0
@@ -301,6 +303,7 @@ def test_the_summary_counts_epochs_from_before_the_first(tmp_path: Path) -> None
     assert "| weights built from the images | 2.0 | 1.0 | 90.0 | 90.0 | 1 |" in text
 
 
+@pytest.mark.slow
 def test_pairs_of_classes_are_measured_from_their_names_on(
     data: Path, weights: Weights, generator: Path, tmp_path: Path
 ) -> None:

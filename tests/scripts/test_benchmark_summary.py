@@ -130,6 +130,7 @@ def test_groups_are_the_largest_runs_that_do_not_differ() -> None:
     assert groups(np.array([1.0, 3.0, 5.0]), 1.0) == []
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_and_small(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert figures.main([str(results), "--out", str(tmp_path / "figures"), "--name", "x"]) == 0
     captured = capsys.readouterr()

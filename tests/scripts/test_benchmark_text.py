@@ -230,6 +230,7 @@ def test_no_opinion_is_chance() -> None:
     assert fair_metrics(np.array([0, 0]), second, tops=[2])["top2"] == 0.5
 
 
+@pytest.mark.slow
 def test_every_cell_is_measured_once(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--methods", "label_similarity,probe,finetune", "--sizes", "0,4", "--repeats", "0-1"]
     assert bench("few-shot", data, folder, *options, "--dtype", "fp32") == 0

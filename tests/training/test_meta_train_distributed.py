@@ -112,6 +112,7 @@ def test_accelerate_launch_trains_as_one_process_does(config: Path, tmp_path: Pa
     assert_same_training(one, two)
 
 
+@pytest.mark.slow
 def test_run_of_one_process_is_resumed_by_two_and_back(
     launch: Callable[..., list], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +233,7 @@ def test_launcher_that_started_one_process_only_is_told(
     assert "--multi_gpu" in caplog.text
 
 
+@pytest.mark.slow
 def test_one_process_needs_no_accelerate(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modules = "sys, modelgpt_cli.training.meta_train, modelgpt_cli.domains.tabular.train"
     code = f"import {modules}; sys.exit('accelerate' in sys.modules)"
@@ -293,6 +295,7 @@ def test_bf16_is_the_generators_alone() -> None:
     assert {p.grad.dtype for p in run.generator.parameters() if p.grad is not None} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_compiled_generator_trains_and_is_saved_under_its_own_names(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,7 @@ def test_prior_of_the_configuration_is_checked() -> None:
         MetaTrainConfig(steps=1, optimizer="sgd")
 
 
+@pytest.mark.slow
 def test_compact_state_keeps_what_the_training_needs(tmp_path: Path) -> None:
     run = trained(tmp_path)
     path = tmp_path / "state.safetensors"
@@ -196,6 +197,7 @@ def test_compact_state_keeps_what_the_training_needs(tmp_path: Path) -> None:
     assert path.stat().st_size < 5 * weights + 400_000  # of 16 bytes a weight in last.safetensors
 
 
+@pytest.mark.slow
 def test_compact_state_goes_on_in_a_new_run(cli: Cli, tmp_path: Path) -> None:
     run = trained(tmp_path)
     state = tmp_path / "state.safetensors"

@@ -75,6 +75,7 @@ def test_onnx_in_is_as_good_as_safetensors_in(rings: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_model(rings: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         tune(
@@ -86,6 +87,7 @@ def test_same_seed_gives_the_same_model(rings: Path, tmp_path: Path) -> None:
     assert one != other
 
 
+@pytest.mark.slow
 def test_regression_is_tuned(diabetes_csv: Path, tmp_path: Path) -> None:
     describe(diabetes_csv, target="progression", offline=True, output=tmp_path / "req.txt")
     table = pd.read_csv(diabetes_csv)

@@ -63,6 +63,7 @@ def test_a_generator_that_is_not_at_hand(
     assert report.before["log_loss"] > 0.6
 
 
+@pytest.mark.slow
 def test_what_helps_is_kept_and_told_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train, new = waves(200, 20), waves(600, 21)
     model, tuned = tmp_path / "m.safetensors", tmp_path / "t.safetensors"
@@ -85,6 +86,7 @@ def test_what_helps_is_kept_and_told_as_it_is(tmp_path: Path, caplog: pytest.Log
     }
 
 
+@pytest.mark.slow
 def test_the_estimator_is_as_honest() -> None:
     frame = noise()
     x, y = frame.drop(columns="side").to_numpy(), frame["side"].to_numpy()

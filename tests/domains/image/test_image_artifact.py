@@ -92,6 +92,7 @@ def test_the_way_back_is_exact(model: ImageModel, tmp_path: Path) -> None:
     assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "m.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_export_tells_what_quantisation_costs(model: ImageModel, tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "images")
     write_model(model, tmp_path / "m.safetensors")

@@ -60,6 +60,7 @@ def test_a_folder_of_images_becomes_a_model(bench: Bench, weights: Path, tmp_pat
     assert str(tmp_path).encode() not in content
 
 
+@pytest.mark.slow
 def test_same_seed_same_model(bench: Bench, weights: Path, tmp_path: Path) -> None:
     archive = zip_of(folder_of(tmp_path / "things", n=4), tmp_path / "things.zip")
     assert bench.run("describe", archive, "-o", "req.txt").code == 0
@@ -106,6 +107,7 @@ def test_without_images_a_generator_is_needed(bench: Bench, weights: Path) -> No
     assert "names no classes" in bench.run(*line).err
 
 
+@pytest.mark.slow
 def test_meta_training_learns_factors_for_images(
     bench: Bench, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,6 +245,7 @@ def test_what_is_wrong_with_the_images_is_one_error(bench: Bench) -> None:
     bench.refuse(1, "None of the 2 images of list.csv can be read.", "describe", table)
 
 
+@pytest.mark.slow
 def test_the_offline_sentence_keeps_the_rules_on_shared_sets_and_says_how_they_look(shared_data: Path) -> None:
     for name, words in (
         ("steel_defects", "grey photographs of a textured surface"),

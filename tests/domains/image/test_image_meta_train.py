@@ -39,6 +39,7 @@ def line(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[
     return ["meta-train", "--domain", "image", "--tasks", tasks, *card]
 
 
+@pytest.mark.slow
 def test_heads_first_then_all(bench: Bench, line: list[object], tmp_path: Path) -> None:
     first = bench.run(*line, "--config", "heads.yaml", "--steps", "2", "--out", "heads", "--json")
     assert first.code == 0, first.err

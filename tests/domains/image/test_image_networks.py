@@ -103,6 +103,7 @@ def test_a_graph_gives_what_the_network_gives(network: str, quantize: str) -> No
     assert np.abs(got - model.predict(images)).mean() < near
 
 
+@pytest.mark.slow
 def test_biases_make_up_for_what_rounding_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     card = replace(CARDS["efficientnet_lite0"], size=64, resize=72)
     model = image_model(card, trunk=load_backbone(card).merge(None))

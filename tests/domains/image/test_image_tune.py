@@ -82,6 +82,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_tunes_a_model(bench: Bench, tuned: Path) -> None:
     line = ["tune", tuned / "model.onnx", "--data", tuned / "things", "-o", "tuned.onnx"]
     done = bench.run(*line, "--epochs", "2", "--lr", "1e-3", "--batch-size", "4", "--device", "cpu")
@@ -105,6 +106,7 @@ def taught() -> tuple[ImageModel, ImageModel, Tuned]:
     return before, after, run(after, rows, y, built=True, epochs=2, lr=1e-3)
 
 
+@pytest.mark.slow
 def test_batchnorm_is_left_as_it_was(taught: tuple[ImageModel, ImageModel, Tuned]) -> None:
     before, after, _ = taught
     kept = norm_tensors(before)
@@ -144,6 +146,7 @@ def test_an_image_speaks_through_a_head_that_has_not_seen_it() -> None:
     assert [bool(torch.equal(*pair)) for pair in zip(heads, others, strict=True)] == [k == fold[7] for k in range(5)]
 
 
+@pytest.mark.slow
 def test_what_was_better_before_is_restored_exactly() -> None:
     model = model_of()
     rows, y = lit(24, seed=2)

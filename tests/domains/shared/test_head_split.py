@@ -111,6 +111,7 @@ def things(folder: Path) -> Path:
     return folder / "things.csv"
 
 
+@pytest.mark.slow
 def test_images_of_one_thing_are_held_out_together(tmp_path: Path, network: dict[str, Any]) -> None:
     common = {"target": "state", **network}
     table = things(tmp_path)

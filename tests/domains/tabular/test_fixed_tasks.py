@@ -109,7 +109,8 @@ def test_words_alone_build_each_of_the_fixed_tasks(cli: Cli, tables: Path, confi
         assert measured >= 0.85, table.name
 
 
-@pytest.mark.parametrize("update", ["backprop", pytest.param("delta", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("update", ["backprop", "delta"])
 def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> None:
     settings = read_settings(FixedTasksConfig, config, tasks=str(tables), steps=30, update=update)
     before = FixedTasksTraining(settings, tmp_path, Processes(), load_fixed_tasks(settings)).validate()["mean"]
@@ -119,6 +120,7 @@ def test_loss_falls(update: str, tables: Path, config: Path, tmp_path: Path) -> 
     assert report.validation_loss < 0.9 * before
 
 
+@pytest.mark.slow
 def test_resume_is_bit_for_bit(tables: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(yaml.safe_dump(TINY | {"validate_every": 2}))
     meta_train(fixed_tasks=True, tasks=tables, config=config, steps=6, out=tmp_path / "whole", device="cpu")

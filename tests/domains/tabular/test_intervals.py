@@ -181,6 +181,7 @@ def test_tuning_refits_it(tmp_path: Path) -> None:
     assert abs(after["interval_coverage"] - 0.9) < 4 * np.sqrt(0.09 / 300 + 0.09 / 120)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_tuning_does_not_flatter_itself_with_rows_that_the_build_saw(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.uniform(-3, 3, (700, 2)), columns=["a", "b"])

@@ -132,7 +132,7 @@ def test_without_data_the_first_levels_are_told_apart_and_that_is_said() -> None
     assert cut_levels(found) == (found, [])
 
 
-@pytest.mark.parametrize("kind", ["colour", "number"])
+@pytest.mark.parametrize("kind", [pytest.param("colour", marks=pytest.mark.slow), "number"])
 def test_a_build_tells_all_levels_apart(tmp_path: Path, kind: str) -> None:
     model = tmp_path / "m.onnx"
     report = build(rows(kind), target="y", output=model, members=1, offline=True, device="cpu")
@@ -160,6 +160,7 @@ def test_the_estimator_does_so_too() -> None:
     assert model.score(new[["customer", "x"]], new["y"]) > 0.95
 
 
+@pytest.mark.slow
 def test_a_long_table_keeps_its_sample_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelgpt_cli.model_generator.build.SAMPLE_ROWS", 600)
     frame = rows()

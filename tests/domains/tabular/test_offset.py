@@ -51,6 +51,7 @@ def test_far_from_zero_a_model_is_as_good_as_near_it(tmp_path: Path, offset: flo
     assert {o.type for o in ort.InferenceSession(tmp_path / "near.onnx").get_outputs()} == {"tensor(float)"}
 
 
+@pytest.mark.slow
 def test_it_survives_storing_quantising_and_tuning(tmp_path: Path) -> None:
     frame = rows(1e9)
     build(frame, target="y", output=tmp_path / "far.onnx", **OFF)

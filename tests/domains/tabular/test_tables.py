@@ -185,6 +185,7 @@ def test_many_levels(tmp_path: Path) -> None:
 # Width and classes ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_many_more_columns_than_rows(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 400))

@@ -139,6 +139,7 @@ def test_exports_quantised(shop: Path, accuracy: float, tmp_path: Path, quantize
     assert quantized == pytest.approx(accuracy, abs=0.04)
 
 
+@pytest.mark.slow
 def test_tunes(shop: Path, tmp_path: Path) -> None:
     report = tune(shop / "model.onnx", data=shop / "train.csv", output=tmp_path / "t.onnx", epochs=2, device="cpu")
     assert report.rows == 120
@@ -172,6 +173,7 @@ def test_limits_that_forbid_the_encoder(limits: Limits) -> None:
     assert text_rows.text_columns_allowed(Limits(size="30MB", parameters="30M"), "embed") == ""
 
 
+@pytest.mark.slow
 def test_latency_that_forbids_the_encoder(shop: Path, tmp_path: Path) -> None:
     text = (shop / "req.txt").read_text().replace("data: ", f"data: {shop}/")
     (tmp_path / "req.txt").write_text(text + "limits: {latency_ms: 20, batch_size: 64}\n")
@@ -180,6 +182,7 @@ def test_latency_that_forbids_the_encoder(shop: Path, tmp_path: Path) -> None:
     assert report.limits["latency_ms"] <= 20
 
 
+@pytest.mark.slow
 def test_long_tables_are_cut_with_a_word(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_rows, "TEXT_ROWS", 60)
     report = build(shop / "req.txt", output=tmp_path / "m.onnx", members=1)
@@ -187,6 +190,7 @@ def test_long_tables_are_cut_with_a_word(shop: Path, tmp_path: Path, monkeypatch
     assert report.n_rows == 60
 
 
+@pytest.mark.slow
 def test_only_three_columns_of_text(tmp_path: Path) -> None:
     parts = [reviews(34, seed)["review"].rename(f"text {seed}") for seed in range(4)]
     frame = pd.concat([*parts, reviews(34, 9)[["age", "back"]]], axis=1)
@@ -199,6 +203,7 @@ def test_only_three_columns_of_text(tmp_path: Path) -> None:
     assert any("'text 3' is left out: at most 3" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_regression_from_text_alone_has_intervals(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = reviews(100, 0).dropna()

@@ -99,6 +99,7 @@ def test_a_card_without_trees_and_one_pass_are_the_network_alone(options: dict[s
     assert "trees alone" not in report.metrics
 
 
+@pytest.mark.slow
 def test_trees_are_left_out_where_the_file_would_be_too_large(tmp_path: Path) -> None:
     data = ROWS[:150].drop(columns="number")
     alone = build(data, target="label", output=tmp_path / "8.onnx", card="tabular-8", offline=True)
@@ -130,6 +131,7 @@ def test_intervals_are_of_the_mix_and_cover(regressor: ModelGPTRegressor) -> Non
     assert np.mean(upper - lower) < 0.7 * np.ptp(alone.predict_interval(new[INPUTS]), axis=1).mean()
 
 
+@pytest.mark.slow
 def test_tuning_keeps_the_trees_and_is_judged_with_them(tmp_path: Path) -> None:
     from modelgpt_cli import tune
 

@@ -117,6 +117,7 @@ def test_sums_of_two_products_fit_into_16_bits(classifier: TextModel) -> None:
         assert np.abs(wide).max() > 60
 
 
+@pytest.mark.slow
 def test_the_default_encoder_is_small_and_quicker_in_integers(tmp_path: Path) -> None:
     model = default_text_model(labels=("yes", "no"))
     texts = ["How do I reset the pin of my card?", "the parcel came late", "a long and slow film, but good"] * 8

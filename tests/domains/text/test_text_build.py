@@ -190,6 +190,7 @@ def test_eight_rows_are_cross_validated(make: Make) -> None:
     assert make(topics_frame(8, ("sport", "food"))).report.metrics["model"]["accuracy"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
 def test_two_hundred_classes(make: Make) -> None:
     names = [f"{a}{b}" for a in "abcdefghijklmnopqrst" for b in "klmnopqrst"]

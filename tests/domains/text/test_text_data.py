@@ -451,6 +451,7 @@ def test_regression_on_texts(tmp_path: Path) -> None:
         load_dataset(write(tmp_path / "w.csv", text=texts, label=films()[1]), task="regression")
 
 
+@pytest.mark.slow
 def test_every_fifth_shared_text_set_is_known_and_described_for_what_it_is(shared_data: Path) -> None:
     files = sorted((shared_data / "text").glob("*/*/train.csv.gz"))[::5]  # each takes half a second
     if not files:

@@ -57,6 +57,7 @@ def test_a_graph_is_told(tokenizer: Tokenizer) -> None:
     assert ord("😡") in plan.apart
 
 
+@pytest.mark.slow
 def test_a_graph_reads_as_the_tokenizer_does() -> None:
     pytest.importorskip("onnxruntime_extensions")
     named = prepare_tokenizer(tiny_tokenizer(), 32)

@@ -167,6 +167,7 @@ def test_it_learns(update: str, world: Path, tmp_path: Path, monkeypatch: pytest
     assert set(clips) == {0.25 if update == "delta" else 1.0}
 
 
+@pytest.mark.slow
 def test_delta_is_another_training_of_the_same_parameters(world: Path, tmp_path: Path) -> None:
     moved = {}
     for update in ("backprop", "delta"):
@@ -229,6 +230,7 @@ def test_a_task_that_breaks_does_not_end_the_run(
 # Stopping and going on ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_resume_is_bit_for_bit(world: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(config, world, validation_query=4)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -278,6 +280,7 @@ def test_the_average_of_a_short_run_is_near_its_end() -> None:
     assert average.module.weight.item() == pytest.approx(1.005, abs=1e-4), "and a long one's changes slowly"
 
 
+@pytest.mark.slow
 def test_a_run_can_start_from_a_generator(world: Path, config: Path, tmp_path: Path) -> None:
     written(config, world, feedback=False)
     meta_train("text", config=config, steps=2, out=tmp_path / "first", device="cpu")

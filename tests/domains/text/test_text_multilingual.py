@@ -233,6 +233,7 @@ def test_its_words_are_read_in_its_languages() -> None:
     assert words([]).shape == (0, SIZE)
 
 
+@pytest.mark.slow
 def test_a_generator_is_trained_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "load_any", lambda card: tiny_multilingual())
     write_tasks(tmp_path / "tasks")

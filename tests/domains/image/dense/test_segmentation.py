@@ -132,6 +132,7 @@ def test_two_images_of_one_name_and_broken_ones(made: tuple[Path, Any], tmp_path
     assert [row["shares"] is None for row in rows] == [False, True]
 
 
+@pytest.mark.slow
 def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
     path, _ = made
     model = load_model(path)

@@ -137,6 +137,7 @@ def test_an_image_without_a_thing_and_one_that_cannot_be_read(
     assert (tmp_path / "p.csv").read_text() == "file,label,score,left,top,right,bottom\n"
 
 
+@pytest.mark.slow
 def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
     path, _ = made
     model = load_model(path)
