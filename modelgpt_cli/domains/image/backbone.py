@@ -6,10 +6,7 @@ Shapes: N images, S pixels a side, E features, r rank, k kernel.
 
 from __future__ import annotations
 
-import copy
-import math
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +30,7 @@ from modelgpt_cli.parameter_generator.shared import read_once
 IMAGENET_CLASSES = 1000
 
 
-class Backbone(nn.Module):
+class Backbone(AdaptedModule):
     """A trunk with places for LoRA factors.
 
     Attributes
@@ -44,27 +41,20 @@ class Backbone(nn.Module):
         SHA-256 of the trunk's tensors: a generator fits these only.
     classifier : float (1000, E), optional
         Rows of the ImageNet head that its weights came with, one linear layer on the features; None without.
-    adapted : dict of str to (int, int)
-        As `AdaptedModule` has it.
-    rank : int
     first_blocks : int
         How many blocks no factors reach, whose maps can be kept; 0 where the network has none.
     """
 
     def __init__(self, card: ImageCard, trunk: nn.Module, classifier: Tensor | None = None) -> None:
-        super().__init__()
-        self.card, self.size, self.rank, self.classifier = card, card.features, card.rank, classifier
+        super().__init__(trunk, card)
+        self.card, self.size, self.classifier = card, card.features, classifier
         self.weights = trunk_hash(trunk)
-        self.trunk = trunk.requires_grad_(False)
-        self.adapted = {
-            name: (math.prod(module.weight.shape[1:]), module.out_channels)
-            for name, module in trunk.named_modules()
-            if isinstance(module, nn.Conv2d) and re.fullmatch(card.modules, name)
-        }
         self.first_blocks = trunk.blocks_before(self.adapted) if isinstance(trunk, EfficientNetLite) else 0
-        self._dropout = False
-        self._places: AdaptedModule | None = None
-        self.train(False)
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The network without factors."""
+        return self.network
 
     def train(self, mode: bool = True) -> Backbone:
         """Let LoRA's dropout act, and nothing else: BatchNorm stays in eval mode."""
@@ -75,9 +65,7 @@ class Backbone(nn.Module):
     def train_adapter(self, mode: bool = True) -> None:
         """Let LoRA's dropout act; BatchNorm stays in eval mode, and its parameters without gradient."""
         freeze_norms(self)
-        self._dropout = mode
-        if self._places is not None:
-            self._places.train_adapter(mode)
+        super().train_adapter(mode)
 
     def forward(self, pixels: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Features (N, E).
@@ -109,31 +97,6 @@ class Backbone(nn.Module):
         placed = {name.replace("base_model.model", "trunk", 1): value for name, value in places.placed(lora).items()}
         features: Tensor = functional_call(rest, placed, args=(maps,))
         return features
-
-    def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
-        """The plain trunk with the factors merged into its weights: a copy, this one stays as it is."""
-        with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode can't be trained later
-            trunk = copy.deepcopy(self.trunk)
-            for name in self.adapted if lora else ():
-                weight = trunk.get_parameter(f"{name}.weight")
-                product = lora[f"{name}.lora_B"] @ lora[f"{name}.lora_A"]  # type: ignore[index]
-                weight.add_(self.card.scale * product.reshape(weight.shape))
-            return trunk.eval()
-
-    def with_places(self) -> AdaptedModule:
-        """A copy of the trunk that peft has put LoRA into, for training: to import peft takes five seconds."""
-        if self._places is None:
-            from peft import LoraConfig, get_peft_model
-
-            card = self.card
-            settings = LoraConfig(
-                r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
-            )
-            places = AdaptedModule(get_peft_model(copy.deepcopy(self.trunk), settings), card.rank)
-            self._places = places.train(False)
-            self.train_adapter(self._dropout)
-        assert self._places is not None
-        return self._places
 
 
 class _Rest(nn.Module):

@@ -1,9 +1,15 @@
-"""A frozen network with places for LoRA factors that come from outside, in any domain. Structure and merge: peft."""
+"""A frozen network with places for LoRA factors that come from outside, in any domain.
+
+Where factors are written once, they are added to a copy's weights. In training they run beside the network, as peft
+puts them in: to import peft, and transformers with it, takes five seconds, which builds need not spend.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
+import re
+import warnings
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,35 +21,48 @@ from modelgpt_cli.parameter_generator.spec import ParameterSpec
 _ADAPTER = ".default.weight"
 
 
-class AdaptedModule(nn.Module):
+class LoraCard(Protocol):
+    """What a card says of LoRA; the names are peft's."""
+
+    @property
+    def modules(self) -> str:
+        """Regular expression of the layers that get factors."""
+
+    @property
+    def rank(self) -> int:
+        """LoRA's r."""
+
+    @property
+    def alpha(self) -> int:
+        """LoRA's alpha."""
+
+    @property
+    def dropout(self) -> float:
+        """Of what enters the factors, in training."""
+
+    @property
+    def scale(self) -> float:
+        """What the factors' product is multiplied by: alpha / r."""
+
+
+class LoraPlaces(nn.Module):
     """A network that peft has put LoRA into.
 
     Parameters
     ----------
     model : nn.Module
         peft's; all of it becomes frozen.
-    rank : int
-
-    Attributes
-    ----------
-    adapted : dict of str to (int, int)
-        Layers that take LoRA factors, with the lengths of the factors: numbers that enter an output (of a convolution
-        channels * k * k), and outputs.
     """
 
-    def __init__(self, model: nn.Module, rank: int) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.rank = model, rank
-        self.adapted: dict[str, tuple[int, int]] = {}
-        self._names: dict[str, str] = {}
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(False)
-            if name.endswith(".lora_A" + _ADAPTER):
-                layer = name.removesuffix(".lora_A" + _ADAPTER)
-                short = layer.removeprefix("base_model.model.")
-                outputs = model.get_parameter(layer + ".lora_B" + _ADAPTER).shape[0]
-                self.adapted[short] = (math.prod(parameter.shape[1:]), outputs)
-                self._names |= {f"{short}.{f}": f"{layer}.{f}{_ADAPTER}" for f in ("lora_A", "lora_B")}
+        self.model = model.requires_grad_(False)
+        self._names = {
+            f"{name.removesuffix(f'.{factor}{_ADAPTER}').removeprefix('base_model.model.')}.{factor}": name
+            for name, _ in model.named_parameters()
+            for factor in ("lora_A", "lora_B")
+            if name.endswith(f".{factor}{_ADAPTER}")
+        }
 
     def train_adapter(self, mode: bool = True) -> None:
         """Let LoRA's dropout act, and nothing else: the network itself is frozen."""
@@ -58,13 +77,67 @@ class AdaptedModule(nn.Module):
             for name, value in (lora or {}).items()
         }
 
+
+class AdaptedModule(nn.Module):
+    """A frozen network, in eval mode, that takes LoRA factors.
+
+    Parameters
+    ----------
+    network : nn.Module
+        All of it becomes frozen.
+    card : LoraCard
+
+    Attributes
+    ----------
+    adapted : dict of str to (int, int)
+        Layers that take LoRA factors, with the lengths of the factors: numbers that enter an output (of a convolution
+        channels * k * k), and outputs.
+    rank : int
+    """
+
+    def __init__(self, network: nn.Module, card: LoraCard) -> None:
+        super().__init__()
+        self.network, self.rank, self._lora = network.requires_grad_(False), card.rank, card
+        self.adapted = {
+            name: (math.prod(module.weight.shape[1:]), len(module.weight))
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear | nn.Conv2d) and re.fullmatch(card.modules, name)
+        }
+        self._dropout = False
+        self._places: LoraPlaces | None = None
+        self.train(False)
+
+    def train_adapter(self, mode: bool = True) -> None:
+        """Let LoRA's dropout act, and nothing else."""
+        self._dropout = mode
+        if self._places is not None:
+            self._places.train_adapter(mode)
+
+    def with_places(self) -> LoraPlaces:
+        """A copy of the network that peft has put LoRA into, for training; made when it is first asked for."""
+        if self._places is None:
+            from peft import LoraConfig, get_peft_model
+
+            card = self._lora
+            settings = LoraConfig(
+                r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules
+            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
+                self._places = LoraPlaces(get_peft_model(copy.deepcopy(self.network), settings))
+            self._places.train(False)
+            self.train_adapter(self._dropout)
+        return self._places
+
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
         """The plain network with the factors merged into its weights: a copy, this one stays as it is."""
         with torch.inference_mode(False), torch.no_grad():  # what is made in inference mode can't be trained later
-            model = copy.deepcopy(self.model)
-            for name, value in self.placed(lora).items():
-                model.get_parameter(name).copy_(value)
-            return model.merge_and_unload()  # type: ignore[operator,no-any-return]
+            network = copy.deepcopy(self.network)
+            for name in self.adapted if lora else ():
+                weight = network.get_parameter(f"{name}.weight")
+                product = lora[f"{name}.lora_B"] @ lora[f"{name}.lora_A"]  # type: ignore[index]
+                weight.add_(self._lora.scale * product.reshape(weight.shape))
+            return network.eval()
 
 
 class Adaptable(Protocol):

@@ -1,4 +1,4 @@
-"""The backbone: token ids to token states, with LoRA factors that come from outside. Structure and merge are peft's.
+"""The backbone: token ids to token states, with LoRA factors that come from outside.
 
 Shapes: N rows, T tokens, E state size, r rank.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch.func import functional_call
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.domains.shared.adapted import AdaptedModule
 from modelgpt_cli.domains.text.architectures import MULTILINGUAL, STATIC, TextCard
+from modelgpt_cli.domains.text.bert import Bert, bert_config, read_bert
 from modelgpt_cli.domains.text.multilingual import MultilingualEncoder, from_package
 from modelgpt_cli.domains.text.static import StaticEncoder
 from modelgpt_cli.parameter_generator.default_encoder import default_folder
@@ -60,10 +60,9 @@ class Backbone(AdaptedModule):
     """
 
     def __init__(self, card: TextCard, model: nn.Module, tokenizer: Tokenizer, *, type_ids: bool) -> None:
-        super().__init__(_with_places(card, model), card.rank)
-        self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
+        super().__init__(model, card)
+        self.card, self.tokenizer, self.type_ids = _with_layers(card, self), tokenizer, type_ids
         self.size = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
-        self.eval()
 
     def forward(self, tokens: Tokens, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Token states (N, T, E).
@@ -71,12 +70,15 @@ class Backbone(AdaptedModule):
         Parameters
         ----------
         lora : mapping of str to Tensor, optional
-            ``<layer>.lora_A`` (r, inputs) and ``<layer>.lora_B`` (outputs, r); without it, peft's own: a no-op.
+            ``<layer>.lora_A`` (r, inputs) and ``<layer>.lora_B`` (outputs, r); the encoder as it is without it.
         """
         inputs = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
         if self.type_ids:
             inputs["token_type_ids"] = tokens.segments
-        states: Tensor = functional_call(self.model, self.placed(lora), args=(), kwargs=inputs).last_hidden_state
+        if not lora:
+            return self.network(**inputs).last_hidden_state  # type: ignore[no-any-return]
+        places = self.with_places()
+        states: Tensor = functional_call(places.model, places.placed(lora), args=(), kwargs=inputs).last_hidden_state
         return states
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
@@ -93,15 +95,17 @@ class MultilingualBackbone(AdaptedModule):
     type_ids = False
 
     def __init__(self, card: TextCard, model: MultilingualEncoder, tokenizer: Tokenizer) -> None:
-        super().__init__(_with_places(card, copy.deepcopy(model.average)), card.rank)
-        self.card, self.tokenizer = card, tokenizer
-        self.encoder = model.requires_grad_(False)
+        super().__init__(copy.deepcopy(model.average), card)
+        self.card, self.tokenizer = _with_layers(card, self), tokenizer
+        self.encoder = model.requires_grad_(False).eval()
         self.size = model.config.hidden_size
-        self.eval()
 
     def forward(self, pooled: Tensor, count: Tensor, lora: Mapping[str, Tensor] | None = None) -> Tensor:
         """Embeddings (N, E) of what the encoder's `pool` gives; for `lora` see `Backbone.forward`."""
-        found: Tensor = functional_call(self.model, self.placed(lora), args=(pooled, count))
+        if not lora:
+            return self.network(pooled, count)  # type: ignore[no-any-return]
+        places = self.with_places()
+        found: Tensor = functional_call(places.model, places.placed(lora), args=(pooled, count))
         return found
 
     def merge(self, lora: Mapping[str, Tensor] | None) -> nn.Module:
@@ -150,28 +154,21 @@ Shown: TypeAlias = AnyBackbone | StaticBackbone
 """What a build may have."""
 
 
-def _with_places(card: TextCard, model: nn.Module) -> nn.Module:
-    """peft's module, with LoRA where the card says.
+def _with_layers(card: TextCard, backbone: AdaptedModule) -> TextCard:
+    """The card of a backbone, some layers of which are meant by it.
 
     Raises
     ------
     UsageError
-        None of the layers is meant.
+        None of the layers is.
     """
-    from peft import LoraConfig, get_peft_model
-
-    settings = LoraConfig(r=card.rank, lora_alpha=card.alpha, lora_dropout=card.dropout, target_modules=card.modules)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft's of transformers, none of the user's business
-            adapted: nn.Module = get_peft_model(model, settings)
-    except ValueError as error:
+    if not backbone.adapted:
         raise UsageError(
             f"No LoRA factors can be put into {card.name!r}.",
             f"None of its layers fits {card.modules!r}.",
             "Choose another --backbone.",
-        ) from error
-    return adapted
+        )
+    return card
 
 
 def load_backbone(card: TextCard) -> Backbone:
@@ -230,7 +227,9 @@ shared_backbone = read_once(load_shown, lambda card: card.source or default_fold
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:
     """A card's encoder without its numbers, on torch's "meta" device; None where its configuration is not on disk."""
-    import torch
+    if _is_shipped(card.path()):
+        with torch.device("meta"):
+            return Bert(bert_config(Path(card.path()))).eval()
     from transformers import AutoConfig, AutoModel
 
     try:
@@ -246,8 +245,13 @@ def encoder_shapes(card: TextCard) -> nn.Module | None:
 
 
 def load_encoder(source: str) -> tuple[Any, Tokenizer]:
-    """An encoder and its fast tokenizer, as transformers loads them; errors as `load_backbone` has them."""
+    """An encoder and its fast tokenizer, as transformers loads them; errors as `load_backbone` has them.
+
+    The shipped one is loaded without transformers.
+    """
     folder = Path(source)
+    if _is_shipped(source):
+        return read_bert(folder)
     if source.startswith((".", "/", "~")) and not folder.is_dir():
         raise UsageError(f"There is no folder {source}.", hint="Give --backbone a model folder, or a name on the hub.")
     from transformers import AutoModel, AutoTokenizer
@@ -284,6 +288,12 @@ def load_encoder(source: str) -> tuple[Any, Tokenizer]:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     return model.float(), tokenizer
+
+
+def _is_shipped(source: str) -> bool:
+    with contextlib.suppress(ModelGPTError):  # its package is not installed
+        return Path(source) == default_folder()
+    return False
 
 
 def _on_hub(name: str) -> tuple[str, str | None]:

@@ -24,6 +24,7 @@ from modelgpt_cli.domains.shared.novelty import Novelty
 from modelgpt_cli.domains.shared.target_scale import in_own_unit
 from modelgpt_cli.domains.shared.tokens import load_tokenizer
 from modelgpt_cli.domains.text.backbone import Tokens
+from modelgpt_cli.domains.text.bert import Bert, BertConfig
 from modelgpt_cli.domains.text.inputs import encoder_inputs
 from modelgpt_cli.domains.text.lexical import LexicalScores
 from modelgpt_cli.domains.text.multilingual import KIND as MULTILINGUAL
@@ -193,14 +194,14 @@ def _number(value: Tensor) -> Tensor:
 
 
 def make_encoder(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
-    """An encoder of transformers', or one of ours, from its configuration and parameters, in eval mode.
+    """An encoder, of ours or transformers', from its configuration and parameters, in eval mode.
 
     Raises
     ------
     ModelGPTError
         If this version of transformers doesn't know its kind, or the weights don't fit it.
     """
-    if config.get("model_type") in OURS:
+    if config.get("model_type") in OURS or BertConfig.of(config) is not None:
         return _make_ours(config, weights)
     from transformers import AutoConfig, AutoModel
 
@@ -226,6 +227,12 @@ def _static(config: Mapping[str, Any]) -> nn.Module:
     return StaticEncoder(StaticConfig(int(config["vocab_size"]), hidden_size=int(config["hidden_size"])))
 
 
+def _bert(config: Mapping[str, Any]) -> nn.Module:
+    found = BertConfig.of(config)
+    assert found is not None
+    return Bert(found)
+
+
 OURS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {MULTILINGUAL: _multilingual, STATIC: _static}
 """Kind → what makes an encoder of its configuration, of those that transformers doesn't know."""
 
@@ -233,7 +240,7 @@ OURS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {MULTILINGUAL: _mult
 def _make_ours(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
     try:
         with torch.device("meta"):
-            model = OURS[config["model_type"]](config)
+            model = OURS.get(config["model_type"], _bert)(config)
         model.load_state_dict(dict(weights), assign=True)
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ModelGPTError("The model's encoder can't be rebuilt.", " ".join(str(error).split())[:300]) from error
@@ -256,7 +263,7 @@ def _fill_buffers(model: nn.Module) -> None:
 
 def encoder_config(model: nn.Module) -> dict[str, Any]:
     """An encoder's configuration for a blueprint: what differs from transformers' defaults, without paths."""
-    if isinstance(model, SentenceEncoder):
+    if isinstance(model, SentenceEncoder | Bert):
         return model.config.to_dict()
     values: dict[str, Any] = model.config.to_diff_dict()  # type: ignore[union-attr,operator]
     drop = ("_name_or_path", "transformers_version", "architectures", "torch_dtype", "dtype", "gradient_checkpointing")

@@ -30,6 +30,7 @@ import pandas as pd
 import yaml
 
 from modelgpt_cli.domains.image.architectures import DEFAULT_CARD
+from modelgpt_cli.domains.text.architectures import GENERATORS
 
 from ..common import data_folder, make_parser, names, provenance, table, write_section
 from ..harness import draw_seed
@@ -198,8 +199,8 @@ def texts_domain(args: argparse.Namespace) -> Domain:
     """Return what is measured of texts."""
     return Domain(
         lambda name, folder: write_texts(args.data, name, folder), f"{EXAMPLES} examples", "sentences/s",
-        ("fp32", "int8"), False, 7.0, TEXT_SPEEDS.get(args.card), BUILD_TEXTS, SPEED_TEXTS, TEXTS, True,
-        ("--card", args.card),
+        ("fp32", "int8"), False, 7.0, TEXT_SPEEDS.get(args.card), BUILD_TEXTS, SPEED_TEXTS, TEXTS,
+        args.card in GENERATORS, ("--card", args.card),
     )  # fmt: skip
 
 

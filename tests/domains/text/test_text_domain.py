@@ -80,14 +80,16 @@ def test_merging_the_factors_is_as_running_them_beside(folder: Path, monkeypatch
 @torch.no_grad()
 def test_factors_act_with_alpha_over_r_on_query_and_value_alone(folder: Path) -> None:
     backbone = loaded(folder)
-    before = {k: v.clone() for k, v in backbone.model.state_dict().items() if "base_layer.weight" in k}
+    before = {
+        k: v.clone() for k, v in backbone.network.state_dict().items() if k.endswith(("query.weight", "value.weight"))
+    }
     lora = random_lora(backbone)
     after = backbone.merge(lora).state_dict()
     untouched = [k for k in after if k.endswith("key.weight")]
     assert untouched
     assert len(backbone.adapted) == len(before) == 4
     for layer in backbone.adapted:
-        old = before[f"base_model.model.{layer}.base_layer.weight"]
+        old = before[f"{layer}.weight"]
         added = 2.0 * lora[f"{layer}.lora_B"] @ lora[f"{layer}.lora_A"]
         found = after[f"{layer}.weight"]
         torch.testing.assert_close(found, old + added, atol=1e-5, rtol=1e-3)
