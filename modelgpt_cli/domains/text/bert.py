@@ -67,6 +67,8 @@ class States(NamedTuple):
     """What the encoder gives."""
 
     last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    """What enters the layers, and what leaves the last."""
 
 
 class Bert(nn.Module):
@@ -79,14 +81,21 @@ class Bert(nn.Module):
         self.encoder = nn.Module()
         self.encoder.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> States:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> States:
         """States (N, T, E) of int64 (N, T); tokens whose mask is 0 are seen by none."""
         x = self.embeddings(input_ids, token_type_ids)
         hidden = torch.zeros(attention_mask.shape, dtype=x.dtype, device=x.device)
         hidden = hidden.masked_fill(attention_mask == 0, torch.finfo(x.dtype).min)[:, None, None]  # (N, 1, 1, T)
+        states = [x]
         for layer in self.encoder.layer:  # type: ignore[union-attr]
-            x = layer(x, hidden)
-        return States(x)
+            states.append(layer(states.pop() if not output_hidden_states else states[-1], hidden))
+        return States(states[-1], tuple(states) if output_hidden_states else None)
 
 
 class _Embeddings(nn.Module):
