@@ -190,13 +190,18 @@ def test_answers_may_differ_by_the_tolerance_alone() -> None:
     near = {"label": "b", "probability_a": 0.4999, "probability_b": 0.5001}
     assert golden.differences(expected, [near]) == [], "a tie that another machine breaks otherwise"
     assert golden.differences(expected, [near | {"probability_a": 0.49}])
-    boxes = {"boxes": [{"label": "a", "score": 0.8, "box": [10.0, 12.3, 40.0, 50.0]}]}
+    boxes: dict[str, Any] = {"boxes": [{"label": "a", "score": 0.8, "box": [10.0, 12.3, 40.0, 50.0]}]}
     expected = golden.Golden("x", ["0.png"], [boxes], {}, {"absolute": 1e-3, "relative": 1e-3, "pixels": 0.6})
-    moved = {"boxes": [{"label": "a", "score": 0.8, "box": [10.1, 12.3, 40.5, 50.0]}]}
+    moved: dict[str, Any] = {"boxes": [{"label": "a", "score": 0.8, "box": [10.1, 12.3, 40.5, 50.0]}]}
     assert golden.differences(expected, [moved]) == []
-    assert "score" in golden.differences(expected, [{"boxes": [boxes["boxes"][0] | {"score": 0.7}]}])[0]
-    assert "0 entries, not 1" in golden.differences(expected, [{"boxes": []}])[0]
-    assert golden.differences(expected, [{"boxes": [boxes["boxes"][0] | {"score": float("nan")}]}])
+    other = boxes["boxes"][0] | {"score": 0.7}
+    assert "is missing" in golden.differences(expected, [{"boxes": [other]}])[0]
+    assert "is not expected" in golden.differences(expected, [{"boxes": [*moved["boxes"], other]}])[0]
+    lenient = {**expected.tolerance, "shown": 0.695}
+    barely = golden.Golden("x", ["0.png"], [boxes], {}, lenient)
+    assert golden.differences(barely, [{"boxes": [*moved["boxes"], other]}]) == [], "another machine may show it"
+    assert golden.differences(barely, [{"boxes": [*moved["boxes"], other | {"score": 0.71}]}])
+    assert golden.differences(expected, [{"boxes": [other | {"score": float("nan")}]}])
 
 
 def test_texts_and_images_bring_golden_rows(tmp_path: Path) -> None:
@@ -313,7 +318,6 @@ def test_without_the_library_the_extra_is_named(
     fruit: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "model_signing", None)
-    monkeypatch.setattr("modelgpt_cli.deployment.bundle.signature.find_spec", lambda _: None)
     (tmp_path / "key.pem").write_text("x")
     for run in (
         lambda: verify(made, key=tmp_path / "key.pem"),

@@ -15,7 +15,7 @@ from modelgpt_cli.core.version import __version__
 from modelgpt_cli.deployment.bundle import golden, sbom
 from modelgpt_cli.deployment.bundle.archive import MANIFEST, SIGNATURE, SUFFIX, as_json, manifest, zipped
 from modelgpt_cli.deployment.bundle.signature import check_signing, sign
-from modelgpt_cli.deployment.licences import Component, check_licence, components, own_text, texts
+from modelgpt_cli.deployment.licences import OWN, Component, check_licence, components, own_text, texts
 from modelgpt_cli.deployment.report.card import card_text
 from modelgpt_cli.deployment.report.measured import data_name, measured
 from modelgpt_cli.runtime.session import Model
@@ -147,7 +147,7 @@ def _licences(parts: Sequence[Component], licence: str | None) -> dict[str, byte
     for part in parts:
         entry: dict[str, Any] = {"name": part.name, "spdx": part.licence}
         entry |= {"note": part.note} if part.note else {}
-        found = {f"{TEXTS}{name}": text.encode() for name, text in texts(part).items()}
+        found = {f"{TEXTS}{name}": text.encode() for name, text in texts(part).items() if part.name != OWN}
         if part.licence == "Apache-2.0" and (text := own_text()):
             found[f"{TEXTS}Apache-2.0.txt"] = text.encode()
         files |= found

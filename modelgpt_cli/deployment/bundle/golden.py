@@ -18,8 +18,8 @@ import numpy as np
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.core.schema import FREE_TEXT
-from modelgpt_cli.deployment.report.examples import Sampled
-from modelgpt_cli.runtime.feed import Chunk, HasColumns, OpensBytes, Source, open_source
+from modelgpt_cli.deployment.report.examples import Kept, Sampled
+from modelgpt_cli.runtime.feed import HasColumns, OpensBytes, Source, open_source
 from modelgpt_cli.runtime.output import Layout, RowWriter
 from modelgpt_cli.runtime.session import Input, Model
 
@@ -37,6 +37,8 @@ _TOLERANCE = {"absolute": 1e-3, "relative": 1e-3}
 """Of probabilities and numbers: machines, threads and versions of onnxruntime differ in the last digits of float32."""
 _INT8 = 0.03
 """Absolute, of weights in 8 bits, whose sums processors without VNNI cut off."""
+_BARELY = 0.01
+"""What has a score so near the least that is shown, another machine may show or not."""
 _PIXELS = 0.6
 """Of numbers beyond 1 in answers about images' own pixels, which are rounded to tenths or whole ones."""
 
@@ -94,6 +96,9 @@ def make_golden(model: Model, data: Data | None, most: int, name: str = "", targ
         tolerance["absolute"] = _INT8
     if model.answers is not None and model.feeds.FILES:
         tolerance["pixels"] = _PIXELS
+    shown = (model.metadata.get("decoding") or {}).get("shown")
+    if isinstance(shown, (int, float)):
+        tolerance["shown"] = float(shown)
     with quiet("modelgpt"):
         if data is None:
             given = _made_up(model, most)
@@ -178,6 +183,8 @@ def _difference(expected: Any, found: Any, tolerance: Mapping[str, float], name:
             return f"{name or 'the answer'} has {', '.join(found) or 'nothing'}, not {', '.join(expected) or 'nothing'}"
         pairs = [(expected[key], found[key], f"{name}.{key}" if name else str(key)) for key in expected]
     elif isinstance(expected, list) and isinstance(found, list):
+        if all(isinstance(one, Mapping) and "score" in one for one in (*expected, *found)):
+            return _scored_difference(expected, found, tolerance, name)
         if len(expected) != len(found):
             return f"{name} has {len(found)} entries, not {len(expected)}"
         pairs = [(one, other, f"{name}[{k}]") for k, (one, other) in enumerate(zip(expected, found, strict=True))]
@@ -186,6 +193,26 @@ def _difference(expected: Any, found: Any, tolerance: Mapping[str, float], name:
     else:
         return "" if expected == found else f"{name} is {found!r}, not {expected!r}"
     return next((word for pair in pairs if (word := _difference(pair[0], pair[1], tolerance, pair[2]))), "")
+
+
+def _scored_difference(
+    expected: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], tolerance: Mapping[str, float], name: str
+) -> str:
+    """Say what was found in one place and not in the other; what barely has a score that is shown may be missing."""
+    left = list(found)
+    missed = []
+    for one in expected:
+        same = next((k for k, other in enumerate(left) if not _difference(one, other, tolerance, name)), None)
+        if same is None:
+            missed.append(one)
+        else:
+            left.pop(same)
+    least = tolerance.get("shown", -math.inf) + _BARELY
+    for words, ones in (("is missing", missed), ("is not expected", left)):
+        for one in ones:
+            if not float(one["score"]) < least:
+                return f"{name}: {json.dumps(one, ensure_ascii=False)} {words}"
+    return ""
 
 
 def _is_near(expected: float, found: float, tolerance: Mapping[str, float]) -> bool:
@@ -210,8 +237,8 @@ def _taken(model: Model, source: Source, most: int) -> list[Any]:
             seen += chunk.rows
             if seen >= _MOST_SEEN:
                 break
-        kept: list[Chunk] = _spread(sampled.kept, most)
-        return [next(iter(chunk.columns.values()))[0] for chunk in kept]
+        kept: list[Kept] = _spread(sampled.kept, most)
+        return [next(iter(one.chunk.columns.values()))[0] for one in kept]
     names = [one.column for one in model.inputs]
     if isinstance(source, HasColumns):
         names = [name for name in names if name in source.columns]

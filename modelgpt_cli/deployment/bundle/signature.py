@@ -1,7 +1,7 @@
 """Signatures of bundles by OpenSSF's model-signing, with a bare elliptic key, offline. Each is a Sigstore bundle.
 
 Whoever has the public key can check one without modelgpt too: ``model_signing verify key FOLDER --signature
-FOLDER/model.sig --public-key pub.pem --ignore-paths FOLDER/model.sig``.
+FOLDER/model.sig --public_key pub.pem --ignore-paths FOLDER/model.sig``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,19 @@ def check_signing(key: str | os.PathLike[str]) -> None:
         model-signing is not installed.
     """
     check_exists(key, _MAKE)
-    if find_spec("model_signing") is None:
+    _library()
+
+
+def _library() -> Any:
+    try:
+        import model_signing
+    except ImportError as error:  # of the library, or of one that it takes
         raise ModelGPTError(
-            "Signatures need model-signing, which is not installed.",
+            f"Signatures need {error.name or 'model-signing'}, which is not installed.",
             "",
             'Install it: pip install "modelgpt-cli[sign]"',
-        )
+        ) from error
+    return model_signing
 
 
 def sign(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> bytes:
@@ -56,13 +62,11 @@ def sign(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> bytes:
     UsageError
         It is none.
     """
-    import model_signing
-
     check_signing(key)
     with _unpacked(files) as folder:
         signature = folder / SIGNATURE
         try:
-            config = model_signing.signing.Config().use_elliptic_key_signer(private_key=Path(key))
+            config = _library().signing.Config().use_elliptic_key_signer(private_key=Path(key))
         except (ValueError, TypeError, OSError) as error:
             raise _no_key(key, "private", error) from error
         config.set_hashing_config(_hashing(signature)).sign(folder, signature)
@@ -82,13 +86,11 @@ def signature_fault(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> 
     UsageError
         It is none.
     """
-    import model_signing
-
     check_signing(key)
     with _unpacked(files) as folder:
         signature = folder / SIGNATURE
         try:
-            config = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=Path(key))
+            config = _library().verifying.Config().use_elliptic_key_verifier(public_key=Path(key))
         except (ValueError, TypeError, OSError) as error:
             raise _no_key(key, "public", error) from error
         try:
@@ -100,9 +102,7 @@ def signature_fault(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> 
 
 
 def _hashing(signature: Path) -> Any:
-    import model_signing
-
-    return model_signing.hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False)
+    return _library().hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False)
 
 
 def _no_key(key: object, kind: str, error: Exception) -> UsageError:

@@ -10,6 +10,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def examples(model: Model, source: Source, done: Evaluation) -> dict[str, Any]:
     shown = _contents(model, source, compared, [*worst, *barely])
     score = "" if compared.probabilities is None else "confidence"
     rows = {
-        name: [_example(done, compared, i) | shown.get(i, {}) for i in chosen]
+        name: [_example(done, compared, i, source.name) | shown.get(i, {}) for i in chosen]
         for name, chosen in (("worst", worst), ("barely", barely))
     }
     return {**rows, "score": score}
@@ -67,15 +68,22 @@ def _chosen(compared: Compared) -> tuple[list[int], list[int]]:
     return worst[:_MOST].tolist(), right[np.argsort(confidence[right], kind="stable")][:_MOST].tolist()
 
 
-def _example(done: Evaluation, compared: Compared, i: int) -> dict[str, Any]:
+def _example(done: Evaluation, compared: Compared, i: int, whole: str) -> dict[str, Any]:
     row = i if compared.rows is None else int(compared.rows[i])
-    found: dict[str, Any] = {"place": compared.names[i] if compared.names else f"{row + 1:,}"}
+    place = _inside(compared.names[i], whole) if compared.names else f"{row + 1:,}"
+    found: dict[str, Any] = {"place": place}
     if compared.probabilities is None:
         true, predicted, score = number(float(compared.true[i])), number(float(compared.predicted[i])), ""
     else:
         true, predicted = done.true_labels[compared.true[i]], done.predicted_labels[compared.predicted[i]]
         score = f"{compared.probabilities[i].max():.0%}"
     return found | {"true": true, "predicted": predicted, "score": score}
+
+
+def _inside(name: str, whole: str) -> str:
+    """A file's name without the folder or archive that was given: a report holds no path of this machine."""
+    inside = name.removeprefix(whole).lstrip("/\\") if name.startswith(whole) else ""
+    return inside or "/".join(Path(name).parts[-2:])
 
 
 def _contents(model: Model, source: Source, compared: Compared, chosen: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -143,44 +151,102 @@ def data_uri(pixels: np.ndarray, side: int) -> str:
 # Tasks of their own -------------------------------------------------------------------------------------------------
 
 
-class Sampled:
-    """A source that keeps some rows of what goes through it, spread evenly. Follows `runtime.feed.Source`.
+@dataclass
+class Kept:
+    """One row with its true value, and what a model has answered.
 
     Attributes
     ----------
-    kept : list of Chunk
-        One row each, which could be read.
+    chunk : Chunk
+        Of the one row, which could be read.
+    place : int
+        Where the row stands among those that could be read.
+    within : int
+        The same, among those of the chunk that it came in.
+    outputs : dict of str to ndarray (1,)
     """
+
+    chunk: Chunk
+    place: int
+    within: int
+    outputs: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Sampled:
+    """A source that keeps some rows of what goes through it, spread evenly. Follows `runtime.feed.Source`."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._step = 1
-        self._at: list[tuple[int, Chunk]] = []
+        self._kept: list[Kept] = []
+        self._now: list[Kept] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
     @property
-    def kept(self) -> list[Chunk]:
-        """The rows."""
-        return [chunk for _, chunk in self._at][:: max(1, -(-len(self._at) // _SAMPLED))]
+    def kept(self) -> list[Kept]:
+        """The rows, two dozen at most."""
+        return self._kept[:: max(1, -(-len(self._kept) // _SAMPLED))]
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the source's chunks."""
         seen = 0
         for chunk in self._source.chunks(rows):
             readable = np.ones(chunk.rows, bool) if chunk.readable is None else chunk.readable
-            for k, row in enumerate(np.flatnonzero(readable).tolist()):
-                if (seen + k) % self._step == 0:
-                    self._keep(seen + k, _one(chunk, k, row))
-            seen += int(readable.sum())
+            places = np.flatnonzero(readable).tolist()
+            self._now = [
+                Kept(_one(chunk, k, row), seen + k, k) for k, row in enumerate(places) if (seen + k) % self._step == 0
+            ]
+            self._kept += self._now
+            while len(self._kept) >= 2 * _SAMPLED:  # which rows stay doesn't depend on the chunks
+                self._step *= 2
+                self._kept = [one for one in self._kept if one.place % self._step == 0]
+            seen += len(places)
             yield chunk
 
-    def _keep(self, place: int, chunk: Chunk) -> None:
-        self._at.append((place, chunk))
-        if len(self._at) >= 2 * _SAMPLED:  # which rows stay doesn't depend on the chunks
-            self._step *= 2
-            self._at = [(at, one) for at, one in self._at if at % self._step == 0]
+    def answered(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Take the answers to the chunk that was yielded last."""
+        for one in self._now:
+            one.outputs = {name: cells[one.within : one.within + 1] for name, cells in outputs.items()}
+
+
+class Recorded:
+    """A model whose answers a `Sampled` source takes; otherwise it is the model."""
+
+    def __init__(self, model: Model, sampled: Sampled) -> None:
+        self._model, self._sampled = model, sampled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def run(self, columns: Mapping[str, Any], **options: Any) -> dict[str, np.ndarray]:
+        """Score rows."""
+        outputs = self._model.run(columns, **options)
+        self._sampled.answered(outputs)
+        return outputs
+
+
+class _Row:
+    """A row as a source, and as a model that answers it as it did before."""
+
+    def __init__(self, behind: Any, kept: Kept) -> None:
+        self._behind, self._kept = behind, kept
+        self.total = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._behind, name)
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Yield the row."""
+        yield self._kept.chunk
+
+    def run(self, columns: Mapping[str, Any], **_: Any) -> dict[str, np.ndarray]:
+        """Return the answers."""
+        return self._kept.outputs
+
+    def report(self) -> None:
+        """All has been told of."""
 
 
 def _one(chunk: Chunk, k: int, row: int) -> Chunk:
@@ -190,69 +256,49 @@ def _one(chunk: Chunk, k: int, row: int) -> Chunk:
     return Chunk(1, columns, truth=truth, names=[chunk.names[row]] if chunk.names else ())
 
 
-class _Row:
-    """A source of one row."""
-
-    def __init__(self, source: Source, chunk: Chunk) -> None:
-        self._source, self._chunk = source, chunk
-        self.total = 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def chunks(self, rows: int) -> Iterator[Chunk]:
-        """Yield it."""
-        yield self._chunk
-
-    def report(self) -> None:
-        """It has been told of."""
-
-
 def own_examples(model: Model, sampled: Sampled, done: Evaluation) -> dict[str, Any]:
     """Return some rows of a task that a domain alone has, measured one by one: the worst, then the best.
 
     Parameters
     ----------
     sampled : Sampled
-        That was measured.
+        That was measured, with a `Recorded` model.
     """
     metric = next(iter(done.metrics))
     least_first = metric not in done.errors and not (metric in m.METRICS and m.METRICS[metric].is_error)
-    scores: list[tuple[float, Chunk]] = []
+    scores: list[tuple[float, Kept]] = []
     assert model.answers is not None
     with quiet("modelgpt"):
-        for chunk in sampled.kept:
-            source: Any = _Row(sampled, chunk)
+        for kept in sampled.kept:
+            again: Any = _Row(model, kept)
+            source: Any = _Row(sampled, kept)
             try:
-                value = model.answers.evaluate(model.fresh(), source, 1).metrics.get(metric)
+                value = model.answers.evaluate(again, source, 1).metrics.get(metric)
             except ModelGPTError:  # there is nothing to compare with in this row
                 continue
             if value is not None and np.isfinite(value):
-                scores.append((value, chunk))
+                scores.append((value, kept))
     scores.sort(key=lambda pair: pair[0] if least_first else -pair[0])
     if len(scores) > _WORST + _BEST:
         scores = scores[:_WORST] + scores[-_BEST:]
     return {
         "metric": done.titles.get(metric) or metric_title(metric),
-        "rows": [_shown(model, chunk) | {"score": number(float(value))} for value, chunk in scores],
+        "rows": [_shown(model, kept, sampled.name) | {"score": number(float(value))} for value, kept in scores],
         "measured": len(sampled.kept),
     }
 
 
-def _shown(model: Model, chunk: Chunk) -> dict[str, Any]:
+def _shown(model: Model, kept: Kept, whole: str) -> dict[str, Any]:
     """A row with what the model finds in it: drawn, or in words."""
-    outputs = model.fresh().run(chunk.columns)
-    place = str(chunk.names[0]) if chunk.names else ""
+    chunk = kept.chunk
+    place = _inside(str(chunk.names[0]), whole) if chunk.names else ""
     if isinstance(model.answers, FileAnswers) and model.feeds.FILES:
-        return {"place": place, "thumbnail": _drawn(model, chunk, outputs)}
+        return {"place": place, "thumbnail": _drawn(model, chunk, kept.outputs)}
     assert model.answers is not None
-    given = {name: outputs[name][0] for name in model.answers.NAMES}
+    given = {name: kept.outputs[name][0] for name in model.answers.NAMES}
     text = " / ".join(str(cells[0]) for cells in chunk.columns.values())
-    return {
-        "place": place,
-        "quotes": [text[:_MOST_LETTERS]],
-        "found": "; ".join(_words(one, text) for one in given.values()),
-    }
+    found = "; ".join(_words(one, text) for one in given.values())
+    return {"place": place, "quotes": [_short(text)], "found": found}
 
 
 def _drawn(model: Model, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> str:

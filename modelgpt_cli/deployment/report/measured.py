@@ -14,7 +14,7 @@ from modelgpt_cli.core import metrics as m
 from modelgpt_cli.core.files import check_exists
 from modelgpt_cli.deployment.report import charts
 from modelgpt_cli.deployment.report.about import MOST_COLUMNS, metric_title, number
-from modelgpt_cli.deployment.report.examples import Sampled, examples, own_examples
+from modelgpt_cli.deployment.report.examples import Recorded, Sampled, examples, own_examples
 from modelgpt_cli.runtime.evaluate import Compared, Evaluation, check_measures, measure
 from modelgpt_cli.runtime.feed import open_source
 from modelgpt_cli.runtime.session import Model
@@ -50,7 +50,12 @@ def measured(
     metric = check_measures(model, importance=importance)
     source = open_source(model, data, labelled=True, target=target)
     sampled = Sampled(source) if drawn and model.answers is not None else None
-    done = measure(model, sampled or source, metric=metric, seed=seed)
+    if sampled is None:
+        done = measure(model, source, metric=metric, seed=seed)
+    else:
+        recorded: Any = Recorded(model, sampled)
+        passing: Any = sampled
+        done = measure(recorded, passing, seed=seed)
     found = _values(model, done, data_name(data), seed)
     known = ((model.metadata.get("provenance") or {}).get("data") or {}).get("name")
     found["same"] = known == data_name(data).partition(".")[0]
