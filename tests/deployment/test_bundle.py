@@ -227,6 +227,7 @@ def test_a_bundle_stands_for_its_model(fruit: Path, made: Path, bench: Bench) ->
     plain, packed = (bench.run("predict", path, fruit / "test.csv") for path in (fruit / "model.onnx", made))
     assert packed.out == plain.out
     assert bench.run("inspect", made).code == 0
+    bench.refuse(2, "is a bundle", "export", made, "-o", "again.onnx")
     assert Model(made).sha256 == Model(fruit / "model.onnx").sha256
     bench.write("no.zip", b"PK\x03\x04 and no more")
     bench.refuse(1, "is damaged", "predict", "no.zip", fruit / "test.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import huggingface_hub
 import pytest
 from bad_input import Bench
 from tiny_models import tiny_model
@@ -20,6 +22,8 @@ from modelgpt_cli import bundle, pull, push
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.deployment.bundle.archive import read_bundle
 from modelgpt_cli.deployment.transfer.places import HubRepo, find_place
+
+REAL = huggingface_hub.HfApi
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +128,7 @@ class FakeHub:
         self.made: list[tuple[str, bool]] = []
 
     def create_repo(self, repo: str, *, exist_ok: bool, private: bool) -> None:
+        inspect.signature(REAL.create_repo).bind(None, repo, exist_ok=exist_ok, private=private)
         assert exist_ok
         self.made.append((repo, private))
         (self.root / repo).mkdir(parents=True, exist_ok=True)
@@ -132,7 +137,9 @@ class FakeHub:
         folder = self.root / repo
         return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, delete_patterns: list[str], **_: Any) -> None:
+    def upload_folder(self, *, repo_id: str, folder_path: str, delete_patterns: list[str], **more: Any) -> None:
+        given = {"repo_id": repo_id, "folder_path": folder_path, "delete_patterns": delete_patterns, **more}
+        inspect.signature(REAL.upload_folder).bind(None, **given)  # the real one takes the same
         for name in self.list_repo_files(repo_id):
             if any(Path(name).match(pattern) for pattern in delete_patterns):
                 (self.root / repo_id / name).unlink()
