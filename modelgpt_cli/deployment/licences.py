@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -167,14 +167,18 @@ def _own(model: Model) -> Component:
 
 
 def _pretrained(model: Model) -> Iterator[Component]:
+    made = model.metadata.get("provenance") or {}
     card = str((model.metadata.get("backbone") or {}).get("card", ""))
     if card:
         known = shelf(model.domain).find(card)
         origin = known.weights if known is not None else card
-        revision = ((model.metadata.get("provenance") or {}).get("hub") or {}).get(card, "")
-        yield ORIGINS.get(origin) or Component(
-            card, "machine-learning-model", version=revision, note="Named when the model was built: see its own terms."
-        )
+        found = None if made.get("weights") else ORIGINS.get(origin)
+        revision = str((made.get("hub") or {}).get(card, ""))
+        if found is None:
+            found = Component(
+                card, "machine-learning-model", version=revision, note="Chosen by who built it: see its terms."
+            )
+        yield replace(found, name=card) if origin == "torchvision" else found
     elif TOKENIZER in model.extras:  # free text in a table is read by the default encoder
         yield _MINILM
 

@@ -27,6 +27,8 @@ from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.deployment.bundle import golden
 from modelgpt_cli.deployment.bundle.archive import MANIFEST, SIGNATURE, as_json, manifest, read_bundle, zipped
+from modelgpt_cli.deployment.licences import ORIGINS, UNKNOWN, components
+from modelgpt_cli.model_generator.cards import find_cards
 from modelgpt_cli.runtime.session import Model
 
 LABELS = ("apple", "pear")
@@ -340,3 +342,25 @@ def test_without_the_library_the_extra_is_named(
 def test_a_session_of_plain_onnxruntime_runs_what_is_in_it(made: Path) -> None:
     session = onnxruntime.InferenceSession(read_bundle(made)["model.onnx"])
     assert {one.name for one in session.get_inputs()} == set(COLUMNS)
+
+
+# Licences -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_weights_of_every_card_have_a_licence() -> None:
+    origins = {card.weights for card in find_cards()} - {"", "a file of yours"}
+    assert origins <= set(ORIGINS), "each needs an entry in deployment/licences.py"
+    assert all(part.licence != UNKNOWN for part in ORIGINS.values())
+
+
+def test_weights_that_are_not_of_a_card_have_none(tmp_path: Path) -> None:
+    write_model(image_model(), tmp_path / "i.onnx")
+    made = Model(tmp_path / "i.onnx")
+    assert [part.licence for part in components(made)] == ["Apache-2.0", "Apache-2.0"]
+    made.metadata["provenance"] = {"weights": {"given": "ab"}}
+    assert [part.licence for part in components(made)] == ["Apache-2.0", UNKNOWN]
+    made.metadata["provenance"] = {"hub": {"someone/net": "0123"}}
+    made.metadata["backbone"] = {"card": "someone/net"}
+    assert [(part.name, part.version, part.licence) for part in components(made)][1] == ("someone/net", "0123", UNKNOWN)
+    made.metadata["backbone"] = {"card": "resnet18"}
+    assert components(made)[1].to_dict()["licence"] == "BSD-3-Clause"

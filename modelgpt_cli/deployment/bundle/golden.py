@@ -243,11 +243,11 @@ def _taken(model: Model, source: Source, most: int) -> list[Any]:
     if isinstance(source, HasColumns):
         names = [name for name in names if name in source.columns]
         source.keep(names)
-    chunk = next(iter(source.chunks(_CHUNK_ROWS)), None)
-    if chunk is None:
+    first = next(iter(source.chunks(_CHUNK_ROWS)), None)
+    if first is None:
         raise ModelGPTError(f"{source.name} holds no row.")
-    cells = chunk.kept or chunk.columns  # of texts that are marked, the texts alone
-    places = _spread(range(chunk.rows), most)
+    cells = first.kept or first.columns  # of texts that are marked, the texts alone
+    places = _spread(range(first.rows), most)
     return [{name: _cell(cells[name][k]) for name in names} for k in places]
 
 

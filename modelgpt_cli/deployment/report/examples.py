@@ -95,7 +95,7 @@ def _contents(model: Model, source: Source, compared: Compared, chosen: Sequence
     columns = [one.column for one in model.inputs if one.column in source.columns]
     wanted = {int(compared.rows[i]): i for i in chosen}
     texts = [one.column for one in model.inputs if one.type == FREE_TEXT and one.column in columns]
-    found = {}
+    found: dict[int, dict[str, Any]] = {}
     for row, cells in _cells(source, columns[:_MOST_CELLS] if not texts else [*texts, *columns], list(wanted)):
         if len(texts) == len(columns):
             found[wanted[row]] = {"quotes": [_short(cells[name]) for name in texts]}

@@ -29,8 +29,9 @@ _SUFFIXES = (".onnx", ".zip", ".safetensors")
 class Place(Protocol):
     """Somewhere that keeps one model or bundle."""
 
-    address: str
-    """As a user would name it, without the hash."""
+    @property
+    def address(self) -> str:
+        """As a user would name it, without the hash."""
 
     def put(self, file: Path, extra: Mapping[str, bytes], *, force: bool) -> None:
         """Write a file there.
