@@ -236,9 +236,7 @@ class ReportOptions(Options):
     importance: bool = option("Measure what is lost when a column is shuffled.", False)
     pdf: str | None = option("Print it into a PDF too; takes Chromium.", metavar="FILE", path="path")
     model_card: str | None = option("Write a Hugging Face model card (README.md) too.", metavar="FILE", path="path")
-    licence: str | None = option(
-        "The model's licence, by its SPDX name, for --model-card.", metavar="ID", shown="none is named"
-    )
+    licence: str | None = option("Licence for --model-card, by its SPDX name.", metavar="ID", shown="unknown")
     seed: int = option_like(BuildOptions, "seed", help="Random seed of the intervals and the shuffles.")
 
 
@@ -247,14 +245,11 @@ class BundleOptions(Options):
     """What goes into a bundle beside the model."""
 
     data: str | None = option(
-        "Labelled rows to measure it on; some go into the bundle as they are.",
-        metavar="PATH",
-        path="path",
-        shown="rows made up from the inputs",
+        "Labelled rows to measure it on; some go into it as they are.", metavar="PATH", path="path"
     )
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     rows: int = option("Golden rows, with expected answers; 0 for none.", 8, short="-n", least=0, most=1000)
-    licence: str | None = option("The model's licence, by its SPDX name.", metavar="ID", shown="none is named")
+    licence: str | None = option("The model's licence, by its SPDX name.", metavar="ID", shown="unknown")
     key: str | None = option("Sign with this private key (PEM, elliptic curve).", metavar="FILE", path="path")
 
 
