@@ -226,6 +226,15 @@ def test_texts_and_images_bring_golden_rows(tmp_path: Path) -> None:
     assert head["pipeline_tag"] == "image-classification"
 
 
+def test_a_library_that_is_absent_is_no_fault(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(*_: Any) -> Any:
+        raise ModelGPTError("Pillow is needed.", "", "Install it: pip install pillow") from ImportError("PIL")
+
+    monkeypatch.setattr(golden, "answers", answers)
+    with pytest.raises(ModelGPTError, match="Pillow is needed"):
+        verify(made)
+
+
 def test_a_bundle_stands_for_its_model(fruit: Path, made: Path, bench: Bench) -> None:
     plain, packed = (bench.run("predict", path, fruit / "test.csv") for path in (fruit / "model.onnx", made))
     assert packed.out == plain.out

@@ -190,6 +190,8 @@ def _golden_faults(files: Mapping[str, bytes], changed: set[str], counted: list[
         except UsageError as error:
             return [f"{MODEL_NAME}: {error.problem}"]
         except ModelGPTError as error:
+            if isinstance(error.__cause__, ImportError):  # a library is absent here, and the bundle isn't to blame
+                raise
             words = f"{error.problem} {error.cause}".replace(str(path), MODEL_NAME)
             return [f"{MODEL_NAME}: {' '.join(words.split())}"]
     if len(found) != len(expected.expected):
