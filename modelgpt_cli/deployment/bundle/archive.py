@@ -81,7 +81,7 @@ def _of_folder(folder: Path) -> dict[str, bytes]:
         name = path.relative_to(folder).as_posix()
         if name.startswith(".") or path.is_dir():  # what git and hubs keep beside
             continue
-        if path.is_symlink() or not path.is_file():
+        if not path.is_file():  # a link to one will do: so hubs keep what they have downloaded
             raise ModelGPTError(f"{path} is no ordinary file.", "A bundle holds nothing else.")
         found[name] = path.read_bytes()
     return found
