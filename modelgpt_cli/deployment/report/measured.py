@@ -102,7 +102,8 @@ def _values(model: Model, done: Evaluation, name: str, seed: int) -> dict[str, A
     if done.classes:
         heads = list(next(iter(done.classes.values())))
         rows = [(label, [number(values.get(head)) for head in heads]) for label, values in done.classes.items()]
-        found["classes"] = {"heads": heads, "rows": rows[:_MOST_CLASSES]}
+        shown = [done.counted if head == "rows" and done.counted else head for head in heads]
+        found["classes"] = {"heads": shown, "rows": rows[:_MOST_CLASSES]}
     if done.importance is not None:
         found["importance"] = _importance(done)
     return found

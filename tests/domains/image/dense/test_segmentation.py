@@ -304,6 +304,7 @@ def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert text.count('<img src="data:image/jpeg;base64,') == 3
     assert "The worst, and the best" in text
+    assert "<th>pixels</th>" in text
     assert "pipeline_tag: image-segmentation" in (tmp_path / "README.md").read_text(encoding="utf-8")
     bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
     assert verify(tmp_path / "b.zip").faults == []
