@@ -275,6 +275,8 @@ def test_the_commands(fruit: Path, made: Path, bench: Bench) -> None:
     bench.refuse(2, "no SPDX licence", "bundle", fruit / "model.onnx", "-o", "c.zip", "--licence", "mine!")
     bench.refuse(2, "There is no file", "bundle", fruit / "model.onnx", "-o", "c.zip", "--data", "no.csv")
     bench.refuse(1, "is not a bundle of modelgpt", "verify", fruit / "model.onnx")
+    bench.write("cut.zip", made.read_bytes()[:-100])
+    bench.refuse(1, "is damaged or cut short", "verify", "cut.zip")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with key.pem, pub.pem and other.pem, a public key of somebody else."""
     pytest.importorskip("model_signing", reason="model-signing is not installed")
     from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     root = tmp_path_factory.mktemp("keys")
     for name in ("pub.pem", "other.pem"):
@@ -308,6 +310,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name == "pub.pem":
             plain = form.NoEncryption()
             (root / "key.pem").write_bytes(private.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, plain))
+            wrong = rsa.generate_private_key(65537, 2048)
+            (root / "rsa.pem").write_bytes(wrong.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, plain))
     return root
 
 
@@ -329,8 +333,9 @@ def test_a_signature_is_of_these_files_by_this_key(fruit: Path, keys: Path, tmp_
     assert verify(tmp_path / "e.zip", key=keys / "pub.pem").faults
     with pytest.raises(UsageError, match="is no public key"):
         verify(path, key=fruit / "test.csv")
-    with pytest.raises(UsageError, match="is no private key"):
-        bundle(fruit / "model.onnx", output=tmp_path / "f.zip", key=keys / "pub.pem")
+    for other in ("pub.pem", "rsa.pem"):
+        with pytest.raises(UsageError, match="is no private key"):
+            bundle(fruit / "model.onnx", output=tmp_path / "f.zip", key=keys / other)
     assert not (tmp_path / "f.zip").exists()
 
 

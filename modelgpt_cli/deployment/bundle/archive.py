@@ -91,6 +91,9 @@ def _of_zip(path: Path) -> dict[str, bytes]:
     if not path.is_file():
         raise UsageError(f"{path} is not an ordinary file.", hint="Name a bundle.")
     if not zipfile.is_zipfile(path):
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK":
+                raise zipfile.BadZipFile("Its end is missing.")
         raise ModelGPTError(
             f"{path} is not a bundle of modelgpt.", "It is no zip archive.", "Make one: modelgpt bundle model.onnx"
         )

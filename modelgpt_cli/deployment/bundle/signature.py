@@ -22,6 +22,9 @@ _MAKE = (
     "pub.pem"
 )
 
+_NO_KEY = (ValueError, TypeError, AttributeError, OSError)
+"""What the libraries raise for a key of another kind, a password, or no key at all."""
+
 
 def check_signing(key: str | os.PathLike[str]) -> None:
     """Make sure, before any work, that a signature can be made or checked.
@@ -67,9 +70,9 @@ def sign(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> bytes:
         signature = folder / SIGNATURE
         try:
             config = _library().signing.Config().use_elliptic_key_signer(private_key=Path(key))
-        except (ValueError, TypeError, OSError) as error:
+            config.set_hashing_config(_hashing(signature)).sign(folder, signature)
+        except _NO_KEY as error:
             raise _no_key(key, "private", error) from error
-        config.set_hashing_config(_hashing(signature)).sign(folder, signature)
         return signature.read_bytes()
 
 
@@ -91,7 +94,7 @@ def signature_fault(files: Mapping[str, bytes], key: str | os.PathLike[str]) -> 
         signature = folder / SIGNATURE
         try:
             config = _library().verifying.Config().use_elliptic_key_verifier(public_key=Path(key))
-        except (ValueError, TypeError, OSError) as error:
+        except _NO_KEY as error:
             raise _no_key(key, "public", error) from error
         try:
             config.set_hashing_config(_hashing(signature)).verify(folder, signature)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from modelgpt_cli.core.errors import ModelGPTError, UnreachableError, UsageError
 from modelgpt_cli.core.files import MODEL_NAME, atomic_write
+from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.deployment.bundle.archive import MANIFEST, SIGNATURE, check_name, read_manifest, zipped
 
 HUB = "hf://"
@@ -277,7 +278,8 @@ def _reaching(address: str) -> Iterator[None]:
             f"{address} needs huggingface_hub, which is not installed.", "", "Install it: pip install huggingface_hub"
         ) from error
     try:
-        yield
+        with quiet("huggingface_hub"):  # it tells of each of its tries
+            yield
     except ModelGPTError:
         raise
     except Exception as error:  # it and the HTTP library below have errors of their own, which differ by version
