@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from modelgpt_cli.artifacts.export import export
     from modelgpt_cli.batch.run import build_batch
     from modelgpt_cli.core.errors import ModelGPTError
+    from modelgpt_cli.deployment.bundle.bundle import bundle
+    from modelgpt_cli.deployment.bundle.verify import verify
     from modelgpt_cli.deployment.report.report import report
+    from modelgpt_cli.deployment.targets import export_for
+    from modelgpt_cli.deployment.transfer.push import pull, push
     from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
     from modelgpt_cli.model_generator.build import build
     from modelgpt_cli.requirement_generator.describe import describe
@@ -29,18 +33,23 @@ __all__ = [
     "ModelGPTRegressor",
     "build",
     "build_batch",
+    "bundle",
     "describe",
     "evaluate",
     "export",
+    "export_for",
     "find",
     "generate",
     "inspect",
     "meta_train",
     "parse",
     "predict",
+    "pull",
+    "push",
     "report",
     "serve",
     "tune",
+    "verify",
 ]
 """All that ``from modelgpt_cli import …`` offers: this list alone says it."""
 
@@ -48,18 +57,23 @@ _MODULES = {
     "ModelGPTError": "modelgpt_cli.core.errors",
     "build": "modelgpt_cli.model_generator.build",
     "build_batch": "modelgpt_cli.batch.run",
+    "bundle": "modelgpt_cli.deployment.bundle.bundle",
     "describe": "modelgpt_cli.requirement_generator.describe",
     "evaluate": "modelgpt_cli.runtime.evaluate",
     "export": "modelgpt_cli.artifacts.export",
+    "export_for": "modelgpt_cli.deployment.targets",
     "find": "modelgpt_cli.sources.catalogue.find",
     "generate": "modelgpt_cli.sources.generator.generate",
     "inspect": "modelgpt_cli.runtime.inspect",
     "meta_train": "modelgpt_cli.training.meta_train",
     "parse": "modelgpt_cli.requirement_generator.request_file",
     "predict": "modelgpt_cli.runtime.predict",
+    "pull": "modelgpt_cli.deployment.transfer.push",
+    "push": "modelgpt_cli.deployment.transfer.push",
     "report": "modelgpt_cli.deployment.report.report",
     "serve": "modelgpt_cli.serving.server",
     "tune": "modelgpt_cli.training.tune",
+    "verify": "modelgpt_cli.deployment.bundle.verify",
 }
 """Where each is; what is not here is in the part ``estimator`` of the domain that is the default."""
 

@@ -57,6 +57,9 @@ def test_no_command_connects_unasked(iris_model: Path, tmp_path: Path) -> None:
         ["predict", model, data, "-o", "out.csv"],
         ["evaluate", model, data],
         ["inspect", model],
+        ["report", model, "--data", data, "-o", "r.html"],
+        ["bundle", model, "-o", "b.zip"],
+        ["verify", "b.zip"],
         ["zoo"],
     ]
     assert internet_connections(tmp_path, sys.executable, "-c", _RUN, json.dumps(commands)) == []

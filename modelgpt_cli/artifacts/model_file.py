@@ -6,7 +6,8 @@ from pathlib import Path
 
 from modelgpt_cli.artifacts.backends import format_of, load_backend
 from modelgpt_cli.artifacts.target_model import TargetModel, make_target_model
-from modelgpt_cli.core.files import check_model_file
+from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.files import MODEL_NAME, bundled_model, check_model_file
 from modelgpt_cli.runtime.session import damaged
 
 _UNNAMED = "safetensors"
@@ -20,9 +21,15 @@ def load_model(path: str | Path) -> TargetModel:
     ------
     ModelGPTError
         The file is absent, corrupted or foreign.
+    UsageError
+        It is a bundle.
     """
     path = Path(path)
     check_model_file(path)
+    if bundled_model(path) is not None:
+        raise UsageError(
+            f"{path} is a bundle.", f"Its {MODEL_NAME} is needed.", f"Unpack it: unzip {path} {MODEL_NAME}"
+        )
     found = load_backend(format_of(path) or _UNNAMED).read(path)
     model = make_target_model(found.model_card, found.state, found.extras, path)
     _check(model, path)

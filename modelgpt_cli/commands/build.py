@@ -35,6 +35,8 @@ modelgpt build --batch requests.jsonl --members 1 -o models/""",
 @o.requirement_option()
 @o.option("-o", "--output", metavar="FILE", required=True, help="model.onnx or model.safetensors; --batch: a folder.")
 @o.off_option("--no-req", "keep_requirement", "Don't keep the requirement written for the data.", heading=_DATA)
+@o.option("--report", metavar="FILE", help="Write an HTML report of the model too.")
+@o.option("--model-card", metavar="FILE", help="Write a Hugging Face model card (README.md) too.")
 @o.force_option
 @o.json_option
 def build(
@@ -42,6 +44,8 @@ def build(
     req: str | None,
     output: str,
     keep_requirement: bool,
+    report: str | None,
+    model_card: str | None,
     force: bool,
     as_json: bool,
     **options: Any,
@@ -58,24 +62,28 @@ def build(
     from modelgpt_cli.model_generator.source import check_start
     from modelgpt_cli.parameter_generator.default_encoder import begin_check
 
+    about = {"report": report, "model_card": model_card}
     many, asked = o.take(options, BatchOptions), o.take(options, BuildLLMOptions)
     found = o.take(options, BuildDataOptions)
     if many.batch is not None:
         if asked.generate is not None or found.data_from is not None or source is not None:
             what = "--generate and --data-from are" if source is None else f"{source!r} is"
             raise UsageError(f"{what} for a single model.", hint="Leave it out, or leave out --batch.")
+        if any(about.values()):
+            raise UsageError("--report and --model-card are for a single model.", hint="Leave them out.")
         _build_batch(many, output, force, as_json, {"req": req, **options})
         return
     if many.given():
         raise UsageError("--jobs and --engine are for --batch.", hint="Leave them out, or give --batch FILE.")
     check_model_destination(output, force)
+    _check_about(about, output, force)
     begin_with = _source(source, req, options)
     if found.data_from is not None:
         options["data"] = _catalogue_data(found.data_from, found.catalog, options["data"], found.yes)
     check_start(begin_with, options, Path(output), keep_requirement=keep_requirement, force=force)
     if options["words"] and options["encoder"] is None:
         begin_check()  # while torch is loaded
-    report = api.build(
+    done = api.build(
         begin_with,
         output=output,
         force=force,
@@ -83,20 +91,51 @@ def build(
         **_llm_arguments(asked, begin_with if req is None else None, options["seed"]),
         **options,
     )
+    _write_about(about, output, force)
     if as_json:
-        result_json(report.to_dict())
+        result_json(done.to_dict())
         return
-    if report.metrics:
-        how = f" {report.validated}" if report.validated else ""
-        say(f"Cross-validated{how} on {report.n_rows:,} rows:\n{metrics_table(report.metrics)}")
-    if report.interval:
-        width, coverage = number(report.interval["mean_width"]), report.interval["coverage"]
+    if done.metrics:
+        how = f" {done.validated}" if done.validated else ""
+        say(f"Cross-validated{how} on {done.n_rows:,} rows:\n{metrics_table(done.metrics)}")
+    if done.interval:
+        width, coverage = number(done.interval["mean_width"]), done.interval["coverage"]
         say(f"Interval: 'lower' to 'upper', {width} wide on average, covers {coverage:.4g} of the true values.")
-    if report.requirement is not None:
-        say(f"The requirement is in {report.requirement}.")
-    took = f"{duration(report.seconds)} ({duration(report.total_seconds)} with loading)"
-    say(f"Built in {took}, {size(report.size_bytes)}.")
-    result(report.path)
+    if done.requirement is not None:
+        say(f"The requirement is in {done.requirement}.")
+    took = f"{duration(done.seconds)} ({duration(done.total_seconds)} with loading)"
+    say(f"Built in {took}, {size(done.size_bytes)}.")
+    result(done.path)
+
+
+def _check_about(about: dict[str, str | None], output: str, force: bool) -> None:
+    """Make sure, before the build, that what is to be written about the model can be."""
+    from modelgpt_cli.core.deploy import FORMATS
+    from modelgpt_cli.core.errors import UsageError
+    from modelgpt_cli.core.files import check_destination
+
+    for name, path in about.items():
+        if path is None:
+            continue
+        if Path(output).suffix.lower() != f".{next(iter(FORMATS))}":
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is for a model.onnx, and {output} is none.", hint="Leave it out.")
+        check_destination(path, force)
+
+
+def _write_about(about: dict[str, str | None], output: str, force: bool) -> None:
+    """Write the report and the model card of a model that was built; its own figures are those held out."""
+    from modelgpt_cli import api
+
+    if about["report"] is not None:
+        api.report(output, output=about["report"], model_card=about["model_card"], force=force)
+    elif about["model_card"] is not None:
+        from modelgpt_cli.core.files import atomic_write
+        from modelgpt_cli.deployment.report.card import card_text
+        from modelgpt_cli.runtime.session import Model
+
+        with atomic_write(about["model_card"], force=force) as temporary:
+            temporary.write_text(card_text(Model(output)), encoding="utf-8")
 
 
 def _source(source: str | None, req: str | None, options: dict[str, Any]) -> Any:

@@ -14,7 +14,8 @@ from modelgpt_cli.core.options import ReportOptions
     "report",
     """
 modelgpt report model.onnx -o report.html
-modelgpt report model.onnx --data test.csv --importance -o report.html""",
+modelgpt report model.onnx --data test.csv --importance -o report.html
+modelgpt report model.onnx --data test.csv -o report.html --pdf report.pdf --model-card README.md""",
     ReportOptions,
 )
 @click.argument("model")
@@ -24,7 +25,8 @@ modelgpt report model.onnx --data test.csv --importance -o report.html""",
 def report(model: str, as_json: bool, **options: Any) -> None:
     """Write all there is to know of MODEL (a model.onnx) into one HTML file that needs nothing else: what it is for,
     how good it was at build beside its baselines, its inputs, notes, and where it comes from. With labelled rows also
-    their measures with intervals, a confusion matrix, curves, and the rows that it is most wrong about.
+    their measures with intervals, a confusion matrix, curves, and the rows that it is most wrong about, with what they
+    hold: whoever gets the report can read these.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import duration, result, result_json, say, size

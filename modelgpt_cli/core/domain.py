@@ -72,6 +72,8 @@ class Domain:
         How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
     beside : tuple of str
         How files end that lie beside its data in a folder, where they are part of these and no tables.
+    pipelines : mapping of str to str
+        Kind of task → what the Hugging Face hub calls it with such data.
     nouns, signs, doubts : str
         Regular expressions for requirements without data, in lower case: what sentences call the things that are
         predicted for; other words that speak of such data; words that say it may be something else. "" for none.
@@ -85,6 +87,7 @@ class Domain:
     task: str = ""
     suffixes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    pipelines: Mapping[str, str] = field(default_factory=dict)
     nouns: str = ""
     signs: str = ""
     doubts: str = ""

@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, damaged
 from modelgpt_cli.core.temporary import remove_leftovers, removed_at_end, temporary_name
 
+MODEL_NAME = "model.onnx"
+"""What the model in a bundle is called."""
+_ZIP = b"PK\x03\x04"
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -114,6 +117,37 @@ def check_model_file(path: str | os.PathLike[str]) -> None:
     check_exists(path, "Build one: modelgpt build DATA -o model.onnx")
     if path.stat().st_size == 0:
         raise ModelGPTError(f"{path} is empty.", "", "Build the model again.")
+
+
+def bundled_model(path: str | os.PathLike[str]) -> bytes | None:
+    """Return the ``model.onnx`` in a bundle, as ``modelgpt bundle`` writes it; None where the file is no zip archive.
+
+    Raises
+    ------
+    ModelGPTError
+        It is an archive without a model, or damaged.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return None
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(MODEL_NAME)
+            if member.compress_type != zipfile.ZIP_STORED:  # as bundles have it, so that none can unpack to more
+                raise ModelGPTError(
+                    f"{path} is not a bundle of modelgpt.",
+                    f"{MODEL_NAME} in it is compressed.",
+                    f"Unpack {MODEL_NAME}.",
+                )
+            return archive.read(member)
+    except KeyError as error:
+        raise ModelGPTError(
+            f"{path} is a zip archive without a {MODEL_NAME}.", "", f"Name a {MODEL_NAME}, or a bundle."
+        ) from error
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise damaged(str(path), error) from error
 
 
 @contextmanager

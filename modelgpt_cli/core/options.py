@@ -234,7 +234,39 @@ class ReportOptions(Options):
     )
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     importance: bool = option("Measure what is lost when a column is shuffled.", False)
+    pdf: str | None = option("Print it into a PDF too; takes Chromium.", metavar="FILE", path="path")
+    model_card: str | None = option("Write a Hugging Face model card (README.md) too.", metavar="FILE", path="path")
+    licence: str | None = option("Licence for --model-card, by its SPDX name.", metavar="ID", shown="unknown")
     seed: int = option_like(BuildOptions, "seed", help="Random seed of the intervals and the shuffles.")
+
+
+@dataclass(frozen=True)
+class BundleOptions(Options):
+    """What goes into a bundle beside the model."""
+
+    data: str | None = option(
+        "Labelled rows to measure it on; some go into it as they are.", metavar="PATH", path="path"
+    )
+    target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
+    rows: int = option("Golden rows, with expected answers; 0 for none.", 8, short="-n", least=0, most=1000)
+    licence: str | None = option("The model's licence, by its SPDX name.", metavar="ID", shown="unknown")
+    key: str | None = option("Sign with this private key (PEM, elliptic curve).", metavar="FILE", path="path")
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """What a bundle is held against."""
+
+    key: str | None = option("Public key that it must be signed with (PEM).", metavar="FILE", path="path")
+
+
+@dataclass(frozen=True)
+class PushOptions(Options):
+    """How a model is sent somewhere."""
+
+    public: bool = option("Hub: let everybody see a repository that has to be made.", False)
+    licence: str | None = option_like(BundleOptions, "licence", help="Hub: the model's licence, by its SPDX name.")
+    dry_run: bool = option("Send nothing; print what would be sent.", False)
 
 
 @dataclass(frozen=True)

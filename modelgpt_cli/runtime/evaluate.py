@@ -47,6 +47,8 @@ class Compared:
         Lower and upper, of a model with an interval.
     names : sequence of str
         The files, N, where each row is one.
+    rows : ndarray (N,), optional
+        Where each row stands in a table, counted from 0: those without a true value are left out here.
     """
 
     true: np.ndarray
@@ -54,6 +56,7 @@ class Compared:
     probabilities: np.ndarray | None = None
     bounds: Sequence[np.ndarray] = ()
     names: Sequence[str] = ()
+    rows: np.ndarray | None = None
 
 
 @dataclass
@@ -88,6 +91,8 @@ class Evaluation:
     """What people call the metrics, where they are those of a task that a domain alone has."""
     counted: str = ""
     """What `classes` count, in the plural, where it is not the rows."""
+    errors: tuple[str, ...] = ()
+    """Metrics of a task that a domain alone has of which less is better."""
     importance: Importance | None = None
     """By how much the model gets worse when a column is shuffled, where that was asked for."""
     compared: Compared | None = field(default=None, repr=False)
@@ -197,28 +202,64 @@ def evaluate(
         check_plot(plot, force)
     data = with_sheet(data, sheet)
     loaded = Model(model, threads=threads)
-    if loaded.answers is not None:
-        _check_own_task(loaded, importance, plot)
-        rows = open_source(loaded, data, labelled=True, target=target)
-        return replace(loaded.answers.evaluate(loaded, rows, chunk_rows), findings=rows.findings)
-    metric = check_importance(loaded, importance_metric) if importance else ""
+    metric = check_measures(loaded, importance=importance, metric=importance_metric, plot=plot)
     source = open_source(loaded, data, labelled=True, target=target)
-    sampled = SampledSource(source, MAX_ROWS, seed)
-    measure = _regression if loaded.task == "regression" else _classification
-    if loaded.multi_label:
-        _check_one_label(importance, plot)
-        measure = _label_sets
-    measured: Source = sampled if importance else source
-    done = measure(loaded, measured, chunk_rows)
+    done = measure(loaded, source, metric=metric, repeats=importance_repeats, seed=seed, chunk_rows=chunk_rows)
     if plot is not None:
         _draw(done, Path(plot), force)
-    if importance:
-        done.importance = permutation_importance(
-            loaded, *sampled.sample(), metric=metric, repeats=importance_repeats, seed=seed
-        )
     if strict:
         source.findings.require_fit(source.name)
-    return replace(done, findings=source.findings)
+    return done
+
+
+def check_measures(
+    model: Model, *, importance: bool = False, metric: str | None = None, plot: str | Path | None = None
+) -> str:
+    """Make sure that a model's answers can be measured so.
+
+    Returns
+    -------
+    str
+        The metric that importance is measured in; "" where it isn't.
+
+    Raises
+    ------
+    UsageError
+        They can't.
+    """
+    if model.answers is not None or model.multi_label:
+        for flag, given in (("--importance", importance), ("--plot", plot is not None)):
+            if given and model.answers is not None:
+                raise UsageError(f"{flag} is not for {model.domain.title}.", hint="Leave it out.")
+            if given:
+                raise UsageError(f"{flag} is for one label a row.", "This model is multi-label.", "Leave it out.")
+    return check_importance(model, metric) if importance else ""
+
+
+def measure(
+    model: Model, source: Source, *, metric: str = "", repeats: int = 5, seed: int = 0, chunk_rows: int = 16_384
+) -> Evaluation:
+    """Measure a loaded model on rows with true values.
+
+    Parameters
+    ----------
+    model : Model
+    source : Source
+    metric : str
+        From `check_measures`.
+    repeats, seed, chunk_rows
+        As for `evaluate`.
+    """
+    if model.answers is not None:
+        return replace(model.answers.evaluate(model, source, chunk_rows), findings=source.findings)
+    rows = _regression if model.task == "regression" else _label_sets if model.multi_label else _classification
+    if not metric:
+        return replace(rows(model, source, chunk_rows), findings=source.findings)
+    sampled = SampledSource(source, MAX_ROWS, seed)
+    passing: Source = sampled
+    done = rows(model, passing, chunk_rows)
+    importance = permutation_importance(model, *sampled.sample(), metric=metric, repeats=repeats, seed=seed)
+    return replace(done, findings=source.findings, importance=importance)
 
 
 def _draw(done: Evaluation, plot: Path, force: bool) -> None:
@@ -239,11 +280,14 @@ def _classification(model: Model, source: Source, chunk_rows: int) -> Evaluation
     reader = LabelReader(model.labels)
     index = {label: k for k, label in enumerate(model.labels)}
     true_parts, predicted_parts, probability_parts = [], [], []
+    places: list[np.ndarray] = []
     files: list[str] = []
-    skipped = 0
+    seen = skipped = 0
     for cells, outputs, names in _scored(model, source, chunk_rows):
         codes = reader.codes(cells)
         kept = codes >= 0
+        places.append(seen + np.flatnonzero(kept))
+        seen += len(cells)
         files += [name for name, there in zip(names, kept.tolist(), strict=False) if there]
         skipped += int((~kept).sum())
         true_parts.append(codes[kept])
@@ -265,20 +309,8 @@ def _classification(model: Model, source: Source, chunk_rows: int) -> Evaluation
         confusion=matrix.tolist(),
         classes=m.class_metrics(matrix, model.labels) if model.feeds.FILES else {},
         unit=model.domain.rows,
-        compared=Compared(true, predicted, probabilities, names=files),
+        compared=Compared(true, predicted, probabilities, names=files, rows=np.concatenate(places)),
     )
-
-
-def _check_one_label(importance: bool, plot: object) -> None:
-    for flag, given in (("--importance", importance), ("--plot", plot is not None)):
-        if given:
-            raise UsageError(f"{flag} is for one label a row.", "This model is multi-label.", "Leave it out.")
-
-
-def _check_own_task(model: Model, importance: bool, plot: object) -> None:
-    for flag, given in (("--importance", importance), ("--plot", plot is not None)):
-        if given:
-            raise UsageError(f"{flag} is not for {model.domain.title}.", hint="Leave it out.")
 
 
 def _label_sets(model: Model, source: Source, chunk_rows: int) -> Evaluation:
@@ -324,9 +356,12 @@ def _regression(model: Model, source: Source, chunk_rows: int) -> Evaluation:
     """Compare true numbers with a regressor's outputs, chunk by chunk."""
     names = ["prediction"] if model.coverage is None else ["prediction", "lower", "upper"]
     true_parts, answers = [], []
-    skipped = 0
+    places: list[np.ndarray] = []
+    seen = skipped = 0
     for cells, outputs, _ in _scored(model, source, chunk_rows):
         kept = np.isfinite(cells)
+        places.append(seen + np.flatnonzero(kept))
+        seen += len(cells)
         skipped += int((~kept).sum())
         true_parts.append(cells[kept])
         answers.append(np.stack([outputs[name].reshape(-1)[kept].astype(np.float64) for name in names]))
@@ -341,7 +376,7 @@ def _regression(model: Model, source: Source, chunk_rows: int) -> Evaluation:
         values,
         coverage=model.coverage,
         unit=model.domain.rows,
-        compared=Compared(true, predicted, None, bounds),
+        compared=Compared(true, predicted, None, bounds, rows=np.concatenate(places)),
     )
 
 

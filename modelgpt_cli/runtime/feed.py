@@ -106,6 +106,20 @@ class HasColumns(Protocol):
         """
 
 
+@runtime_checkable
+class HasFiles(Protocol):
+    """A source whose rows are files, which can be looked at once more."""
+
+    def open_file(self, name: str) -> bytes:
+        """Return the bytes of a file by its name in `Chunk.names`.
+
+        Raises
+        ------
+        OSError, ValueError
+            It can't be read.
+        """
+
+
 class Feed(Protocol):
     """Turns columns into the inputs of one model's graph."""
 

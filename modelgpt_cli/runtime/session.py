@@ -6,6 +6,7 @@ Shapes: N rows, C classes.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import onnxruntime as ort
 from modelgpt_cli.core.card_schema import card_fault
 from modelgpt_cli.core.domain import Domain, domain_names, find_domain
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.files import check_model_file
+from modelgpt_cli.core.files import bundled_model, check_model_file, sha256
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.core.reading import PLAIN, ReadingRule
@@ -73,7 +74,7 @@ class Model:
     Parameters
     ----------
     path : path-like
-        The ``model.onnx``.
+        The ``model.onnx``, or a bundle that holds it.
     threads : int, optional
         CPU threads; all cores by default.
 
@@ -185,6 +186,18 @@ class Model:
         found = self._joined(parts, rows)
         self._bad_answers += _bad_rows(found)
         return found
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the model.onnx; of a bundle, of that in it."""
+        content = bundled_model(self.path)
+        return self.path.stat().st_size if content is None else len(content)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the model.onnx; of a bundle, of that in it."""
+        content = bundled_model(self.path)
+        return sha256(self.path) if content is None else hashlib.sha256(content).hexdigest()
 
     @property
     def graph_outputs(self) -> dict[str, str]:
@@ -320,18 +333,19 @@ def _open(path: Path, threads: int | None) -> ort.InferenceSession:
             "",
             f"Export it first: modelgpt export {path} -o {path.with_suffix('.onnx')}",
         )
+    source = bundled_model(path) or os.fspath(path)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
         options.intra_op_num_threads = threads
     try:
         try:
-            return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base but Exception
             if EXTENSIONS not in str(error):
                 raise
             register_extensions(options)
-            return ort.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except ModelGPTError:
         raise
     except Exception as error:

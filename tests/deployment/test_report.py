@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,12 +14,15 @@ from bad_input import Bench
 from image_models import LABELS, image, image_model
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_curve
+from text_models import tiny_text_model
+from tiny_models import tiny_model
 
 from modelgpt_cli import build, report
 from modelgpt_cli.artifacts.export import write_model
-from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.deployment.report import charts
-from modelgpt_cli.deployment.report.report import bootstrap
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.deployment.report import charts, pdf
+from modelgpt_cli.deployment.report.measured import bootstrap
+from modelgpt_cli.runtime import session
 from modelgpt_cli.runtime.evaluate import Compared
 
 
@@ -124,5 +128,94 @@ def test_images_are_told_by_their_names(tmp_path: Path) -> None:
             Image.fromarray(image(40, 50, 2 * k + i)).save(tmp_path / "data" / label / f"{i}.png")
     report(tmp_path / "m.onnx", data=tmp_path / "data", output=tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "<th>file</th>" in text
-    assert all(f"{label}/{i}.png" in text for label in LABELS for i in range(2))
+    assert text.count('<img src="data:image/jpeg;base64,') == 6
+    assert all(f">{label}/{i}.png<" in text for label in LABELS for i in range(2))
+    assert str(tmp_path) not in text, "no path of this machine"
+
+
+def test_examples_hold_what_the_rows_hold(tmp_path: Path) -> None:
+    columns = {"size": "numeric", "word": "categorical"}
+    levels = {"inputs": [{"name": name, "input": name, "type": kind} for name, kind in columns.items()]}
+    tiny_model(tmp_path / "m.onnx", columns, labels=("a", "b"), weight={"size": [-1.0, 1.0]}, metadata=levels)
+    rows = ["size,word,target", "1,first,", "-3,<i>second</i>,b", "2,third,b", "4,fourth,a"]
+    (tmp_path / "test.csv").write_text("\n".join(rows))
+    report(tmp_path / "m.onnx", data=tmp_path / "test.csv", output=tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    worst = text.partition("Most wrong")[2].partition("Right, and least sure")[0]
+    assert re.findall(r'<tr class="told"><td>\s*(\d+)', worst) == ["4", "2"], "rows without a true value count too"
+    assert "<b>word</b> &lt;i&gt;second&lt;/i&gt;" in worst
+    assert "third" in text.partition("Right, and least sure")[2]
+
+
+def test_texts_are_quoted(tmp_path: Path) -> None:
+    write_model(tiny_text_model(labels=("good", "bad")), tmp_path / "m.onnx")
+    frame = pd.DataFrame({"text": ["a good film", "a bad <film> " * 80] * 4, "label": ["good", "bad"] * 4})
+    report(tmp_path / "m.onnx", data=frame, target="label", output=tmp_path / "r.html")
+    quotes = re.findall(r"<q>(.*?)</q>", (tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "a good film" in quotes
+    assert max(map(len, quotes)) < 1000
+    assert any(quote.startswith("a bad &lt;film&gt;") and quote.endswith("…") for quote in quotes)
+
+
+def test_the_model_is_opened_once(iris_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    real = session._open
+    monkeypatch.setattr(session, "_open", lambda *args: opened.append(args) or real(*args))
+    report(iris_model / "model.onnx", data=iris_model / "iris.csv", output=tmp_path / "r.html", importance=True)
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("browser", ["there", "broken"])
+def test_a_pdf_is_printed_by_the_browser_that_is_named(
+    browser: str, iris_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "browser"
+    out = 'out=$(printf "%s\\n" "$@" | sed -n "s/^--print-to-pdf=//p"); printf "%%PDF-1.4" > "$out"'
+    program.write_text(f"#!/bin/sh\n{out if browser == 'there' else 'echo no display >&2; exit 3'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("MODELGPT_CHROMIUM", str(program))
+    model, paths = iris_model / "model.onnx", {"output": tmp_path / "r.html", "pdf": tmp_path / "r.pdf"}
+    if browser == "there":
+        assert report(model, **paths).pdf == tmp_path / "r.pdf"
+        assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+        return
+    with pytest.raises(ModelGPTError, match="can't print the report") as raised:
+        report(model, **paths)
+    assert "no display" in raised.value.cause
+    assert not (tmp_path / "r.pdf").exists()
+
+
+def test_without_anything_to_print_with_it_says_what_to_install(
+    iris_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODELGPT_CHROMIUM", raising=False)
+    monkeypatch.setattr(pdf.shutil, "which", lambda _: None)
+    monkeypatch.setattr(pdf, "find_spec", lambda _: None)
+    with pytest.raises(ModelGPTError, match="needs Chromium or WeasyPrint"):
+        report(iris_model / "model.onnx", output=tmp_path / "r.html", pdf=tmp_path / "r.pdf")
+    assert not list(tmp_path.iterdir()), "told before any work"
+    monkeypatch.setenv("MODELGPT_CHROMIUM", str(tmp_path / "no"))
+    with pytest.raises(ModelGPTError, match="no program"):
+        report(iris_model / "model.onnx", output=tmp_path / "r.html", pdf=tmp_path / "r.pdf")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, pdf.BROWSERS)), reason="There is no Chromium on this machine.")
+def test_a_real_pdf(iris_model: Path, tmp_path: Path) -> None:
+    report(iris_model / "model.onnx", output=tmp_path / "r.html", pdf=tmp_path / "r.pdf")
+    assert (tmp_path / "r.pdf").read_bytes()[:5] == b"%PDF-"
+    assert (tmp_path / "r.pdf").stat().st_size > 10_000
+
+
+def test_a_build_writes_its_report_and_model_card(iris_model: Path, bench: Bench) -> None:
+    data = pd.read_csv(iris_model / "iris.csv")
+    data.to_csv("iris.csv", index=False)
+    asked = ("--offline", "--members", "1", "--report", "r.html", "--model-card", "README.md")
+    done = bench.run("build", "iris.csv", "-t", "species", "-o", "m.onnx", *asked)
+    assert done.out == "m.onnx\n"
+    assert "Measured at build" in Path("r.html").read_text(encoding="utf-8")
+    card = Path("README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlicense: unknown\nlibrary_name: onnx\npipeline_tag: tabular-classification\n")
+    assert "| sepal length (cm) | numeric |" in card
+    bench.refuse(2, "already exists", "build", "iris.csv", "-o", "n.onnx", "--report", "r.html")
+    bench.refuse(2, "is for a model.onnx", "build", "iris.csv", "-o", "n.safetensors", "--model-card", "c.md")

@@ -7,6 +7,7 @@ DOMAIN = Domain(
     title="images",
     rows="images",
     package=__name__,
+    pipelines={"classification": "image-classification"},
     roles={"image": "image"},
     nouns=r"photos?|photographs|pictures|images|snapshots|x-rays|scans|screenshots|drawings",
     doubts=r"\btexts?\b",

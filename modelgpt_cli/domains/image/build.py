@@ -70,6 +70,7 @@ class ImageBuild(BackboneBuild):
         self.card = find_card(options.backbone)
         self.backbone = shared_backbone(self.card, options.backbone_weights)
         self.view = View.of(self.card.encoder_config())
+        self._own_weights = options.backbone_weights
         own = options.backbone_weights is not None
         super().__init__(requirement, options, self.card.name, lora_spec(self.backbone), own_weights=own)
         if self.header is not None and self.header.get("trunk") != self.backbone.weights:
@@ -86,6 +87,10 @@ class ImageBuild(BackboneBuild):
     def architecture(self) -> Architecture:
         """What a blueprint says of the backbone."""
         return Architecture(card=self.card.name, members=1, hidden=0, encoder=self.card.encoder_config())
+
+    def weights_given(self) -> dict[str, Any]:
+        """Return the digest of weights that are the user's own, which no licence of ours holds for."""
+        return {} if self._own_weights is None else {"weights": {"given": self.backbone.weights}}
 
     def from_words(self) -> tuple[ImageModel, dict[str, dict[str, float]], int]:
         """Requirement-only: W = W_gen, the paper's own setting.

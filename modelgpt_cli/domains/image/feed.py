@@ -20,6 +20,7 @@ from modelgpt_cli.domains.image.files import (
     decoded,
     find_images,
     in_memory,
+    open_named,
     report_unreadable,
 )
 from modelgpt_cli.runtime.feed import Chunk
@@ -121,6 +122,10 @@ class Images:
                 names=[file.name for file in part.files],
                 readable=good,
             )
+
+    def open_file(self, name: str) -> bytes:
+        """Return the bytes of one of the images; see `runtime.feed.HasFiles`."""
+        return open_named(self._files, name)
 
     def report(self) -> None:
         """Warn of unreadable images; an error if none could be read, or, of a class that is measured, none."""

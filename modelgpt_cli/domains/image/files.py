@@ -134,6 +134,16 @@ def in_memory(files: Sequence[tuple[str, bytes]]) -> list[ImageFile]:
     return [ImageFile(name, None, partial(bytes, content)) for name, content in files]
 
 
+def open_named(files: Sequence[ImageFile], name: str) -> bytes:
+    """Return the bytes of an image by its name; see `runtime.feed.HasFiles`."""
+    try:
+        return next(file for file in files if file.name == name).read()
+    except StopIteration:
+        raise FileNotFoundError(name) from None
+    except ImageError as error:
+        raise OSError(error.reason) from error
+
+
 def decoded(files: Sequence[ImageFile], *, least: int = 0) -> Iterator[Decoded]:
     """Read images some ahead in threads of their own, and hand them on in portions that fit into memory."""
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:

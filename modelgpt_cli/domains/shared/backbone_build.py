@@ -215,8 +215,13 @@ class BackboneBuild(ABC):
             notes=notes,
             provenance=provenance(
                 self.requirement, dataset, self.options.seed, generator=self.header, encoder=self.encoder_name
-            ),
+            )
+            | self.weights_given(),
         )
+
+    def weights_given(self) -> dict[str, Any]:
+        """Return what the provenance says of backbone weights that are the user's own; nothing where they are not."""
+        return {}
 
     def report(
         self,

@@ -7,6 +7,7 @@ DOMAIN = Domain(
     title="tables",
     rows="rows",
     package=__name__,
+    pipelines={"classification": "tabular-classification", "regression": "tabular-regression"},
     nouns="rows",
     signs=(
         r"\b(?:columns|tables?|csv|spreadsheets?|excel|features|measures?|measurements|counts|numbers|frequencies|values"

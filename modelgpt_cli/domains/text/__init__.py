@@ -7,6 +7,7 @@ DOMAIN = Domain(
     title="texts",
     rows="texts",
     package=__name__,
+    pipelines={"classification": "text-classification", "regression": "text-classification"},
     roles={"text": "text", "pair": "text"},
     nouns=(
         r"e-?mails?|mails?|texts|(?<=\ba )text|(?<=\beach )text|reviews?|messages?|tweets?|comments?|sentences?"

@@ -122,6 +122,7 @@ def test_images_of_one_thing_are_held_out_together(tmp_path: Path, network: dict
     assert later.n_rows < 28 == grouped.n_rows
     blueprint: Any = load_model(tmp_path / "grouped.safetensors").blueprint
     assert blueprint.provenance["split"]["groups"] == 7
+    assert set(blueprint.provenance["weights"]) == {"given"}, "no licence of ours holds for them"
     assert {c.name: c.note for c in load_dataset(table, target="state", group="thing").schema.columns} == {
         "photo": "",
         "thing": "groups the rows in cross-validation",

@@ -20,7 +20,8 @@ from sklearn.metrics import average_precision_score, f1_score
 from tiny_images import KINDS, blot, encoded
 from tiny_texts import TOPICS, Make
 
-from modelgpt_cli import evaluate, export, predict, tune
+from modelgpt_cli import bundle, evaluate, export, predict, tune, verify
+from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.label_metrics import label_metrics
@@ -73,6 +74,10 @@ def test_texts_the_whole_way(make: Make, tmp_path: Path) -> None:
     assert scores["subset_accuracy"] == pytest.approx((truth == given).all(1).mean())
     assert scores.classes["food"]["rows"] == truth[:, 0].sum()
     assert evaluate(path, as_columns(new)).metrics == scores.metrics, "labels in columns of their own"
+    write_report(path, data=new, output=tmp_path / "r.html", model_card=tmp_path / "README.md")
+    assert "type: micro_f1" in (tmp_path / "README.md").read_text()
+    bundle(path, output=tmp_path / "b.zip", data=new)
+    assert verify(tmp_path / "b.zip").faults == []
     session = ort.InferenceSession(str(path))
     assert {o.name: (o.type, len(o.shape)) for o in session.get_outputs()} == {
         "label": ("tensor(int64)", 2),

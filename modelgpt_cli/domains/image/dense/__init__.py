@@ -9,6 +9,7 @@ DOMAIN = Domain(
     title="images with masks",
     rows="images",
     package=__name__,
+    pipelines={"segmentation": "image-segmentation"},
     roles={"scene": "image"},
     task="segmentation",
     suffixes=SUFFIXES,

@@ -8,6 +8,7 @@ DOMAIN = Domain(
     title="images with boxes",
     rows="images",
     package=__name__,
+    pipelines={"detection": "object-detection"},
     roles={"view": "image"},
     task="detection",
 )

@@ -9,6 +9,7 @@ DOMAIN = Domain(
     title="images with key points",
     rows="images",
     package=__name__,
+    pipelines={"keypoints": "keypoint-detection"},
     roles={"subject": "image"},
     task="keypoints",
     suffixes=SUFFIXES,

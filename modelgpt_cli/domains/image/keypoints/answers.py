@@ -112,6 +112,7 @@ def evaluate(model: Model, source: Source, chunk_rows: int) -> Evaluation:
         unit=model.domain.rows,
         titles=TITLES,
         counted="images",
+        errors=("nme",),
     )
 
 

@@ -8,6 +8,7 @@ DOMAIN = Domain(
     title="marked texts",
     rows="texts",
     package=__name__,
+    pipelines={"spans": "token-classification"},
     roles={"marked": "text"},
     task="spans",
     suffixes=(".json", ".jsonl", ".ndjson", ".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt"),

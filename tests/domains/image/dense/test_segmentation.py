@@ -18,7 +18,8 @@ from tiny_images import encoded
 from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
 from tiny_server import client
 
-from modelgpt_cli import build, describe, evaluate, inspect, predict
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -293,3 +294,17 @@ def test_inputs_that_hardly_vary_are_solved_with() -> None:
     weight, bias = fit.Standardised(sums, np.zeros(30, np.float32)).solve(0.03)
     assert weight.isfinite().all()
     assert float(((torch.from_numpy(inputs) @ weight + bias).argmax(1).numpy() == shares.argmax(1)).mean()) > 0.97
+
+
+def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
+    made: tuple[Path, Any], world: Path, tmp_path: Path
+) -> None:
+    model, _ = made
+    write_report(model, data=world, output=tmp_path / "r.html", model_card=tmp_path / "README.md")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count('<img src="data:image/jpeg;base64,') == 3
+    assert "The worst, and the best" in text
+    assert "<th>pixels</th>" in text
+    assert "pipeline_tag: image-segmentation" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
+    assert verify(tmp_path / "b.zip").faults == []

@@ -20,7 +20,8 @@ from tiny_boxes import LABELS, shapes, write_boxes
 from tiny_images import encoded
 from tiny_server import client
 
-from modelgpt_cli import build, describe, evaluate, inspect, predict
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -220,3 +221,16 @@ def test_what_describe_says_and_leaves_out(tmp_path: Path, caplog: pytest.LogCap
     write_boxes(tmp_path / "none", [(shapes(0)[0], [])])
     with pytest.raises(ModelGPTError, match="No thing is marked"):
         describe(tmp_path / "none", offline=True)
+
+
+def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
+    made: tuple[Path, Any], world: Path, tmp_path: Path
+) -> None:
+    model, _ = made
+    write_report(model, data=world, output=tmp_path / "r.html", model_card=tmp_path / "README.md")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count('<img src="data:image/jpeg;base64,') == 3
+    assert "The worst, and the best" in text
+    assert "pipeline_tag: object-detection" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
+    assert verify(tmp_path / "b.zip").faults == []

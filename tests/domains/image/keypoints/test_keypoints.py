@@ -20,7 +20,8 @@ from tiny_images import encoded, zip_of
 from tiny_poses import EDGES, NAMES, kite, marked, write_coco, write_kites
 from tiny_server import client
 
-from modelgpt_cli import build, describe, evaluate, inspect, predict
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -373,3 +374,16 @@ def test_no_image_can_be_read(tmp_path: Path) -> None:
     (root / "images" / "00.jpg").write_bytes(encoded(kite(1)[0])[:300])
     with pytest.raises(ModelGPTError):
         build(root, output=tmp_path / "m.onnx", offline=True)
+
+
+def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
+    made: tuple[Path, Any], world: Path, tmp_path: Path
+) -> None:
+    model, _ = made
+    write_report(model, data=world, output=tmp_path / "r.html", model_card=tmp_path / "README.md")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count('<img src="data:image/jpeg;base64,') == 4
+    assert "The worst, and the best" in text
+    assert "pipeline_tag: keypoint-detection" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
+    assert verify(tmp_path / "b.zip").faults == []

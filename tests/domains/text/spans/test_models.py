@@ -13,7 +13,8 @@ import pytest
 from marked_texts import conll, marked_texts, spans_jsonl
 from tiny_server import client
 
-from modelgpt_cli import build, describe, evaluate, predict
+from modelgpt_cli import build, bundle, describe, evaluate, predict, verify
+from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
@@ -168,3 +169,16 @@ def test_the_sentence_names_many_classes_by_their_number(tmp_path: Path) -> None
     marked = [(f"word{i} again", [(0, len(f"word{i}"), f"kind {i}")]) for i in range(12)]
     found = describe(spans_jsonl(tmp_path / "many.jsonl", marked), offline=True)
     assert "12 classes" in found.requirement.sentence
+
+
+def test_a_report_names_what_it_finds_and_a_bundle_checks_it(made: tuple[Path, Any], tmp_path: Path) -> None:
+    model, _ = made
+    data = spans_jsonl(tmp_path / "test.jsonl", marked_texts(30, seed=5))
+    write_report(model, data=data, output=tmp_path / "r.html", model_card=tmp_path / "README.md")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text.count("<q>") == 9
+    assert "food: " in text
+    assert "pipeline_tag: token-classification" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    bundle(model, output=tmp_path / "b.zip", data=data, rows=3)
+    done = verify(tmp_path / "b.zip")
+    assert (done.faults, done.golden_rows) == ([], 3)

@@ -1,0 +1,1 @@
+"""Models to folders, hubs and object stores, and back, pinned by hash."""
