@@ -23,7 +23,7 @@ def verify(bundle: str, as_json: bool, **options: Any) -> None:
     """Check BUNDLE (what modelgpt bundle wrote, or a folder that it was unpacked into) offline: the hashes of its
     files, its signature, licences and bill of materials, and that its model still gives the golden rows their answers.
 
-    Prints the model's SHA-256. Exit code 1 and a line for each fault where something is wrong.
+    Prints the model's SHA-256. Exit code 3 and a line for each fault where something is wrong.
     """
     from modelgpt_cli import api
     from modelgpt_cli.commands.output import result, result_json, say

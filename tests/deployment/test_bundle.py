@@ -266,9 +266,9 @@ def test_the_commands(fruit: Path, made: Path, bench: Bench) -> None:
     assert done.out == f"sha256:{Model(fruit / 'model.onnx').sha256}\n"
     assert "golden rows  ok" in done.err
     changed(made, bench.folder / "bad.zip", lambda f: f.pop("README.md"))
-    done = bench.refuse(1, "README.md: missing", "verify", "bad.zip")
+    done = bench.refuse(3, "README.md: missing", "verify", "bad.zip")
     done = bench.run("verify", "bad.zip", "--json")
-    assert done.code == 1
+    assert done.code == 3
     assert json.loads(done.out)["faults"] == ["README.md: missing"]
     bench.refuse(2, "already exists", "bundle", fruit / "model.onnx", "-o", "b.zip")
     bench.refuse(2, "End the name in .zip", "bundle", fruit / "model.onnx", "-o", "b.tar")

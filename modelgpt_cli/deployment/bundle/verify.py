@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.core.files import MODEL_NAME
 from modelgpt_cli.core.json_text import parse_json
 from modelgpt_cli.deployment.bundle import golden, sbom
@@ -53,12 +53,12 @@ class Verification:
 
         Raises
         ------
-        ModelGPTError
+        VerificationError
             Something is; its cause has a line for each fault.
         """
         if self.faults:
             many = f"{len(self.faults)} faults" if len(self.faults) > 1 else "1 fault"
-            raise ModelGPTError(f"{self.path} has {many}.", "\n".join(self.faults), "Don't use it; get it anew.")
+            raise VerificationError(f"{self.path} has {many}.", "\n".join(self.faults), "Don't use it; get it anew.")
 
 
 def verify(bundle: str | os.PathLike[str], *, key: str | os.PathLike[str] | None = None) -> Verification:
