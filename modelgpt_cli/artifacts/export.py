@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.artifacts.outputs import NOVELTY
 from modelgpt_cli.artifacts.target_model import TargetModel
 from modelgpt_cli.core.domain import Domain, find_domain
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import ExportOptions
@@ -25,6 +26,7 @@ from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.runtime.inspect import inspect
 
+log = logging.getLogger("modelgpt")
 _CHUNK_ROWS = 4_096
 
 
@@ -44,10 +46,14 @@ class ExportReport:
     before: dict[str, float | None] = field(default_factory=dict)
     after: dict[str, float | None] = field(default_factory=dict)
     """Metrics on labelled rows without and with quantisation; empty where there were no rows."""
+    title: str = ""
+    """What people call the first metric, of a task that a domain alone has."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        return asdict(self) | {"path": str(self.path)}
+        found = asdict(self) | {"path": str(self.path)}
+        del found["title"]
+        return found
 
 
 def export(
@@ -118,7 +124,12 @@ def export(
 
     def measure(path: Path) -> None:
         assert data is not None
-        measured.update(_cost(loaded, path, data, settings))
+        try:
+            measured.update(_cost(loaded, path, data, settings))
+        except ModelGPTError as error:
+            if rows is None:
+                raise
+            log.warning("Ranges were measured on these, but not what %s costs: %s", quantize, error.problem)
 
     report = _write(loaded, Path(output), settings, rows, None if data is None else measure, force, start)
     measured["max_difference"] = max(report.max_difference, measured.get("max_difference", 0.0))
@@ -214,18 +225,25 @@ def _cost(model: TargetModel, path: Path, data: Data, settings: Settings) -> dic
         exact = Path(folder) / f"model{path.suffix}"
         exact.write_bytes(backend.write(model, backend.complete(model, replace(settings, quantize="none"))))
         with quiet("modelgpt"):  # what there is to say of the rows is said once
-            before = evaluate(exact, data).metrics
+            before = evaluate(exact, data)
             largest = _largest_difference(exact, path, data, model.target_std)
-        return {"before": before, "after": evaluate(path, data).metrics, "max_difference": largest}
+        title = next(iter(before.titles.values()), "")
+        after = evaluate(path, data).metrics
+        return {"before": before.metrics, "after": after, "title": title, "max_difference": largest}
 
 
 def _largest_difference(exact: Path, path: Path, data: Data, std: float) -> float:
-    """Compute the largest difference between two files' answers, on all rows; of numbers in the target's `std`."""
+    """Compute the largest difference between two files' answers, on all rows; of numbers in the target's `std`.
+
+    0 where a domain has answers of its own: what differs in these the verification alone knows.
+    """
     from modelgpt_cli.runtime.feed import open_source
     from modelgpt_cli.runtime.session import Model
 
     one, other = Model(exact), Model(path)
     largest = 0.0
+    if one.answers is not None:
+        return largest
     for chunk in open_source(one, data, labelled=True).chunks(_CHUNK_ROWS):
         first, second = one.run(chunk.columns), other.run(chunk.columns)
         for name in first.keys() - {"label", NOVELTY}:

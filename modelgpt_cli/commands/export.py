@@ -59,8 +59,11 @@ def export(model: str, data: str | None, place: str | None, as_json: bool, **opt
     if as_json:
         result_json(report.to_dict())
         return
-    where = f"probe rows and all of {data}" if report.after else "probe rows"
-    say(f"Verified on {where}: outputs differ from the original's by at most {number(report.max_difference)}.")
+    if report.title:  # answers of a domain's own, whose differences are no numbers of all domains
+        say("Verified on probe rows.")
+    else:
+        where = f"probe rows and all of {data}" if report.after else "probe rows"
+        say(f"Verified on {where}: outputs differ from the original's by at most {number(report.max_difference)}.")
     if report.after:
         say(_cost(report, data or ""))
     elif options["quantize"] != "none":
@@ -88,10 +91,15 @@ def _cost(report: ExportReport, data: str) -> str:
     from modelgpt_cli.commands.output import number
 
     names = {"accuracy": "accuracy", "micro_f1": "F1 (micro)", "r2": "R2"}
-    key, name = next((key, name) for key, name in names.items() if key in report.after)
+    key, name = next(((key, name) for key, name in names.items() if key in report.after), ("", ""))
+    if not key:  # a task of a domain's own, whose first metric is the one that counts
+        key = next(iter(report.after))
+        name = report.title or key
     before, after = report.before[key], report.after[key]
     if before is None or after is None:
         return f"{data} has no {name} to compare: its true values don't vary."
+    if key not in names:
+        return f"On {data}: {name} {number(before)} before, {number(after)} after {report.quantize}."
     lost = (before - after) * 100
     change = f"{abs(lost):.2f} points {'lost' if lost > 0 else 'won'}" if abs(lost) >= 0.005 else "nothing lost"
     return f"On {data}: {name} {number(before)} before, {number(after)} after {report.quantize}: {change}."
