@@ -225,6 +225,8 @@ def _wanted(begun: Start, values: Mapping[str, Any]) -> Requirement:
     check_domain(values, data)
     if "domain" in values:
         wanted = replace(wanted, domain=values["domain"])
+    if not data and "task" in values:  # else the data are read by it
+        wanted = replace(wanted, task=values["task"])
     wanted = add_words(wanted, data=data, ignore=values.get("ignore_words", False))
     if not begun.described and (more := read_description(values.get("description"))):
         wanted = replace(wanted, sentence=f"{wanted.sentence} {more}")
