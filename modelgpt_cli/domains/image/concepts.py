@@ -41,12 +41,23 @@ class ConceptList:
         """
         from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-        members = [sorted({n for part in parts for n in _numbers(name, part)}) for name, parts in groups.items()]
+        members = [concept_numbers(name, parts) for name, parts in groups.items()]
         return cls([*_IMAGENET_CATEGORIES, *groups], members)
 
     def heads(self, weight: Tensor) -> Tensor:
         """Heads of all concepts (K, P) from those of the classes (1000, P): a group's is the mean of its members'."""
         return torch.cat([weight, *(weight[numbers].mean(0, keepdim=True) for numbers in self.members)])
+
+
+def concept_numbers(name: str, parts: Sequence[int | str]) -> list[int]:
+    """Return the numbers of a group's classes.
+
+    Raises
+    ------
+    UsageError
+        It has no class, or one that is none.
+    """
+    return sorted({n for part in parts for n in _numbers(name, part)})
 
 
 def _numbers(name: str, part: int | str) -> range:

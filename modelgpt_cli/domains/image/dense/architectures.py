@@ -20,6 +20,8 @@ SIZES = (640, 480, 320)
 images was .487 at 640, .469 at 480 and .430 at 320."""
 N_INPUTS = 2864
 """P; see `maps.GROUPS`."""
+MATRICES = 3_328_992
+"""Numbers of the network's convolutions."""
 _FLOPS_160, _SIDE = 391_742_400, 160
 """Operations of the network on an image of 160 x 160 pixels."""
 
@@ -56,6 +58,7 @@ def _card(size: int) -> ArchitectureCard:
         name=card_name(size),
         domain=DOMAIN.name,
         architecture=card_name(size),
+        generator="weights/image",  # what names of classes mean, where there is no data
         weights=package.name,
         at_hand=package.is_installed(),
         limits={"pixels": size},
@@ -65,8 +68,14 @@ def _card(size: int) -> ArchitectureCard:
 def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
     """Compute what a card's model costs; operations are those of a square image, which costs most."""
     size = size_of(card.name)
-    network = NetworkSize(3_371_008, 3_328_992, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
-    return replace(network_costs(network, N_INPUTS, sizes.outputs), at=f"{size} x {size} pixels")
+    network = NetworkSize(3_371_008, MATRICES, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
+    found = network_costs(network, N_INPUTS, sizes.outputs)
+    return replace(found, at=f"{size} x {size} pixels", n_bytes=with_halves(found, N_INPUTS * sizes.outputs))
+
+
+def with_halves(costs: Costs, halves: int, integers: int = 0) -> dict[str, int]:
+    """Return a model's bytes by storage: in 8 bits its heads have so many numbers in halves and in 8 bits."""
+    return {**costs.n_bytes, "int8": MATRICES + 2 * halves + integers}
 
 
 def fixed(options: BuildOptions) -> ArchitectureCard | None:
@@ -84,5 +93,5 @@ def check(requirement: Requirement, options: BuildOptions, output: Path) -> None
 
 
 def storages(*, data: bool) -> tuple[str, ...]:
-    """Return the storages: all but 8 bits, which maps are not written in yet."""
-    return tuple(storage for storage in STORAGES.values() if storage != "int8")
+    """Return the storages: 8 bits take images to measure the ranges of a network's numbers on."""
+    return tuple(storage for storage in STORAGES.values() if data or storage != "int8")

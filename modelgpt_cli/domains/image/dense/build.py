@@ -22,7 +22,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.backbone import read_weights
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense import DOMAIN
-from modelgpt_cli.domains.image.dense.architectures import NETWORK, encoder_config, size_of
+from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, encoder_config, size_of
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.fit import (
     Held,
@@ -35,16 +35,20 @@ from modelgpt_cli.domains.image.dense.fit import (
 from modelgpt_cli.domains.image.dense.maps import (
     STRIDE,
     MapTrunk,
+    View,
     make_map_trunk,
     rooted,
     seen_pixels,
 )
-from modelgpt_cli.domains.image.dense.model import SCENE_COLUMN, SegmentationModel
-from modelgpt_cli.domains.image.dense.requirement import require
+from modelgpt_cli.domains.image.dense.masks import INDEX, Coding
+from modelgpt_cli.domains.image.dense.model import NAMED_BIAS, NAMED_WEIGHT, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.requirement import NEEDED, require
 from modelgpt_cli.domains.image.dense.seam import MapBuild
+from modelgpt_cli.domains.image.dense.words import PIXELS, named, taken_for
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.source import shown_reasons
 from modelgpt_cli.domains.image.trunks import HEADS, folded, trunk_tensors
+from modelgpt_cli.domains.shared.backbone_build import NO_DATA
 from modelgpt_cli.domains.shared.build import contract, first_notes, provenance
 from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -57,6 +61,11 @@ twice the time, which many images don't need."""
 MOST_HELD = 64
 """Images that held-out measures are of, at most: the maps of each take some 2.6 MB."""
 SHOWN = 8
+GUESS = (
+    "From words alone masks are a first guess: of things pasted onto landscapes a quarter to a half of the pixels were "
+    "found, and three quarters of what was found was right. Ten images with masks (--data) do far better."
+)
+"""As scripts.benchmarks "dense words" measured it; see docs/segmentation.md."""
 
 
 def _load(network: str) -> MapTrunk:
@@ -87,8 +96,33 @@ class SegmentationBuild(MapBuild):
     """One build; see `model_generator.builders.Builder`."""
 
     def from_words(self) -> tuple[SegmentationModel, dict[str, dict[str, float]], int]:
-        """Refuse; see `require`."""
-        require(self.requirement)
+        """From the names of classes alone, if the network knows them; see `words`."""
+        found = named(require(self.requirement), NETWORK, NEEDED)
+        if self.options.card is None:
+            self.card = self.built = card_name(PIXELS)
+            self.view = View.of(encoder_config(PIXELS))
+        notes = [NO_DATA, GUESS, *filter(None, [taken_for(found.nearest)])]
+        for note in notes:
+            log.warning(note)
+        blueprint = Blueprint(
+            task=DOMAIN.task,
+            target=MASK,
+            labels=found.labels,
+            columns=(SCENE_COLUMN,),
+            requirement=self.requirement.sentence,
+            architecture=Architecture(self.card, hidden=0, members=1, encoder=encoder_config(self.view.size)),
+            domain=DOMAIN.name,
+            **contract(self.requirement),
+            notes=notes,
+            provenance=provenance(
+                self.requirement, None, self.options.seed, generator=dict(found.generator), encoder=found.encoder
+            ),
+        )
+        blueprint.decoding = {"coding": Coding(INDEX, tuple(range(len(found.labels)))).to_dict()}
+        blueprint.nearest = found.nearest
+        head = {HEAD_WEIGHT: found.share, HEAD_BIAS: found.shift}
+        state = trunk_tensors(shared_map_trunk(NETWORK)) | head | {NAMED_WEIGHT: found.weight, NAMED_BIAS: found.bias}
+        return SegmentationModel(blueprint, state), {}, 0
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core.domain import Domain
 from modelgpt_cli.core.errors import UsageError
@@ -30,6 +30,8 @@ class MarkedImageClaims:
         By what it is measured, and that a requirement can't ask for that yet.
     needed : str
         What to give, and how much of it is a start.
+    words : bool
+        Whether names of classes alone can make a model, if the network knows them.
     """
 
     domain: Domain
@@ -37,6 +39,7 @@ class MarkedImageClaims:
     marks: str
     measured: str
     needed: str
+    words: bool = False
 
     def claims(self, requirement: Requirement) -> bool:
         """Whether a requirement names the domain, or its task."""
@@ -56,14 +59,16 @@ class MarkedImageClaims:
         for metric in requirement.quality.to_mapping():
             raise UsageError(f"quality: {metric} is not measured on {self.marks}.", self.measured, "Leave it out.")
 
-    def require(self, requirement: Requirement) -> NoReturn:
-        """Refuse a build without data.
+    def require(self, requirement: Requirement) -> tuple[str, ...]:
+        """Return the classes of a requirement that has to do without data; whether they can be named shows later.
 
         Raises
         ------
         UsageError
-            Always.
+            There are none, or names alone make no such model.
         """
+        if self.words and requirement.classes:
+            return requirement.classes
         raise UsageError(
             f"{self.model} can't be built from words alone: images with {self.marks} are needed.", "", self.needed
         )

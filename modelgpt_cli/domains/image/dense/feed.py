@@ -134,6 +134,17 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     name = ", ".join(str(one) for one in data)
     if labelled:
         return _labelled(model, data, name)
+    return SceneImages(name, image_files(data))
+
+
+def image_files(data: Sequence[Any]) -> list[ImageFile]:
+    """Find images without their masks.
+
+    Raises
+    ------
+    UsageError
+        There are no such files.
+    """
     files: list[ImageFile] = []
     for one in data:
         scenes = find_scenes(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
@@ -142,7 +153,7 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
         else:
             logger.info("%s: its masks are left out.", scenes.name)
             files += _files(scenes, scenes.pairs, Path(one))
-    return SceneImages(name, files)
+    return files
 
 
 def _labelled(model: Model, data: Sequence[Any], name: str) -> SceneImages:

@@ -147,6 +147,21 @@ def scores_of(maps: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
     return scores + _resized(_product(of_last, far), places)
 
 
+def named_scores(maps: Sequence[Tensor], classifier: tuple[Tensor, Tensor], share: Tensor, bias: Tensor) -> Tensor:
+    """Scores of each place, (N, C, h, w), by what a classifier makes of each place of the last map alone.
+
+    Parameters
+    ----------
+    maps : sequence of Tensor
+        Not rooted.
+    classifier : (1280, K), (K,)
+    share, bias : (K, C), (C,)
+        What the probability of each of its classes counts for each of ours, and what is added.
+    """
+    likely = (_product(maps[2], classifier[0]) + classifier[1][:, None, None]).softmax(1)
+    return _resized(_product(likely, share) + bias[:, None, None], maps[0].shape[2:])
+
+
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, weight.T[:, :, None, None])
 

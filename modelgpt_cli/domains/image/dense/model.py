@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.dense.dataset import IMAGE
-from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, rooted, scores_of, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, named_scores, rooted, scores_of, seen_pixels
 from modelgpt_cli.domains.image.trunks import trunk_tensors
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
 SCENE_COLUMN = Column(IMAGE, "image", role="scene")
 """The one column of a blueprint of this domain."""
+NAMED_WEIGHT, NAMED_BIAS = "named.weight", "named.bias"
+"""Tensors of a model from words alone: the classifier that its network was trained with."""
 FINEST = 1024
 """Scores are resized to an image's own size, but to no more pixels of its longer side; a larger mask is made from one
 of these, each pixel the nearest. Scores of a photograph of 12 million pixels would fill the memory."""
@@ -35,7 +37,8 @@ class SegmentationModel(nn.Module):
     blueprint : Blueprint
         `architecture.encoder` has the network and its `View`.
     state : mapping of str to Tensor
-        ``backbone.*``; ``head.weight`` (P, C), ``head.bias`` (C,).
+        ``backbone.*``; ``head.weight`` (P, C), ``head.bias`` (C,). Of a model from words alone ``named.weight`` (1280,
+        K) and ``named.bias`` (K,), whose probabilities are the head's inputs.
     """
 
     def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
@@ -48,14 +51,18 @@ class SegmentationModel(nn.Module):
         )
         self.head_weight = nn.Parameter(state[HEAD_WEIGHT].float().clone())
         self.head_bias = nn.Parameter(state[HEAD_BIAS].float().clone())
+        self.named: nn.ParameterDict | None = None
+        if NAMED_WEIGHT in state:
+            self.named = nn.ParameterDict(
+                {name.partition(".")[2]: state[name].float().clone() for name in (NAMED_WEIGHT, NAMED_BIAS)}
+            )
         self.eval()
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and BatchNorm's buffers, as `__init__` takes them."""
-        return trunk_tensors(self.trunk) | {
-            HEAD_WEIGHT: self.head_weight.detach(),
-            HEAD_BIAS: self.head_bias.detach(),
-        }
+        named = {} if self.named is None else {f"named.{name}": value.detach() for name, value in self.named.items()}
+        heads = {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
+        return trunk_tensors(self.trunk) | named | heads
 
     def extras(self) -> dict[str, str]:
         """Return nothing: tensors and blueprint are all there is."""
@@ -73,6 +80,9 @@ class SegmentationModel(nn.Module):
     def forward(self, images: np.ndarray) -> Tensor:
         """Scores of each place, (N, C, h, w), of images of one size, uint8 (N, H, W, 3)."""
         maps = self.trunk(seen_pixels(images, self.view))
+        if self.named is not None:
+            classifier = self.named["weight"], self.named["bias"]
+            return named_scores(maps, classifier, self.head_weight, self.head_bias)
         return scores_of(rooted(maps), self.head_weight, self.head_bias)
 
     @torch.inference_mode()

@@ -18,10 +18,11 @@ from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.core.blueprint import Blueprint
-from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
-from modelgpt_cli.domains.image.dense.maps import COARSEST, CONTEXT, GROUPS, View
-from modelgpt_cli.domains.image.dense.model import FINEST, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.feed import image_files
+from modelgpt_cli.domains.image.dense.maps import COARSEST, CONTEXT, GROUPS, STRIDE, View
+from modelgpt_cli.domains.image.dense.model import FINEST, NAMED_BIAS, NAMED_WEIGHT, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.onnx_integers import drawn_images, need_images, stored, weight_of
 from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.onnx_trunk import trunk_maps
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
@@ -38,12 +39,13 @@ def default_opset(model: SegmentationModel) -> int:
 
 def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return a model's state from all tensors of its graph."""
-    names = [name for name in tensors if name.startswith(BACKBONE)]
+    names = [name for name in tensors if name.startswith(BACKBONE) or name in (NAMED_WEIGHT, NAMED_BIAS)]
     return {name: tensors[name] for name in (*names, HEAD_WEIGHT, HEAD_BIAS)}
 
 
-def calibration_rows(model: SegmentationModel, data: Data) -> None:
-    """Return None: no ranges are measured."""
+def calibration_rows(model: SegmentationModel, data: Data) -> list[np.ndarray]:
+    """Read images of the user's, drawn evenly, to measure ranges on: uint8 (H, W, 3) each."""
+    return drawn_images(image_files, data, model.view.size)
 
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
@@ -65,9 +67,12 @@ def to_onnx(
     ----------
     opset : int
         Operator set, 13 to 20.
-    quantize : {"none", "fp16"}
-        "fp16": convolutions of the network are kept as float16 and computed with in float32.
-    rows, options
+    quantize : {"none", "fp16", "int8"}
+        "fp16": convolutions of the network are kept as float16 and computed with in float32. "int8": they are kept and
+        computed in 8 bits, see `image.onnx_integers`; the head is stored in halves.
+    rows : sequence of uint8 (H, W, 3), optional
+        In 8 bits: images to measure ranges on.
+    options
         Not needed here.
 
     Returns
@@ -78,20 +83,30 @@ def to_onnx(
     Raises
     ------
     UsageError
-        8 bits are asked for.
+        8 bits are asked for, and there are no images to measure ranges on.
     """
-    if quantize == "int8":
-        raise UsageError("A segmentation can't be written in 8 bits yet.", "", "Use fp16, or leave it out.")
+    images = need_images(rows) if quantize == "int8" else ()
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
-    g = GraphWriter(state, [_IMAGE, MASK, SCORES], opset=opset)
+    smaller = {}
+    if quantize == "int8":
+        smaller = stored(state, [HEAD_WEIGHT], "fp16")
+        smaller |= {} if model.named is None else stored(state, [NAMED_WEIGHT], "int8")
+    g = GraphWriter(state | smaller, [_IMAGE, MASK, SCORES], opset=opset)
     sides = g.op("Slice", g.op("Shape", _IMAGE), g.index(1), g.index(3))  # (H, W)
     seen = _seen_sides(g, sides, model.view.size)
     values = _normalised(g, _resized_pixels(g, sides, seen), model.view)
-    maps = [g.op("Sqrt", one) for one in trunk_maps(g, model.trunk, values, BACKBONE, quantize=quantize)]
-    _mask(g, _scores(g, maps), sides)
+    maps = trunk_maps(g, model.trunk, values, BACKBONE, quantize=quantize)
+    if model.named is None:
+        maps = [g.op("Sqrt", one) for one in maps]
+    _mask(g, _scores(g, maps) if model.named is None else _named_scores(g, maps[2]), sides)
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
     image = helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
-    return g.model([image], [helper.make_tensor_value_info(MASK, TensorProto.UINT8, ["N", "H", "W"])], metadata)
+    proto = g.model([image], [helper.make_tensor_value_info(MASK, TensorProto.UINT8, ["N", "H", "W"])], metadata)
+    if quantize == "int8":
+        from modelgpt_cli.domains.image.onnx_integers import in_integers
+
+        proto = in_integers(proto, _IMAGE, images)
+    return proto
 
 
 def _seen_sides(g: GraphWriter, sides: str, size: int) -> str:
@@ -134,8 +149,7 @@ def _normalised(g: GraphWriter, pixels: str, view: View) -> str:
 
 def _scores(g: GraphWriter, maps: list[str]) -> str:
     """Scores of each place, (N, C, h, w), of rooted maps; see `maps.scores_of`."""
-    weight = g.op("Transpose", g.tensor(HEAD_WEIGHT), perm=[1, 0])
-    weight = g.op("Unsqueeze", weight, g.index(2, 3))  # (C, P, 1, 1)
+    weight = _as_kernel(g, HEAD_WEIGHT)
     ends = np.cumsum([0, *GROUPS]).tolist()
     near, middle, around, far = (g.op("Slice", weight, g.index(a), g.index(b), g.index(1)) for a, b in pairwise(ends))
     places = g.op("Conv", maps[0], near, g.tensor(HEAD_BIAS), kernel_shape=[1, 1])
@@ -152,6 +166,20 @@ def _scores(g: GraphWriter, maps: list[str]) -> str:
     for one, scale in scales:
         places = g.op("Add", places, _linear(g, one, scales=g.const([1, 1, scale, scale])))
     return g.op("Identity", places, output=SCORES)
+
+
+def _named_scores(g: GraphWriter, last: str) -> str:
+    """Scores of each place, (N, C, h, w), of the last map, not rooted; see `maps.named_scores`."""
+    logits = g.op("Conv", last, _as_kernel(g, NAMED_WEIGHT), g.tensor(NAMED_BIAS), kernel_shape=[1, 1])
+    likely = g.op("Softmax", logits, axis=1)
+    shares = g.op("Conv", likely, _as_kernel(g, HEAD_WEIGHT), g.tensor(HEAD_BIAS), kernel_shape=[1, 1])
+    scale = COARSEST // STRIDE
+    return g.op("Identity", _linear(g, shares, scales=g.const([1, 1, scale, scale])), output=SCORES)
+
+
+def _as_kernel(g: GraphWriter, name: str) -> str:
+    """A layer's weight (P, O) as (O, P, 1, 1)."""
+    return g.op("Unsqueeze", g.op("Transpose", weight_of(g, name), perm=[1, 0]), g.index(2, 3))
 
 
 def _linear(g: GraphWriter, x: str, *, scales: str = "", sizes: str = "") -> str:

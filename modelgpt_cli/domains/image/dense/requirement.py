@@ -11,6 +11,8 @@ _CLAIMS = MarkedImageClaims(
     "masks",
     "A segmentation is measured by mIoU and pixel accuracy, which a requirement can't ask for yet.",
     "Give --data PATH, a folder with images/ and masks/; ten labelled images are a start.",
+    words=True,
 )
+NEEDED = _CLAIMS.needed
 claims, check, require = _CLAIMS.claims, _CLAIMS.check, _CLAIMS.require
 keys_of, written_columns = _CLAIMS.keys_of, _CLAIMS.written_columns

@@ -8,13 +8,21 @@ from pathlib import Path
 
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.domains.image.dense.architectures import N_INPUTS, NETWORK, encoder_config, size_of
+from modelgpt_cli.domains.image.dense.architectures import (
+    MATRICES,
+    N_INPUTS,
+    NETWORK,
+    encoder_config,
+    size_of,
+    storages,
+    with_halves,
+)
 from modelgpt_cli.domains.image.detection import DOMAIN
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.model_generator.cards import ArchitectureCard
-from modelgpt_cli.model_generator.costs import STORAGES, Costs, NetworkSize, Sizes, network_costs
+from modelgpt_cli.model_generator.costs import Costs, NetworkSize, Sizes, network_costs
 
-__all__ = ["NETWORK", "encoder_config", "size_of"]
+__all__ = ["NETWORK", "encoder_config", "size_of", "storages"]
 SIZES = (640, 480, 320)
 """Pixels of an image's longer side, the default first. Of 40 held-out blood cell images of 480 x 360 pixels the mAP at
 .5 was .881 at 640 and .869 at 480; 320 is the fastest."""
@@ -55,8 +63,10 @@ def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
     """Compute what a card's model costs; operations are those of a square image, which costs most."""
     size, classes = size_of(card.name), sizes.outputs
     heads = 4 * N_INPUTS + 4 + _PROJECTED + (_REGION + 1) * (classes + 4) + 5 * classes
-    network = NetworkSize(3_371_008 + heads, 3_328_992 + heads, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
-    return replace(network_costs(network, N_INPUTS, classes), at=f"{size} x {size} pixels")
+    network = NetworkSize(3_371_008 + heads, MATRICES + heads, N_INPUTS, _FLOPS_160 * size**2 // _SIDE**2)
+    found = network_costs(network, N_INPUTS, classes)
+    n_bytes = with_halves(found, (N_INPUTS + _REGION) * (classes + 4) + _PROJECTED)
+    return replace(found, at=f"{size} x {size} pixels", n_bytes=n_bytes)
 
 
 def fixed(options: BuildOptions) -> ArchitectureCard | None:
@@ -71,8 +81,3 @@ def conflict(card: ArchitectureCard, options: BuildOptions) -> str:
 
 def check(requirement: Requirement, options: BuildOptions, output: Path) -> None:
     """Accept all: no option of this domain excludes another."""
-
-
-def storages(*, data: bool) -> tuple[str, ...]:
-    """Return the storages: all but 8 bits, which maps are not written in yet."""
-    return tuple(storage for storage in STORAGES.values() if storage != "int8")

@@ -78,6 +78,7 @@ class DetectionBuild(MapBuild):
     def from_words(self) -> tuple[DetectionModel, dict[str, dict[str, float]], int]:
         """Refuse; see `require`."""
         require(self.requirement)
+        raise AssertionError("names alone make no such model")
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool

@@ -115,11 +115,22 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     name = ", ".join(str(one) for one in data)
     if labelled:
         return _labelled(model, data[0], name)
+    return BoxImages(name, image_files(data))
+
+
+def image_files(data: Sequence[Any]) -> list[ImageFile]:
+    """Find images, whatever is marked in them.
+
+    Raises
+    ------
+    UsageError
+        There are no such files.
+    """
     files: list[ImageFile] = []
     for one in data:
         known = _annotations(one) if _is_annotations(one) else None  # a file of these stands for its images
         files += find_images([one]) if known is None else _files(known, known.images, Path(one))
-    return BoxImages(name, files)
+    return files
 
 
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> BoxImages:

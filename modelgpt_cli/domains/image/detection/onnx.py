@@ -17,12 +17,12 @@ from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.core.blueprint import Blueprint
-from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.onnx import SCORES as PLACE_SCORES
 from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _scores, _seen_sides
+from modelgpt_cli.domains.image.dense.onnx_integers import drawn_images, need_images, stored, weight_of
 from modelgpt_cli.domains.image.dense.seam import map_entries
-from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES
+from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES, image_files
 from modelgpt_cli.domains.image.detection.model import LOW, PEAK, TENSORS, VIEW_COLUMN, DetectionModel
 from modelgpt_cli.domains.image.detection.regions import (
     GRID,
@@ -38,6 +38,7 @@ from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
 CHOSEN, CANDIDATES, CERTAIN = "places.chosen", "candidates.boxes", "candidates.scores"
 """Inner values that the verification looks at, beside the places' scores: int64 (K,), float32 (K, 4) and (K, C)."""
+LAYERS = (HEAD_WEIGHT, *(f"regions.{name}.weight" for name in ("near", "far", "move", "score")))
 
 
 def default_opset(model: DetectionModel) -> int:
@@ -51,8 +52,9 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
     return {name: tensors[name] for name in (*names, HEAD_WEIGHT, HEAD_BIAS, *TENSORS)}
 
 
-def calibration_rows(model: DetectionModel, data: Data) -> None:
-    """Return None: no ranges are measured."""
+def calibration_rows(model: DetectionModel, data: Data) -> list[np.ndarray]:
+    """Read images of the user's, drawn evenly, to measure ranges on: uint8 (H, W, 3) each."""
+    return drawn_images(image_files, data, model.view.size)
 
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
@@ -74,9 +76,12 @@ def to_onnx(
     ----------
     opset : int
         Operator set, 13 to 20.
-    quantize : {"none", "fp16"}
-        "fp16": convolutions of the network are kept as float16 and computed with in float32.
-    rows, options
+    quantize : {"none", "fp16", "int8"}
+        "fp16": convolutions of the network are kept as float16 and computed with in float32. "int8": they are kept and
+        computed in 8 bits, see `image.onnx_integers`; the heads are stored in halves.
+    rows : sequence of uint8 (H, W, 3), optional
+        In 8 bits: images to measure ranges on.
+    options
         Not needed here.
 
     Returns
@@ -88,13 +93,13 @@ def to_onnx(
     Raises
     ------
     UsageError
-        8 bits are asked for.
+        8 bits are asked for, and there are no images to measure ranges on.
     """
-    if quantize == "int8":
-        raise UsageError("A detector can't be written in 8 bits yet.", "", "Use fp16, or leave it out.")
+    images = need_images(rows) if quantize == "int8" else ()
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
+    halves = stored(state, LAYERS, "fp16") if quantize == "int8" else {}
     names = [IMAGE, BOXES, SCORES, LABELS, PLACE_SCORES, CHOSEN, CANDIDATES, CERTAIN]
-    g = GraphWriter(state, names, opset=opset)
+    g = GraphWriter(state | halves, names, opset=opset)
     sides = g.op("Slice", g.op("Shape", IMAGE), g.index(1), g.index(3))  # (H, W)
     seen = _seen_sides(g, sides, model.view.size)
     values = _normalised(g, _resized_pixels(g, sides, seen), model.view)
@@ -108,7 +113,12 @@ def to_onnx(
         helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["M"]),
         helper.make_tensor_value_info(LABELS, TensorProto.INT64, ["M"]),
     ]
-    return g.model([image], outputs, metadata)
+    proto = g.model([image], outputs, metadata)
+    if quantize == "int8":
+        from modelgpt_cli.domains.image.onnx_integers import in_integers
+
+        proto = in_integers(proto, IMAGE, images)
+    return proto
 
 
 class _Candidates:
@@ -181,7 +191,7 @@ class _Candidates:
         g = self.g
         found = []
         for name, one in zip(("near", "far"), self.maps, strict=False):
-            weight = g.op("Transpose", g.tensor(f"regions.{name}.weight"), perm=[1, 0])
+            weight = g.op("Transpose", weight_of(g, f"regions.{name}.weight"), perm=[1, 0])
             weight = g.op("Unsqueeze", weight, g.index(2, 3))
             found.append(g.op("Conv", one, weight, g.tensor(f"regions.{name}.bias"), kernel_shape=[1, 1]))
         return found
@@ -223,7 +233,7 @@ class _Candidates:
 
     def _linear(self, inputs: str, name: str) -> str:
         g = self.g
-        return g.op("Add", g.op("MatMul", inputs, g.tensor(f"{name}.weight")), g.tensor(f"{name}.bias"))
+        return g.op("Add", g.op("MatMul", inputs, weight_of(g, f"{name}.weight")), g.tensor(f"{name}.bias"))
 
     def _columns(self, x: str, start: int, end: int) -> str:
         return self.g.op("Slice", x, self.g.index(start), self.g.index(end), self.g.index(1))

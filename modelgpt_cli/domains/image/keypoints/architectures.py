@@ -8,7 +8,14 @@ from pathlib import Path
 
 from modelgpt_cli.core.options import BuildOptions
 from modelgpt_cli.core.requirement import Requirement
-from modelgpt_cli.domains.image.dense.architectures import NETWORK, encoder_config, size_of, storages
+from modelgpt_cli.domains.image.dense.architectures import (
+    MATRICES,
+    NETWORK,
+    encoder_config,
+    size_of,
+    storages,
+    with_halves,
+)
 from modelgpt_cli.domains.image.keypoints import DOMAIN
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.model_generator.cards import ArchitectureCard
@@ -61,9 +68,12 @@ def _card(size: int) -> ArchitectureCard:
 def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
     """Compute what a card's model costs; operations are those of a square image, which costs most."""
     size = size_of(card.name)
-    network = NetworkSize(3_371_008, 3_328_992, CHANNELS[-1], _FLOPS_160 * size**2 // _SIDE**2)
-    found = network_costs(network, head_numbers(sizes.outputs) - 1, 1)
-    return replace(found, at=f"{size} x {size} pixels")
+    network = NetworkSize(3_371_008, MATRICES, CHANNELS[-1], _FLOPS_160 * size**2 // _SIDE**2)
+    numbers = head_numbers(sizes.outputs)
+    found = network_costs(network, numbers - 1, 1)
+    projections = sum(c * d for c, d in zip(CHANNELS, n_directions(sizes.outputs), strict=True))
+    n_bytes = with_halves(found, projections, numbers - projections)
+    return replace(found, at=f"{size} x {size} pixels", n_bytes=n_bytes)
 
 
 def n_directions(n_points: int) -> tuple[int, ...]:

@@ -69,6 +69,7 @@ class PointBuild(MapBuild):
     def from_words(self) -> tuple[PointModel, dict[str, dict[str, float]], int]:
         """Refuse; see `require`."""
         require(self.requirement)
+        raise AssertionError("names alone make no such model")
 
     def from_data(
         self, dataset: Dataset, *, check_fingerprint: bool

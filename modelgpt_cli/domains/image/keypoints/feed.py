@@ -121,10 +121,21 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     name = ", ".join(str(one) for one in data)
     if labelled:
         return _labelled(model, data, name)
+    return SubjectImages(name, image_files(data))
+
+
+def image_files(data: Sequence[Any]) -> list[ImageFile]:
+    """Find images, whatever is marked in them.
+
+    Raises
+    ------
+    UsageError
+        There are no such files.
+    """
     files: list[ImageFile] = []
     for one in data:
         files += _annotated_files(one) or find_images([one])
-    return SubjectImages(name, files)
+    return files
 
 
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SubjectImages:

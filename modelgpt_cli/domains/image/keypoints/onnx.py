@@ -17,12 +17,13 @@ from modelgpt_cli.artifacts.graph import DEFAULT_OPSET, GraphWriter
 from modelgpt_cli.artifacts.model_card import model_card
 from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.core.blueprint import Blueprint
-from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.onnx import _normalised, _resized_pixels, _seen_sides, _weights
+from modelgpt_cli.domains.image.dense.onnx_integers import drawn_images, need_images, stored, weight_of
 from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.keypoints.architectures import GRID
 from modelgpt_cli.domains.image.keypoints.cascade import POINTS, PROJECTION, SCORE, STAGE
+from modelgpt_cli.domains.image.keypoints.feed import image_files
 from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
 from modelgpt_cli.domains.image.onnx_trunk import trunk_maps
 from modelgpt_cli.domains.shared.names import BACKBONE
@@ -42,8 +43,9 @@ def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[
     return {name: tensor for name, tensor in tensors.items() if name.startswith((BACKBONE, POINTS))}
 
 
-def calibration_rows(model: PointModel, data: Data) -> None:
-    """Return None: no ranges are measured."""
+def calibration_rows(model: PointModel, data: Data) -> list[np.ndarray]:
+    """Read images of the user's, drawn evenly, to measure ranges on: uint8 (H, W, 3) each."""
+    return drawn_images(image_files, data, model.view.size)
 
 
 def card_entries(blueprint: Blueprint) -> dict[str, Any]:
@@ -65,9 +67,12 @@ def to_onnx(
     ----------
     opset : int
         Operator set, 13 to 20.
-    quantize : {"none", "fp16"}
-        "fp16": convolutions of the network are kept as float16 and computed with in float32.
-    rows, options
+    quantize : {"none", "fp16", "int8"}
+        "fp16": convolutions of the network are kept as float16 and computed with in float32. "int8": they are kept and
+        computed in 8 bits, see `image.onnx_integers`; so are steps stored, and projections in halves.
+    rows : sequence of uint8 (H, W, 3), optional
+        In 8 bits: images to measure ranges on.
+    options
         Not needed here.
 
     Returns
@@ -79,12 +84,12 @@ def to_onnx(
     Raises
     ------
     UsageError
-        8 bits are asked for.
+        8 bits are asked for, and there are no images to measure ranges on.
     """
-    if quantize == "int8":
-        raise UsageError("A model of key points can't be written in 8 bits yet.", "", "Use fp16, or leave it out.")
+    images = need_images(rows) if quantize == "int8" else ()
     state = {name: tensor.detach().cpu().numpy() for name, tensor in model.state().items()}
-    g = GraphWriter(state, [_IMAGE, KEYPOINTS], opset=opset)
+    smaller = _smaller(state) if quantize == "int8" else {}
+    g = GraphWriter(state | smaller, [_IMAGE, KEYPOINTS], opset=opset)
     sides = g.op("Slice", g.op("Shape", _IMAGE), g.index(1), g.index(3))  # (H, W)
     seen = _seen_sides(g, sides, model.view.size)
     values = _normalised(g, _resized_pixels(g, sides, seen), model.view)
@@ -93,7 +98,23 @@ def to_onnx(
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
     image = helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
     shape: list[str | int] = ["N", len(model.cascade.score.bias), 3]
-    return g.model([image], [helper.make_tensor_value_info(KEYPOINTS, TensorProto.FLOAT, shape)], metadata)
+    proto = g.model([image], [helper.make_tensor_value_info(KEYPOINTS, TensorProto.FLOAT, shape)], metadata)
+    if quantize == "int8":
+        from modelgpt_cli.domains.image.onnx_integers import in_integers
+
+        proto = in_integers(proto, _IMAGE, images)
+    return proto
+
+
+def _smaller(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A cascade's weights as a file in 8 bits keeps them: with many points most of its bytes are theirs.
+
+    Steps read numbers of the mean 0, so that rounding adds nothing on average; projections read others, and stay exact.
+    """
+    weights = [name for name in state if name.startswith(POINTS) and name.endswith(".weight")]
+    projections = [name for name in weights if name.startswith(PROJECTION)]
+    steps = [name for name in weights if name not in projections]
+    return stored(state, projections, "fp16") | stored(state, steps, "int8")
 
 
 def _points(g: GraphWriter, maps: list[str], sides: str, n_stages: int, n_points: int) -> None:
@@ -115,13 +136,13 @@ def _points(g: GraphWriter, maps: list[str], sides: str, n_stages: int, n_points
 
 
 def _projected(g: GraphWriter, x: str, level: int) -> str:
-    weight = g.op("Transpose", g.tensor(f"{PROJECTION}{level}.weight"), perm=[1, 0])
+    weight = g.op("Transpose", weight_of(g, f"{PROJECTION}{level}.weight"), perm=[1, 0])
     weight = g.op("Unsqueeze", weight, g.index(2, 3))
     return g.op("Conv", x, weight, g.tensor(f"{PROJECTION}{level}.bias"), kernel_shape=[1, 1])
 
 
 def _linear(g: GraphWriter, x: str, name: str) -> str:
-    return g.op("Gemm", x, g.tensor(f"{name}.weight"), g.tensor(f"{name}.bias"))
+    return g.op("Gemm", x, weight_of(g, f"{name}.weight"), g.tensor(f"{name}.bias"))
 
 
 def _overview(g: GraphWriter, coarse: list[str]) -> str:

@@ -21,7 +21,10 @@ TOLERANCES = {"none": 1e-3, "fp16": 0.03}
 its own distance from the centre more."""
 SCORE_TOLERANCES = {"none": 5e-3, "fp16": 0.2}
 _FAR = 0.02
-_GIVEN = 3
+MOVED = 0.05
+"""In 8 bits, of the user's images alone, as ranges were measured on these: the largest mean distance of a point from
+where it was, in shares of the image's longer side."""
+_GIVEN, _ROUNDED_GIVEN = 3, 8
 
 
 def verify(
@@ -37,30 +40,47 @@ def verify(
     Returns
     -------
     float
-        The largest difference of a point, in shares of the image's longer side.
+        The largest difference of a point, in shares of the image's longer side; in 8 bits the mean distance of a point
+        of the given images.
 
     Raises
     ------
     VerificationError
         The graph is refused, or a difference is too large.
     """
-    session, worst = graph_session(raw), 0.0
-    batches = [image[None] for image in (rows or ())[:_GIVEN]] + _edge_batches(model.view.size)
+    session, worst, moved = graph_session(raw), 0.0, []
+    exact = quantize != "int8"
+    given = (rows or ())[: _GIVEN if exact else _ROUNDED_GIVEN]
+    batches = [image[None] for image in given] + _edge_batches(model.view.size)
     with progress("verify", len(batches), "batches") as advance:
-        for images in batches:
+        for k, images in enumerate(batches):
             (points,) = session.run(None, {_IMAGE: images})
-            worst = max(worst, _difference(model, images, points, quantize))
+            expected = _expected(model, images)
+            if points.shape != expected.shape or not np.isfinite(points).all():
+                raise failed("Its points are no numbers, or not one of each name.")
+            if exact:
+                worst = max(worst, _difference(images, points, expected, quantize))
+            elif k < len(given):
+                away = np.linalg.norm((points - expected)[:, :, :2], axis=2)
+                moved.append(float(away.mean()) / max(images.shape[1:3]))
             advance(1)
-    return worst
+    if not moved:
+        return worst
+    distance = float(np.mean(moved))
+    if distance > MOVED:
+        raise failed(f"Points move by {distance:.2g} of an image's longer side; {MOVED:g} is allowed.")
+    return distance
 
 
 @torch.inference_mode()
-def _difference(model: PointModel, images: np.ndarray, points: np.ndarray, quantize: str) -> float:
+def _expected(model: PointModel, images: np.ndarray) -> np.ndarray:
+    found: np.ndarray = model.forward(images).numpy()
+    return found
+
+
+def _difference(images: np.ndarray, points: np.ndarray, expected: np.ndarray, quantize: str) -> float:
     """The largest difference of a point, once it and the scores have passed."""
     height, width = images.shape[1:3]
-    expected = model.forward(images).numpy()
-    if points.shape != expected.shape or not np.isfinite(points).all():
-        raise failed("Its points are no numbers, or not one of each name.")
     longer = max(height, width)
     gaps = np.abs(points - expected)[:, :, :2] / longer
     far = np.abs(expected[:, :, :2] - (width / 2, height / 2)) / longer

@@ -22,7 +22,7 @@ from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, ve
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense import onnx as graph
 from modelgpt_cli.domains.image.dense.draw import drawn_png, palette
@@ -30,6 +30,7 @@ from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weight
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
+from modelgpt_cli.domains.image.dense.verify import verify as verify_graph
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
@@ -149,8 +150,54 @@ def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world:
     assert (model.masks([np.asarray(Image.open(images[0]))])[0] == mask).all()
     for opset in (13, 20):
         onnx.checker.check_model(graph.to_onnx(model, opset=opset))
-    with pytest.raises(UsageError, match="8 bits"):
-        export(path, output=tmp_path / "int8.onnx", quantize="int8")
+
+
+def test_heads_in_eight_bits_keep_the_masks(
+    made: tuple[Path, Any],
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The network stays as it is, and its head is stored as in 8 bits; images without masks can measure ranges."""
+    seen: list[int] = []
+
+    def in_integers(proto: onnx.ModelProto, image: str, images: list[np.ndarray]) -> onnx.ModelProto:
+        seen.append(len(images))
+        return proto
+
+    monkeypatch.setattr("modelgpt_cli.domains.image.onnx_integers.in_integers", in_integers)
+    path, small, images = made[0], tmp_path / "small.onnx", world / "test" / "images"
+    with pytest.raises(UsageError, match="int8 needs images"):
+        export(path, output=small, quantize="int8")
+    report = export(path, output=small, quantize="int8", data=images)
+    assert seen == [3]
+    assert report.after == {}
+    assert "but not what int8 costs" in caplog.text
+    heads = {tensor.name: tensor.data_type for tensor in onnx.load(small).graph.initializer}
+    assert heads["head.weight"] == onnx.TensorProto.FLOAT16
+    model = load_model(path)
+    assert isinstance(model, SegmentationModel)
+    (found,) = predict(small, images / "6.jpg").answers["mask"]
+    assert (found == model.masks([np.asarray(Image.open(images / "6.jpg"))])[0]).mean() > 0.99
+    with torch.no_grad():
+        model.head_weight.neg_()
+    with pytest.raises(VerificationError, match="of the pixels get another class; 20% are allowed"):
+        verify_graph(model, small.read_bytes(), [scene(6)[0]], quantize="int8")
+
+
+@pytest.mark.slow
+def test_eight_bits_keep_the_masks(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, small, images = made[0], tmp_path / "small.onnx", world / "test" / "images"
+    report = export(path, output=small, quantize="int8", data=world)
+    assert report.title == "mIoU"
+    assert report.before["miou"] - report.after["miou"] < 0.03  # type: ignore[operator]
+    costs = find_card(CARD).costs(Sizes(3))
+    assert costs.n_bytes["int8"] < report.size_bytes < 0.3 * path.stat().st_size  # type: ignore[union-attr]
+    before, after = (np.stack(list(predict(file, images).answers["mask"])) for file in (path, small))
+    assert (before == after).mean() > 0.97
+    with pytest.raises(ModelGPTError, match="is quantised"):
+        load_model(small)
 
 
 def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
@@ -160,7 +207,7 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="no images with masks to compare with"):
         evaluate(model, world / "test" / "images")
     (tmp_path / "words.txt").write_text("Segment leaves.\n---\ntask: segmentation\nclasses: [leaf, ground]\n")
-    with pytest.raises(UsageError, match="can't be built from words alone"):
+    with pytest.raises(UsageError, match=r"can't be built from words alone[\s\S]*'leaf' \(nearest: leafhopper, 0.73\)"):
         build(tmp_path / "words.txt", output=tmp_path / "m.onnx")
     (tmp_path / "good.txt").write_text(report.requirement.read_text() + "quality: {f1: 0.5}\n")
     with pytest.raises(UsageError, match="not measured on masks"):

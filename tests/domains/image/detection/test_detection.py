@@ -24,11 +24,14 @@ from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, ve
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.domains.image.detection import fit, page, regions
 from modelgpt_cli.domains.image.detection import onnx as graph
 from modelgpt_cli.domains.image.detection.boxes import iou
 from modelgpt_cli.domains.image.detection.model import DetectionModel
+from modelgpt_cli.domains.image.detection.verify import verify as verify_graph
+from modelgpt_cli.model_generator.cards import find_card
+from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 from modelgpt_cli.runtime.session import Model
 
@@ -160,8 +163,39 @@ def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world:
         session = ort.InferenceSession(written.SerializeToString(), providers=["CPUExecutionProvider"])
         again = session.run(None, {"image": np.asarray(Image.open(images[0]))[None]})
         assert np.allclose(again[0][: len(found)], found, atol=0.1)
-    with pytest.raises(UsageError, match="8 bits"):
-        export(path, output=tmp_path / "int8.onnx", quantize="int8")
+
+
+def test_heads_in_eight_bits_keep_the_boxes(made: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network stays as it is, and its heads are stored as in 8 bits."""
+    monkeypatch.setattr("modelgpt_cli.domains.image.onnx_integers.in_integers", lambda proto, image, images: proto)
+    model, images = load_model(made[0]), [shapes(6)[0], shapes(7)[0]]
+    assert isinstance(model, DetectionModel)
+    small = graph.to_onnx(model, quantize="int8", rows=images)
+    stored = {tensor.name: tensor.data_type for tensor in small.graph.initializer}
+    assert stored["regions.near.weight"] == stored["head.weight"] == onnx.TensorProto.FLOAT16
+    raw = small.SerializeToString()
+    assert verify_graph(model, raw, images, quantize="int8") < 0.1
+    model.heads.certainty.neg_()
+    with pytest.raises(VerificationError, match="of the boxes are as they were; 60% have to be"):
+        verify_graph(model, raw, images, quantize="int8")
+
+
+@pytest.mark.slow
+def test_eight_bits_keep_the_boxes(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, _ = made
+    small = tmp_path / "small.onnx"
+    with pytest.raises(UsageError, match="int8 needs images"):
+        export(path, output=small, quantize="int8")
+    report = export(path, output=small, quantize="int8", data=world)
+    assert report.title == "mAP at IoU .5"
+    assert report.before["map50"] - report.after["map50"] < 0.05  # type: ignore[operator]
+    costs = find_card(CARD).costs(Sizes(len(LABELS)))
+    assert costs is not None
+    assert report.size_bytes < 0.3 * path.stat().st_size
+    images = [world / "test" / "images" / "007.png"]
+    before, after = (predict(file, images).answers["boxes"][0] for file in (path, small))
+    overlap = iou(np.array([one["box"] for one in before]), np.array([one["box"] for one in after]))
+    assert overlap.max(1).min() > 0.6
 
 
 def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:

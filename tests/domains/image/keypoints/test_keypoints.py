@@ -24,7 +24,7 @@ from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, ve
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.keypoints import architectures, fit, page
 from modelgpt_cli.domains.image.keypoints import build as building
@@ -35,6 +35,7 @@ from modelgpt_cli.domains.image.keypoints.draw import drawn_png
 from modelgpt_cli.domains.image.keypoints.model import PointModel
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser
 from modelgpt_cli.domains.image.keypoints.scores import errors_of, oks, point_scores
+from modelgpt_cli.domains.image.keypoints.verify import verify as verify_graph
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
@@ -133,8 +134,36 @@ def test_files_of_other_kinds_hold_the_same_model(made: tuple[Path, Any], world:
     assert np.allclose(model.predict([np.asarray(Image.open(images[0]))])[0], points, atol=0.05)
     for opset in (13, 20):
         onnx.checker.check_model(graph.to_onnx(model, opset=opset))
-    with pytest.raises(UsageError, match="8 bits"):
-        export(path, output=tmp_path / "int8.onnx", quantize="int8")
+
+
+def test_heads_in_eight_bits_keep_the_points(made: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network stays as it is, and its heads are stored as in 8 bits."""
+    monkeypatch.setattr("modelgpt_cli.domains.image.onnx_integers.in_integers", lambda proto, image, images: proto)
+    model, images = load_model(made[0]), [kite(100)[0], kite(101)[0]]
+    assert isinstance(model, PointModel)
+    made_small = graph.to_onnx(model, quantize="int8", rows=images)
+    stored = {tensor.name: tensor.data_type for tensor in made_small.graph.initializer}
+    assert stored["points.projection.0.weight"] == onnx.TensorProto.FLOAT16
+    assert stored["points.stage.2.weight"] == onnx.TensorProto.INT8
+    raw = made_small.SerializeToString()
+    assert verify_graph(model, raw, images, quantize="int8") < 0.01
+    model.cascade.stages[0].bias.add_(0.2)
+    with pytest.raises(VerificationError, match=r"Points move by .* of an image's longer side; 0.05 is allowed"):
+        verify_graph(model, raw, images, quantize="int8")
+
+
+@pytest.mark.slow
+def test_eight_bits_keep_the_points(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, _ = made
+    small = tmp_path / "small.onnx"
+    with pytest.raises(UsageError, match="int8 needs images"):
+        export(path, output=small, quantize="int8")
+    report = export(path, output=small, quantize="int8", data=world)
+    assert report.title == "NME"
+    assert report.after["nme"] - report.before["nme"] < 0.02  # type: ignore[operator]
+    costs = architectures.costs(find_card(CARD), Sizes(len(NAMES)))
+    assert costs is not None
+    assert costs.n_bytes["int8"] < report.size_bytes < 0.3 * path.stat().st_size
 
 
 def test_images_are_sent_to_a_server(made: tuple[Path, Any], world: Path) -> None:
