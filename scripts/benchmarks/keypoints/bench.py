@@ -23,6 +23,7 @@ from modelgpt_cli import build, evaluate, predict
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
+from ..eight_bits import in_eight_bits
 
 SET = "face_points"
 NORMALISER = "left_eye_outer,right_eye_outer"
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", type=numbers, default=[20, 347], help="labelled images (default 20,347)")
     parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
+    parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -70,14 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     order = np.random.default_rng(args.seed + draw).permutation(total)
                     train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
                     model = root / f"{pixels}-{size}-{draw}.onnx"
-                    found.append(_measured(train, test, model, pixels, args.threads, args.seed + draw))
-                    print(pixels, size, draw, " ".join(f"{value:.4g}" for value in found[-1]), flush=True)
-                mean, spread = np.mean(found, 0), np.std(found, 0)
-                rows.append(
-                    [f"{min(size, total)}, {pixels} px", f"{mean[0]:.3f} ± {spread[0]:.3f}"]
-                    + [f"{v:.3f}" for v in mean[1:4]]
-                    + [f"{v:.3g}" for v in mean[4:]]
-                )
+                    found.append(_measured(train, test, model, pixels, args.threads, args.seed + draw, args.int8))
+                    print(pixels, size, draw, *(f"{value:.4g}" for file in found[-1] for value in file), flush=True)
+                files = zip(np.mean(found, 0), np.std(found, 0), ("", ", int8"), strict=False)
+                for mean, spread, storage in files:
+                    rows.append(
+                        [f"{min(size, total)}, {pixels} px{storage}", f"{mean[0]:.3f} ± {spread[0]:.3f}"]
+                        + [f"{v:.3f}" for v in mean[1:4]]
+                        + [f"{v:.3g}" for v in mean[4:]]
+                    )
     header = [
         "labelled images",
         "NME",
@@ -99,18 +102,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_section(args.report, "keypoints", text)
 
 
-def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int) -> tuple[float, ...]:
-    """Test NME, PCK, the build's NME and that of the mean shape, its CPU seconds, images a CPU second, megabytes."""
+def _measured(
+    train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int, int8: bool
+) -> list[tuple[float, ...]]:
+    """Figures of a model's file, and in 8 bits: test NME, PCK, the build's NME and that of the mean shape, its CPU
+    seconds (with what the smaller file takes), images a CPU second, megabytes.
+    """
     start = time.process_time()
     report = build(train, output=model, offline=True, card=card_name(pixels), normalise=NORMALISER, seed=seed)
-    built = time.process_time() - start
+    said = [report.metrics[name]["nme"] for name in ("model", "mean shape")]
+    found = [_of_file(model, test, said, time.process_time() - start, threads)]
+    if int8:
+        again = time.process_time()
+        small = in_eight_bits(model, train)
+        found.append(_of_file(small, test, said, found[0][4] + time.process_time() - again, threads))
+    return found
+
+
+def _of_file(model: Path, test: Path, said: Sequence[float], built: float, threads: int) -> tuple[float, ...]:
     measured = evaluate(model, test, threads=threads)
     images = sorted((test / "images").iterdir())[:TIMED]
     predict(model, images[:2], threads=threads)
     start = time.process_time()
     predict(model, images, threads=threads)
     rate = len(images) / (time.process_time() - start)
-    said = [report.metrics[name]["nme"] for name in ("model", "mean shape")]
     return (measured["nme"] or 0.0, measured["pck"] or 0.0, *said, built, rate, model.stat().st_size / 1e6)
 
 
