@@ -30,6 +30,8 @@ class Settings:
     opset : int, optional
         ONNX operator set; the model's default where None.
     quantize : {"none", "fp16", "int8"}
+    runtime : str, optional
+        The version of onnxruntime that must load it; see `core.runtimes`.
     options : mapping
         Options of the model's domain that differ from their defaults.
     entries : mapping
@@ -38,6 +40,7 @@ class Settings:
 
     opset: int | None = None
     quantize: str = "none"
+    runtime: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     entries: Mapping[str, Any] = field(default_factory=dict)
 

@@ -62,6 +62,7 @@ def export(
     output: str | Path,
     opset: int | None = None,
     quantize: str = "none",
+    runtime: str | None = None,
     data: Data | None = None,
     sheet: str | None = None,
     force: bool = False,
@@ -75,6 +76,9 @@ def export(
     opset : int, optional
         Operator set, 13 to 20; by default 17, or the lowest later one that the model can be written in.
     quantize : {"none", "fp16", "int8"}
+    runtime : str, optional
+        A version of onnxruntime that must load the file, such as "ort-1.15": operator sets and IR version are
+        lowered to what it loads.
     data : path-like, DataFrame, mapping of str to array-like (N,), sequence of mappings, or ndarray (N, d), optional
         Labelled rows, as for `evaluate`: the report then has the metrics without and with quantisation. Where the
         model's domain measures ranges for a quantisation, it does so on some of these rows, labelled or not.
@@ -104,7 +108,7 @@ def export(
     (17, True, True)
     """
     start = time.perf_counter()
-    ExportOptions(opset=opset, quantize=quantize)  # what is off is told before the model is read
+    ExportOptions(opset=opset, quantize=quantize, runtime=runtime)  # what is off is told before the model is read
     check_deployable(output)
     if data is not None and quantize == "none":
         raise UsageError(
@@ -113,10 +117,10 @@ def export(
         )
     check_destination(output, force)
     if any(options.values()):  # one may be for another domain, which the model's card tells before torch is loaded
-        _settings(find_domain(inspect(model)["domain"]), opset, quantize, options)
+        _settings(find_domain(inspect(model)["domain"]), opset, quantize, options | {"runtime": runtime})
     data = with_sheet(data, sheet)
     loaded = load_model(model)
-    settings = _settings(find_domain(loaded.blueprint.domain), opset, quantize, options)
+    settings = _settings(find_domain(loaded.blueprint.domain), opset, quantize, options | {"runtime": runtime})
     rows = None
     if data is not None:
         rows = find_domain(loaded.blueprint.domain).part("onnx").calibration_rows(loaded, data)
@@ -189,7 +193,7 @@ def write_model(
 def _settings(domain: Domain, opset: int | None, quantize: str, options: Mapping[str, Any]) -> Settings:
     """Check all options against what the model's domain understands."""
     given = make_options(ExportOptions, domain, {"opset": opset, "quantize": quantize, **options}).given()
-    return Settings(given.pop("opset", None), given.pop("quantize", "none"), given)
+    return Settings(given.pop("opset", None), given.pop("quantize", "none"), given.pop("runtime", None), given)
 
 
 def _write(

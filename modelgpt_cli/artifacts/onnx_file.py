@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from modelgpt_cli.artifacts.backends import Contents, Settings
+from modelgpt_cli.artifacts.lowering import check_opset, lowered
 from modelgpt_cli.artifacts.metadata import with_entries
 from modelgpt_cli.artifacts.onnx_state import read_onnx_state
 from modelgpt_cli.artifacts.target_model import TargetModel
@@ -74,7 +75,10 @@ class OnnxWriter(Protocol):
 
 def complete(model: TargetModel, settings: Settings) -> Settings:
     """Fill in the operator set; see `Backend`."""
-    return settings if settings.opset is not None else replace(settings, opset=_writer(model).default_opset(model))
+    opset = settings.opset
+    if settings.runtime is not None:
+        opset = check_opset(settings.runtime, opset, _writer(model).default_opset(model))
+    return replace(settings, opset=_writer(model).default_opset(model) if opset is None else opset)
 
 
 def write(model: TargetModel, settings: Settings, rows: Any = None) -> bytes:
@@ -83,6 +87,8 @@ def write(model: TargetModel, settings: Settings, rows: Any = None) -> bytes:
     proto = _writer(model).to_onnx(
         model, opset=settings.opset, quantize=settings.quantize, rows=rows, options=settings.options
     )
+    if settings.runtime is not None:
+        proto = lowered(proto, settings.runtime)
     raw: bytes = proto.SerializeToString(deterministic=True)
     return with_entries(raw, settings.entries) if settings.entries else raw
 

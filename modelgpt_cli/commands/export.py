@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     """
 modelgpt export model.safetensors -o model.onnx
 modelgpt export model.safetensors -o small.onnx --quantize int8 --data test.csv
-modelgpt export model.onnx --for web -o page""",
+modelgpt export model.onnx --for web -o page
+modelgpt export model.onnx --runtime ort-1.10 -o old.onnx""",
     ExportOptions,
 )
 @click.argument("model")
@@ -28,16 +29,18 @@ modelgpt export model.onnx --for web -o page""",
     "--for",
     "place",
     type=click.Choice(list(PLACES)),
-    metavar="|".join(PLACES),
-    help="Write a folder that runs the model in a browser.",
+    metavar="PLACE",
+    help=f"Write a folder for {', '.join(PLACES)}.",
 )
-@o.option("--data", metavar="FILE", help="Labelled rows, to measure what --quantize costs.")
+@o.option("--data", metavar="FILE", help="Labelled rows, to measure what --quantize costs; with --for, to verify on.")
 @o.force_option
 @o.json_option
 def export(model: str, data: str | None, place: str | None, as_json: bool, **options: Any) -> None:
     """Turn MODEL (a model.safetensors) into one ONNX file that onnxruntime runs by itself.
 
-    With --for web it becomes a folder with a page that runs it in a browser, without a network.
+    With --for it becomes a folder: a page that runs it in a browser (web), a container and Triton's repository
+    (server), an app's file with snippets (mobile), or another runtime's files. These are verified against the
+    model first.
 
     The file is verified against the original before it appears. int8 also makes text models faster.
     """

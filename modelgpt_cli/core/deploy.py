@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal, get_args
 
 from modelgpt_cli.core.block import Block
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.runtimes import PREFIX, check_runtime
 from modelgpt_cli.core.units import one_of, whole
 
 Quantize = Literal["none", "fp16", "int8"]
 Runtime = Literal["onnxruntime", "onnxruntime-web", "onnxruntime-mobile"]
+"""What loads a file, of no version; beside these there are versions of onnxruntime, see `core.runtimes`."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,23 @@ FORMATS = {
     "safetensors": Format("modelgpt_cli.artifacts.safetensors_file", deployable=False),
 }
 """The registry of file formats. A file of the format ends in ``.<name>``; the first is the default."""
-PLACES = {"web": "modelgpt_cli.deployment.web.folder"}
+PLACES = {
+    "web": "modelgpt_cli.deployment.web.folder",
+    "server": "modelgpt_cli.deployment.server.folder",
+    "mobile": "modelgpt_cli.deployment.mobile.folder",
+    "openvino": "modelgpt_cli.deployment.openvino.folder",
+}
 """The registry of places that a model is exported for as a folder: name → the module that writes it, which follows
 `deployment.targets.Target`."""
 QUANTIZE: tuple[str, ...] = get_args(Quantize)
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 MIN_OPSET, MAX_OPSET = 13, 20
+
+
+def _runtime(value: object) -> str:
+    if str(value).startswith(PREFIX):
+        return check_runtime("deploy: runtime", value)
+    return one_of("deploy: runtime", value, (*RUNTIMES, f"{PREFIX}1.15 or another version"))
 
 
 def _opset(value: object) -> int:
@@ -69,7 +82,7 @@ class Deploy(Block):
         "format": lambda value: one_of("deploy: format", value, tuple(FORMATS)),
         "opset": _opset,
         "quantize": lambda value: one_of("deploy: quantize", value, QUANTIZE),
-        "runtime": lambda value: one_of("deploy: runtime", value, RUNTIMES),
+        "runtime": _runtime,
     }
 
     format: str | None = None
@@ -78,8 +91,14 @@ class Deploy(Block):
     """ONNX operator set to export for."""
     quantize: Quantize | None = None
     """How the exported weights are stored."""
-    runtime: Runtime | None = None
-    """What is going to load the file; kept in its metadata."""
+    runtime: str | None = None
+    """What is going to load the file, a `Runtime` or a version as ``ort-1.15``, for which it is written; kept in its
+    metadata."""
+
+    @property
+    def version(self) -> str | None:
+        """The version of onnxruntime that the file is written for; None where none is named."""
+        return self.runtime if self.runtime is not None and self.runtime.startswith(PREFIX) else None
 
     def __post_init__(self) -> None:
         super().__post_init__()

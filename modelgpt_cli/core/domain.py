@@ -29,6 +29,7 @@ PARTS = {
     "feed": "runtime.feed.Feeds: rows to the graph's inputs; imports no torch",
     "answers": "runtime.answers.Answers: outputs to answers of a task of its own; imports no torch; optional",
     "page": "deployment.page.Page: the fields of a page that runs a model, and how an answer is shown; optional",
+    "core": "deployment.numeric.Core: where preprocessing ends in a graph, for runtimes of networks alone; optional",
     "needs": "core.checks.Needs: what `doctor` checks for this domain alone; optional",
     "tune": "training.tune.Tuner: finetuning (ModelGPT-F); optional",
     "train": "training.meta_train.Trainer: meta-training (Algorithm 1); optional",

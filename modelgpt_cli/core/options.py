@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass
 from modelgpt_cli.core.deploy import MAX_OPSET, MIN_OPSET, QUANTIZE
 from modelgpt_cli.core.domain import usual_domains
 from modelgpt_cli.core.option_fields import Options, option, option_like
+from modelgpt_cli.core.runtimes import check_runtime
 
 _CONFIGURED = "from --config"
 # Numbers end where no machine or purpose is left: a slip or a hostile line is an error, and not a frozen machine.
@@ -207,6 +208,12 @@ class ExportOptions(Options):
         "ONNX operator set.", least=MIN_OPSET, most=MAX_OPSET, shown="17; 18 for traced encoders"
     )
     quantize: str = option("Store the weights in fewer bits.", "none", choices=QUANTIZE)
+    runtime: str | None = option("onnxruntime that must load it, such as ort-1.10.", metavar="ort-1.N")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.runtime is not None:
+            object.__setattr__(self, "runtime", check_runtime("--runtime", self.runtime))
 
 
 @dataclass(frozen=True)
@@ -323,8 +330,9 @@ class ServeOptions(Options):
 
 @dataclass(frozen=True)
 class DoctorOptions(Options):
-    """Which LLM server to try."""
+    """Which LLM server to try, or which file to look at."""
 
+    model: str | None = option("Say where a model.onnx runs, and nothing else.", metavar="FILE", path="path")
     base_url: str | None = option_like(
         LLMOptions, "base_url", help="Address of the LLM server.", theme="", shown="OPENAI_BASE_URL"
     )

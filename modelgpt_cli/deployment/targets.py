@@ -11,20 +11,33 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modelgpt_cli.artifacts.backends import format_of
 from modelgpt_cli.core.deploy import PLACES
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.files import check_model_file
+from modelgpt_cli.core.files import check_exists, check_model_file
+from modelgpt_cli.data.address import with_sheet
+from modelgpt_cli.deployment.schema import FILE
 from modelgpt_cli.runtime.session import Model
 
-MARK = "schema.json"
+if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
+
+MARK = FILE
 """A file that each such folder has: what may be replaced is told by it."""
 
 
 class Target(Protocol):
-    """A module that writes the folder of one place."""
+    """A module that writes the folder of one place.
+
+    Attributes
+    ----------
+    VERIFIES : bool
+        Whether the answers of what is written are compared with the model's; then a user's rows are of use.
+    """
+
+    VERIFIES: bool
 
     def check(self) -> None:
         """Make sure, before any work, that all is at hand.
@@ -35,13 +48,22 @@ class Target(Protocol):
             Something is missing; names the command that gets it.
         """
 
-    def fill(self, model: Model, folder: Path) -> str:
+    def fill(self, model: Model, folder: Path, data: Data | None = None) -> str:
         """Write a model's files into an empty folder, and return what a user does next.
+
+        Parameters
+        ----------
+        model : Model
+        folder : Path
+        data : optional
+            Rows to verify on, as for `predict`, beside those that are made up.
 
         Raises
         ------
         ModelGPTError
             The model can't run there.
+        VerificationError
+            What was written answers differently.
         """
 
 
@@ -62,7 +84,14 @@ class FolderReport:
 
 
 def export_for(
-    model: str | os.PathLike[str], place: str, *, output: str | os.PathLike[str], force: bool = False, **options: Any
+    model: str | os.PathLike[str],
+    place: str,
+    *,
+    output: str | os.PathLike[str],
+    data: Data | None = None,
+    sheet: str | None = None,
+    force: bool = False,
+    **options: Any,
 ) -> FolderReport:
     """Write a folder that runs a model in one place.
 
@@ -74,6 +103,10 @@ def export_for(
         One of `PLACES`.
     output : path-like
         The folder to be written.
+    data : optional
+        Rows to verify on where the place has another format, and labelled ones to measure on what ``quantize`` costs.
+    sheet : str, optional
+        Of the data, as for `predict`.
     force : bool
         Whether a folder that was written so before may be replaced.
     **options
@@ -90,13 +123,20 @@ def export_for(
     if place not in PLACES:
         raise UsageError(f"A model can't be exported for {place!r}.", f"It is one of {', '.join(PLACES)}.")
     writer: Target = import_module(PLACES[place])
+    quantized = options.get("quantize") not in (None, "none")
+    if data is not None and not writer.VERIFIES and not quantized:
+        raise UsageError(f"--data is of no use for {place}.", "The model is written as it is.", "Leave it out.")
     writer.check()
     folder = check_folder(output, force)
     check_model_file(model)
+    check_exists(data)
+    rows = with_sheet(data, sheet)
+    if quantized:
+        options |= {"data": data, "sheet": sheet}
     with _onnx_file(Path(model), options) as file, tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as made:
         whole = Path(made) / "folder"
         whole.mkdir()
-        then = writer.fill(Model(file, threads=1), whole)
+        then = writer.fill(Model(file, threads=1), whole, rows)
         _put(whole, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return FolderReport(
@@ -104,7 +144,7 @@ def export_for(
         tuple(path.relative_to(folder).as_posix() for path in files),
         sum(path.stat().st_size for path in files),
         time.perf_counter() - start,
-        then.format(folder=output),
+        then.replace("{folder}", str(output)),
     )
 
 

@@ -347,7 +347,10 @@ def _search(plan: Plan, models: CardModels, folder: Path | None) -> Search:
     wanted, extra = models.wanted, builders(models.domain).export_options(models.options)
 
     def write(body: Body, storage: str, path: Path) -> None:
-        write_model(body.model, path, opset=wanted.deploy.opset, quantize=storage, rows=body.rows, **extra)
+        write_model(
+            body.model, path,
+            opset=wanted.deploy.opset, quantize=storage, runtime=wanted.deploy.version, rows=body.rows, **extra,
+        )  # fmt: skip
 
     if folder is None:
         left = [key for key in ON_FILE if getattr(wanted.limits, key) is not None]

@@ -68,6 +68,24 @@ class Input:
         return Column(self.column, self.type, levels=self.levels, reading=self.reading, low=self.low, high=self.high)
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph.
+
+    Attributes
+    ----------
+    name : str
+    type : str
+        As ONNX names it: "float", "double", "int64", "uint8", "string" and so on.
+    shape : tuple of int, str or None
+        A side that differs from run to run has a name, or none.
+    """
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+
 class Model:
     """A model file, ready to run.
 
@@ -198,6 +216,13 @@ class Model:
         """The SHA-256 of the model.onnx; of a bundle, of that in it."""
         content = bundled_model(self.path)
         return sha256(self.path) if content is None else hashlib.sha256(content).hexdigest()
+
+    @property
+    def signature(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The inputs and the outputs of the graph, in its order."""
+        sides = self._session.get_inputs(), self._session.get_outputs()
+        found = [[Tensor(one.name, one.type[7:-1], tuple(one.shape)) for one in side] for side in sides]
+        return found[0], found[1]
 
     @property
     def graph_outputs(self) -> dict[str, str]:

@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import sha256
-from modelgpt_cli.deployment.page import Page, usual_answer
-from modelgpt_cli.deployment.targets import MARK
+from modelgpt_cli.deployment.schema import schema, write_common
 from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
 
 _HERE = Path(__file__).parent
 PAGE, VENDOR = _HERE / "page", _HERE / "vendor"
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm", "onnxruntime-web.LICENSE")
 TOKENIZERS = ("tokenizers.min.mjs", "tokenizers.LICENSE")
 VERSIONS = "versions.json"
-_SHOWN_NOTES = 12
+VERIFIES = False
 
 
 def check() -> None:
@@ -36,7 +37,7 @@ def check() -> None:
         )
 
 
-def fill(model: Model, folder: Path) -> str:
+def fill(model: Model, folder: Path, data: Data | None = None) -> str:
     """Write the folder of a model."""
     if not model.domain.has("page"):
         raise ModelGPTError(
@@ -48,9 +49,9 @@ def fill(model: Model, folder: Path) -> str:
         raise ModelGPTError(
             "A browser can't run this model: its tokenizer is in the graph.",
             f"onnxruntime-web has no operators of {EXTENSIONS}.",
-            "Export or build it without --with-tokenizer.",
+            "Export or build it without --tokenizer-in-graph.",
         )
-    made = schema(model)
+    made = schema(model) | {"runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8"))}
     runtime = folder / "runtime"
     runtime.mkdir()
     tokens = TOKENIZERS if TOKENIZER in model.extras else ()
@@ -59,45 +60,5 @@ def fill(model: Model, folder: Path) -> str:
     for file in PAGE.iterdir():
         shutil.copyfile(file, folder / file.name)
     shutil.copyfile(model.path, folder / "model.onnx")
-    if tokens:
-        (folder / "tokenizer.json").write_text(model.extras[TOKENIZER], encoding="utf-8")
-    (folder / "labels.json").write_text(_json(list(model.labels)), encoding="utf-8")
-    (folder / MARK).write_text(_json(made), encoding="utf-8")
+    write_common(model, folder, made)
     return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
-
-
-def schema(model: Model) -> dict[str, Any]:
-    """Say what a page must know of a model, as JSON: fields, outputs, and what its card tells people."""
-    page: Page = model.domain.part("page")
-    card = model.metadata
-    return {
-        "title": _title(model),
-        "task": model.task,
-        "target": model.target,
-        "requirement": card["requirement"],
-        "fields": [field.to_dict() for field in page.fields(model)],
-        "answer": {"kind": page.ANSWER or usual_answer(model), **page.answer(model)},
-        "labels": list(model.labels),
-        "coverage": model.coverage,
-        "novelty": model.novelty,
-        "tokenizer": "tokenizer.json" if TOKENIZER in model.extras else None,
-        "card": {
-            "metrics": card.get("metrics") or {},
-            "validated": card.get("validated", ""),
-            "notes": list(card.get("notes") or [])[:_SHOWN_NOTES],
-            "limits": card.get("limits") or {},
-            "size_bytes": model.path.stat().st_size,
-            "sha256": sha256(model.path),
-            "made_with": (card.get("provenance") or {}).get("versions") or {},
-        },
-        "runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8")),
-    }
-
-
-def _title(model: Model) -> str:
-    name = ((model.metadata.get("provenance") or {}).get("data") or {}).get("name") or model.path.stem
-    return f"{model.target} · {name}" if model.domain.task == "" else str(name)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"

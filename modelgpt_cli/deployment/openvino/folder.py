@@ -1,0 +1,89 @@
+"""``modelgpt export --for openvino``: OpenVINO's intermediate representation of a model's numeric part.
+
+OpenVINO has neither strings nor trees: levels come in as codes, and labels are numbers of classes. Follows
+`deployment.targets.Target`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.deployment.numeric import NumericCore, numeric_core
+from modelgpt_cli.deployment.places import missing_library, write_core_folder
+from modelgpt_cli.deployment.probe import Feed, answers, compare, probe_feeds
+from modelgpt_cli.runtime.session import Model
+
+if TYPE_CHECKING:
+    from modelgpt_cli.data.in_memory import Data
+
+VERIFIES = True
+TOLERANCE = 1e-3
+"""OpenVINO computes what is double in the graph in float32: resized pixels may be a step of 256 apart."""
+MODEL = "model.xml"
+_TEMPLATE = Path(__file__).with_name("README.md.j2")
+
+
+def check() -> None:
+    """Make sure that OpenVINO is installed."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        raise missing_library("OpenVINO", "openvino") from error
+
+
+def fill(model: Model, folder: Path, data: Data | None = None) -> str:
+    """Write the folder of a model: the whole graph where OpenVINO takes it, else without preprocessing."""
+    core = numeric_core(model, "OpenVINO", networks=False)
+    try:
+        convert(core, folder / MODEL)
+    except ModelGPTError:
+        if not model.domain.has("core"):
+            raise
+        core = numeric_core(model, "OpenVINO", networks=True)
+        convert(core, folder / MODEL)
+    feeds = probe_feeds(model, data)
+    got = run(folder / MODEL, core, feeds)
+    verified = compare(answers(model, feeds), got, TOLERANCE)
+    write_core_folder(model, folder, core, _TEMPLATE, verified=verified)
+    return f"{verified} How to run it: {{folder}}/README.md"
+
+
+def convert(core: NumericCore, path: Path) -> None:
+    """Write a graph as OpenVINO's files.
+
+    Raises
+    ------
+    ModelGPTError
+        OpenVINO can't read it.
+    """
+    import openvino as ov
+
+    with tempfile.TemporaryDirectory() as work:
+        source = Path(work) / "model.onnx"
+        onnx.save(core.proto, source)
+        try:
+            # Not by ov.convert_model, which tells Intel of each conversion.
+            ov.save_model(ov.Core().read_model(source), path, compress_to_fp16=False)
+        except Exception as error:  # OpenVINO's errors have no common base but Exception
+            detail = " ".join(str(error).split())[:300]
+            raise ModelGPTError("OpenVINO can't convert this model.", detail) from error
+
+
+def run(path: Path, core: NumericCore, feeds: Sequence[Feed]) -> list[dict[str, Any]]:
+    """Run the files on inputs of the model; return outputs by name."""
+    import openvino as ov
+
+    engine = ov.Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = engine.compile_model(engine.read_model(path), "CPU", options)
+    found = []
+    for inputs in feeds:
+        answered = compiled(core.feed(inputs))
+        found.append({name: answered[name] for name in core.outputs})
+    return found

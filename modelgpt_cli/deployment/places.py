@@ -1,0 +1,41 @@
+"""What the folders of other runtimes have alike: a model's numeric core, what stands in for the rest, and a README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.deployment.numeric import PREPROCESSING, NumericCore
+from modelgpt_cli.deployment.probe import Verified
+from modelgpt_cli.deployment.schema import schema, write_common, write_json
+from modelgpt_cli.deployment.templates import render
+from modelgpt_cli.runtime.session import Model
+
+
+def missing_library(title: str, extra: str) -> ModelGPTError:
+    """Make the error for a library that isn't there."""
+    return ModelGPTError(f"{title} is not installed.", "", f'Install it: pip install "modelgpt-cli[{extra}]"')
+
+
+def write_core_folder(
+    model: Model, folder: Path, core: NumericCore, template: Path, *, verified: Verified, **more: Any
+) -> None:
+    """Write what describes a numeric core: schema, labels, preprocessing and README."""
+    described = core.described()
+    made = schema(model) | described
+    made |= {"verified": {"rows": verified.rows, "max_difference": verified.max_difference}}
+    write_common(model, folder, made)
+    if core.preprocessing:
+        write_json(folder / PREPROCESSING, core.preprocessing)
+    render(
+        template,
+        folder / "README.md",
+        title=made["title"],
+        tokenizer=made["tokenizer"],
+        verified=verified,
+        preprocessing=core.preprocessing,
+        dropped=core.dropped,
+        **described,
+        **more,
+    )
