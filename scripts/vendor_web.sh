@@ -21,6 +21,7 @@ done
 mkdir new
 cp "onnxruntime-web-$ORT/package/dist/ort.wasm.bundle.min.mjs" new/
 cp "onnxruntime-web-$ORT/package/dist/ort-wasm-simd-threaded.wasm" new/
+cp "onnxruntime-web-$ORT/package/dist/ort-wasm-simd-threaded.mjs" new/ # node loads this; browsers have it in the bundle
 cp "huggingface-tokenizers-$TOKENIZERS/package/dist/tokenizers.min.mjs" new/
 cat >new/onnxruntime-web.LICENSE <<'END'
 onnxruntime-web, https://github.com/microsoft/onnxruntime

@@ -42,6 +42,8 @@ PLACES = {
     "server": "modelgpt_cli.deployment.server.folder",
     "mobile": "modelgpt_cli.deployment.mobile.folder",
     "openvino": "modelgpt_cli.deployment.openvino.folder",
+    "ncnn": "modelgpt_cli.deployment.ncnn.folder",
+    "tflite": "modelgpt_cli.deployment.tflite.folder",
 }
 """The registry of places that a model is exported for as a folder: name → the module that writes it, which follows
 `deployment.targets.Target`."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,23 @@ from modelgpt_cli.deployment.probe import Verified
 from modelgpt_cli.deployment.schema import schema, write_common, write_json
 from modelgpt_cli.deployment.templates import render
 from modelgpt_cli.runtime.session import Model
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Keep all that a library prints from the user, also what it prints past Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as nowhere, contextlib.redirect_stdout(io.StringIO()):
+        kept = os.dup(1), os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            for there, own in zip(kept, (1, 2), strict=True):
+                os.dup2(there, own)
+                os.close(there)
 
 
 def missing_library(title: str, extra: str) -> ModelGPTError:

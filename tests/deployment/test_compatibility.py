@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import Cli
+from bad_input import Bench
 from onnx import TensorProto, helper
 from tiny_models import tiny_model
 
@@ -69,11 +69,11 @@ def test_versions_are_read_and_ordered() -> None:
         Deploy(runtime="ort-9")
 
 
-def test_doctor_says_where_a_file_runs(cli: Cli, tmp_path: Path) -> None:
+def test_doctor_says_where_a_file_runs(bench: Bench, tmp_path: Path) -> None:
     path = tiny_model(tmp_path / "m.onnx", {"a": "numeric", "b": "categorical"}, labels=("x", "y"))
-    done = cli("doctor", "--model", path, "--json")
-    assert done.returncode == 0, done.stderr
-    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    done = bench.run("doctor", "--model", path, "--json")
+    assert done.code == 0, done.err
+    found = {check["name"]: check for check in json.loads(done.out)["checks"]}
     assert found["onnxruntime"]["detail"] == "1.12 or newer (operator set 17, ai.onnx.ml 3, IR 8)"
     assert "--runtime ort-1.7" in found["onnxruntime"]["hint"]
     assert found["onnxruntime-web"]["status"] == "ok"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import onnxruntime as ort
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.deployment.probe import Feed, Verified, answers, compare, probe_feeds
 from modelgpt_cli.deployment.schema import schema, write_common
 from modelgpt_cli.deployment.snippets import example_inputs
@@ -61,13 +63,20 @@ def convert(path: Path, folder: Path) -> None:
     ModelGPTError
         The tool can't.
     """
+    handlers = logging.root.handlers[:]
     try:
         from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
     except ImportError as error:
         raise ModelGPTError(
             "onnxruntime's converter for phones can't be loaded.", str(error), "Install it: pip install onnx"
         ) from error
-    with tempfile.TemporaryDirectory() as work, contextlib.redirect_stdout(io.StringIO()):
+    finally:
+        logging.root.handlers[:] = handlers  # it sets up the logging of the whole program
+    with (
+        tempfile.TemporaryDirectory() as work,
+        contextlib.redirect_stdout(io.StringIO()),
+        quiet("ort_format_model.utils"),
+    ):
         source, into = Path(work) / "model.onnx", Path(work) / "made"
         shutil.copyfile(path, source)
         try:
@@ -76,7 +85,9 @@ def convert(path: Path, folder: Path) -> None:
             detail = " ".join(str(error).split())[:300]
             raise ModelGPTError("onnxruntime can't write this model in its format for phones.", detail) from error
         shutil.move(into / MODEL, folder / MODEL)
-        shutil.move(next(into.glob("*.config")), folder / OPERATORS)
+        listed = next(into.glob("*.config")).read_text(encoding="utf-8").splitlines()
+    needed = [line for line in listed if not line.startswith("#")]  # what is said there names this machine's folders
+    (folder / OPERATORS).write_text("\n".join(needed) + "\n", encoding="utf-8")
 
 
 def verify(model: Model, path: Path, data: Data | None) -> Verified:

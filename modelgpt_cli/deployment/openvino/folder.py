@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.deployment.numeric import NumericCore, numeric_core
+from modelgpt_cli.deployment.numeric import PREPROCESSING, NumericCore, numeric_core
 from modelgpt_cli.deployment.places import missing_library, write_core_folder
-from modelgpt_cli.deployment.probe import Feed, answers, compare, probe_feeds
+from modelgpt_cli.deployment.probe import Feed, Verified, answers, compare, probe_feeds
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -38,20 +38,26 @@ def check() -> None:
 
 
 def fill(model: Model, folder: Path, data: Data | None = None) -> str:
-    """Write the folder of a model: the whole graph where OpenVINO takes it, else without preprocessing."""
+    """Write the folder of a model: the whole graph where OpenVINO answers alike, else the network alone."""
+    feeds = probe_feeds(model, data)
+    said = ""
     core = numeric_core(model, "OpenVINO", networks=False)
     try:
-        convert(core, folder / MODEL)
-    except ModelGPTError:
+        verified = _written(model, core, folder, feeds)
+    except ModelGPTError as error:
         if not model.domain.has("core"):
             raise
         core = numeric_core(model, "OpenVINO", networks=True)
-        convert(core, folder / MODEL)
-    feeds = probe_feeds(model, data)
-    got = run(folder / MODEL, core, feeds)
-    verified = compare(answers(model, feeds), got, TOLERANCE)
+        verified = _written(model, core, folder, feeds)
+        said = f" Preprocessing is left to you ({PREPROCESSING}). With it: {error.cause or error.problem}"
     write_core_folder(model, folder, core, _TEMPLATE, verified=verified)
-    return f"{verified} How to run it: {{folder}}/README.md"
+    return f"{verified}{said} How to run it: {{folder}}/README.md"
+
+
+def _written(model: Model, core: NumericCore, folder: Path, feeds: Sequence[Feed]) -> Verified:
+    """Write the files of a graph, and hold them against the model."""
+    convert(core, folder / MODEL)
+    return compare(answers(model, feeds), run(folder / MODEL, core, feeds), TOLERANCE)
 
 
 def convert(core: NumericCore, path: Path) -> None:

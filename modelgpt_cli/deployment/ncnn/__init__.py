@@ -1,0 +1,1 @@
+"""A folder for ncnn, which runs networks of images on phones and boards."""

@@ -1,0 +1,1 @@
+"""A folder for LiteRT (TensorFlow Lite), which runs networks of images on phones and boards."""
