@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.quiet import quiet
-from modelgpt_cli.deployment.probe import Feed, Verified, answers, compare, probe_feeds
+from modelgpt_cli.deployment.probe import Feed, Verified, allowed, answers, compare, probe_feeds
 from modelgpt_cli.deployment.schema import schema, write_common
 from modelgpt_cli.deployment.snippets import example_inputs
 from modelgpt_cli.deployment.templates import render
@@ -99,4 +99,4 @@ def verify(model: Model, path: Path, data: Data | None) -> Verified:
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     got: list[Feed] = [dict(zip(names, session.run(None, inputs), strict=True)) for inputs in feeds]
-    return compare(answers(model, feeds), got, TOLERANCE)
+    return compare(answers(model, feeds), got, allowed(model, TOLERANCE))

@@ -18,8 +18,8 @@ import onnx
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.deployment.numeric import NumericCore, fixed, numeric_core
-from modelgpt_cli.deployment.places import missing_library, write_core_folder
-from modelgpt_cli.deployment.probe import Feed, answers, compare, probe_feeds
+from modelgpt_cli.deployment.places import missing_library, silent, write_core_folder
+from modelgpt_cli.deployment.probe import Feed, allowed, answers, compare, probe_feeds, stored
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -51,11 +51,17 @@ def fill(model: Model, folder: Path, data: Data | None = None) -> str:
             "It runs networks on images of one size.",
             "Use --for mobile, or --for openvino.",
         )
+    if stored(model) == "int8":
+        raise ModelGPTError(
+            "ncnn can't run this model: its weights are 8-bit integers.",
+            "Its converter, pnnx, doesn't know them.",
+            "Export the model without --quantize int8.",
+        )
     core = fixed(numeric_core(model, "ncnn", networks=True), _KEPT)
     convert(core, folder)
     feeds = probe_feeds(model, data)
     got = run(folder, core, feeds)
-    verified = compare(answers(model, feeds), got, TOLERANCE)
+    verified = compare(answers(model, feeds), got, allowed(model, TOLERANCE))
     write_core_folder(model, folder, core, _TEMPLATE, verified=verified)
     return f"{verified} How to run it: {{folder}}/README.md"
 
@@ -95,7 +101,9 @@ def run(folder: Path, core: NumericCore, feeds: Sequence[Feed]) -> list[dict[str
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
-    if net.load_param(str(folder / PARAMETERS)) or net.load_model(str(folder / WEIGHTS)):
+    with silent():
+        failed = net.load_param(str(folder / PARAMETERS)) or net.load_model(str(folder / WEIGHTS))
+    if failed:
         raise ModelGPTError("ncnn can't load what pnnx has written.", "It has layers that ncnn lacks.")
     found = []
     for inputs in feeds:

@@ -16,7 +16,7 @@ import onnx
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.deployment.numeric import PREPROCESSING, NumericCore, numeric_core
 from modelgpt_cli.deployment.places import missing_library, write_core_folder
-from modelgpt_cli.deployment.probe import Feed, Verified, answers, compare, probe_feeds
+from modelgpt_cli.deployment.probe import Feed, Verified, allowed, answers, compare, probe_feeds
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def fill(model: Model, folder: Path, data: Data | None = None) -> str:
 def _written(model: Model, core: NumericCore, folder: Path, feeds: Sequence[Feed]) -> Verified:
     """Write the files of a graph, and hold them against the model."""
     convert(core, folder / MODEL)
-    return compare(answers(model, feeds), run(folder / MODEL, core, feeds), TOLERANCE)
+    return compare(answers(model, feeds), run(folder / MODEL, core, feeds), allowed(model, TOLERANCE))
 
 
 def convert(core: NumericCore, path: Path) -> None:

@@ -16,7 +16,7 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.deployment.numeric import Core, NumericCore, fixed, numeric_core
 from modelgpt_cli.deployment.places import missing_library, silent, write_core_folder
-from modelgpt_cli.deployment.probe import Feed, answers, compare, probe_feeds
+from modelgpt_cli.deployment.probe import Feed, allowed, answers, compare, probe_feeds
 from modelgpt_cli.runtime.session import Model
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fill(model: Model, folder: Path, data: Data | None = None) -> str:
     core = fixed(numeric_core(model, "LiteRT", networks=True), _KEPT)
     convert(model, core, folder / MODEL)
     feeds = probe_feeds(model, data)
-    verified = compare(answers(model, feeds), run(folder / MODEL, core, feeds), TOLERANCE)
+    verified = compare(answers(model, feeds), run(folder / MODEL, core, feeds), allowed(model, TOLERANCE))
     write_core_folder(model, folder, core, _TEMPLATE, verified=verified)
     return f"{verified} How to run it: {{folder}}/README.md"
 
