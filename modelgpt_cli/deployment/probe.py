@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Feed = dict[str, np.ndarray]
 """What a graph takes, or gives, by name."""
-_FOLLOWS, _NOISE = 0.05, 2e-6
+_FOLLOWS, _NOISE = 0.05, 2e-5
 """Of a model whose answers hardly differ from row to row, differences are held against that, too: it would hide any."""
 INTEGERS = 0.05
 """Of models in 8-bit integers; one step of a rounded value moved answers by up to 0.04 in networks that were tried."""

@@ -11,13 +11,14 @@ from bad_input import Bench
 from onnx import TensorProto, helper
 from tiny_models import tiny_model
 
-from modelgpt_cli import predict
+from modelgpt_cli import build, predict
 from modelgpt_cli.artifacts.export import export
 from modelgpt_cli.artifacts.lowering import lowered
 from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.runtimes import check_runtime, loads, oldest
 from modelgpt_cli.deployment.compatibility import check_file
+from modelgpt_cli.runtime.session import Model
 
 
 def stamped(path: Path) -> tuple[dict[str, int], int]:
@@ -34,6 +35,14 @@ def test_a_file_is_written_for_an_old_onnxruntime(iris_model: Path, tmp_path: Pa
     assert (predict(tmp_path / "old.onnx", rows).label == predict(iris_model / "model.onnx", rows).label).all()
     with pytest.raises(UsageError, match="--opset 17 and --runtime ort-1"):
         export(iris_model / "model.onnx", output=tmp_path / "no.onnx", opset=17, runtime="ort-1.8")
+
+
+def test_a_build_writes_for_the_version_that_its_requirement_names(iris_model: Path, tmp_path: Path) -> None:
+    wanted = (iris_model / "req.txt").read_text(encoding="utf-8") + "deploy: {runtime: ort-1.10}\n"
+    (tmp_path / "req.txt").write_text(wanted, encoding="utf-8")
+    build(tmp_path / "req.txt", data=iris_model / "iris.csv", output=tmp_path / "model.onnx", one_pass=True)
+    assert stamped(tmp_path / "model.onnx") == ({"": 15}, 8)
+    assert Model(tmp_path / "model.onnx").metadata["deploy"] == {"runtime": "ort-1.10"}
 
 
 @pytest.mark.parametrize(
