@@ -14,7 +14,7 @@ from typing import Any
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.deployment.numeric import PREPROCESSING, NumericCore
 from modelgpt_cli.deployment.probe import Verified
-from modelgpt_cli.deployment.schema import schema, write_common, write_json
+from modelgpt_cli.deployment.schema import as_json, schema, write_common
 from modelgpt_cli.deployment.templates import render
 from modelgpt_cli.runtime.session import Model
 
@@ -50,7 +50,7 @@ def write_core_folder(
     made |= {"verified": {"rows": verified.rows, "max_difference": verified.max_difference}}
     write_common(model, folder, made)
     if core.preprocessing:
-        write_json(folder / PREPROCESSING, core.preprocessing)
+        (folder / PREPROCESSING).write_text(as_json(core.preprocessing), encoding="utf-8")
     render(
         template,
         folder / "README.md",

@@ -61,17 +61,21 @@ def tensor(one: Tensor) -> dict[str, Any]:
     return {"name": one.name, "type": one.type, "shape": list(one.shape)}
 
 
+def common_files(model: Model, made: dict[str, Any]) -> dict[str, str]:
+    """Return ``schema.json``, ``labels.json`` and, of models that read text, ``tokenizer.json``, by name."""
+    found = {"labels.json": as_json(list(model.labels)), FILE: as_json(made)}
+    return found | ({"tokenizer.json": model.extras[TOKENIZER]} if TOKENIZER in model.extras else {})
+
+
 def write_common(model: Model, folder: Path, made: dict[str, Any]) -> None:
-    """Write ``schema.json``, ``labels.json`` and, of models that read text, ``tokenizer.json``."""
-    if TOKENIZER in model.extras:
-        (folder / "tokenizer.json").write_text(model.extras[TOKENIZER], encoding="utf-8")
-    write_json(folder / "labels.json", list(model.labels))
-    write_json(folder / FILE, made)
+    """Write `common_files`."""
+    for name, text in common_files(model, made).items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
+def as_json(value: Any) -> str:
     """Write a value as JSON for people to read, too."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def _title(model: Model) -> str:

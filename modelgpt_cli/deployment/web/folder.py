@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.deployment.schema import schema, write_common
+from modelgpt_cli.deployment.schema import common_files, schema
 from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
 
 if TYPE_CHECKING:
@@ -39,6 +39,24 @@ def check() -> None:
 
 def fill(model: Model, folder: Path, data: Data | None = None) -> str:
     """Write the folder of a model."""
+    for name, content in contents(model).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        else:
+            path.write_text(content, encoding="utf-8")
+    return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
+
+
+def contents(model: Model) -> dict[str, Path | str]:
+    """Return the files of a model's page by name, as paths or texts.
+
+    Raises
+    ------
+    ModelGPTError
+        No page can run the model.
+    """
     if not model.domain.has("page"):
         raise ModelGPTError(
             f"There is no page for models of {model.domain.title} yet.",
@@ -52,13 +70,8 @@ def fill(model: Model, folder: Path, data: Data | None = None) -> str:
             "Export or build it without --tokenizer-in-graph.",
         )
     made = schema(model) | {"runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8"))}
-    runtime = folder / "runtime"
-    runtime.mkdir()
+    files: dict[str, Path | str] = {file.name: file for file in PAGE.iterdir()}
     tokens = TOKENIZERS if TOKENIZER in model.extras else ()
-    for name in (*RUNTIME, *tokens):
-        shutil.copyfile(VENDOR / name, runtime / name)
-    for file in PAGE.iterdir():
-        shutil.copyfile(file, folder / file.name)
-    shutil.copyfile(model.path, folder / "model.onnx")
-    write_common(model, folder, made)
-    return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
+    files |= {f"runtime/{name}": VENDOR / name for name in (*RUNTIME, *tokens)}
+    files["model.onnx"] = model.path
+    return files | common_files(model, made)
