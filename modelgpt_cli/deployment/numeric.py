@@ -17,11 +17,12 @@ from onnx import TensorProto, helper
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.deployment.probe import Feed
+from modelgpt_cli.deployment.trees import OPERATOR, write_out_trees
 from modelgpt_cli.runtime.session import EXTENSIONS, Model
 
 PREPROCESSING = "preprocessing.json"
 _ENCODER = "LabelEncoder"
-_TREES = ("TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble")
+_TREES = (OPERATOR, "TreeEnsembleClassifier", "TreeEnsemble")
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,13 @@ def numeric_core(model: Model, place: str, *, networks: bool) -> NumericCore:
     Raises
     ------
     ModelGPTError
-        The graph has strings inside, or trees; says what would help.
+        The graph works on strings inside, or has trees that are none of ours.
     """
     proto = onnx.load_model(str(model.path))
-    if any(node.op_type in _TREES for node in proto.graph.node):
+    if any(node.op_type in _TREES for node in proto.graph.node) and not write_out_trees(proto.graph):
         raise ModelGPTError(
-            f"{place} can't run this model: it has boosted trees.",
+            f"{place} can't run this model: it has trees of another kind than those that modelgpt writes.",
             "Only onnxruntime has an operator for them.",
-            "Build it again as networks alone: modelgpt build ... --members 8",
         )
     if any(node.domain == EXTENSIONS for node in proto.graph.node):
         raise ModelGPTError(

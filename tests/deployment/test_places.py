@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from tiny_models import tiny_model
 
 from modelgpt_cli.artifacts.export import write_model
+from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.deployment import probe
 from modelgpt_cli.deployment.mobile import folder as mobile
 from modelgpt_cli.deployment.numeric import numeric_core
 from modelgpt_cli.deployment.server import folder as server
 from modelgpt_cli.deployment.targets import export_for
+from modelgpt_cli.deployment.trees import write_out_trees
+from modelgpt_cli.domains.tabular.measure import dummy_trees
+from modelgpt_cli.domains.tabular.onnx_trees import tree_scores
 from modelgpt_cli.runtime.session import Model
 
 COLUMNS = {"size": "numeric", 'the "colour" $': "categorical", "seen": "datetime"}
@@ -177,14 +182,35 @@ def test_the_numeric_core_takes_codes_and_answers_as_the_model_does(table: Path)
     assert probe.compare(probe.answers(model, feeds), got, 1e-6).max_difference < 1e-6
 
 
-def test_what_has_trees_or_texts_inside_says_so(table: Path, tmp_path: Path) -> None:
+def test_trees_are_written_as_products(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    trees = dummy_trees(5, 3)
+    missing_left = rng.random(len(trees.value)) < 0.5
+    g = GraphWriter({}, ["x", "y"])
+    scores = tree_scores(g, replace(trees, missing_left=missing_left), "x", 3)
+    g.op("Identity", scores, output="y")
+    sides = [onnx.helper.make_tensor_value_info(name, 1, ["N", n]) for name, n in (("x", 5), ("y", 3))]
+    proto = g.model(sides[:1], sides[1:], {})
+    x = rng.normal(size=(200, 5)).astype(np.float32)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    x[:9, 0] = trees.value[:9]  # on the edge
+    wanted = ort.InferenceSession(proto.SerializeToString()).run(None, {"x": x})[0]
+    assert write_out_trees(proto.graph)
+    assert not any(node.domain for node in proto.graph.node)
+    onnx.checker.check_model(proto)
+    found = ort.InferenceSession(proto.SerializeToString()).run(None, {"x": x})[0]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert np.ptp(wanted) > 0.01
+
+
+def test_what_has_other_trees_or_texts_inside_says_so(table: Path, tmp_path: Path) -> None:
     proto = onnx.load(table)
-    trees = onnx.helper.make_node("TreeEnsembleRegressor", ["size"], ["more"], domain="ai.onnx.ml", name="trees")
+    trees = onnx.helper.make_node("TreeEnsembleClassifier", ["size"], ["more"], domain="ai.onnx.ml", name="trees")
     proto.graph.node.append(trees)
     model = Model(table)
     model.path = tmp_path / "trees.onnx"
     onnx.save(proto, model.path)
-    with pytest.raises(ModelGPTError, match="boosted trees"):
+    with pytest.raises(ModelGPTError, match="trees of another kind"):
         numeric_core(model, "Here", networks=False)
     proto = onnx.load(table)
     next(n for n in proto.graph.node if n.op_type == "LabelEncoder").op_type = "StringNormalizer"

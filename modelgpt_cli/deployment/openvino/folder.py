@@ -1,6 +1,6 @@
 """``modelgpt export --for openvino``: OpenVINO's intermediate representation of a model's numeric part.
 
-OpenVINO has neither strings nor trees: levels come in as codes, and labels are numbers of classes. Follows
+OpenVINO has no strings: levels come in as codes, and labels are numbers of classes. Follows
 `deployment.targets.Target`.
 """
 
