@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from modelgpt_cli.core.files import sha256
 from modelgpt_cli.deployment.page import Page, usual_answer
 from modelgpt_cli.runtime.session import TOKENIZER, Model, Tensor
 
@@ -49,8 +48,8 @@ def schema(model: Model) -> dict[str, Any]:
             "validated": card.get("validated", ""),
             "notes": list(card.get("notes") or [])[:_SHOWN_NOTES],
             "limits": card.get("limits") or {},
-            "size_bytes": model.path.stat().st_size,
-            "sha256": sha256(model.path),
+            "size_bytes": model.size_bytes,
+            "sha256": model.sha256,
             "made_with": (card.get("provenance") or {}).get("versions") or {},
         },
     }

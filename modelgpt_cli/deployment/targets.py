@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from modelgpt_cli.artifacts.backends import format_of
 from modelgpt_cli.core.deploy import PLACES
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.files import check_exists, check_model_file
+from modelgpt_cli.core.files import MODEL_NAME, bundled_model, check_exists, check_model_file
 from modelgpt_cli.data.address import with_sheet
 from modelgpt_cli.deployment.schema import FILE
 from modelgpt_cli.runtime.session import Model
@@ -177,7 +177,14 @@ def check_folder(path: str | os.PathLike[str], force: bool) -> Path:
 
 @contextmanager
 def _onnx_file(model: Path, options: dict[str, Any]) -> Iterator[Path]:
-    """The model as an ONNX file; made first where it is none, or is to be quantised."""
+    """The model as an ONNX file; made first where it is none, or is to be written otherwise."""
+    if (content := bundled_model(model)) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            unpacked = Path(folder) / MODEL_NAME
+            unpacked.write_bytes(content)
+            with _onnx_file(unpacked, options) as file:
+                yield file
+        return
     given = {name: value for name, value in options.items() if value not in (None, "none", False)}
     if format_of(model) == "onnx" and not given:
         yield model

@@ -6,6 +6,7 @@ OpenVINO has no strings: levels come in as codes, and labels are numbers of clas
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,15 +27,29 @@ VERIFIES = True
 TOLERANCE = 1e-3
 """OpenVINO computes what is double in the graph in float32: resized pixels may be a step of 256 apart."""
 MODEL = "model.xml"
+_TELEMETRY = "openvino_telemetry"
 _TEMPLATE = Path(__file__).with_name("README.md.j2")
 
 
 def check() -> None:
     """Make sure that OpenVINO is installed."""
+    load()
+
+
+def load() -> Any:
+    """Import OpenVINO, which tells Intel of each import unless its library for that can't be found.
+
+    Raises
+    ------
+    ModelGPTError
+        It is not installed.
+    """
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]  # as Python marks what can't be imported
     try:
-        import openvino  # noqa: F401
+        import openvino
     except ImportError as error:
         raise missing_library("OpenVINO", "openvino") from error
+    return openvino
 
 
 def fill(model: Model, folder: Path, data: Data | None = None) -> str:
@@ -68,13 +83,11 @@ def convert(core: NumericCore, path: Path) -> None:
     ModelGPTError
         OpenVINO can't read it.
     """
-    import openvino as ov
-
+    ov = load()
     with tempfile.TemporaryDirectory() as work:
         source = Path(work) / "model.onnx"
         onnx.save(core.proto, source)
         try:
-            # Not by ov.convert_model, which tells Intel of each conversion.
             ov.save_model(ov.Core().read_model(source), path, compress_to_fp16=False)
         except Exception as error:  # OpenVINO's errors have no common base but Exception
             detail = " ".join(str(error).split())[:300]
@@ -83,8 +96,7 @@ def convert(core: NumericCore, path: Path) -> None:
 
 def run(path: Path, core: NumericCore, feeds: Sequence[Feed]) -> list[dict[str, Any]]:
     """Run the files on inputs of the model; return outputs by name."""
-    import openvino as ov
-
+    ov = load()
     engine = ov.Core()
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = engine.compile_model(engine.read_model(path), "CPU", options)
