@@ -48,7 +48,11 @@ def example_inputs(model: Model) -> list[Example]:
             found.append(Example(_literal(one.name), "pixels", "", "RGB, row by row, upright"))
         elif one.type == "int64":
             ids = "101, 2204, 102" if field is not None else "1, 1, 1"
-            found.append(Example(_literal(one.name), "integers", ids, note or "token ids, or their mask"))
+            found.append(
+                Example(
+                    _literal(one.name), "integers", ids, "token ids" if field is not None else "1 for each of these"
+                )
+            )
         else:
             low, high = (
                 (0.0, 1.0) if field is None or field.low is None or field.high is None else (field.low, field.high)
