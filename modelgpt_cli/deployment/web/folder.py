@@ -38,6 +38,24 @@ def check() -> None:
 
 def fill(model: Model, folder: Path) -> str:
     """Write the folder of a model."""
+    for name, content in contents(model).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        else:
+            path.write_text(content, encoding="utf-8")
+    return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
+
+
+def contents(model: Model) -> dict[str, Path | str]:
+    """Return the files of a model's page by name, as paths or texts.
+
+    Raises
+    ------
+    ModelGPTError
+        No page can run the model.
+    """
     if not model.domain.has("page"):
         raise ModelGPTError(
             f"There is no page for models of {model.domain.title} yet.",
@@ -51,19 +69,13 @@ def fill(model: Model, folder: Path) -> str:
             "Export or build it without --with-tokenizer.",
         )
     made = schema(model)
-    runtime = folder / "runtime"
-    runtime.mkdir()
+    files: dict[str, Path | str] = {file.name: file for file in PAGE.iterdir()}
     tokens = TOKENIZERS if TOKENIZER in model.extras else ()
-    for name in (*RUNTIME, *tokens):
-        shutil.copyfile(VENDOR / name, runtime / name)
-    for file in PAGE.iterdir():
-        shutil.copyfile(file, folder / file.name)
-    shutil.copyfile(model.path, folder / "model.onnx")
+    files |= {f"runtime/{name}": VENDOR / name for name in (*RUNTIME, *tokens)}
+    files["model.onnx"] = model.path
     if tokens:
-        (folder / "tokenizer.json").write_text(model.extras[TOKENIZER], encoding="utf-8")
-    (folder / "labels.json").write_text(_json(list(model.labels)), encoding="utf-8")
-    (folder / MARK).write_text(_json(made), encoding="utf-8")
-    return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
+        files["tokenizer.json"] = model.extras[TOKENIZER]
+    return files | {"labels.json": _json(list(model.labels)), MARK: _json(made)}
 
 
 def schema(model: Model) -> dict[str, Any]:
