@@ -73,7 +73,7 @@ class Tools:
         """
         words, is_file = self.root.words_or_path(request)
         done = api.parse(Path(words) if is_file else words, output=self._written(output), force=force, offline=True)
-        return done.to_dict() | {"text": done.text, "path": self._shown(done.path)}
+        return done.to_dict() | {"requirement": done.text, "path": self._shown(done.path)}
 
     def build(
         self,
