@@ -46,8 +46,9 @@ log = logging.getLogger("modelgpt")
 CHECKS = 3
 """Fresh divisions of the rows that the best setting and the usual one are compared on. The best of many trials looks
 better than it is on the division that it was chosen by."""
-LEAST_GAIN = 2.0
-"""Standard errors of the gain over these divisions by which the best must be better than the usual."""
+LEAST_GAIN = 2.92
+"""Standard errors of the gain over these divisions by which the best must be better than the usual: the point that
+Student's t, of three differences, exceeds in one of twenty cases by chance."""
 JOURNAL = ".search.jsonl"
 """What is put behind the output's stem: the trials, for a search that is continued."""
 Shown = Callable[[Trial, Trial], object]
@@ -119,8 +120,8 @@ def search(
 
     The first trial is a build by itself. Each other one is judged as that is: by the cross-validated metric of its
     build (log loss, R2, or that of the domain's own task), to which tuning adds what it gains on rows held out from it.
-    The best is then compared with the usual one on other divisions of the rows, and kept if it is better by two
-    standard errors.
+    The best is then compared with the usual one on other divisions of the rows, and kept if it is better by more
+    than chance explains.
 
     Parameters
     ----------
