@@ -5,12 +5,14 @@
 A model of images (flowers of the shared data, its weights in halves: about 6 MB) and one of a table (iris) are
 exported with `export --for web` and opened from a local server, each in a browser of its own. `ready` is when the model
 is loaded, `first answer` when the answer to the first image or row is shown; both count from the navigation on. `next`
-is the median of five further ones. Needs Chromium, playwright and scripts/vendor_web.sh.
+is the median of five further ones, `load average` that of the machine in the last minute: other work on it counts.
+Needs Chromium, playwright and scripts/vendor_web.sh.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import statistics
 import tempfile
@@ -74,7 +76,7 @@ def open_page(browser: Any, folder: Path, given: list[str | Path]) -> dict[str, 
         tab.close()
         server.shutdown()
         server.server_close()
-    return {"ready": ready, "first": first, "next": statistics.median(more)}
+    return {"ready": ready, "first": first, "after": first - ready, "next": statistics.median(more)}
 
 
 def make_pages(folder: Path) -> list[tuple[str, Path, list[str | Path]]]:
@@ -116,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for _ in range(args.repeats):
                 browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
                 cells.append({"model": what, "browser": browser.version, **open_page(browser, folder, given)})
+                cells[-1]["load"] = os.getloadavg()[0]
                 browser.close()
                 print(cells[-1], flush=True)
     text = summarise(pd.DataFrame(cells))
@@ -126,9 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def summarise(cells: pd.DataFrame) -> str:
-    """Lay out the medians, with the slowest first answer."""
+    """Lay out the medians, and how busy the machine was."""
     rows = []
     for model, part in cells.groupby("model", sort=False):
-        middle = part[["ready", "first", "next"]].median()
-        rows.append([str(model), *(f"{middle[key]:.2f}" for key in middle.index), f"{part['first'].max():.2f}"])
-    return table(["model", "ready, s", "first answer, s", "next answer, s", "slowest first, s"], rows)
+        middle = part[["ready", "first", "after", "next", "load"]].median()
+        rows.append([str(model), *(f"{value:.2f}" for value in middle)])
+    header = ["model", "loaded, s", "first answer, s", "of these after loading, s", "next answer, s", "load average"]
+    return table(header, rows)
