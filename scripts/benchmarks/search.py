@@ -31,6 +31,7 @@ from .common import RESULTS, data_folder, make_parser, names, provenance, table,
 from .tables.tasks import Card, append_cells, draw_rows, find_cards, read_table, side, split
 
 WAYS = ("tpe", "random")
+UNSEEN = ("unseen_best", "unseen_kept")
 TABLES = "autos,glass,postoperative,servo,teaching_assistants,spectf_heart"
 CELLS = RESULTS / "search.csv"
 
@@ -129,24 +130,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summarise(cells: pd.DataFrame) -> str:
     """Lay out each table and way, and the means of what was gained."""
     rows = []
-    for row in cells.itertuples():
-        gains = [-worse_by(row.metric, row.unseen_default, value) for value in (row.unseen_best, row.unseen_kept)]
-        own = -worse_by(row.metric, row.default_trial, row.best_trial)
-        figures = [f"{own:+.4f}", f"{row.gain_checked:+.4f} ± {row.noise:.4f}", row.kept]
-        figures += [f"{row.unseen_default:.4f}", *(f"{gain:+.4f}" for gain in gains), f"{row.cpu:.0f}"]
-        rows.append([f"{row.table} ({row.n})", row.metric.replace("_", " "), row.way, *figures])
-    for way, part in cells.groupby("way", sort=False):
-        kept = sum(part.kept == "best")
-        means = [
-            sum(-worse_by(r.metric, r.unseen_default, getattr(r, name)) for r in part.itertuples()) / len(part)
-            for name in ("unseen_best", "unseen_kept")
+    known: list[dict[str, Any]] = cells.to_dict("records")
+    for row in known:
+        own = -worse_by(row["metric"], row["default_trial"], row["best_trial"])
+        figures = [f"{own:+.4f}", f"{row['gain_checked']:+.4f} ± {row['noise']:.4f}", str(row["kept"])]
+        figures += [
+            f"{row['unseen_default']:.4f}",
+            *(f"{_gain(row, name):+.4f}" for name in UNSEEN),
+            f"{row['cpu']:.0f}",
         ]
-        cpu = f"{part.cpu.mean():.0f}"
-        rows.append(
-            ["mean", "", str(way), "", "", f"best {kept} of {len(part)}", "", *(f"{m:+.4f}" for m in means), cpu]
-        )
+        rows.append([f"{row['table']} ({row['n']})", str(row["metric"]).replace("_", " "), str(row["way"]), *figures])
+    for way in WAYS:
+        part = [row for row in known if row["way"] == way]
+        kept = sum(row["kept"] == "best" for row in part)
+        means = [f"{sum(_gain(row, name) for row in part) / len(part):+.4f}" for name in UNSEEN]
+        cpu = f"{sum(row['cpu'] for row in part) / len(part):.0f}"
+        rows.append(["mean", "", way, "", "", f"best {kept} of {len(part)}", "", *means, cpu])
     header = [
         "table (rows searched on)", "metric", "proposer", "best trial's gain", "gain on fresh divisions ± SE", "kept",
         "default, unseen rows", "best, unseen: gain", "kept, unseen: gain", "CPU s",
     ]  # fmt: skip
     return table(header, rows)
+
+
+def _gain(row: dict[str, Any], name: str) -> float:
+    """By how much a figure on unseen rows is better than the default's."""
+    return -worse_by(row["metric"], row["unseen_default"], row[name])

@@ -168,7 +168,7 @@ class Bench:
         """By how much finetuning makes the metric better on rows held out from it; 0 where it isn't kept."""
         tuner: Tuner = self.domain.part("tune")
         chosen = self.tune_options(setting)
-        split = {name: self.options.get(name) for name in ("group", "time")}
+        split: dict[str, Any] = {name: self.options.get(name) for name in ("group", "time")}
         settings = TuneSettings(**chosen, seed=seed, device=pick_device(self.device), **split)
         done = tuner.tune(body.model, self.data, settings)
         if done.kept == "before" or self.metric not in done.before or self.metric not in done.after:

@@ -275,8 +275,8 @@ def try_all(
         Why it ended; see `SearchReport.stopped`.
     """
     if shown is not None:
-        for trial in study.trials:
-            shown(trial, study.best)
+        for before in study.trials:
+            shown(before, study.best)
     try:
         while most is None or len(study.trials) < most:
             if end is not None and study.trials and clock.monotonic() >= end:

@@ -101,7 +101,7 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
-        direction = "minimize" if self.is_error else "maximize"
+        direction: Literal["minimize", "maximize"] = "minimize" if self.is_error else "maximize"
         there = self.journal is not None and self.journal.exists()
         try:
             storage = _storage(self.journal)
