@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summarise(cells: pd.DataFrame) -> str:
     """Lay out each table and way, and the means of what was gained."""
     rows = []
-    known: list[dict[str, Any]] = cells.to_dict("records")
+    known: list[dict[Any, Any]] = cells.to_dict("records")
     for row in known:
         own = -worse_by(row["metric"], row["default_trial"], row["best_trial"])
         figures = [f"{own:+.4f}", f"{row['gain_checked']:+.4f} ± {row['noise']:.4f}", str(row["kept"])]
@@ -153,6 +153,6 @@ def summarise(cells: pd.DataFrame) -> str:
     return table(header, rows)
 
 
-def _gain(row: dict[str, Any], name: str) -> float:
+def _gain(row: dict[Any, Any], name: str) -> float:
     """By how much a figure on unseen rows is better than the default's."""
     return -worse_by(row["metric"], row["unseen_default"], row[name])
