@@ -17,7 +17,7 @@ from conftest import Start
 from fake_llm import FakeLLM, answer, fault
 
 from modelgpt_cli.core.domain import all_domains, find_domain
-from modelgpt_cli.core.errors import ModelGPTError, UsageError
+from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.core.schema import Column, Schema
 from modelgpt_cli.llm.client import LLM
 from modelgpt_cli.model_generator.search import search as verb
@@ -199,6 +199,25 @@ def test_the_best_is_kept_only_where_fresh_divisions_agree() -> None:
     assert chance.noise > 0
     same = decided(lambda setting, seed: 1.0 + (setting != SPACE.default))
     assert (same.kept, same.best, same.gain) == ("default", {}, 0.0)
+
+
+def test_a_best_that_misses_a_limit_gives_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = decided(lambda setting, seed: cost(setting) + 1e-3 * seed)
+    written: list[Setting] = []
+
+    def write(bench: Any, setting: Setting, output: Path, seed: int, force: bool) -> int:
+        written.append(setting)
+        if setting != SPACE.default:
+            raise VerificationError("No model meets the requirement's limits.")
+        return 7
+
+    monkeypatch.setattr(verb, "write_setting", write)
+    judge: Any = Judge(lambda setting, seed: 0.0)
+    assert verb._write_kept(report, judge, Path("m.onnx"), 0, False) == 7
+    assert (len(written), report.kept) == (2, "default")
+    assert "The best is not written, but the default: No model meets" in caplog.text
 
 
 def test_ctrl_c_keeps_what_was_found() -> None:

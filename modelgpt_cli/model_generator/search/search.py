@@ -21,7 +21,7 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.deploy import Deploy
 from modelgpt_cli.core.domain import default_domain, find_domain
-from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.core.errors import UsageError, VerificationError
 from modelgpt_cli.core.limits import Limits
 from modelgpt_cli.core.option_fields import make_options
 from modelgpt_cli.core.options import SearchOptions, TuneOptions
@@ -197,8 +197,7 @@ def search(
     with interruptible():
         report.stopped = try_all(study, bench, proposer, asked.search, end, seed, shown)
     decide(report, study, bench, seed)
-    setting = bench.space.complete(report.best if report.kept == "best" else {})
-    report.size_bytes = write_setting(bench, setting, output, seed, force)
+    report.size_bytes = _write_kept(report, bench, output, seed, force)
     if asked.plot is not None:
         report.plot = Path(asked.plot)
         plot_trials(report.trials, bench.metric, bench.is_error, report.plot, force=force)
@@ -321,6 +320,17 @@ def decide(report: SearchReport, study: Study, bench: Bench, seed: int) -> None:
     report.gain, report.noise = float(gains.mean()), float(gains.std(ddof=1) / len(gains) ** 0.5)
     if report.gain > LEAST_GAIN * report.noise and report.gain > 0:
         report.kept = "best"
+
+
+def _write_kept(report: SearchReport, bench: Bench, output: Path, seed: int, force: bool) -> int:
+    """Write the model that is kept, or the usual one where that does not meet the requirement's limits; its bytes."""
+    if report.kept == "best":
+        try:
+            return write_setting(bench, bench.space.complete(report.best), output, seed, force)
+        except VerificationError as error:
+            log.warning("The best is not written, but the default: %s", error)
+            report.kept = "default"
+    return write_setting(bench, bench.space.default, output, seed, force)
 
 
 def write_setting(bench: Bench, setting: Setting, output: Path, seed: int, force: bool = False) -> int:
