@@ -246,9 +246,9 @@ def _add_pages(app: FastAPI, server: Server) -> None:
         if content is None:
             raise RequestError(404, f"The page of {name} has no {file}.", "", "See the models at /")
         kind = media_type(file)
-        return (
-            Response(content, media_type=kind) if isinstance(content, str) else FileResponse(content, media_type=kind)
-        )
+        if isinstance(content, Path):
+            return FileResponse(content, media_type=kind)
+        return Response(content, media_type=kind)
 
     @app.get("/models", summary="The models' names and cards")
     async def list_models() -> Response:

@@ -23,11 +23,13 @@ class ModelPages:
     """The pages of all models, made when they are first asked for, and anew where a file was replaced."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[int, Mapping[str, Path | str]]] = {}
+        self._made: dict[str, tuple[int, Mapping[str, Path | str | bytes]]] = {}
 
-    def files(self, served: Served) -> Mapping[str, Path | str]:
-        """Return the files of a model's page by name, as paths or texts; none where no page can run it, or what it runs
-        on isn't installed."""
+    def files(self, served: Served) -> Mapping[str, Path | str | bytes]:
+        """Return the files of a model's page by name, as paths, texts or bytes.
+
+        There are none where no page can run the model, or what pages run on isn't installed.
+        """
         version, made = self._made.get(served.name, (0, {}))
         if version != served.version:
             version = served.version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -337,6 +338,15 @@ def test_a_server_has_the_page_of_each_model(models: Path, vendor: Path) -> None
         for name in ("../model.onnx", "..%2fmodel.onnx", "none.js"):
             assert server.get(f"/models/table/page/{name}").status_code == 404
         assert server.get("/models/none/page/").status_code == 404
+
+
+def test_the_page_of_a_bundle_has_the_model_in_it(models: Path, vendor: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "table.zip", "w") as bundle:
+        bundle.write(models / "table.onnx", "model.onnx")
+    with client(f"table={tmp_path / 'table.zip'}") as server:
+        assert server.get("/models/table/page/model.onnx").content == (models / "table.onnx").read_bytes()
+        card = server.get("/models/table/page/schema.json").json()["card"]
+        assert card["size_bytes"] == (models / "table.onnx").stat().st_size
 
 
 def test_without_the_runtime_a_server_lists_its_models(models: Path, vendor: Path) -> None:

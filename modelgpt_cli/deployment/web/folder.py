@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.core.files import sha256
+from modelgpt_cli.core.files import bundled_model
 from modelgpt_cli.deployment.page import Page, usual_answer
 from modelgpt_cli.deployment.targets import MARK
 from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
@@ -44,12 +44,12 @@ def fill(model: Model, folder: Path) -> str:
         if isinstance(content, Path):
             shutil.copyfile(content, path)
         else:
-            path.write_text(content, encoding="utf-8")
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
 
 
-def contents(model: Model) -> dict[str, Path | str]:
-    """Return the files of a model's page by name, as paths or texts.
+def contents(model: Model) -> dict[str, Path | str | bytes]:
+    """Return the files of a model's page by name, as paths, texts or bytes.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def contents(model: Model) -> dict[str, Path | str]:
             "Export or build it without --with-tokenizer.",
         )
     made = schema(model)
-    files: dict[str, Path | str] = {file.name: file for file in PAGE.iterdir()}
+    files: dict[str, Path | str | bytes] = {file.name: file for file in PAGE.iterdir()}
     tokens = TOKENIZERS if TOKENIZER in model.extras else ()
     files |= {f"runtime/{name}": VENDOR / name for name in (*RUNTIME, *tokens)}
-    files["model.onnx"] = model.path
+    files["model.onnx"] = bundled_model(model.path) or model.path
     if tokens:
         files["tokenizer.json"] = model.extras[TOKENIZER]
     return files | {"labels.json": _json(list(model.labels)), MARK: _json(made)}
@@ -98,8 +98,8 @@ def schema(model: Model) -> dict[str, Any]:
             "validated": card.get("validated", ""),
             "notes": list(card.get("notes") or [])[:_SHOWN_NOTES],
             "limits": card.get("limits") or {},
-            "size_bytes": model.path.stat().st_size,
-            "sha256": sha256(model.path),
+            "size_bytes": model.size_bytes,
+            "sha256": model.sha256,
             "made_with": (card.get("provenance") or {}).get("versions") or {},
         },
         "runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8")),
