@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modelgpt_cli.deployment.transfer.push import pull, push
     from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
     from modelgpt_cli.model_generator.build import build
+    from modelgpt_cli.model_generator.search.search import search
     from modelgpt_cli.requirement_generator.describe import describe
     from modelgpt_cli.requirement_generator.request_file import parse
     from modelgpt_cli.runtime.evaluate import evaluate
@@ -47,6 +48,7 @@ __all__ = [
     "pull",
     "push",
     "report",
+    "search",
     "serve",
     "tune",
     "verify",
@@ -71,6 +73,7 @@ _MODULES = {
     "pull": "modelgpt_cli.deployment.transfer.push",
     "push": "modelgpt_cli.deployment.transfer.push",
     "report": "modelgpt_cli.deployment.report.report",
+    "search": "modelgpt_cli.model_generator.search.search",
     "serve": "modelgpt_cli.serving.server",
     "tune": "modelgpt_cli.training.tune",
     "verify": "modelgpt_cli.deployment.bundle.verify",

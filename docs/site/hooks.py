@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import sys
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from mkdocs.exceptions import PluginError  # noqa: E402
 from modelgpt_cli.commands.group import cli  # noqa: E402
 from modelgpt_cli.core.option_fields import known_options  # noqa: E402
 from modelgpt_cli.core.options import BuildOptions  # noqa: E402
+from scripts import llms_txt  # noqa: E402
 
 COMMANDS_MARKER = "<!-- commands -->"
 REQUESTS_MARKER = "<!-- request options -->"
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./|results\b)[^)#\s]*)(?:#[^)\s]*)?\)")
+_PAGES: dict[str, str] = {}
+"""Source → what the page is rendered from."""
+_NAV: list[Any] = []
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
@@ -42,7 +47,40 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
         code = label if label.startswith("`") else f"`{path}`"
         return code if label in (path, target) or label.startswith("`") else f"{label} ({code})"
 
-    return LINK.sub(resolved, markdown)
+    found = LINK.sub(resolved, markdown)
+    _PAGES[page.file.src_uri] = found
+    return found
+
+
+def on_nav(nav: Any, **_: Any) -> Any:
+    """Keep the order of the pages."""
+    _NAV[:] = nav.items
+    return nav
+
+
+def on_post_build(*, config: Any, **_: Any) -> None:
+    """Write llms.txt and llms-full.txt beside the pages."""
+    docs = [
+        llms_txt.Doc(section, page.title or name_of(page), page.file.url, _PAGES[page.file.src_uri])
+        for section, page in pages(_NAV)
+    ]
+    for name, write in (("llms.txt", llms_txt.index), ("llms-full.txt", llms_txt.full)):
+        text = write(config.site_name, config.site_description, docs)
+        Path(config.site_dir, name).write_text(text, encoding="utf-8")
+
+
+def pages(items: Any, section: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the pages of the navigation, each with what it stands under."""
+    for item in items:
+        if item.is_page:
+            yield section, item
+        elif item.children:
+            yield from pages(item.children, item.title)
+
+
+def name_of(page: Any) -> str:
+    """Return a page's name where it has no title."""
+    return str(Path(page.file.src_uri).stem)
 
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:

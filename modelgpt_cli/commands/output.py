@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from modelgpt_cli.core.json_text import plain
 from modelgpt_cli.core.printable import POWERFUL, printable
 
 _COLOURS = {"red": "31", "yellow": "33"}
@@ -57,19 +58,8 @@ def result(text: str | os.PathLike[str]) -> None:
 
 def result_json(value: Mapping[str, Any]) -> None:
     """Write the command's result to stdout as JSON."""
-    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
     print(POWERFUL.sub(lambda match: json.dumps(match[0])[1:-1], text))
-
-
-def _plain(value: Any) -> Any:
-    """Bring a value into what JSON knows: numpy's numbers as numbers, NaN and infinity as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say(text: str) -> None:

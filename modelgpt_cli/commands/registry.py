@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "push": "Send a model or bundle to a folder, a hub or an object store.",
     "pull": "Fetch a model or bundle by its address, pinned by hash.",
     "inspect": "Show a model's card: inputs, labels, metrics, provenance.",
+    "mcp": "Offer these commands as tools to an agent (MCP).",
     "doctor": "Check this installation.",
     "meta-train": "Train the generator itself.",
 }

@@ -23,6 +23,7 @@ PARTS = {
     "architectures": "model_generator.cards.Shelf: the architecture cards and what their models cost",
     "build": "model_generator.builders.Builders: requirement and rows to a target model",
     "model": "artifacts.target_model.Models: a target model from what its file holds",
+    "space": "model_generator.search.space.Searched: what a search may set of a build and its tuning; optional",
     "onnx": "artifacts.onnx_file.OnnxWriter: a target model as a graph, and back; its entries in the model card",
     "verify": "artifacts.verify.Verifier: the graph held against the target model",
     "measure": "model_generator.measure.Measured: rows to measure a graph on, and a model to measure",

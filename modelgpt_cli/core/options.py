@@ -195,8 +195,28 @@ class TuneOptions(Options):
     epochs: int = option("Passes over the data.", 1, least=1, most=1_000_000)
     lr: float | None = option("Learning rate.", least=0, most=100, above=True, shown="chosen")
     batch_size: int | None = option("Rows per step.", least=1, most=MOST_ROWS, shown="by domain")
+    weight_decay: float | None = option("Weight decay of the optimizer.", least=0, most=100, shown="by domain")
     device: str = option_like(BuildOptions, "device")
     seed: int = option_like(BuildOptions, "seed")
+
+
+@dataclass(frozen=True)
+class SearchOptions(LLMOptions):
+    """How other settings of a build and its tuning are to be searched, and how an LLM is asked for some."""
+
+    search: int | None = option(
+        "Try N settings; keep the best if it is surely better.", least=1, most=100_000, theme="Search"
+    )
+    minutes: float | None = option(
+        "Search for so long.", metavar="M", least=0, most=1_000_000, above=True, theme="Search"
+    )
+    proposer: str = option("Who proposes settings.", "tpe", choices=("tpe", "random", "llm"), theme="Search")
+    plot: str | None = option(
+        "Draw the trials into a PNG, SVG or PDF file.", metavar="FILE", path="path", theme="Search"
+    )
+    dry_run: bool = option_like(
+        DescribeOptions, "dry_run", help="Send nothing; print what --proposer llm would send first."
+    )
 
 
 @dataclass(frozen=True)
@@ -326,6 +346,13 @@ class ServeOptions(Options):
     threads: int = option_like(
         PredictOptions, "threads", help="CPU threads for a batch.", default=1, shown="", shared=False, theme="Load"
     )
+
+
+@dataclass(frozen=True)
+class McpOptions(Options):
+    """What an agent may use."""
+
+    root: str = option("Folder to read and write below.", ".", metavar="DIR", path="path", shown="this folder")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -45,6 +45,8 @@ class _State:
     """When the first signal came that has not been raised yet."""
     leaving = False
     """Whether the work is over, and a signal has nothing to interrupt."""
+    goes_on = False
+    """Whether the work may go on after a Ctrl-C, in another way."""
 
 
 def handle_signals() -> None:
@@ -54,6 +56,16 @@ def handle_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _handle)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the block go on after a first Ctrl-C, which it has to catch; a second one ends the process as ever."""
+    _State.goes_on = True
+    try:
+        yield
+    finally:
+        _State.goes_on = False
 
 
 def leave(code: int) -> NoReturn:
@@ -107,7 +119,9 @@ def _handle(signum: int, frame: FrameType | None) -> None:
         frame = frame.f_back
     if frame is None:
         _State.first = 0.0
-        _start_timer(_GRACE, _leave_stuck, signum)
+        if not (_State.goes_on and signum == signal.SIGINT):
+            _start_timer(_GRACE, _leave_stuck, signum)
+        _State.goes_on = False
         raise EndedError(signum)
     if now - _State.first > _PATIENCE:
         say_ended(signum)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from modelgpt_cli.runtime.session import Model
 
 FieldKind = Literal["number", "date", "choice", "tokens", "pixels"]
-AnswerKind = Literal["classes", "labels", "number", "mask", "boxes", "points"]
+AnswerKind = Literal["classes", "labels", "number", "mask", "boxes", "points", "spans"]
 _SHOWN_LEVELS = 200
 
 

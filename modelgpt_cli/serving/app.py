@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -30,6 +30,7 @@ from modelgpt_cli.serving.errors import RequestError
 from modelgpt_cli.serving.guard import App, Guard, Handler, error_reply
 from modelgpt_cli.serving.jobs import FilesJob, Job, Scored, strictly
 from modelgpt_cli.serving.metrics import Metrics
+from modelgpt_cli.serving.model_pages import ModelPages, media_type
 from modelgpt_cli.serving.models import Models, Served
 from modelgpt_cli.serving.openapi import INFER, MODEL_PREDICT, PREDICT
 from modelgpt_cli.serving.page import render_page
@@ -228,9 +229,26 @@ def _add_protocol(app: FastAPI, server: Server) -> None:
 
 
 def _add_pages(app: FastAPI, server: Server) -> None:
+    pages = ModelPages()
+
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:
-        return HTMLResponse(render_page(server.models, str(request.base_url).rstrip("/")))
+        return HTMLResponse(render_page(server.models, str(request.base_url).rstrip("/"), pages))
+
+    @app.get("/models/{name}/page", include_in_schema=False)
+    async def model_page(name: str) -> Response:
+        return RedirectResponse("page/")
+
+    @app.get("/models/{name}/page/{file:path}", include_in_schema=False)
+    async def page_file(request: Request, name: str, file: str) -> Response:
+        file = file or "index.html"
+        content = pages.files(server.find(request, name)).get(file)
+        if content is None:
+            raise RequestError(404, f"The page of {name} has no {file}.", "", "See the models at /")
+        kind = media_type(file)
+        if isinstance(content, Path):
+            return FileResponse(content, media_type=kind)
+        return Response(content, media_type=kind)
 
     @app.get("/models", summary="The models' names and cards")
     async def list_models() -> Response:

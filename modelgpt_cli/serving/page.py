@@ -7,22 +7,27 @@ from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 from modelgpt_cli.runtime.session import Input, Model
 from modelgpt_cli.runtime.texts import only_text
+from modelgpt_cli.serving.model_pages import ModelPages
 from modelgpt_cli.serving.models import Models, Served
 
 _SHOWN = 12
 
 
-def render_page(models: Models, address: str) -> str:
-    """Return the page, of models that are asked at an address."""
+def render_page(models: Models, address: str, pages: ModelPages | None = None) -> str:
+    """Return the page, of models that are asked at an address.
+
+    Each model has the page of `export --for web` in it, where `pages` has one.
+    """
     frame = Template(files("modelgpt_cli.serving").joinpath("page.html").read_text(encoding="utf-8"))
     alone = len(models) == 1
-    return frame.substitute(models="\n".join(_section(served, address, alone) for served in models))
+    return frame.substitute(models="\n".join(_section(served, address, alone, pages) for served in models))
 
 
-def _section(served: Served, address: str, alone: bool) -> str:
+def _section(served: Served, address: str, alone: bool, pages: ModelPages | None) -> str:
     model = served.model
     lines = ["<section>", f"<h2>{escape(served.name)}</h2>"]
     if words := str(model.metadata.get("requirement", "")):
@@ -36,8 +41,20 @@ def _section(served: Served, address: str, alone: bool) -> str:
         rows = "".join(_row(one) for one in model.inputs)
         lines.append(f"<table><tr><th>Column<th>Type<th>Values</tr>{rows}</table>")
     path = f"{address}/predict" if alone else f"{address}/models/{served.name}/predict"
-    lines.append(f"<pre>{escape(example(model, path))}</pre></section>")
+    lines.append(f"<pre>{escape(example(model, path))}</pre>")
+    if pages is not None and pages.files(served):
+        lines.append(_frame(served.name, alone))
+    lines.append("</section>")
     return "\n".join(lines)
+
+
+def _frame(name: str, shown: bool) -> str:
+    """What shows a model's own page; of several models, once it is opened."""
+    address = f"models/{escape(quote(name))}/page/"
+    frame = f'<iframe src="{address}" title="{escape(name)}" loading="lazy"></iframe>'
+    link = f'<a href="{address}">a page of its own</a>'
+    opened = " open" if shown else ""
+    return f"<details{opened}><summary>Try it here</summary><p>Runs in this browser; {link}.</p>{frame}</details>"
 
 
 def _labels(model: Model) -> str:

@@ -46,6 +46,8 @@ class TuneSettings:
     group, time : str, optional
         The column whose groups are held out whole, or by which the last rows are; as in the build where neither is
         given.
+    weight_decay : float, optional
+        Of the optimizer; None for the domain's.
     """
 
     epochs: int = 1
@@ -55,11 +57,16 @@ class TuneSettings:
     device: str = "cpu"
     group: str | None = None
     time: str | None = None
+    weight_decay: float | None = None
 
     @property
     def split(self) -> dict[str, str | None]:
         """The columns that rows are to be held out by."""
         return {"group": self.group, "time": self.time}
+
+    def decay(self, usual: float) -> float:
+        """Return the weight decay, a domain's usual one where none is asked for."""
+        return usual if self.weight_decay is None else self.weight_decay
 
 
 @dataclass
@@ -132,6 +139,7 @@ def tune(
     epochs: int = 1,
     lr: float | None = None,
     batch_size: int | None = None,
+    weight_decay: float | None = None,
     group: str | None = None,
     time: str | None = None,
     device: str = "auto",
@@ -167,6 +175,8 @@ def tune(
         the backbone's; the head learns faster).
     batch_size : int, optional
         Rows of a step; the domain's where not given.
+    weight_decay : float, optional
+        Of the optimizer; the domain's where not given.
     group, time : str, optional
         Hold out whole groups of this column, or the last rows by this one, rather than as in the build.
 
@@ -200,7 +210,7 @@ def tune(
     domain = find_domain(target.blueprint.domain)
     make_options(TuneOptions, domain, {"group": group, "time": time})  # not every domain has them
     tuner: Tuner = domain.part("tune")
-    settings = TuneSettings(epochs, lr, batch_size, seed, pick_device(device), group, time)
+    settings = TuneSettings(epochs, lr, batch_size, seed, pick_device(device), group, time, weight_decay)
     done = tuner.tune(target, data, settings)
     target.blueprint = _noted(target.blueprint, done, epochs)
     size = write_model(target, output, force=force, rows=done.shown).size_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +17,10 @@ import pandas as pd
 import pytest
 from conftest import Cli
 from image_models import image, image_model
+from marked_texts import marked_texts, spans_jsonl
 from PIL import Image
 from text_models import tiny_text_model
+from tiny_server import client
 
 from modelgpt_cli import build, predict
 from modelgpt_cli.artifacts.export import write_model
@@ -25,7 +28,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.deployment import page
 from modelgpt_cli.deployment.targets import export_for
 from modelgpt_cli.deployment.web import folder as web
-from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.runtime.session import TOKENIZER, Model
 
 HERE = web.VENDOR.is_dir()
 chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -276,3 +279,79 @@ def test_an_image_in_a_browser(models: Path, browser: Opened, tmp_path: Path) ->
     assert [probabilities(found)[label] for label in labels] == pytest.approx(
         own(models / "image.onnx", tmp_path / "x.png").tolist(), abs=1e-4
     )
+
+
+@pytest.fixture(scope="module")
+def marks(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of marked texts, with the tiny encoder."""
+    folder = tmp_path_factory.mktemp("marks")
+    data = spans_jsonl(folder / "marked.jsonl", marked_texts(24))
+    build(data, output=folder / "marks.onnx", backbone=str(world / "tiny"), offline=True, device="cpu")
+    return folder / "marks.onnx"
+
+
+def test_marked_texts_bring_what_decodes_their_tags(marks: Path, vendor: Path, tmp_path: Path) -> None:
+    export_for(marks, "web", output=tmp_path / "page")
+    made = json.loads((tmp_path / "page" / "schema.json").read_text())
+    assert made["answer"]["kind"] == "spans"
+    assert len(made["answer"]["transitions"]) == 2 + 2 * len(made["labels"])
+    assert (tmp_path / "page" / "spans.mjs").is_file()
+    other = Model(marks)
+    other.extras[TOKENIZER] = other.extras[TOKENIZER].replace("BertPreTokenizer", "Whitespace")
+    with pytest.raises(ModelGPTError, match="this model's words"):
+        web.contents(other)
+
+
+@pytest.mark.slow
+def test_marked_texts_in_a_browser(marks: Path, browser: Opened) -> None:
+    texts = [
+        marked_texts(9, seed=4)[1][0],
+        "Ball, team; the soup-bread 2024! naïve é か字 x²",
+        " ".join(t for t, _ in marked_texts(30, seed=2)),
+        "",
+    ]
+    found = 0
+    for text in texts:
+        spans = browser.answer(marks, text)["spans"]
+        expected = predict(marks, {"text": [text]}).answers["spans"][0]
+        assert [{**one, "score": None} for one in spans] == [{**one, "score": None} for one in expected]
+        assert [one["score"] for one in spans] == pytest.approx([one["score"] for one in expected], abs=2e-3)
+        found += len(expected)
+    assert found > 20
+
+
+# Behind a server -----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_has_the_page_of_each_model(models: Path, vendor: Path) -> None:
+    with client(models / "table.onnx", models / "text.onnx") as server:
+        top = server.get("/").text
+        assert 'src="models/table/page/"' in top
+        assert 'src="models/text/page/"' in top
+        page = server.get("/models/table/page")
+        assert page.headers["content-type"].startswith("text/html")
+        assert 'src="page.mjs"' in page.text
+        assert server.get("/models/table/page/page.mjs").headers["content-type"].startswith("text/javascript")
+        assert server.get(f"/models/table/page/runtime/{web.RUNTIME[1]}").headers["content-type"] == "application/wasm"
+        assert server.get("/models/table/page/model.onnx").content == (models / "table.onnx").read_bytes()
+        assert server.get("/models/text/page/schema.json").json()["tokenizer"] == "tokenizer.json"
+        for name in ("../model.onnx", "..%2fmodel.onnx", "none.js"):
+            assert server.get(f"/models/table/page/{name}").status_code == 404
+        assert server.get("/models/none/page/").status_code == 404
+
+
+def test_the_page_of_a_bundle_has_the_model_in_it(models: Path, vendor: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "table.zip", "w") as bundle:
+        bundle.write(models / "table.onnx", "model.onnx")
+    with client(f"table={tmp_path / 'table.zip'}") as server:
+        assert server.get("/models/table/page/model.onnx").content == (models / "table.onnx").read_bytes()
+        card = server.get("/models/table/page/schema.json").json()["card"]
+        assert card["size_bytes"] == (models / "table.onnx").stat().st_size
+
+
+def test_without_the_runtime_a_server_lists_its_models(models: Path, vendor: Path) -> None:
+    (vendor / web.RUNTIME[1]).unlink()
+    with client(models / "table.onnx") as server:
+        assert "<iframe" not in server.get("/").text
+        assert "<h2>table</h2>" in server.get("/").text
+        assert server.get("/models/table/page/").status_code == 404

@@ -14,7 +14,7 @@ from modelgpt_cli.core.schema import Column
 from modelgpt_cli.requirement_generator.profile import Profile
 from modelgpt_cli.requirement_generator.prompt import answer_key, load_prompt, profile_messages
 
-OTHERS = ("generate-", "parse")
+OTHERS = ("generate-", "parse", "search")
 SHIPPED = sorted(path for path in (ROOT / "prompts").glob("*.yaml") if not path.stem.startswith(OTHERS))
 WHOLE = {
     "system": "You write.",

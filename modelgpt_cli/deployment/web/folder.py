@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelgpt_cli.core.errors import ModelGPTError
+from modelgpt_cli.core.files import bundled_model
 from modelgpt_cli.deployment.schema import common_files, schema
 from modelgpt_cli.runtime.session import EXTENSIONS, TOKENIZER, Model
 
@@ -45,12 +46,12 @@ def fill(model: Model, folder: Path, data: Data | None = None) -> str:
         if isinstance(content, Path):
             shutil.copyfile(content, path)
         else:
-            path.write_text(content, encoding="utf-8")
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return "To open it: python -m http.server -d {folder} 8000, then http://localhost:8000"
 
 
-def contents(model: Model) -> dict[str, Path | str]:
-    """Return the files of a model's page by name, as paths or texts.
+def contents(model: Model) -> dict[str, Path | str | bytes]:
+    """Return the files of a model's page by name, as paths, texts or bytes.
 
     Raises
     ------
@@ -70,8 +71,8 @@ def contents(model: Model) -> dict[str, Path | str]:
             "Export or build it without --tokenizer-in-graph.",
         )
     made = schema(model) | {"runtime": json.loads((VENDOR / VERSIONS).read_text(encoding="utf-8"))}
-    files: dict[str, Path | str] = {file.name: file for file in PAGE.iterdir()}
+    files: dict[str, Path | str | bytes] = {file.name: file for file in PAGE.iterdir()}
     tokens = TOKENIZERS if TOKENIZER in model.extras else ()
     files |= {f"runtime/{name}": VENDOR / name for name in (*RUNTIME, *tokens)}
-    files["model.onnx"] = model.path
+    files["model.onnx"] = bundled_model(model.path) or model.path
     return files | common_files(model, made)

@@ -294,7 +294,7 @@ class Finetuning:
         """Finetune the network on some images; the state that it had before."""
         before, trained = self._state(), self.halves.tuned()
         lr, size = self.settings.lr or LR, self.settings.batch_size or BATCH
-        optimizer = torch.optim.AdamW(trained.values(), weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(trained.values(), weight_decay=self.settings.decay(WEIGHT_DECAY))
         device = self.model.head_weight.device
         mean, std = self.scaling.mean.to(device), self.scaling.std.to(device)
         parts, epochs, step = -(-len(rows) // size), self.settings.epochs, 0

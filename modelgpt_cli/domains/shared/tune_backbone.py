@@ -132,7 +132,7 @@ class BackboneTuning(ABC, Generic[R]):
         size = settings.batch_size or self.batch_size
         order = [train[index] for index in _batches(rows.lengths[train], size, settings.epochs, rng)]
         torch.manual_seed(int(rng.integers(2**31)))  # dropout
-        self._train(rows, y, order, settings.lr or self.lr)
+        self._train(rows, y, order, settings.lr or self.lr, settings.decay(WEIGHT_DECAY))
         self.settle()
         after = self._measure(judged, y[held_out])
         key = "log_loss" if n_classes else "rmse"
@@ -178,14 +178,14 @@ class BackboneTuning(ABC, Generic[R]):
         scores = model.novelty(self.head_inputs(rows.take(held_out))).numpy()
         model.blueprint.novelty = threshold_of(scores)
 
-    def _train(self, rows: R, y: np.ndarray, order: list[np.ndarray], lr: float) -> None:
+    def _train(self, rows: R, y: np.ndarray, order: list[np.ndarray], lr: float, decay: float) -> None:
         model = self.model
         model.requires_grad_(True)
         model.train()  # what is never trained, such as BatchNorm, is frozen again by this
         trained = [parameter for parameter in self.trunk.parameters() if parameter.requires_grad]
         head = [model.head_weight, model.head_bias, *self.sparse_weights()]
         groups = [{"params": trained, "lr": lr}, {"params": head, "lr": lr * self.head_rate}]
-        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(groups, weight_decay=decay)
         device = model.head_weight.device
         bf16 = multiplies_bf16("auto", device.type)
         for step, index in enumerate(tqdm(order, desc="tune", disable=hidden())):

@@ -77,7 +77,8 @@ def by_generator(model: TabularModel, generator: Generator, *, seed: int = 0, de
     validate = bool(model.blueprint.metrics)
 
     def rebuild(table: TableArrays) -> TabularModel:
-        blueprint = replace(model.blueprint, metrics={}, interval={}, provenance={})
+        alone = replace(model.blueprint.architecture, trees=0, kernel=0)  # of some rows, they may not be worth it
+        blueprint = replace(model.blueprint, architecture=alone, metrics={}, interval={}, provenance={})
         return fit_model(
             generator,
             table,

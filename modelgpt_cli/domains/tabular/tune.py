@@ -271,7 +271,9 @@ def _train(
     if not weight:  # of some of the rows alone, the network may add nothing to the trees
         return
     seen = _encoded(model, table, rows, device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY, fused=device != "mps")
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=lr, weight_decay=settings.decay(WEIGHT_DECAY), fused=device != "mps"
+    )
     steps = epochs * -(-len(rows) // batch_size)
     with tqdm(total=steps, desc="tune", disable=hidden()) as bar:
         for step, index in enumerate(_shuffled(len(rows), batch_size, epochs, rng)):

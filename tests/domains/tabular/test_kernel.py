@@ -16,11 +16,15 @@ from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, build, inspect, 
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.domains.tabular import kernel as fit_kernel
+from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.kernel import relevance
 from modelgpt_cli.domains.tabular.kernel_model import Kernel, read_kernel
 from modelgpt_cli.domains.tabular.model import TabularModel
+from modelgpt_cli.domains.tabular.rebuild import by_generator
 from modelgpt_cli.domains.tabular.tune import network_weight
 from modelgpt_cli.model_generator.measure import measure_flops
+from modelgpt_cli.parameter_generator.checkpoint import generator_file
 from modelgpt_cli.runtime.session import Model
 
 INPUTS = list("abcde")
@@ -162,6 +166,20 @@ def test_no_row_of_the_build_stands_in_it(regressor: ModelGPTRegressor) -> None:
 def test_tuning_knows_the_share_of_the_network(regressor: ModelGPTRegressor) -> None:
     model = regressor.model_
     assert network_weight(model) == pytest.approx(model.blueprint.provenance["kernel"]["network"])
+
+
+def test_it_may_be_absent_when_the_model_is_built_again_from_some_rows(
+    regressor: ModelGPTRegressor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = regressor.model_
+    x, codes = model.preprocessor.arrays(ROWS[INPUTS][:60])
+    table = TableArrays(x, codes, ROWS["number"].to_numpy()[:60], 0, ())
+    monkeypatch.setattr(fit_kernel, "LEAST_GAIN", 1000.0)
+    generator, _ = shared_generator(generator_file(None, "tabular"))
+    again = by_generator(model, generator)(table)
+    assert again.kernel is None
+    assert again.blueprint.architecture.kernel == 0
+    assert kernel_of(model) is not None
 
 
 # How it is fitted ----------------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ function pair(ort, tokenizer, fields, values) {
 export class Tokens {
   constructor(Tokenizer, json) {
     const [charsmap, rest] = splitCharsmap(json);
+    this.json = json;
     this.charsmap = charsmap;
     this.inner = new Tokenizer(rest, {});
     this.window = json.truncation?.max_length ?? Infinity;

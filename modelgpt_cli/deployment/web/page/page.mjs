@@ -1,5 +1,6 @@
 import * as ort from "./runtime/ort.wasm.bundle.min.mjs";
 import { Tokens, answer, feeds } from "./model.mjs";
+import { findSpans } from "./spans.mjs";
 
 const MOST_SIDE = 1600; // pixels: a larger photograph is made smaller first, as it would fill a phone's memory
 const SHOWN_CLASSES = 10;
@@ -124,9 +125,8 @@ async function run() {
   try {
     const given = values();
     const start = performance.now();
-    const outputs = await session.run(feeds(ort, schema, tokenizer, given));
+    const found = await answerTo(given);
     const took = performance.now() - start;
-    const found = answer(schema, outputs);
     say("");
     $("shown").replaceChildren(...shown(found));
     $("took").textContent = `Computed here, in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms.`;
@@ -140,6 +140,11 @@ async function run() {
   }
 }
 
+async function answerTo(given) {
+  if (schema.answer.kind === "spans") return findSpans(ort, session, schema, tokenizer, given[schema.fields[0].name] ?? "");
+  return answer(schema, await session.run(feeds(ort, schema, tokenizer, given)));
+}
+
 function shown(found) {
   const parts = [];
   if (found.kind === "classes" || found.kind === "labels") parts.push(bars(found.classes));
@@ -149,7 +154,8 @@ function shown(found) {
       const words = `${brief(found.lower)} to ${brief(found.upper)} in ${Math.round(100 * schema.coverage)} of 100 cases`;
       parts.push(make("p", { className: "note", textContent: words }));
     }
-  } else parts.push(...drawing(found));
+  } else if (found.kind === "spans") parts.push(...marked(found.spans));
+  else parts.push(...drawing(found));
   if (found.kind === "labels" && !found.label.length) parts.unshift(make("p", { className: "note", textContent: "None of the labels." }));
   if (found.novelty != null && schema.novelty != null && found.novelty > schema.novelty)
     parts.push(make("p", { className: "warn", textContent: "Unlike anything that the model was built from: don't rely on this answer." }));
@@ -165,6 +171,22 @@ function bars(classes) {
   const rest = classes.length - rows.length;
   const table = make("table", { className: "bars" }, make("tbody", {}, ...rows));
   return rest > 0 ? make("div", {}, table, make("p", { className: "note", textContent: `and ${rest} more` })) : table;
+}
+
+function marked(spans) {
+  const given = Array.from(values()[schema.fields[0].name] ?? "");
+  const place = (label) => colour("", schema.labels.indexOf(label));
+  const text = make("p", { className: "marked" });
+  let done = 0;
+  for (const { start, end, label, score } of spans) {
+    const mark = make("mark", { title: percent(score) }, given.slice(start, end).join(""), make("small", { textContent: label }));
+    mark.style.borderColor = place(label);
+    text.append(given.slice(done, start).join(""), mark);
+    done = end;
+  }
+  text.append(given.slice(done).join(""));
+  const rows = spans.map(({ text: words, label, score }) => make("tr", {}, make("td", { textContent: label }), make("td", { textContent: words }), make("td", { textContent: percent(score) })));
+  return spans.length ? [text, make("table", { className: "spans" }, make("tbody", {}, ...rows))] : [make("p", { className: "note", textContent: "Nothing found." })];
 }
 
 function percent(p) {
