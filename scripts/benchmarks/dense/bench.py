@@ -23,6 +23,7 @@ from modelgpt_cli.domains.image.dense.architectures import SIZES, card_name
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..eight_bits import in_eight_bits
+from ..marked import add_tuned, kinds, section, tuned
 
 SET = "street_scenes"
 
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--test", type=int, help="the first N test images (default: all)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
+    add_tuned(parser)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -69,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     order = np.random.default_rng(args.seed + draw).permutation(n_pairs(archive, "train"))
                     train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
                     model = root / f"{pixels}-{size}-{draw}.onnx"
-                    found.append(_measured(train, test, model, pixels, args.threads, args.int8))
+                    found.append(_measured(train, test, model, pixels, args.threads, args.int8, args.tuned))
                     print(pixels, size, draw, *(f"{value:.4g}" for file in found[-1] for value in file), flush=True)
-                for mean, storage in zip(np.mean(found, 0), ("", ", int8"), strict=False):
+                for mean, storage in zip(np.mean(found, 0), kinds(args), strict=True):
                     shown = [*(f"{v:.3f}" for v in mean[:3]), *(f"{v:.3g}" for v in mean[3:])]
                     rows.append([f"{size}, {pixels} px{storage}", *shown])
     header = [
@@ -88,11 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text += table(header, rows)
     print(text)
     if args.report:
-        write_section(args.report, "dense", text)
+        write_section(args.report, section("dense", args.tuned), text)
 
 
-def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int, int8: bool) -> list[tuple[float, ...]]:
-    """Figures of a model's file, and in 8 bits: test mIoU, pixel accuracy, the build's mIoU, its CPU seconds (with what
+def _measured(
+    train: Path, test: Path, model: Path, pixels: int, threads: int, int8: bool, epochs: int
+) -> list[tuple[float, ...]]:
+    """Figures of a model's file, in 8 bits, and tuned: test mIoU, pixel accuracy, the build's mIoU, its CPU seconds (with what
     the smaller file takes), images a CPU second, and megabytes.
     """
     start = time.process_time()
@@ -103,6 +107,9 @@ def _measured(train: Path, test: Path, model: Path, pixels: int, threads: int, i
         again = time.process_time()
         small = in_eight_bits(model, train)
         found.append(_of_file(small, test, said, found[0][3] + time.process_time() - again, threads))
+    if epochs:
+        file, said_tuned, seconds = tuned(model, train, epochs, "miou")
+        found.append(_of_file(file, test, said_tuned, seconds, threads))
     return found
 
 

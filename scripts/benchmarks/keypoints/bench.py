@@ -24,6 +24,7 @@ from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..eight_bits import in_eight_bits
+from ..marked import add_tuned, kinds, section, tuned
 
 SET = "face_points"
 NORMALISER = "left_eye_outer,right_eye_outer"
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
+    add_tuned(parser)
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -72,9 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     order = np.random.default_rng(args.seed + draw).permutation(total)
                     train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
                     model = root / f"{pixels}-{size}-{draw}.onnx"
-                    found.append(_measured(train, test, model, pixels, args.threads, args.seed + draw, args.int8))
+                    found.append(
+                        _measured(train, test, model, pixels, args.threads, args.seed + draw, args.int8, args.tuned)
+                    )
                     print(pixels, size, draw, *(f"{value:.4g}" for file in found[-1] for value in file), flush=True)
-                files = zip(np.mean(found, 0), np.std(found, 0), ("", ", int8"), strict=False)
+                files = zip(np.mean(found, 0), np.std(found, 0), kinds(args), strict=True)
                 for mean, spread, storage in files:
                     rows.append(
                         [f"{min(size, total)}, {pixels} px{storage}", f"{mean[0]:.3f} ± {spread[0]:.3f}"]
@@ -99,13 +103,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text += table(header, rows)
     print(text)
     if args.report:
-        write_section(args.report, "keypoints", text)
+        write_section(args.report, section("keypoints", args.tuned), text)
 
 
 def _measured(
-    train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int, int8: bool
+    train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int, int8: bool, epochs: int
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, and in 8 bits: test NME, PCK, the build's NME and that of the mean shape, its CPU
+    """Figures of a model's file, in 8 bits, and tuned: test NME, PCK, the build's NME and that of the mean shape, its CPU
     seconds (with what the smaller file takes), images a CPU second, megabytes.
     """
     start = time.process_time()
@@ -116,6 +120,9 @@ def _measured(
         again = time.process_time()
         small = in_eight_bits(model, train)
         found.append(_of_file(small, test, said, found[0][4] + time.process_time() - again, threads))
+    if epochs:
+        file, said_tuned, seconds = tuned(model, train, epochs, "nme", seed)
+        found.append(_of_file(file, test, [said_tuned, said[1]], seconds, threads))
     return found
 
 

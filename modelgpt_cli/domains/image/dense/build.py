@@ -6,7 +6,7 @@ Called by `model_generator.builders`. Shapes: N images, H, W pixels, C classes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -130,8 +130,7 @@ class SegmentationBuild(MapBuild):
         """Read each image once, sum over its places, cross-validate, and solve the head on all."""
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         trunk = shared_map_trunk(NETWORK)
-        sums = self._sums(dataset, folded(trunk), notes)
-        fit = fit_segmentation(sums, dataset.schema.classes)
+        fit = fit_segmentation(self.sums(dataset, trunk, notes), dataset.schema.classes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
@@ -140,24 +139,41 @@ class SegmentationBuild(MapBuild):
         return SegmentationModel(blueprint, state), fit.metrics, dataset.n_rows
 
     @torch.inference_mode()
-    def _sums(self, dataset: Dataset, trunk: torch.nn.Module, notes: list[str]) -> SegmentationSums:
-        n = len(dataset.sample)
-        folds = folds_of(n)
+    def sums(
+        self,
+        dataset: Dataset,
+        trunk: MapTrunk,
+        notes: list[str],
+        folds: np.ndarray | None = None,
+        judged: Sequence[int] | None = None,
+    ) -> SegmentationSums:
+        """Sum over all images on a network.
+
+        Parameters
+        ----------
+        folds : int64 (N,), optional
+            Of the images; by default `folds_of`.
+        judged : sequence of int, optional
+            Images that measure, by default all or evenly drawn ones.
+        """
+        n, network = len(dataset.sample), folded(trunk)
+        folds = folds_of(n) if folds is None else folds
         pixels = np.array([dataset.class_counts[label] for label in dataset.schema.classes], dtype=np.float64)
         sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed)
-        kept, flips = set(runs(n, MOST_HELD)), n <= FLIPPED
+        flips, measuring = n <= FLIPPED, range(n) if judged is None else judged
+        kept = {measuring[k] for k in runs(len(measuring), MOST_HELD)}
         shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         with progress("learn images", n, "images") as advance:
             for i, (image, mask) in enumerate(_labelled(dataset, reasons)):
                 if image is not None and mask is not None:
-                    maps = self._maps(trunk, image)
+                    maps = self._maps(network, image)
                     sums.add(maps, mask, int(folds[i]), STRIDE)
                     if i in kept:
                         sums.held.append(Held([one.half() for one in maps], mask, int(folds[i])))
                     if flips:
                         mirrored = np.ascontiguousarray(image[:, ::-1])
-                        sums.add(self._maps(trunk, mirrored), mask[:, ::-1], int(folds[i]), STRIDE)
+                        sums.add(self._maps(network, mirrored), mask[:, ::-1], int(folds[i]), STRIDE)
                     if len(shown) < SHOWN:
                         shown.append(image)
                 advance(1)

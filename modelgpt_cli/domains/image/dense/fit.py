@@ -240,9 +240,9 @@ class SegmentationSums:
             sums = self._sums[fold] = Sums.empty(inputs.shape[1], self.classes)
         sums.add(inputs - self._shift, shares[rows], shares[rows] @ self._counts)
 
-    def solver(self, without: int | None = None) -> Standardised | None:
-        """Return what solves the head from all folds, or all but one; None where there is nothing to solve from."""
-        kept = [s for k, s in enumerate(self._sums) if s is not None and k != without]
+    def solver(self, *without: int) -> Standardised | None:
+        """Return what solves the head from all folds, or all but some; None where there is nothing to solve from."""
+        kept = [s for k, s in enumerate(self._sums) if s is not None and k not in without]
         if not kept:
             return None
         assert self._shift is not None
@@ -256,7 +256,7 @@ def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> Segmentat
     precision, exponent = PRECISIONS[FIRST], EXPONENTS[2]
     metrics: dict[str, dict[str, float]] = {}
     folds = sorted({held.fold for held in sums.held})
-    solvers = {fold: solver for fold in folds if len(folds) > 1 and (solver := sums.solver(without=fold))}
+    solvers = {fold: solver for fold in folds if (solver := sums.solver(fold))}
     if solvers:
         with progress("cross-validate", len(PRECISIONS) * len(solvers), "folds") as advance:
             precision, exponent, heads = _choose(sums, solvers, shares, advance)

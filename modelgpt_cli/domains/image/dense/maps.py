@@ -92,9 +92,12 @@ class MapTrunk(EfficientNetLite):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """Maps (N, 240, h, w), (N, 672, h/2, w/2), (N, 1280, h/4, w/4), 0 to 6, of (N, 3, H', W')."""
-        x = self.act(self._bn0(self._conv_stem(x)))
+        return self.maps_of(self.first(x, 0), 0)
+
+    def maps_of(self, x: Tensor, blocks: int) -> tuple[Tensor, ...]:
+        """Maps as `forward` gives them, of what so many blocks have made; of no more than the first of `READ`."""
         found = []
-        for i, block in enumerate(self._blocks):
+        for i, block in enumerate(self._blocks[blocks:], blocks):
             if i in READ:
                 wide = block.act(block._bn0(block._expand_conv(x)))  # type: ignore[operator]
                 found.append(wide)

@@ -6,7 +6,7 @@ Called by `model_generator.builders`. Shapes: N images, H, W pixels, C classes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.fit import runs
-from modelgpt_cli.domains.image.dense.maps import STRIDE, rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, View, rooted, seen_pixels
 from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.detection import DOMAIN
 from modelgpt_cli.domains.image.detection.architectures import NETWORK, encoder_config, size_of
@@ -86,8 +86,7 @@ class DetectionBuild(MapBuild):
         """Read each image once, sum over its places and boxes, cross-validate, and solve both looks on all."""
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         trunk = shared_map_trunk(NETWORK)
-        sums, most = self._sums(dataset, folded(trunk), notes)
-        fit = fit_detection(sums, dataset.schema.classes, most)
+        fit = fit_detection(*self.sums(dataset, trunk, notes), dataset.schema.classes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
@@ -98,14 +97,33 @@ class DetectionBuild(MapBuild):
         return DetectionModel(blueprint, trunk_tensors(trunk) | fit.heads.state()), fit.metrics, dataset.n_rows
 
     @torch.inference_mode()
-    def _sums(self, dataset: Dataset, trunk: torch.nn.Module, notes: list[str]) -> tuple[DetectionSums, int]:
+    def sums(
+        self,
+        dataset: Dataset,
+        trunk: MapTrunk,
+        notes: list[str],
+        folds: np.ndarray | None = None,
+        judged: Sequence[int] | None = None,
+    ) -> tuple[DetectionSums, int]:
+        """Sum over all images on a network; return how many things the image has that has most, too.
+
+        Parameters
+        ----------
+        folds : int64 (N,), optional
+            Of the images; by default `folds_of`.
+        judged : sequence of int, optional
+            Images that measure, by default all or evenly drawn ones.
+        """
+        network = folded(trunk)
         source = cast(ReadBoxes, dataset.source)
         places = list(dataset.sample[IMAGE])
-        n, folds = len(places), folds_of(len(places))
-        truths = [self._in_places(source, place) for place in places]
+        n = len(places)
+        folds = folds_of(n) if folds is None else folds
+        truths = [truth_in_places(source, place, self.view) for place in places]
         counts, sizes = class_sizes(truths, len(dataset.schema.classes))
         sums = DetectionSums(counts, sizes, int(folds.max()) + 1, self.options.seed)
-        kept, flips = set(runs(n, MOST_HELD)), n <= FLIPPED
+        flips, kept = n <= FLIPPED, set(runs(n, MOST_HELD))
+        measuring = kept if judged is None else {judged[k] for k in runs(len(judged), MOST_HELD)}
         shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         first: list[tuple[int, np.ndarray, list[Tensor]]] = []  # the principal components are of these
@@ -113,16 +131,16 @@ class DetectionBuild(MapBuild):
         def add(i: int, image: np.ndarray, maps: list[Tensor]) -> None:
             width = float(maps[0].shape[3])
             sums.add(maps, truths[i], int(folds[i]))
-            if i in kept:
-                sums.held.append(Held([one.half() for one in maps], truths[i], int(folds[i])))
+            if i in kept or i in measuring:
+                sums.held.append(Held([one.half() for one in maps], truths[i], int(folds[i]), i in measuring))
             if flips:
-                mirrored = self._maps(trunk, np.ascontiguousarray(image[:, ::-1]))
+                mirrored = self._maps(network, np.ascontiguousarray(image[:, ::-1]))
                 sums.add(mirrored, truths[i].mirrored(width), int(folds[i]))
 
         with progress("learn images", n, "images") as advance:
             for i, image in enumerate(_images(source, places, reasons)):
                 if image is not None:
-                    maps = self._maps(trunk, image)
+                    maps = self._maps(network, image)
                     if len(shown) < SHOWN:
                         shown.append(image)
                     if sums.components:
@@ -145,12 +163,6 @@ class DetectionBuild(MapBuild):
             raise ModelGPTError(f"None of the {n:,} images of {dataset.name} can be read.", "", "Look at the files.")
         return sums, max(len(truth.labels) for truth in truths)
 
-    def _in_places(self, source: ReadBoxes, place: str) -> Truth:
-        """The things of an image, in places of the finest map."""
-        width, height = source.marked[place].size
-        high, wide = self.view.seen(height, width)
-        return source.truth(place).scaled(wide / STRIDE / width, high / STRIDE / height)
-
     def _maps(self, trunk: torch.nn.Module, image: np.ndarray) -> list[Tensor]:
         values = seen_pixels(image[None], self.view).contiguous(memory_format=torch.channels_last)
         return rooted(trunk(values))
@@ -158,7 +170,7 @@ class DetectionBuild(MapBuild):
     def _limits(self, dataset: Dataset, fit: DetectionFit) -> Iterator[str]:
         """What the model can't do, as far as the boxes tell that it was built from."""
         source = cast(ReadBoxes, dataset.source)
-        truths = [self._in_places(source, place) for place in dataset.sample[IMAGE]]
+        truths = [truth_in_places(source, place, self.view) for place in dataset.sample[IMAGE]]
         n = sum(len(truth.labels) for truth in truths)
         tiny = sum(int((areas(truth.boxes) < (TINY / STRIDE) ** 2).sum()) for truth in truths)
         if tiny > TOLD * n:
@@ -195,6 +207,13 @@ class DetectionBuild(MapBuild):
             made.validated = "by runs of images"
             made.provenance["classes"] = fit.classes
         return made
+
+
+def truth_in_places(source: ReadBoxes, place: str, view: View) -> Truth:
+    """The things of an image, in places of the finest map."""
+    width, height = source.marked[place].size
+    high, wide = view.seen(height, width)
+    return source.truth(place).scaled(wide / STRIDE / width, high / STRIDE / height)
 
 
 def class_sizes(truths: list[Truth], classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -93,11 +93,14 @@ class Held:
     truth : Truth
         In places.
     fold : int
+    judged : bool
+        Whether it measures; else it only says what first looks propose.
     """
 
     maps: list[Tensor]
     truth: Truth
     fold: int
+    judged: bool = True
 
     def read(self) -> list[Tensor]:
         """Its maps, to be computed with."""
@@ -144,10 +147,10 @@ class _Ridge:
             sums = self._sums[fold] = Sums.empty(rows[0].shape[1], self._outputs)
         sums.add(*rows)
 
-    def solver(self, shift: np.ndarray, without: int | None) -> Standardised | None:
+    def solver(self, shift: np.ndarray, without: Sequence[int]) -> Standardised | None:
         for fold in range(len(self._sums)):
             self._sum_up(fold)
-        found = [s for k, s in enumerate(self._sums) if s is not None and k != without]
+        found = [s for k, s in enumerate(self._sums) if s is not None and k not in without]
         return Standardised(found[0].plus(found[1:]), shift, scaled=self._scaled) if found else None
 
 
@@ -254,8 +257,8 @@ class DetectionSums:
             moves = moves_to(cut[torch.from_numpy(near)], true).numpy()
             self._moves.add(fold, inputs[near], moves, self._rarity[truth.labels[thing[near]]])
 
-    def solve_first(self, without: int | None = None) -> tuple[Tensor, Tensor] | None:
-        """The first look's head, from all folds or all but one; None where those have no thing."""
+    def solve_first(self, *without: int) -> tuple[Tensor, Tensor] | None:
+        """The first look's head, from all folds or all but some; None where those have no thing."""
         assert self._shift is not None
         places, edges = (ridge.solver(self._shift, without) for ridge in (self._places, self._edges))
         if places is None or edges is None:
@@ -263,8 +266,8 @@ class DetectionSums:
         parts = places.solve(PLACE), edges.solve(EDGES)
         return self._full(torch.cat([w for w, _ in parts], 1)), torch.cat([b for _, b in parts])
 
-    def solve_second(self, without: int | None = None) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-        """The second look's heads: moves, and scores."""
+    def solve_second(self, *without: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+        """The second look's heads, as the first's: moves, and scores."""
         assert self._box_shift is not None
         moves, scores = (ridge.solver(self._box_shift, without) for ridge in (self._moves, self._scores))
         if moves is None or scores is None:
@@ -308,16 +311,18 @@ class _Looked:
     first, second : float32 (K, C)
         Scores of both looks.
     truth : Truth
+    judged : bool
     """
 
     boxes: np.ndarray
     first: Tensor
     second: Tensor
     truth: Truth
+    judged: bool = True
 
 
 @torch.inference_mode()
-def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) -> DetectionFit:
+def fit_detection(sums: DetectionSums, most_things: int, labels: Sequence[str]) -> DetectionFit:
     """Solve both looks, with what held-out images tell where there are some."""
     most = candidates_for(most_things)
     decoding = Decoding(most, OVERLAP, LEAST, SHOWN)
@@ -325,7 +330,7 @@ def fit_detection(sums: DetectionSums, labels: Sequence[str], most_things: int) 
     looked: list[_Looked] = []
     if len(folds) > 1:
         with progress("cross-validate", 2 * len(folds), "folds") as advance:
-            looked = _look_at_held(sums, folds, most, advance)
+            looked = [one for one in _look_at_held(sums, folds, most, advance) if one.judged]
     place, second = sums.solve_first(), sums.solve_second()
     assert place is not None, "there is a thing to learn"
     assert second is not None
@@ -345,7 +350,7 @@ def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance:
     """Let each fold's images be looked at by heads of the others; what the first look proposes, the second learns."""
     proposed: dict[int, tuple[Heads, Tensor, Tensor]] = {}
     for fold in folds:
-        place = sums.solve_first(without=fold)
+        place = sums.solve_first(fold)
         for k, held in enumerate(sums.held):
             if held.fold == fold and place is not None:
                 heads = sums.heads(place)
@@ -357,12 +362,13 @@ def _look_at_held(sums: DetectionSums, folds: Sequence[int], most: int, advance:
         sums.add_boxes(sums.held[k].read(), sums.held[k].truth, sums.held[k].fold, boxes.numpy().astype(np.float64))
     found = []
     for fold in folds:
-        second = sums.solve_second(without=fold)
+        second = sums.solve_second(fold)
         for k, (heads, boxes, first) in proposed.items():
-            if sums.held[k].fold == fold and second is not None:
+            held = sums.held[k]
+            if held.fold == fold and second is not None:
                 heads.move, heads.score = second
-                moved_boxes, again = second_look(sums.held[k].read(), boxes, heads)
-                found.append(_Looked(moved_boxes.numpy(), first, again, sums.held[k].truth))
+                moved_boxes, again = second_look(held.read(), boxes, heads)
+                found.append(_Looked(moved_boxes.numpy(), first, again, held.truth, held.judged))
         advance(1)
     return found
 

@@ -22,7 +22,7 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.fit import runs
-from modelgpt_cli.domains.image.dense.maps import rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import MapTrunk, rooted, seen_pixels
 from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.keypoints import DOMAIN
 from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, encoder_config, n_directions, size_of
@@ -85,19 +85,31 @@ class PointBuild(MapBuild):
                 "Name two others, or leave it out.",
             )
         trunk = shared_map_trunk(NETWORK)
-        with torch.inference_mode():
-            projections, rows = self._rows(dataset, folded(trunk), pair, notes)
-        fit = fit_points(projections, Rows(rows), self.options.seed)
+        fit = fit_points(*self.rows(dataset, trunk, pair, notes), self.options.seed)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
         blueprint = self._blueprint(dataset, fit, pair, notes)
         return PointModel(blueprint, trunk_tensors(trunk) | fit.cascade.state()), fit.metrics, dataset.n_rows
 
-    def _rows(
-        self, dataset: Dataset, trunk: torch.nn.Module, pair: Sequence[int], notes: list[str]
-    ) -> tuple[tuple[Linear, ...], list[Row]]:
-        """All rows, and the principal directions of some images' maps."""
+    @torch.inference_mode()
+    def rows(
+        self,
+        dataset: Dataset,
+        trunk: MapTrunk,
+        pair: Sequence[int],
+        notes: list[str],
+        folds: np.ndarray | None = None,
+        judged: int | None = None,
+    ) -> tuple[tuple[Linear, ...], Rows]:
+        """Find the principal directions of some images' maps, and what all images and their copies show in them.
+
+        Parameters
+        ----------
+        folds, judged
+            See `Rows`.
+        """
+        network = folded(trunk)
         source, places = cast(ReadPoses, dataset.source), list(dataset.sample[IMAGE])
         if len(places) > MOST_IMAGES:
             places = [places[k] for k in runs(len(places), MOST_IMAGES)]
@@ -121,7 +133,7 @@ class PointBuild(MapBuild):
                     shown.append(image)
                 for j, (seen, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
                     about = (points, scale * normaliser(pose, pair), seen.shape[:2], k, j == 0)
-                    maps = self._maps(trunk, seen)
+                    maps = self._maps(network, seen)
                     if projections:
                         rows.append(make_row(projected(maps, projections), *about))
                     else:
@@ -140,7 +152,7 @@ class PointBuild(MapBuild):
             raise ModelGPTError(
                 f"None of the {len(places):,} images of {dataset.name} can be read.", "", "Look at the files."
             )
-        return projections, rows
+        return projections, Rows(rows, folds, judged)
 
     def _maps(self, trunk: torch.nn.Module, image: np.ndarray) -> list[Tensor]:
         values = seen_pixels(image[None], self.view).contiguous(memory_format=torch.channels_last)

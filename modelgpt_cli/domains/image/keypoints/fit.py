@@ -73,6 +73,8 @@ class PointFit:
     cascade: Cascade
     precisions: list[float]
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    apart: dict[int, list[Linear]] = field(default_factory=dict)
+    """Where one fold judges, of each other fold the stages that were solved without both."""
 
 
 def principal(maps: Sequence[Sequence[Tensor]], directions: Sequence[int], seed: int) -> tuple[Linear, ...]:
@@ -147,9 +149,18 @@ class Rows:
     labelled : bool (R, K)
     folds : int64 (R,)
         Of images; of a single one its copies are held out in turn, which says nothing of other images.
+    judged : bool (R,)
+        Which rows choose and measure: by default all.
+
+    Parameters
+    ----------
+    folds : int64 (N,), optional
+        Of all images; by default `folds_of`.
+    judged : int, optional
+        The fold that alone chooses and measures.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], folds: np.ndarray | None = None, judged: int | None = None) -> None:
         self.rows = rows
         self.points = np.stack([row.points for row in rows])
         self.labelled = np.stack([row.labelled for row in rows])
@@ -158,6 +169,10 @@ class Rows:
         images = np.unique([row.image for row in rows], return_inverse=True)[1]
         self.several = int(images.max()) > 0
         self.folds = folds_of(int(images.max()) + 1)[images] if self.several else folds_of(len(rows))
+        if folds is not None:
+            self.folds = folds[[row.image for row in rows]]
+        self.judge = judged if judged in self.folds else None
+        self.judged = np.ones(len(rows), bool) if self.judge is None else self.folds == self.judge
 
     def overviews(self) -> Tensor:
         """What the first guess reads, (R, P)."""
@@ -184,15 +199,16 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
     rng = np.random.default_rng([seed, 53])
     times = int(np.clip(MOST_ROWS // len(rows.rows), 1, STARTS))
     with progress("solve steps", STEPS + 2, "steps") as advance:
-        step = _Step(rows.overviews(), rows.folds)
+        step = _Step(rows.overviews(), rows.folds, rows.judge)
         where = _targets(rows, np.zeros_like(rows.points))
         held, mean = _shaped(step.solve(where, rows.labelled), rows), _mean_shape(rows)
         stages, precisions = [step.linear], [step.precision]
+        apart = {fold: [linear] for fold, linear in step.apart.items()}
         advance(1)
         for _ in range(STEPS):
             starts = [held, *(_start(rows, held, rng) for _ in range(times - 1))]
             inputs = torch.cat([rows.at(start) for start in starts])
-            step = _Step(inputs, np.tile(rows.folds, times))
+            step = _Step(inputs, np.tile(rows.folds, times), rows.judge)
             targets = np.concatenate([_targets(rows, start) for start in starts])
             moves = step.solve(targets, np.tile(rows.labelled, (times, 1)))
             better = held + _shaped(moves[: len(held)], rows)
@@ -200,6 +216,8 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
             held = better if helps else held
             stages.append(step.linear if helps else _constant(step.linear, np.zeros(len(step.linear.bias))))
             precisions.append(step.precision)
+            for fold, linear in step.apart.items():
+                apart[fold].append(linear if helps else _constant(linear, np.zeros(len(linear.bias))))
             advance(1)
         if rows.several and not _error(rows, held) < _error(rows, mean):  # what is seen says nothing
             held, shape = mean, _shape_of_all(rows)
@@ -208,7 +226,7 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
     metrics = {}
     if rows.several and (figures := _figures(rows, held)):
         metrics = {MODEL: figures, BASELINE: _figures(rows, mean)}
-    return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics)
+    return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics, apart)
 
 
 def _targets(rows: Rows, starts: np.ndarray) -> np.ndarray:
@@ -228,7 +246,10 @@ def _start(rows: Rows, held: np.ndarray, rng: np.random.Generator) -> np.ndarray
     common[there] = np.nanmean(errors[there], axis=1, keepdims=True)
     errors = np.where(np.isnan(errors), common, errors)  # of a point that isn't labelled as of the others
     true = np.where(rows.labelled[:, :, None], rows.points, held)
-    found: np.ndarray = (true + errors[rng.permutation(len(held))]).astype(np.float32)
+    others = rng.permutation(len(held))
+    if rows.judge is not None:  # a network that was tuned on the other rows errs less on them
+        others = rng.choice(np.flatnonzero(rows.judged), len(held))
+    found: np.ndarray = (true + errors[others]).astype(np.float32)
     return found
 
 
@@ -257,12 +278,12 @@ def _constant(linear: Linear, values: np.ndarray) -> Linear:
 
 def _error(rows: Rows, found: np.ndarray) -> float:
     """The mean distance of held-out points from the labelled ones, in units, of images as they are."""
-    kept = rows.labelled & rows.originals[:, None]
+    kept = rows.labelled & (rows.originals & rows.judged)[:, None]
     return float(np.linalg.norm(found - rows.points, axis=2)[kept].mean())
 
 
 def _figures(rows: Rows, found: np.ndarray) -> dict[str, float]:
-    errors = rows.errors(found)[rows.originals]
+    errors = rows.errors(found)[rows.originals & rows.judged]
     errors = errors[~np.isnan(errors).all(1)]
     if not len(errors):
         return {}
@@ -277,9 +298,9 @@ def _fit_score(rows: Rows, held: np.ndarray, advance: Advance) -> Linear:
     errors = rows.errors(held)
     near = np.where(np.isnan(errors), False, errors < NEAR)
     known = np.isfinite(rows.lengths)
-    step = _Step(rows.at(held), rows.folds)
+    step = _Step(rows.at(held), rows.folds, rows.judge)
     answers = step.solve(near.astype(np.float32), np.repeat(known[:, None], near.shape[1], 1), width=1)
-    counted = np.repeat(known[:, None] & rows.originals[:, None], near.shape[1], 1)
+    counted = np.repeat((known & rows.originals & rows.judged)[:, None], near.shape[1], 1)
     if not rows.several or not counted.any():
         counted = np.ones_like(near)
     slope, offset = _log_odds(answers[counted], near[counted])
@@ -308,10 +329,14 @@ class _Step:
     linear : Linear
         Once it is solved, from all folds.
     precision : float
+    apart : dict of int to Linear
+        Where one fold judges, of each other one what is solved without both.
     """
 
-    def __init__(self, inputs: Tensor, folds: np.ndarray) -> None:
-        self._inputs, self._folds = inputs, folds
+    def __init__(self, inputs: Tensor, folds: np.ndarray, judge: int | None = None) -> None:
+        self._inputs, self._folds, self._judge = inputs, folds, judge
+        others = [] if judge is None else [k for k in np.unique(folds).tolist() if k != judge]
+        self._others = others if len(others) > 1 else []
 
     def solve(self, targets: np.ndarray, labelled: np.ndarray, width: int = 2) -> np.ndarray:
         """Solve, and return each row's answer by what the other folds say, (n, outputs).
@@ -325,6 +350,7 @@ class _Step:
         n, outputs = targets.shape
         wanted = torch.from_numpy(targets.astype(np.float32))
         weight, bias = torch.zeros(self._inputs.shape[1], outputs), torch.zeros(outputs)
+        self.apart = {k: Linear(torch.zeros_like(weight), torch.zeros(outputs)) for k in self._others}
         patterns, groups = np.unique(labelled, axis=1, return_inverse=True)
         answers = torch.zeros(n, outputs)
         order = np.argsort(-patterns.sum(0))  # most rows first: they choose the precision
@@ -335,10 +361,13 @@ class _Step:
             if not len(rows):
                 continue
             tried = PRECISIONS if place == 0 else (self.precision,)
-            solver = _Solver(self._inputs, wanted[:, columns], rows, self._folds)
+            solver = _Solver(self._inputs, wanted[:, columns], rows, self._folds, self._judge)
             self.precision, found, whole = solver.best(tried)
             answers[:, columns] = found
             weight[:, columns], bias[columns] = whole.weight, whole.bias
+            for fold, linear in self.apart.items():
+                its = solver.apart(self.precision, fold) or whole
+                linear.weight[:, columns], linear.bias[columns] = its.weight, its.bias
         self.linear = Linear(weight, bias)
         result: np.ndarray = answers.numpy()
         return result
@@ -347,7 +376,9 @@ class _Step:
 class _Solver:
     """Ridge on some rows, held out by folds: by products of inputs, or of rows where these are fewer."""
 
-    def __init__(self, inputs: Tensor, wanted: Tensor, rows: np.ndarray, folds: np.ndarray) -> None:
+    def __init__(
+        self, inputs: Tensor, wanted: Tensor, rows: np.ndarray, folds: np.ndarray, judge: int | None = None
+    ) -> None:
         self._all, self._rows, self._folds = inputs, torch.from_numpy(rows), torch.from_numpy(folds)
         kept = inputs[self._rows]
         self._mean = kept.mean(0)
@@ -355,6 +386,8 @@ class _Solver:
         self._z = (kept - self._mean) / self._scale
         self._y = wanted[self._rows]
         self._own = self._folds[self._rows]
+        judged = self._own == (-1 if judge is None else judge)
+        self._judge, self._judged = judge, judged if bool(judged.any()) else torch.ones_like(judged)
         self._products: dict[int, Tensor] = {}
         if len(rows) >= inputs.shape[1]:
             for fold in self._own.unique().tolist():
@@ -370,21 +403,27 @@ class _Solver:
         answers = {precision: torch.zeros(len(self._all), self._y.shape[1]) for precision in precisions}
         for fold in self._folds.unique().tolist():
             held = self._folds == fold
-            for precision, linear in zip(precisions, self._solved(precisions, without=fold), strict=True):
+            for precision, linear in zip(precisions, self._solved(precisions, fold), strict=True):
                 answers[precision][held] = linear(self._all[held])
-        errors = {p: float(((found[self._rows] - self._y) ** 2).mean()) for p, found in answers.items()}
+        errors = {p: float(((found[self._rows] - self._y)[self._judged] ** 2).mean()) for p, found in answers.items()}
         best = min(errors, key=lambda precision: errors[precision])
         (whole,) = self._solved([best])
         return best, answers[best], whole
 
-    def _solved(self, precisions: Sequence[float], without: int | None = None) -> list[Linear]:
-        """Solve from all rows, or all but a fold's, with several precisions."""
-        kept = self._own != (-1 if without is None else without)
+    def apart(self, precision: float, fold: int) -> Linear | None:
+        """Solve without a fold and the one that judges; None where there are no other rows."""
+        assert self._judge is not None
+        without = (fold, self._judge)
+        return self._solved([precision], *without)[0] if set(self._own.tolist()) - {*without} else None
+
+    def _solved(self, precisions: Sequence[float], *without: int) -> list[Linear]:
+        """Solve from all rows, or all but some folds', with several precisions."""
+        kept = torch.from_numpy(~np.isin(self._own.numpy(), without))
         z, y = self._z[kept], self._y[kept]
         n, centre, mean = len(z), z.mean(0), y.mean(0)
         z = z - centre
         if self._products:
-            parts = [part for fold, part in self._products.items() if fold != without]
+            parts = [part for fold, part in self._products.items() if fold not in without]
             system = torch.stack(parts).sum(0) - n * torch.outer(centre, centre)
             right = z.T @ (y - mean)
         else:

@@ -17,8 +17,9 @@ from PIL import Image
 from tiny_images import encoded
 from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
 from tiny_server import client
+from tiny_tuning import check_network_tuned
 
-from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, tune, verify
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
@@ -26,6 +27,7 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationErro
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense import onnx as graph
 from modelgpt_cli.domains.image.dense.draw import drawn_png, palette
+from modelgpt_cli.domains.image.dense.finetune import MapTuning
 from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weights, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
@@ -198,6 +200,18 @@ def test_eight_bits_keep_the_masks(made: tuple[Path, Any], world: Path, tmp_path
     assert (before == after).mean() > 0.97
     with pytest.raises(ModelGPTError, match="is quantised"):
         load_model(small)
+
+
+def test_tuning_finetunes_the_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, _ = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "PRECISIONS", (1.0,))
+        patch.setattr(fit, "FIRST", 0)
+        patch.setattr(MapTuning, "_better", lambda *_: True)
+        done = tune(path, data=world, output=tmp_path / "tuned.onnx", device="cpu", lr=1e-4)
+    assert (done.rows, done.kept, set(done.before)) == (5, "after", {"miou", "pixel_accuracy"})
+    check_network_tuned(path, tmp_path / "tuned.onnx")
+    assert evaluate(tmp_path / "tuned.onnx", world)["miou"] > 0.8
 
 
 def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:

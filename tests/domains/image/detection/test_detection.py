@@ -19,12 +19,14 @@ from PIL import Image
 from tiny_boxes import LABELS, shapes, write_boxes
 from tiny_images import encoded
 from tiny_server import client
+from tiny_tuning import check_network_tuned
 
-from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, tune, verify
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.image.dense.finetune import MapTuning
 from modelgpt_cli.domains.image.detection import fit, page, regions
 from modelgpt_cli.domains.image.detection import onnx as graph
 from modelgpt_cli.domains.image.detection.boxes import iou
@@ -196,6 +198,16 @@ def test_eight_bits_keep_the_boxes(made: tuple[Path, Any], world: Path, tmp_path
     before, after = (predict(file, images).answers["boxes"][0] for file in (path, small))
     overlap = iou(np.array([one["box"] for one in before]), np.array([one["box"] for one in after]))
     assert overlap.max(1).min() > 0.6
+
+
+def test_tuning_finetunes_the_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, _ = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MapTuning, "_better", lambda *_: True)
+        done = tune(path, data=world, output=tmp_path / "tuned.onnx", device="cpu")
+    assert (done.rows, done.kept, set(done.before)) == (6, "after", {"map50", "map", "precision", "recall"})
+    check_network_tuned(path, tmp_path / "tuned.onnx")
+    assert (evaluate(tmp_path / "tuned.onnx", world)["map50"] or 0) > 0.9
 
 
 def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:

@@ -19,13 +19,16 @@ from PIL import Image
 from tiny_images import encoded, zip_of
 from tiny_poses import EDGES, NAMES, kite, marked, write_coco, write_kites
 from tiny_server import client
+from tiny_tuning import check_network_tuned
 
-from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, tune, verify
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.image.dense.finetune import JUDGE, Finetuning, MapTuning, load_marked, tuning_folds
+from modelgpt_cli.domains.image.dense.maps import seen_pixels
 from modelgpt_cli.domains.image.keypoints import architectures, fit, page
 from modelgpt_cli.domains.image.keypoints import build as building
 from modelgpt_cli.domains.image.keypoints import onnx as graph
@@ -35,11 +38,13 @@ from modelgpt_cli.domains.image.keypoints.draw import drawn_png
 from modelgpt_cli.domains.image.keypoints.model import PointModel
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser
 from modelgpt_cli.domains.image.keypoints.scores import errors_of, oks, point_scores
+from modelgpt_cli.domains.image.keypoints.tune import PointTuning
 from modelgpt_cli.domains.image.keypoints.verify import verify as verify_graph
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
 from modelgpt_cli.runtime.session import Model
+from modelgpt_cli.training.tune import TuneSettings
 
 SIDE = 96
 CARD = f"efficientnet_lite0-points-{SIDE}"
@@ -164,6 +169,80 @@ def test_eight_bits_keep_the_points(made: tuple[Path, Any], world: Path, tmp_pat
     costs = architectures.costs(find_card(CARD), Sizes(len(NAMES)))
     assert costs is not None
     assert costs.n_bytes["int8"] < report.size_bytes < 0.3 * path.stat().st_size
+
+
+def test_tuning_keeps_the_better_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, _ = made
+    done = tune(path, data=world, output=tmp_path / "tuned.onnx", device="cpu")
+    assert (done.rows, done.validated) == (10, "by runs of images")
+    assert done.kept == ("after" if done.after["nme"] < done.before["nme"] else "before")
+    assert evaluate(tmp_path / "tuned.onnx", world)["nme"] < 0.06
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MapTuning, "_better", lambda *_: done.kept == "before")
+        other = tune(path, data=world, output=tmp_path / "other.onnx", device="cpu")
+    assert (other.before, other.after) == (done.before, done.after), "from the same seed"
+    after, before = tmp_path / "tuned.onnx", tmp_path / "other.onnx"
+    if done.kept == "before":
+        after, before = before, after
+    check_network_tuned(path, after)
+    assert evaluate(after, world)["nme"] < 0.08
+    images = [world / "test" / "images" / "01.jpg"]
+    points = [predict(one, images).answers["keypoints"][0] for one in (path, before, after)]
+    assert np.array_equal(points[0], points[1])
+    assert not np.allclose(points[0], points[2], atol=1e-3)
+    model = load_model(after)
+    assert np.allclose(model.predict([np.asarray(Image.open(images[0]))])[0], points[2], atol=0.05)
+    assert model.blueprint.metrics["model"] == done.after
+
+
+def test_what_tuning_refuses(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    path, out = made[0], tmp_path / "tuned.onnx"
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "x.jpg").write_bytes(encoded(kite(0)[0]))
+    with pytest.raises(UsageError, match="has the key points tip, tail, and the model has tip"):
+        tune(path, data=write_kites(tmp_path / "others", range(3), keep=(0, 3)), output=out)
+    with pytest.raises(ModelGPTError, match="Too few images to tune on"):
+        tune(path, data=write_kites(tmp_path / "two", range(2)), output=out)
+    with pytest.raises(ModelGPTError, match="bare holds images, and images with key points are asked for"):
+        tune(path, data=bare, output=out)
+    with pytest.raises(UsageError, match="--group"):
+        tune(path, data=world, output=out, group="place")
+    assert not out.exists()
+
+
+def test_folds_of_tuning_are_runs() -> None:
+    assert tuning_folds(16).tolist() == [0, 0, 1, 1, 2, 2, 3, 3] * 2
+    assert [int((tuning_folds(n) == JUDGE).sum()) for n in (1, 2, 3, 7)] == [0, 0, 1, 2]
+
+
+def test_steps_to_tune_by_have_seen_neither_their_fold_nor_the_one_that_judges() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(2, 3, (40, 12)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
+    folds, labelled = np.arange(40) % 4, np.ones((40, 2), bool)
+    step = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    step.solve(y, labelled)
+    assert sorted(step.apart) == [0, 1, 3]
+    other = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    other.solve(np.where(np.isin(folds, (1, JUDGE))[:, None], y, 9), labelled)
+    again = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    again.solve(np.where(np.isin(folds, (1, JUDGE))[:, None], 9, y), labelled)
+    if step.precision == again.precision:
+        assert torch.allclose(step.apart[1].weight, again.apart[1].weight, atol=1e-5)
+    assert not torch.allclose(step.apart[1].weight, other.apart[1].weight, atol=1e-2)
+
+
+def test_what_is_tuned_is_the_network_itself(made: tuple[Path, Any], world: Path) -> None:
+    """With BatchNorm folded into each step's convolutions, maps are those of the model."""
+    model = load_model(made[0])
+    assert isinstance(model, PointModel)
+    task = PointTuning(model, load_marked(model.blueprint, world, 0), TuneSettings())
+    tuning = Finetuning(task, model.trunk)
+    image = kite(3)[0]
+    for found, true in zip(
+        tuning.maps([image], model.view)[0], model.trunk(seen_pixels(image[None], model.view)), strict=True
+    ):
+        assert torch.allclose(found, true.clamp(min=1e-4).sqrt(), atol=1e-3)
 
 
 def test_images_are_sent_to_a_server(made: tuple[Path, Any], world: Path) -> None:

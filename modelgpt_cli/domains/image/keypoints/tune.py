@@ -1,0 +1,164 @@
+"""ModelGPT-F for key points: the network is finetuned through the cascade, which is then solved anew; see `finetune`.
+
+Shapes: N images, H, W pixels, K points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from modelgpt_cli.data.dataset import Dataset
+from modelgpt_cli.data.in_memory import Data
+from modelgpt_cli.domains.image.decode import ImageError, decode_image
+from modelgpt_cli.domains.image.dense.finetune import (
+    JUDGE,
+    Example,
+    MapTuning,
+    Solved,
+    build_options,
+    load_marked,
+    relit,
+    requirement_of,
+)
+from modelgpt_cli.domains.image.dense.maps import MapTrunk
+from modelgpt_cli.domains.image.keypoints.build import PointBuild
+from modelgpt_cli.domains.image.keypoints.cascade import Linear, at_points, in_units, overview, projected
+from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
+from modelgpt_cli.domains.image.keypoints.fit import MODEL, PointFit, fit_points
+from modelgpt_cli.domains.image.keypoints.model import PointModel
+from modelgpt_cli.domains.image.keypoints.poses import normaliser
+from modelgpt_cli.domains.image.keypoints.read import IMAGE, ReadPoses
+from modelgpt_cli.domains.image.keypoints.scores import errors_of, point_scores
+from modelgpt_cli.training.tune import Tuned, TuneSettings
+
+NEAR = 0.05
+"""Errors in shares of the normaliser below which the loss is quadratic."""
+NOISE = 0.03
+"""Spread of what points are moved by before each step, in shares of the normaliser."""
+
+_Heads = tuple[list[Linear], list[Linear]]
+"""Projections, and the first guess and the steps."""
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What is marked in an image.
+
+    Attributes
+    ----------
+    points : float32 (K, 2)
+        In units.
+    labelled : bool (K,)
+    length : float
+        What errors are divided by, in units.
+    """
+
+    points: Tensor
+    labelled: Tensor
+    length: float
+
+
+class PointTuning(MapTuning):
+    """The finetuning of a model of key points."""
+
+    figure, falls = "nme", True
+
+    def __init__(self, model: PointModel, dataset: Dataset, settings: TuneSettings) -> None:
+        super().__init__(model, dataset, settings)
+        self.model: PointModel = model
+        b = model.blueprint
+        self.source = cast(ReadPoses, self.dataset.source)
+        self.pair = tuple((b.decoding.get("points") or {}).get("normaliser") or ())
+        config = dict(b.architecture.encoder)
+        self.build = PointBuild(requirement_of(b), build_options(settings), b.architecture.card, config)
+        self._generator = torch.Generator().manual_seed(settings.seed)
+
+    @property
+    def shown(self) -> Sequence[np.ndarray] | None:
+        """Images that a file is verified on, once all has been solved."""
+        return self.build.shown
+
+    def example(self, k: int, rng: np.random.Generator) -> Example:
+        """The k-th image, mirrored if it may be, turned, resized, moved and lit at random."""
+        pose = self.source.poses[self.dataset.sample[IMAGE].iloc[k]]
+        image, points = decode_image(self.source.files.open(pose.place)), pose.points
+        length = normaliser(pose, self.pair)
+        exchanged = self.source.names.mirrored
+        if any(other != j for j, other in enumerate(exchanged)) and rng.random() < 0.5:
+            image, points = mirror(image, points, exchanged)
+        image, points, scale = moved(image, points, rng)
+        height, width = image.shape[:2]
+        length = normaliser(pose, ()) if np.isnan(length) else length
+        truth = _Truth(
+            torch.from_numpy(in_units(points[:, :2], height, width)),
+            torch.from_numpy(points[:, 2] > 0),
+            (1.0 if np.isnan(length) else scale * length) / max(height, width),
+        )
+        return Example(relit(image, rng), truth)
+
+    def loss(self, maps: Sequence[Tensor], example: Example, heads: _Heads) -> Tensor:
+        """Smooth L1 of the points after the first guess and each step, each on what it begins from."""
+        truth: _Truth = example.truth
+        if not truth.labelled.any():
+            return maps[0].sum() * 0
+        height, width = example.image.shape[:2]
+        projections, (first, *steps) = heads
+        seen = projected(maps, projections)
+        points = first(overview(seen)).reshape(1, -1, 2)
+        total = self._distance(points, truth)
+        for step in steps:
+            start = points.detach()
+            start = start + torch.randn(start.shape, generator=self._generator) * NOISE * truth.length
+            points = start + step(at_points(seen, start, height, width)).reshape(start.shape)
+            total = total + self._distance(points, truth)
+        return total / (1 + len(steps))
+
+    def _distance(self, points: Tensor, truth: _Truth) -> Tensor:
+        kept = truth.labelled
+        return F.smooth_l1_loss(points[0, kept] / truth.length, truth.points[kept] / truth.length, beta=NEAR)
+
+    def solve(self, trunk: MapTrunk, folds: np.ndarray) -> Solved:
+        """Solve the cascade on a network."""
+        fit = fit_points(*self.build.rows(self.dataset, trunk, self.pair, [], folds, JUDGE), self.settings.seed)
+
+        def heads() -> dict[int, _Heads]:
+            projections = _plain(fit.cascade.projections)
+            return {fold: (projections, _plain(stages)) for fold, stages in fit.apart.items()}
+
+        return Solved(fit, dict(fit.metrics.get(MODEL, {})), heads)
+
+    def judge(self, judged: np.ndarray) -> dict[str, float]:
+        """NME and PCK of the model as it is."""
+        poses, found = [], []
+        for place in self.dataset.sample[IMAGE].iloc[judged]:
+            with suppress(ImageError):
+                found.append(self.model.predict([decode_image(self.source.files.open(place))])[0])
+                poses.append(self.source.poses[place])
+        if not poses:
+            return {}
+        errors = errors_of(poses, np.stack(found), self.pair)
+        metrics = point_scores(errors, self.model.blueprint.labels)[0]
+        return {name: value for name, value in metrics.items() if value is not None}
+
+    def install(self, fit: PointFit) -> None:
+        """Put a cascade into the model."""
+        self.model.cascade = fit.cascade
+        self.model.blueprint.provenance["head"] = {"precisions": fit.precisions}
+
+
+def _plain(parts: Sequence[Linear]) -> list[Linear]:
+    """Copies that gradients can go through: what is solved in inference mode lets none."""
+    return [Linear(one.weight.clone(), one.bias.clone()) for one in parts]
+
+
+def tune(model: PointModel, data: Data, settings: TuneSettings) -> Tuned:
+    """Finetune a model of key points; see `training.tune.Tuner`."""
+    return PointTuning(model, load_marked(model.blueprint, data, settings.seed), settings).run()
