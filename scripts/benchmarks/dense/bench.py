@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measured(
     train: Path, test: Path, model: Path, pixels: int, threads: int, int8: bool, epochs: int
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned: test mIoU, pixel accuracy, the build's mIoU, its CPU seconds (with what
+    """Figures of a model's file, in 8 bits, and tuned:
+    test mIoU, pixel accuracy, the build's mIoU, its CPU seconds (with what
     the smaller file takes), images a CPU second, and megabytes.
     """
     start = time.process_time()

@@ -101,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measured(
     train: Path, test: Path, model: Path, pixels: int, threads: int, int8: bool, epochs: int
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned: test mAP50, mAP, the lowest class's mAP50, the build's, its CPU seconds
+    """Figures of a model's file, in 8 bits, and tuned:
+    test mAP50, mAP, the lowest class's mAP50, the build's, its CPU seconds
     (with what the smaller file takes), images a CPU second, and megabytes.
     """
     start = time.process_time()

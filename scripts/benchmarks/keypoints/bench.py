@@ -109,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measured(
     train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int, int8: bool, epochs: int
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned: test NME, PCK, the build's NME and that of the mean shape, its CPU
+    """Figures of a model's file, in 8 bits, and tuned:
+    test NME, PCK, the build's NME and that of the mean shape, its CPU
     seconds (with what the smaller file takes), images a CPU second, megabytes.
     """
     start = time.process_time()
