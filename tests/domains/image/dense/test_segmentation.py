@@ -27,16 +27,19 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationErro
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense import onnx as graph
 from modelgpt_cli.domains.image.dense.draw import drawn_png, palette
-from modelgpt_cli.domains.image.dense.finetune import MapTuning
+from modelgpt_cli.domains.image.dense.finetune import Finetuning, MapTuning, load_marked
 from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weights, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
+from modelgpt_cli.domains.image.dense.tune import SegmentationTuning
+from modelgpt_cli.domains.image.dense.tune import tune as tune_scenes
 from modelgpt_cli.domains.image.dense.verify import verify as verify_graph
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
+from modelgpt_cli.training.tune import TuneSettings
 
 CARD = "efficientnet_lite0-dense-320"
 
@@ -202,6 +205,25 @@ def test_eight_bits_keep_the_masks(made: tuple[Path, Any], world: Path, tmp_path
         load_model(small)
 
 
+def test_masks_teach_the_network(made: tuple[Path, Any], world: Path) -> None:
+    model = load_model(made[0])
+    assert isinstance(model, SegmentationModel)
+    task = SegmentationTuning(model, load_marked(model.blueprint, world, 0), TuneSettings(epochs=3, lr=3e-4))
+    head, tuning = (0.3 * model.head_weight.detach(), model.head_bias.detach()), Finetuning(task, model.trunk)
+    example = task.example(1, np.random.default_rng(0))
+
+    def loss() -> float:
+        return float(task.loss(tuning.maps([example.image], model.view)[0], example, head).detach())
+
+    before = loss()
+    tuning.run(np.zeros(5, np.int64), {0: head})
+    assert loss() < before
+    model.named = torch.nn.ParameterDict()  # as of a model from words alone
+    with pytest.raises(UsageError, match="from words alone can't be tuned"):
+        tune_scenes(model, world, TuneSettings())
+
+
+@pytest.mark.slow
 def test_tuning_finetunes_the_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
     path, _ = made
     with pytest.MonkeyPatch.context() as patch:
