@@ -293,7 +293,7 @@ class Finetuning:
         task, epochs = self.task, self.settings.epochs
         used = np.flatnonzero(np.isin(folds, list(heads)))
         lr, size = self.settings.lr or LR, self.settings.batch_size or BATCH
-        optimizer = torch.optim.AdamW(self._weights.values(), lr=lr, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(self._weights.values(), lr=lr, weight_decay=self.settings.decay(WEIGHT_DECAY))
         parts, step = -(-len(used) // size), 0
         with progress("tune", epochs * len(used), "images") as advance:
             for _ in range(epochs):
