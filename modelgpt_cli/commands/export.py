@@ -32,7 +32,7 @@ modelgpt export model.onnx --runtime ort-1.10 -o old.onnx""",
     metavar="PLACE",
     help=f"Write a folder for {', '.join(PLACES)}.",
 )
-@o.option("--data", metavar="FILE", help="Labelled rows, to measure what --quantize costs; with --for, to verify on.")
+@o.option("--data", metavar="FILE", help="Rows, to measure what --quantize costs or to verify --for on.")
 @o.force_option
 @o.json_option
 def export(model: str, data: str | None, place: str | None, as_json: bool, **options: Any) -> None:

@@ -200,6 +200,7 @@ def test_eight_bits_keep_the_boxes(made: tuple[Path, Any], world: Path, tmp_path
     assert overlap.max(1).min() > 0.6
 
 
+@pytest.mark.slow
 def test_tuning_finetunes_the_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
     path, _ = made
     with pytest.MonkeyPatch.context() as patch:
