@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -35,9 +35,11 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.decode import ImageError
 from modelgpt_cli.domains.image.dense.fit import runs
 from modelgpt_cli.domains.image.dense.maps import COARSEST, MapTrunk, View, seen_pixels
+from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.trunks import folded, norms
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
+B = TypeVar("B", bound=MapBuild)
 log = logging.getLogger("modelgpt")
 LR = 1e-3
 """AdamW's highest rate. On 92 street scenes at 320 pixels three epochs in batches of four brought the mIoU of the
@@ -361,14 +363,11 @@ def relit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return found
 
 
-def requirement_of(blueprint: Blueprint) -> Requirement:
-    """What a build of the same model is asked for."""
-    return Requirement(blueprint.requirement, task=blueprint.task, classes=blueprint.labels, domain=blueprint.domain)
-
-
-def build_options(settings: TuneSettings) -> BuildOptions:
-    """The options of such a build."""
-    return BuildOptions(seed=settings.seed)
+def build_like(builder: type[B], blueprint: Blueprint, seed: int) -> B:
+    """What builds a model of the same requirement, card and classes."""
+    b = blueprint
+    requirement = Requirement(b.requirement, task=b.task, classes=b.labels, domain=b.domain)
+    return builder(requirement, BuildOptions(seed=seed), b.architecture.card, dict(b.architecture.encoder))
 
 
 def load_marked(blueprint: Blueprint, data: Data, seed: int) -> Dataset:

@@ -24,10 +24,9 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Example,
     MapTuning,
     Solved,
-    build_options,
+    build_like,
     load_marked,
     relit,
-    requirement_of,
 )
 from modelgpt_cli.domains.image.dense.fit import (
     BALANCE,
@@ -56,8 +55,7 @@ class SegmentationTuning(MapTuning):
         self.model: SegmentationModel = model
         b = model.blueprint
         self.source = cast(ReadScenes, self.dataset.source)
-        config = dict(b.architecture.encoder)
-        self.build = SegmentationBuild(requirement_of(b), build_options(settings), b.architecture.card, config)
+        self.build = build_like(SegmentationBuild, model.blueprint, settings.seed)
         pixels = np.array([dataset.class_counts[label] for label in b.labels], dtype=np.float64)
         frequency = pixels / max(1.0, pixels.sum())
         self._counts = torch.from_numpy((np.maximum(frequency, LEAST_SHARE) ** -BALANCE).astype(np.float32))

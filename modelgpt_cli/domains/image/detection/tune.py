@@ -23,10 +23,9 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Example,
     MapTuning,
     Solved,
-    build_options,
+    build_like,
     load_marked,
     relit,
-    requirement_of,
 )
 from modelgpt_cli.domains.image.dense.maps import MapTrunk, scores_of
 from modelgpt_cli.domains.image.detection.build import DetectionBuild, class_sizes, truth_in_places
@@ -58,10 +57,8 @@ class DetectionTuning(MapTuning):
     def __init__(self, model: DetectionModel, dataset: Dataset, settings: TuneSettings) -> None:
         super().__init__(model, dataset, settings)
         self.model: DetectionModel = model
-        b = model.blueprint
         self.source = cast(ReadBoxes, self.dataset.source)
-        config = dict(b.architecture.encoder)
-        self.build = DetectionBuild(requirement_of(b), build_options(settings), b.architecture.card, config)
+        self.build = build_like(DetectionBuild, model.blueprint, settings.seed)
         truths = [truth_in_places(self.source, place, self.view) for place in self.dataset.sample[IMAGE]]
         counts, self._usual = class_sizes(truths, model.classes)
         shares = np.maximum(counts, 1) / max(1, counts.sum())

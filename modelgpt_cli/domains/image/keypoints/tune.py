@@ -23,10 +23,9 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Example,
     MapTuning,
     Solved,
-    build_options,
+    build_like,
     load_marked,
     relit,
-    requirement_of,
 )
 from modelgpt_cli.domains.image.dense.maps import MapTrunk
 from modelgpt_cli.domains.image.keypoints.build import PointBuild
@@ -74,11 +73,9 @@ class PointTuning(MapTuning):
     def __init__(self, model: PointModel, dataset: Dataset, settings: TuneSettings) -> None:
         super().__init__(model, dataset, settings)
         self.model: PointModel = model
-        b = model.blueprint
         self.source = cast(ReadPoses, self.dataset.source)
-        self.pair = tuple((b.decoding.get("points") or {}).get("normaliser") or ())
-        config = dict(b.architecture.encoder)
-        self.build = PointBuild(requirement_of(b), build_options(settings), b.architecture.card, config)
+        self.pair = tuple((model.blueprint.decoding.get("points") or {}).get("normaliser") or ())
+        self.build = build_like(PointBuild, model.blueprint, settings.seed)
         self._generator = torch.Generator().manual_seed(settings.seed)
 
     @property
