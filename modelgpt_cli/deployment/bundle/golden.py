@@ -18,6 +18,7 @@ import numpy as np
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.quiet import quiet
 from modelgpt_cli.core.schema import FREE_TEXT
+from modelgpt_cli.deployment.probe import stored
 from modelgpt_cli.deployment.report.examples import Kept, Sampled
 from modelgpt_cli.runtime.feed import HasColumns, OpensBytes, Source, open_source
 from modelgpt_cli.runtime.output import Layout, RowWriter
@@ -92,7 +93,7 @@ def make_golden(model: Model, data: Data | None, most: int, name: str = "", targ
         The column of true values; it is not taken along.
     """
     tolerance = dict(_TOLERANCE)
-    if (model.metadata.get("export") or {}).get("quantize") == "int8":
+    if stored(model) == "int8":
         tolerance["absolute"] = _INT8
     if model.answers is not None and model.feeds.FILES:
         tolerance["pixels"] = _PIXELS

@@ -61,7 +61,8 @@ class Backbone(AdaptedModule):
 
     def __init__(self, card: TextCard, model: nn.Module, tokenizer: Tokenizer, *, type_ids: bool) -> None:
         super().__init__(model, card)
-        self.card, self.tokenizer, self.type_ids = _with_layers(card, self), tokenizer, type_ids
+        _check_layers(card, self)
+        self.card, self.tokenizer, self.type_ids = card, tokenizer, type_ids
         self.size = int(model.config.hidden_size)  # type: ignore[union-attr,arg-type]
 
     def forward(self, tokens: Tokens, lora: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -96,7 +97,8 @@ class MultilingualBackbone(AdaptedModule):
 
     def __init__(self, card: TextCard, model: MultilingualEncoder, tokenizer: Tokenizer) -> None:
         super().__init__(copy.deepcopy(model.average), card)
-        self.card, self.tokenizer = _with_layers(card, self), tokenizer
+        _check_layers(card, self)
+        self.card, self.tokenizer = card, tokenizer
         self.encoder = model.requires_grad_(False).eval()
         self.size = model.config.hidden_size
 
@@ -154,13 +156,13 @@ Shown: TypeAlias = AnyBackbone | StaticBackbone
 """What a build may have."""
 
 
-def _with_layers(card: TextCard, backbone: AdaptedModule) -> TextCard:
-    """The card of a backbone, some layers of which are meant by it.
+def _check_layers(card: TextCard, backbone: AdaptedModule) -> None:
+    """Make sure that factors go somewhere.
 
     Raises
     ------
     UsageError
-        None of the layers is.
+        None of the layers is meant by the card.
     """
     if not backbone.adapted:
         raise UsageError(
@@ -168,7 +170,6 @@ def _with_layers(card: TextCard, backbone: AdaptedModule) -> TextCard:
             f"None of its layers fits {card.modules!r}.",
             "Choose another --backbone.",
         )
-    return card
 
 
 def load_backbone(card: TextCard) -> Backbone:
@@ -227,14 +228,15 @@ shared_backbone = read_once(load_shown, lambda card: card.source or default_fold
 
 def encoder_shapes(card: TextCard) -> nn.Module | None:
     """A card's encoder without its numbers, on torch's "meta" device; None where its configuration is not on disk."""
-    if _is_shipped(card.path()):
+    source = card.path()  # which hashes the shipped encoder's weights
+    if _is_shipped(source):
         with torch.device("meta"):
-            return Bert(bert_config(Path(card.path()))).eval()
+            return Bert(bert_config(Path(source))).eval()
     from transformers import AutoConfig, AutoModel
 
     try:
         with _quiet():
-            config = AutoConfig.from_pretrained(card.path(), local_files_only=True, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(source, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError):
         return None
     with torch.device("meta"):

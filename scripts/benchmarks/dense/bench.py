@@ -8,9 +8,9 @@ test part is measured unless --test says fewer.
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
-import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelgpt_cli import build, evaluate, predict
+from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.dense.architectures import SIZES, card_name
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
-from ..eight_bits import in_eight_bits
-from ..marked import add_tuned, kinds, section, tuned
+from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
 
 SET = "street_scenes"
 
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     order = np.random.default_rng(args.seed + draw).permutation(n_pairs(archive, "train"))
                     train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
                     model = root / f"{pixels}-{size}-{draw}.onnx"
-                    found.append(_measured(train, test, model, pixels, args.threads, args.int8, args.tuned))
+                    found.append(_measured(train, test, model, pixels, args))
                     print(pixels, size, draw, *(f"{value:.4g}" for file in found[-1] for value in file), flush=True)
                 for mean, storage in zip(np.mean(found, 0), kinds(args), strict=True):
                     shown = [*(f"{v:.3f}" for v in mean[:3]), *(f"{v:.3g}" for v in mean[3:])]
@@ -93,34 +92,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_section(args.report, section("dense", args.tuned), text)
 
 
-def _measured(
-    train: Path, test: Path, model: Path, pixels: int, threads: int, int8: bool, epochs: int
-) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned:
-    test mIoU, pixel accuracy, the build's mIoU, its CPU seconds (with what
-    the smaller file takes), images a CPU second, and megabytes.
-    """
-    start = time.process_time()
-    report = build(train, output=model, offline=True, card=card_name(pixels))
-    said = report.metrics["model"]["miou"] if report.metrics else float("nan")
-    found = [_of_file(model, test, said, time.process_time() - start, threads)]
-    if int8:
-        again = time.process_time()
-        small = in_eight_bits(model, train)
-        found.append(_of_file(small, test, said, found[0][3] + time.process_time() - again, threads))
-    if epochs:
-        file, said_tuned, seconds = tuned(model, train, epochs, "miou")
-        found.append(_of_file(file, test, said_tuned, seconds, threads))
-    return found
+def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.Namespace) -> list[tuple[float, ...]]:
+    """Figures of a model's file, in 8 bits, and tuned; see `_of_file`."""
+    return measured_kinds(
+        lambda: build(train, output=model, offline=True, card=card_name(pixels)),
+        lambda file, _, said, seconds: _of_file(file, test, said, seconds, args.threads),
+        model,
+        train,
+        "miou",
+        args,
+    )
 
 
 def _of_file(model: Path, test: Path, said: float, built: float, threads: int) -> tuple[float, ...]:
+    """Test mIoU, pixel accuracy, the mIoU said, CPU seconds, images a CPU second, and megabytes."""
     measured = evaluate(model, test, threads=threads)
     images = sorted((test / "test" / "images").iterdir())[:16]
-    predict(model, images[:2], threads=threads)
-    start = time.process_time()
-    predict(model, images, threads=threads)
-    rate = len(images) / (time.process_time() - start)
+    rate = images_a_second(model, images, threads)
     figures = (measured["miou"] or 0.0, measured["pixel_accuracy"] or 0.0, said)
     return (*figures, built, rate, model.stat().st_size / 1e6)
 

@@ -8,10 +8,10 @@ test part is measured.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import tempfile
-import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelgpt_cli import build, evaluate, predict
+from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
-from ..eight_bits import in_eight_bits
-from ..marked import add_tuned, kinds, section, tuned
+from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
 
 SET = "face_points"
 NORMALISER = "left_eye_outer,right_eye_outer"
@@ -74,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     order = np.random.default_rng(args.seed + draw).permutation(total)
                     train = extract(archive, "train", np.sort(order[:size]).tolist(), root / f"{size}-{draw}")
                     model = root / f"{pixels}-{size}-{draw}.onnx"
-                    found.append(
-                        _measured(train, test, model, pixels, args.threads, args.seed + draw, args.int8, args.tuned)
-                    )
+                    found.append(_measured(train, test, model, pixels, args.seed + draw, args))
                     print(pixels, size, draw, *(f"{value:.4g}" for file in found[-1] for value in file), flush=True)
                 files = zip(np.mean(found, 0), np.std(found, 0), kinds(args), strict=True)
                 for mean, spread, storage in files:
@@ -107,33 +104,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measured(
-    train: Path, test: Path, model: Path, pixels: int, threads: int, seed: int, int8: bool, epochs: int
+    train: Path, test: Path, model: Path, pixels: int, seed: int, args: argparse.Namespace
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned:
-    test NME, PCK, the build's NME and that of the mean shape, its CPU
-    seconds (with what the smaller file takes), images a CPU second, megabytes.
-    """
-    start = time.process_time()
-    report = build(train, output=model, offline=True, card=card_name(pixels), normalise=NORMALISER, seed=seed)
-    said = [report.metrics[name]["nme"] for name in ("model", "mean shape")]
-    found = [_of_file(model, test, said, time.process_time() - start, threads)]
-    if int8:
-        again = time.process_time()
-        small = in_eight_bits(model, train)
-        found.append(_of_file(small, test, said, found[0][4] + time.process_time() - again, threads))
-    if epochs:
-        file, said_tuned, seconds = tuned(model, train, epochs, "nme", seed)
-        found.append(_of_file(file, test, [said_tuned, said[1]], seconds, threads))
-    return found
+    """Figures of a model's file, in 8 bits, and tuned; see `_of_file`."""
+    return measured_kinds(
+        lambda: build(train, output=model, offline=True, card=card_name(pixels), normalise=NORMALISER, seed=seed),
+        lambda file, report, said, seconds: _of_file(
+            file, test, [said, report.metrics["mean shape"]["nme"]], seconds, args.threads
+        ),
+        model,
+        train,
+        "nme",
+        args,
+        seed,
+    )
 
 
 def _of_file(model: Path, test: Path, said: Sequence[float], built: float, threads: int) -> tuple[float, ...]:
+    """Test NME, PCK, the NME said and that of the mean shape, CPU seconds, images a CPU second, megabytes."""
     measured = evaluate(model, test, threads=threads)
     images = sorted((test / "images").iterdir())[:TIMED]
-    predict(model, images[:2], threads=threads)
-    start = time.process_time()
-    predict(model, images, threads=threads)
-    rate = len(images) / (time.process_time() - start)
+    rate = images_a_second(model, images, threads)
     return (measured["nme"] or 0.0, measured["pck"] or 0.0, *said, built, rate, model.stat().st_size / 1e6)
 
 
