@@ -221,7 +221,7 @@ class TabularBuild:
         )
         cross = fitted.cross
         self.built = card_name(self.members, trees=cross.trees is not None, kernel=cross.kernel is not None)
-        for words in (cross.kernel_words(), cross.tree_words(), teacher_words(blueprint.provenance.get("teacher"))):
+        for words in (*cross.words(), teacher_words(blueprint.provenance.get("teacher"))):
             if words:
                 notes.append(words)
                 log.info(words)

@@ -115,11 +115,13 @@ class CrossFit:
     starts : dict
         Heads (M, p, C) of the same members on three quarters of the rows, from which those of all rows are close.
     held_out : HeldOut, optional
-        What kernel and trees may go on from; see `kernel.mix_kernel` and `trees.mix_trees`.
+        What the next part may go on from; see `kernel.mix_kernel`, `forest.mix_forest` and `trees.mix_trees`.
     trees : Trees, optional
-        Beside the members.
+        Beside the members: random ones, then boosted ones.
     tried : dict
-        What the held-out rows said of trees, as JSON values; empty where none were grown.
+        What the held-out rows said of boosted trees, as JSON values; empty where none were grown.
+    forest_tried : dict
+        And of random ones.
     kernel : Kernel, optional
         Beside the members.
     kernel_tried : dict
@@ -135,14 +137,20 @@ class CrossFit:
     held_out: HeldOut | None = None
     trees: Trees | None = None
     tried: dict[str, Any] = field(default_factory=dict)
+    forest_tried: dict[str, Any] = field(default_factory=dict)
     taught: tuple[TableArrays, Tensor] | None = None
     kernel: Kernel | None = None
     kernel_tried: dict[str, Any] = field(default_factory=dict)
 
     def times(self, weight: float) -> CrossFit:
-        """The same with what its members and kernel say multiplied."""
+        """The same with what it says multiplied."""
         mix = {choice: share * weight for choice, share in self.mix.items()}
-        return replace(self, mix=mix, kernel=None if self.kernel is None else self.kernel.times(weight))
+        kernel = None if self.kernel is None else self.kernel.times(weight)
+        return replace(self, mix=mix, kernel=kernel, trees=None if self.trees is None else self.trees.times(weight))
+
+    def words(self) -> tuple[str, str, str]:
+        """What is to be said of kernel, forest and boosted trees; "" of what was not tried."""
+        return self.kernel_words(), self.forest_words(), self.tree_words()
 
     def kernel_words(self) -> str:
         """What is to be said of the kernel in the mix; "" where none was fitted."""
@@ -159,11 +167,22 @@ class CrossFit:
             return ""
         if "unavailable" in self.tried:
             return f"No boosted trees were tried: LightGBM can't be loaded ({self.tried['unavailable']})."
-        if self.trees is None:
-            alone = ": the network stands alone" if self.kernel is None else ""
+        others = [*(["kernel"] if self.kernel else []), *(["forest"] if self.forest_tried.get("trees") else [])]
+        if not self.tried.get("trees"):
+            alone = "" if others else ": the network stands alone"
             return f"Boosted trees were tried, and held-out rows gain nothing by them{alone}."
+        names = ", ".join(["the network", *others[:-1]]) + "".join(f" and {name}" for name in others[-1:])
+        return f"{self.tried['trees']} boosted trees have {self.tried['share']:.0%} of the mix with {names}."
+
+    def forest_words(self) -> str:
+        """What is to be said of the forest in the mix; "" where none was grown."""
+        if not self.forest_tried:
+            return ""
+        if not self.forest_tried.get("trees"):
+            return "A forest of random trees was tried, and held-out rows gain nothing by it."
         both = "the network" if self.kernel is None else "network and kernel"
-        return f"{len(self.trees)} boosted trees have {self.tried['share']:.0%} of the mix with {both}."
+        count, share = self.forest_tried["trees"], self.forest_tried["share"]
+        return f"A forest of {count} random trees has {share:.0%} of the mix with {both}."
 
     def heads(self, table: TableArrays) -> Tensor:
         """The heads that ship, in logits (M, p, C), fitted on every row."""

@@ -17,6 +17,7 @@ from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.tabular.choose_transform import Scaled, best_scale
 from modelgpt_cli.domains.tabular.crossfit import CrossFit, cross_fit, one_pass
 from modelgpt_cli.domains.tabular.fit import TableArrays
+from modelgpt_cli.domains.tabular.forest import mix_forest
 from modelgpt_cli.domains.tabular.intervals import DEFAULT_COVERAGE, add_interval
 from modelgpt_cli.domains.tabular.kernel import mix_kernel
 from modelgpt_cli.domains.tabular.model import TRANSFORM, TabularModel
@@ -75,7 +76,7 @@ def fit_model(
     coverage : float
         Regression: share of true values between the interval's bounds; 0 for no interval.
     trees : bool
-        Mix boosted trees in where held-out rows gain by it.
+        Mix random and boosted trees in where held-out rows gain by it.
     kernel : bool
         Mix a kernel machine in where held-out rows gain by it.
     teacher : Teacher, optional
@@ -90,6 +91,8 @@ def fit_model(
     scaled = Scaled(crossed(table), table, TargetTransform()) if table.n_classes else best_scale(crossed, table)
     if kernel:
         scaled = mix_kernel(scaled, table.y, seed=seed)
+    if trees:
+        scaled = mix_forest(scaled, table.y, seed=seed)
     networks = scaled
     if trees:
         scaled = mix_trees(scaled, table.y, seed=seed)
@@ -102,6 +105,8 @@ def fit_model(
     blueprint.provenance["head"] = [asdict(choice) | {"weight": weight} for choice, weight in cross.mix.items()]
     if cross.tried:
         blueprint.provenance["trees"] = cross.tried
+    if cross.forest_tried:
+        blueprint.provenance["forest"] = cross.forest_tried
     if cross.kernel_tried:
         blueprint.provenance["kernel"] = cross.kernel_tried
     model = make_model(blueprint, preprocessor, cross, scaled.table, scaled.transform)

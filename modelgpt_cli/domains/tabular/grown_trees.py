@@ -68,11 +68,11 @@ def grown_trees(text: str, sums: int, weight: float = 1.0, start: np.ndarray | N
     none = np.zeros(len(fields["leaf_value"]))
     return Trees(
         feature=of_nodes(fields["split_feature"], none, np.int16),
-        value=of_nodes(_below(fields["threshold"]), fields["leaf_value"] * weight, np.float32),
+        value=of_nodes(below_float32(fields["threshold"]), fields["leaf_value"] * weight, np.float32),
         right=right,
         missing_left=of_nodes(_missing_left(fields), none, np.bool_),
         roots=starts,
-        sums=(np.arange(len(parts)) % sums).astype(np.int16),
+        sums=np.repeat(np.arange(len(parts)) % sums, np.diff(np.append(starts, len(order)))).astype(np.int16),
     )
 
 
@@ -105,7 +105,7 @@ def _preorder(roots: list[int], left: list[int], right: list[int]) -> tuple[np.n
     return np.array(order, dtype=np.int64), np.array(right_of, dtype=np.int32), np.array(starts, dtype=np.int32)
 
 
-def _below(threshold: np.ndarray) -> np.ndarray:
+def below_float32(threshold: np.ndarray) -> np.ndarray:
     """The largest float32 numbers that are not above: a float32 cell is on the same side of both."""
     limit = np.finfo(np.float32).max
     near = np.clip(threshold, -limit, limit).astype(np.float32)

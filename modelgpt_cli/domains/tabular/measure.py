@@ -110,5 +110,5 @@ def dummy_trees(n_columns: int, classes: int) -> Trees:
         right=np.where(inner, np.tile(right, T) + np.repeat(starts, n), 0).astype(np.int32),
         missing_left=np.zeros(T * n, dtype=np.bool_),
         roots=starts.astype(np.int32),
-        sums=(np.arange(T) % K).astype(np.int16),
+        sums=np.repeat(np.arange(T) % K, n).astype(np.int16),
     )

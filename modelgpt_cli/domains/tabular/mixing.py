@@ -1,6 +1,6 @@
-"""What network, kernel and trees are worth together: their mix on held-out rows, judged there.
+"""What network, kernel, forest and trees are worth together: their mix on held-out rows, judged there.
 
-Between `crossfit` and `fit_model`, for `kernel` and `trees`.
+Between `crossfit` and `fit_model`, for `kernel`, `forest` and `trees`.
 
 Shapes: N shown rows, S of them scored, J candidates, C outputs.
 """
@@ -17,7 +17,7 @@ from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
 from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits, stack_numbers
 
-MODEL, NETWORK, KERNEL, TREES = "model", "network alone", "kernel alone", "trees alone"
+MODEL, NETWORK, KERNEL, FOREST, TREES = "model", "network alone", "kernel alone", "forest alone", "trees alone"
 """Of the metrics: the mix, which is the model, and its parts."""
 LEAST_GAIN = 0.1
 """Held-out log-likelihood, in nats, that a mix with another part must gain. The shares' pull towards equal ones makes
@@ -83,7 +83,7 @@ def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.n
         own = {name: transform.backward(torch.from_numpy(t + transform.shift)) for name, t in numbers.items()}
         found = {name: regression_scores(values.numpy(), y) for name, values in own.items()}
     every = checked.metrics | found
-    parts = [name for name in (MODEL, NETWORK, KERNEL, TREES) if name in every]
+    parts = [name for name in (MODEL, NETWORK, KERNEL, FOREST, TREES) if name in every]
     metrics = {name: every[name] for name in [*parts, *(name for name in every if name not in parts)]}
     checked = replace(checked, metrics=metrics, residuals=residuals)
     return Scaled(replace(scaled.cross, checked=checked), scaled.table, transform)

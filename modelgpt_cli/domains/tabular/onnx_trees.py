@@ -41,6 +41,6 @@ def _attributes(trees: Trees, n_targets: int) -> dict[str, Any]:
         "nodes_missing_value_tracks_true": (inner & trees.missing_left).astype(int).tolist(),
         "target_treeids": tree[leaves].tolist(),
         "target_nodeids": node[leaves].tolist(),
-        "target_ids": trees.sums[tree[leaves]].tolist(),
+        "target_ids": trees.sums[leaves].tolist(),
         "target_weights": trees.value[leaves].astype(np.float32).tolist(),
     }

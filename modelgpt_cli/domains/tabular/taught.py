@@ -66,7 +66,9 @@ def teach(
     assert shown is not None
     lessons = _lessons(said, scaled)
     taught = mix_trees(scaled, y, seed=seed, lessons=lessons) if trees else scaled
-    if taught.cross.trees is None:  # beside taught trees, taught heads are worth nothing: log-loss .3697 and .3705
+    if not taught.cross.tried.get(
+        "trees"
+    ):  # beside taught trees, taught heads are worth nothing: log-loss .3697 and .3705
         taught = _taught_heads(scaled, lessons, y)
     rows = shown.rows[shown.folds.fold >= 0]
     before, after, own = _loss(untaught), _loss(taught), _teacher_loss(said.held_out[rows], scaled, y[rows])

@@ -1,4 +1,4 @@
-"""Boosted trees as plain tensors: what a model with trees holds beside its network, and how they answer.
+"""Trees, boosted or random, as plain tensors: what a model holds beside its network, and how they answer.
 
 The trees read the numeric sources as they are, missing cells among them, and one number for each categorical column:
 the place of its level in an order. Their thresholds are float32 and their comparisons exact, so torch and the exported
@@ -9,7 +9,7 @@ Shapes: N rows, s numeric sources, c categorical columns, F = s + c features, n 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -52,8 +52,8 @@ class Trees:
     missing_left : bool (n,)
         Where a missing cell goes.
     roots : int32 (T,)
-    sums : int16 (T,)
-        Which of the K sums a tree adds to.
+    sums : int16 (n,)
+        Which of the K sums a leaf adds to.
     orders : tuple of float32 (L + 2,)
         Of each categorical column, the places of its levels, then of a missing cell and of an unseen level.
     """
@@ -69,6 +69,11 @@ class Trees:
     def __len__(self) -> int:
         """T, how many there are."""
         return len(self.roots)
+
+    @property
+    def n_leaves(self) -> int:
+        """How many leaves all trees have together."""
+        return int((self.right == 0).sum())
 
     @cached_property
     def depths(self) -> np.ndarray:
@@ -87,24 +92,22 @@ class Trees:
 
     def __call__(self, features: Tensor, n_outputs: int) -> Tensor:
         """What the trees add to a network's outputs, float32 (N, C), from `tree_features` (N, F)."""
-        adds = self.adds(n_outputs)
-        chunks = features.split(max(1, CHUNK_FLOATS // max(len(self), 1)))
-        return torch.cat([torch.zeros(0, n_outputs), *(self.leaves(rows) @ adds for rows in chunks)])
-
-    def adds(self, n_outputs: int) -> Tensor:
-        """What of its leaf each tree adds to each output, float32 (T, C)."""
-        of_sum = torch.nn.functional.one_hot(torch.from_numpy(self.sums).long(), n_sums(n_outputs)).float()  # (T, K)
-        return of_sum @ torch.from_numpy(sides(n_outputs))
+        K, value, sums = n_sums(n_outputs), torch.from_numpy(self.value), torch.from_numpy(self.sums).long()
+        found = [torch.zeros(0, K)]
+        for rows in features.split(max(1, CHUNK_FLOATS // max(len(self), 1))):
+            leaves = self.leaves(rows)
+            found.append(torch.zeros(len(rows), K).scatter_add_(1, sums[leaves], value[leaves]))
+        return torch.cat(found) @ torch.from_numpy(sides(n_outputs))
 
     def leaves(self, features: Tensor) -> Tensor:
-        """The answers of the leaves that rows fall into, float32 (N, T)."""
+        """The leaves that rows fall into, as numbers of nodes, int64 (N, T)."""
         feature, value, missing_left, left, right = self._tensors
         node = torch.from_numpy(self.roots).long().expand(len(features), -1)  # (N, T)
         for _ in range(int(self.depths.max(initial=0))):
             cell = features.gather(1, feature[node])
             goes_left = (cell <= value[node]) | (cell.isnan() & missing_left[node])
             node = torch.where(goes_left, left[node], right[node])
-        return value[node]
+        return node
 
     @cached_property
     def _tensors(self) -> tuple[Tensor, ...]:
@@ -118,6 +121,17 @@ class Trees:
             np.where(inner, self.right, here).astype(np.int64),
         )
         return tuple(torch.from_numpy(array) for array in arrays)
+
+    def first(self, count: int) -> Trees:
+        """The first trees alone, `count` of them at most."""
+        end = np.append(self.roots, len(self.value))[min(count, len(self))]
+        arrays = {name: getattr(self, name)[:end] for name in _ARRAYS if name != "roots"}
+        return replace(self, **arrays, roots=self.roots[:count])
+
+    def times(self, weight: float) -> Trees:
+        """The same with their answers multiplied."""
+        value = np.where(self.right > 0, self.value, self.value * np.float32(weight))
+        return replace(self, value=value.astype(np.float32))
 
     def state(self) -> dict[str, Tensor]:
         """The tensors, named as in the artifact."""
@@ -142,10 +156,12 @@ def read_trees(state: Mapping[str, Tensor], columns: int) -> Trees:
     """
     names = tensor_names(columns)
     arrays = {name: state[PREFIX + name].numpy() for name in _ARRAYS}
+    if len(arrays["sums"]) == len(arrays["roots"]):  # files of version 0.2 have one of each tree
+        arrays["sums"] = np.repeat(arrays["sums"], np.diff(np.append(arrays["roots"], len(arrays["value"]))))
     trees = Trees(**arrays, orders=tuple(state[name].numpy() for name in names[len(_ARRAYS) :]))
     n, here = len(trees.value), np.arange(len(trees.value))
     inner = trees.right > 0
-    if not all(len(array) == n for array in (trees.feature, trees.right, trees.missing_left)):
+    if not all(len(array) == n for array in (trees.feature, trees.right, trees.missing_left, trees.sums)):
         raise ValueError("The trees have nodes without a feature, a child or a value.")
     if (trees.right[inner] <= here[inner] + 1).any() or (trees.right >= n).any():
         raise ValueError("The trees' nodes are no trees.")

@@ -298,8 +298,10 @@ def _loss(outputs: Tensor, labels: Tensor, n_classes: int) -> Tensor:
 
 def network_weight(model: TabularModel) -> float:
     """Return what a model's network was multiplied by when it was mixed with kernel and trees; 1 if there are none."""
-    made, parts = model.blueprint.provenance, {"kernel": model.kernel, "trees": model.trees}
-    return float(np.prod([made[name]["network"] for name, part in parts.items() if part is not None]))
+    made = model.blueprint.provenance
+    parts = {"kernel": model.kernel, "forest": model.trees, "trees": model.trees}
+    found = [made.get(name, {}).get("network", 1.0) for name, part in parts.items() if part is not None]
+    return float(np.prod(found))
 
 
 @torch.no_grad()
