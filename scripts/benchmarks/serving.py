@@ -211,7 +211,7 @@ def measure(model: Path, bodies: Sequence[bytes], args: Any, log: IO[str]) -> di
     server = psutil.Process(process.pid)
     try:
         # What the first requests load; with several processes, until the last one is there.
-        asyncio.run(ask(port, Load(bodies), min(8, args.connections), 15 if args.kill else 2))
+        asyncio.run(ask(port, Load(bodies), min(8, args.connections), 15 if "--workers" in args.serve else 2))
         load, before = Load(bodies), cpu_seconds(server)
 
         async def run() -> float:
