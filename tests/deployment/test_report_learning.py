@@ -58,8 +58,8 @@ def test_what_makes_no_curve_is_told(fruit: Path, tmp_path: Path, monkeypatch: p
     rows, test = pd.read_csv(fruit / "train.csv"), fruit / "test.csv"
     with pytest.raises(UsageError, match="needs labelled rows to measure on"):
         report(fruit / "m.onnx", learning_curve=rows, output=tmp_path / "r.html")
-    with pytest.raises(UsageError, match="takes 64 rows to build from, and the table has 60"):
-        report(fruit / "m.onnx", data=test, learning_curve=rows[:60], output=tmp_path / "r.html")
+    with pytest.raises(UsageError, match="takes 32 rows to build from, and the table has 30"):
+        report(fruit / "m.onnx", data=test, learning_curve=rows[:30], output=tmp_path / "r.html")
 
     def refuse(*_: object) -> Path:
         raise ModelGPTError("There is nothing to learn.")
@@ -78,3 +78,17 @@ def test_a_share_that_makes_no_model_is_left_out() -> None:
     assert page["words"] == "From 40 to 80 images, mIoU went from 4 to 8 (+4)."
     assert page["charts"][0].count("<circle") == 3
     assert curve.to_dict()["points"][0]["reason"] == "Too few."
+
+
+@pytest.mark.slow
+def test_a_task_of_its_own_has_a_curve_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from marked_texts import marked_texts, spans_jsonl
+
+    monkeypatch.setattr(learning, "SHARES", (2, 1))
+    train, test = (spans_jsonl(tmp_path / f"{k}.jsonl", marked_texts(n, seed=k)) for k, n in enumerate((40, 12)))
+    build(train, output=tmp_path / "m.onnx", offline=True)
+    curve = report(tmp_path / "m.onnx", data=test, learning_curve=train, output=tmp_path / "r.html").learning_curve
+    assert curve is not None
+    assert [point.rows for point in curve.points] == [20, 40]
+    assert (curve.unit, curve.shown) == ("texts", ["f1"])
+    assert "Would more texts pay?" in (tmp_path / "r.html").read_text(encoding="utf-8")

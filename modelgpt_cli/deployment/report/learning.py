@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("modelgpt")
 SHARES = (8, 4, 2, 1)
 """Of the rows, an eighth, a quarter, half, and all: each step twice as many."""
-LEAST_ROWS = 64
+LEAST_ROWS = 32
 """In all: of fewer, an eighth is too few to build from."""
 _FIRST = ("accuracy", "micro_f1", "r2")
 """Of these the one that a task has is drawn; of a task of its own its first metric. And the log loss, where it has one:
@@ -127,7 +127,8 @@ class LearningCurve:
 def build_curve(model: Model, train: Data, test: Data, *, target: str | None = None, seed: int = 0) -> LearningCurve:
     """Build a model's card anew on an eighth, a quarter, half and all of the rows, and measure each on others.
 
-    Rows are drawn with some of each class; what is drawn for a smaller share is among those for a larger one.
+    Rows are drawn with eight of each class, or all that there are. What is drawn for a smaller share is among those for
+    a larger one.
 
     Parameters
     ----------
@@ -156,7 +157,8 @@ def build_curve(model: Model, train: Data, test: Data, *, target: str | None = N
         raise UsageError(
             f"A learning curve takes {LEAST_ROWS} {builder.domain.rows} to build from, and {dataset.name} has {total}."
         )
-    parts = [builder.part(math.ceil(total / share)) for share in SHARES]
+    drawn = [builder.part(math.ceil(total / share)) for share in SHARES]
+    parts = list({len(part.sample): part for part in drawn}.values())  # some of each class may be more than the share
     sizes = [f"{len(part.sample):,}" for part in parts]
     unit, name = builder.domain.rows, data_name(train)
     log.info("Learning curve: %d builds, on %s %s of %s.", len(parts), _listed(sizes), unit, name)
@@ -177,10 +179,11 @@ def build_curve(model: Model, train: Data, test: Data, *, target: str | None = N
                 log.warning("No model from %s %s: %s", f"{point.rows:,}", unit, error.problem)
             point.seconds = time.perf_counter() - start
             points.append(point)
-            if len(points) == 1:
+            if len(points) == 2 and len(parts) > 2:
                 _tell_time(point.seconds, parts)
     if sum(not point.reason for point in points) < 2:
-        raise ModelGPTError("No learning curve: fewer than two models could be built.", points[-1].reason)
+        cause = points[-1].reason or f"{name} has too few {unit} for its classes."
+        raise ModelGPTError("No learning curve: fewer than two models could be built.", cause)
     return LearningCurve(name, unit, builder.card.name, seed, points, titles)
 
 
@@ -252,11 +255,14 @@ def _card(blueprint: Blueprint, domain: Domain) -> ArchitectureCard:
     return default_card(domain.name)
 
 
-def _tell_time(first: float, parts: Sequence[Dataset]) -> None:
-    """Say how long the builds after the first take: each as long, if not as much longer as it has more rows."""
-    others = [len(part.sample) / len(parts[0].sample) for part in parts[1:]]
-    log.info("The first took %.1f s; the others take some %.0f to %.0f s.", first, first * len(others),
-             first * sum(others))  # fmt: skip
+def _tell_time(second: float, parts: Sequence[Dataset]) -> None:
+    """Say how long the builds after the second take: each as long, if not as much longer as it has more rows.
+
+    The first has loaded what the others need.
+    """
+    others = [len(part.sample) / len(parts[1].sample) for part in parts[2:]]
+    least, most = second * len(others), second * sum(others)
+    log.info("The second took %.1f s; the others take some %.0f to %.0f s.", second, least, most)
 
 
 def _with_interval(point: Point, name: str) -> str:
