@@ -100,8 +100,11 @@ class LearningCurve:
 
     def words(self) -> str:
         """Say what the last doubling of the rows did."""
-        before, after = self._made[-2:]
         name = self.shown[0]
+        known = [point for point in self._made if name in point.metrics]
+        if len(known) < 2:
+            return ""
+        before, after = known[-2:]
         change = after.metrics[name] - before.metrics[name]
         return (
             f"From {before.rows:,} to {after.rows:,} {self.unit}, {self.titles[name]} went from "
