@@ -15,6 +15,7 @@ from modelgpt_cli.core.options import ReportOptions
     """
 modelgpt report model.onnx -o report.html
 modelgpt report model.onnx --data test.csv --importance -o report.html
+modelgpt report model.onnx --data test.csv --learning-curve train.csv -o report.html
 modelgpt report model.onnx --data test.csv -o report.html --pdf report.pdf --model-card README.md""",
     ReportOptions,
 )
@@ -29,11 +30,14 @@ def report(model: str, as_json: bool, **options: Any) -> None:
     hold: whoever gets the report can read these.
     """
     from modelgpt_cli import api
-    from modelgpt_cli.commands.output import duration, result, result_json, say, size
+    from modelgpt_cli.commands.output import duration, metrics_table, result, result_json, say, size
 
     done = api.report(model, **options)
     if as_json:
         result_json(done.to_dict())
         return
+    if (curve := done.learning_curve) is not None:
+        made = {f"{point.rows:,} {curve.unit}": point.metrics for point in curve.points if not point.reason}
+        say(f"{metrics_table(made)}\n{curve.words()}")
     say(f"Written in {duration(done.seconds)}, {size(done.size_bytes)}.")
     result(done.path)

@@ -42,6 +42,7 @@ PLACES = {
     "server": "modelgpt_cli.deployment.server.folder",
     "mobile": "modelgpt_cli.deployment.mobile.folder",
     "openvino": "modelgpt_cli.deployment.openvino.folder",
+    "coreml": "modelgpt_cli.deployment.coreml.folder",
     "ncnn": "modelgpt_cli.deployment.ncnn.folder",
     "tflite": "modelgpt_cli.deployment.tflite.folder",
 }

@@ -261,6 +261,9 @@ class ReportOptions(Options):
     )
     target: str | None = option_like(BuildOptions, "target", help="Column of true values.", shown="the model's target")
     importance: bool = option("Measure what is lost when a column is shuffled.", False)
+    learning_curve: str | None = option(
+        "Labelled rows to build from anew: shows whether more of them would pay.", metavar="PATH", path="path"
+    )
     pdf: str | None = option("Print it into a PDF too; takes Chromium.", metavar="FILE", path="path")
     model_card: str | None = option("Write a Hugging Face model card (README.md) too.", metavar="FILE", path="path")
     licence: str | None = option("Licence for --model-card, by its SPDX name.", metavar="ID", shown="unknown")

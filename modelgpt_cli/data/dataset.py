@@ -100,6 +100,14 @@ class Dataset:
         if self._generated is not None:
             yield self._generated
 
+    def of_rows(self, rows: pd.DataFrame) -> Dataset:
+        """Return the dataset that some rows of the sample are; where classes are counted by rows, they are anew."""
+        counts, labels = self.class_counts, self.schema.target
+        if self.schema.task == "classification" and not self.schema.multi_label:
+            found = rows[labels].value_counts()
+            counts = {label: int(found.get(label, 0)) for label in counts}
+        return replace(self, sample=rows, n_rows=len(rows), class_counts=counts, _table=None, _generated=None)
+
     def with_generated(self, rows: pd.DataFrame) -> Dataset:
         """Add generated rows to the real ones, marked as such. Not for rows of any number of labels.
 

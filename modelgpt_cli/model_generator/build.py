@@ -92,6 +92,7 @@ def build(
     redact: bool = False,
     offline: bool = False,
     lenient: Collection[str] = (),
+    provenance: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> BuildReport:
     """Turn a requirement, and data if there is any, into a model.
@@ -124,6 +125,8 @@ def build(
         As for `describe`, where the build begins with data.
     lenient : collection of str
         Names of options that are passed over where they are not for the data's domain, as those of a whole batch.
+    provenance : mapping, optional
+        What the model card is to say of where the model comes from beside what it says by itself, as JSON values.
     **more
         Options by name, before those of `options`: ``members=4``.
 
@@ -168,7 +171,9 @@ def build(
     # What is wrong with the requirement or the data is told before the generator and the encoder are loaded.
     ready = _read(wanted, source, values, lenient, output, add)
     known = "data" not in values and source is not None
-    models = CardModels(ready.domain, ready.wanted, ready.dataset, ready.options, check_fingerprint=known)
+    models = CardModels(
+        ready.domain, ready.wanted, ready.dataset, ready.options, check_fingerprint=known, provenance=provenance
+    )
     with tempfile.TemporaryDirectory() as folder:
         search = _search(ready.plan, models, Path(folder) if _is_onnx(output) else None)
         taken = search.run(ready.options.best_effort)

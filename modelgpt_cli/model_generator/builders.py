@@ -85,9 +85,10 @@ class CardModels:
         options: BuildOptions,
         *,
         check_fingerprint: bool,
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.domain, self.wanted, self.dataset, self.options = domain, wanted, dataset, options
-        self._check_fingerprint = check_fingerprint
+        self._check_fingerprint, self._provenance = check_fingerprint, provenance or {}
         self._builder = builders(domain).make_builders(wanted, options)
 
     @property
@@ -102,6 +103,7 @@ class CardModels:
             made = builder.from_words()
         else:
             made = builder.from_data(self.dataset, check_fingerprint=self._check_fingerprint)
+        made[0].blueprint.provenance |= self._provenance
         return Body(*made, rows=builder.shown, truth=builder.truth, card=builder.built)
 
     def costs(self, card: ArchitectureCard) -> Costs | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -27,18 +26,20 @@ from modelgpt_cli.runtime.session import Model
 from modelgpt_cli.serving.batcher import Batcher, Room
 from modelgpt_cli.serving.bodies import read_body
 from modelgpt_cli.serving.errors import RequestError
-from modelgpt_cli.serving.guard import App, Guard, Handler, error_reply
+from modelgpt_cli.serving.guard import App, Guard, Receive, Send, error_reply
 from modelgpt_cli.serving.jobs import FilesJob, Job, Scored, strictly
-from modelgpt_cli.serving.metrics import Metrics
+from modelgpt_cli.serving.metrics import Counts, Metrics
 from modelgpt_cli.serving.model_pages import ModelPages, media_type
 from modelgpt_cli.serving.models import Models, Served
 from modelgpt_cli.serving.openapi import INFER, MODEL_PREDICT, PREDICT
 from modelgpt_cli.serving.page import render_page
 from modelgpt_cli.serving.protocol import infer_reply, model_metadata, read_infer, server_metadata
 from modelgpt_cli.serving.replies import csv_reply, json_reply
+from modelgpt_cli.serving.workers import Relay, begin_process
 
 logger = logging.getLogger("modelgpt.serve")
 T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
 _LOOK_SECONDS = 1.0
 """Between looks at the models' files."""
 _READ_HERE = 64_000
@@ -54,23 +55,20 @@ class Server:
     ----------
     models : Models
     options : ServeOptions
+    counts : Counts
     """
 
-    def __init__(self, models: Models, options: ServeOptions) -> None:
-        self.models, self.options = models, options
+    def __init__(self, models: Models, options: ServeOptions, counts: Counts) -> None:
+        self.models, self.options, self.counts = models, options, counts
         cores = os.cpu_count() or 1
         jobs = options.jobs or max(1, cores // options.workers)
         self.room = Room(options.max_waiting, jobs)
         self.threads = ThreadPoolExecutor(jobs, thread_name_prefix="score")
-        self.metrics = Metrics(lambda: self.room.taken)
         self.batchers = {served.name: self._batcher(served) for served in models}
-        self._parent = os.getppid()
 
     def _batcher(self, served: Served) -> Batcher:
-        batches = self.metrics.batches.labels(served.name)
-
         def score(jobs: Any) -> list[Scored | Exception]:
-            batches.observe(len(jobs))
+            self.counts.count_batch(served.name, len(jobs))
             return served.score(jobs)
 
         wait, most = self.options.batch_ms / 1000, self.options.max_batch
@@ -98,13 +96,24 @@ class Server:
         return served
 
     async def score(self, request: Request, served: Served, job: Job) -> Scored:
-        """Score a request's rows, and count them."""
+        """Score a request's rows."""
         scored = await self.batchers[served.name].submit(job)
         request.scope["state"]["rows"] = scored.rows
-        self.metrics.rows.labels(served.name).inc(scored.rows)
         return scored
 
-    async def look(self) -> None:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch the models' files in the meantime."""
+        looking = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _look(self) -> None:
         """Load files anew that have been replaced, again and again."""
         loop = asyncio.get_running_loop()
         while True:
@@ -112,32 +121,66 @@ class Server:
             for served in self.models:
                 try:
                     if await loop.run_in_executor(None, served.refresh):
-                        self.metrics.reloads.labels(served.name).inc()
+                        self.counts.count_reload(served.name)
                 except Exception as error:  # the next look may go well
                     logger.error("unexpected %s: %s", type(error).__name__, error, extra={"model": served.name})
-            if self.options.workers > 1 and os.getppid() != self._parent:  # which would have ended this process
-                signal.raise_signal(signal.SIGTERM)
 
 
-def build_app(named: Mapping[str, Path], options: ServeOptions) -> App:
-    """Load models, and make the application; of a process among several."""
-    return make_app(Models.load(named, options.threads), options)
+class Routes:
+    """An ASGI application beside which some addresses go straight to what answers them.
+
+    Parameters
+    ----------
+    app : ASGI application
+    direct : mapping of (str, str) to callable
+        Method and path → what answers in place of `app`.
+    """
+
+    def __init__(self, app: App, direct: Mapping[tuple[str, str], Handler]) -> None:
+        self._app, self._direct = app, direct
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        handler = self._direct.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if handler is None:
+            await self._app(scope, receive, send)
+            return
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 def make_app(models: Models, options: ServeOptions) -> App:
     """Make the ASGI application that answers for some models."""
-    server = Server(models, options)
+    metrics = Metrics(lambda: server.room.taken)
+    server = Server(models, options, metrics)
+    return Guard(make_routes(server, metrics.render), options, metrics)
+
+
+def make_front(named: Mapping[str, Path], options: ServeOptions) -> App:
+    """Make the ASGI application that has several processes answer for some models."""
+    metrics = Metrics(lambda: relay.taken)
+    relay = Relay(begin_process(named, options), options, metrics)
+
+    async def counts(_: Request) -> Response:
+        return Response(metrics.render(), media_type=Metrics.CONTENT_TYPE)
+
+    return Guard(Routes(relay, {("GET", "/metrics"): counts}), options, metrics)
+
+
+def make_routes(server: Server, render: Callable[[], bytes]) -> App:
+    """Make the ASGI application within `Guard`, or in a process among several.
+
+    Parameters
+    ----------
+    server : Server
+    render : callable
+        What ``/metrics`` shows; among several processes the one that takes requests answers that.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(server.look())
-        try:
+        async with server.running():
             yield
-        finally:
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
-            server.threads.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(
         title="ModelGPT",
@@ -150,11 +193,11 @@ def make_app(models: Models, options: ServeOptions) -> App:
     _add_predict(app, server)
     _add_infer(app, server)
     _add_protocol(app, server)
-    _add_pages(app, server)
+    _add_pages(app, server, render)
     app.add_exception_handler(ModelGPTError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(Exception, _fail)
-    return Guard(app, options, server.metrics, _direct(server))
+    return Routes(app, _direct(server))
 
 
 def _direct(server: Server) -> dict[tuple[str, str], Handler]:
@@ -228,7 +271,7 @@ def _add_protocol(app: FastAPI, server: Server) -> None:
         return JSONResponse({"name": name, "ready": True} | ({"note": served.note} if served.note else {}))
 
 
-def _add_pages(app: FastAPI, server: Server) -> None:
+def _add_pages(app: FastAPI, server: Server, render: Callable[[], bytes]) -> None:
     pages = ModelPages()
 
     @app.get("/", include_in_schema=False)
@@ -256,7 +299,7 @@ def _add_pages(app: FastAPI, server: Server) -> None:
 
     @app.get("/metrics", summary="Counts, in Prometheus' format")
     async def metrics() -> Response:
-        return Response(server.metrics.render(), media_type=Metrics.CONTENT_TYPE)
+        return Response(render(), media_type=Metrics.CONTENT_TYPE)
 
 
 def _query(request: Request, model: Model) -> dict[str, Any]:

@@ -10,12 +10,9 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.options import ServeOptions
@@ -25,7 +22,6 @@ from modelgpt_cli.serving.metrics import Metrics
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Handler = Callable[[Request], Awaitable[Response]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 access = logging.getLogger("modelgpt.serve.access")
@@ -53,18 +49,14 @@ class Guard:
     app : ASGI application
     options : ServeOptions
     metrics : Metrics
-    direct : mapping of (str, str) to callable
-        Method and path → what answers in place of `app`.
 
     Notes
     -----
     What is known of a request in the course of it stands in ``scope["state"]``: ``model`` and ``rows``.
     """
 
-    def __init__(
-        self, app: App, options: ServeOptions, metrics: Metrics, direct: Mapping[tuple[str, str], Handler]
-    ) -> None:
-        self._app, self._metrics, self._direct = app, metrics, direct
+    def __init__(self, app: App, options: ServeOptions, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
         self._key = options.api_key.encode() if options.api_key else b""
         self._timeout = options.timeout
         self._limits = Limits(options)
@@ -85,16 +77,13 @@ class Guard:
         except asyncio.CancelledError:
             request.status = request.status or 499
             raise
-        except ModelGPTError as error:
-            await request.refuse(error)
         except Exception as error:
-            logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=logger.isEnabledFor(logging.DEBUG))
-            await request.refuse(RequestError(500, "The server has failed at this request.", "Its log says more."))
+            await request.refuse(foreseen(error))
         finally:
             self._limits.held -= request.held
             seconds = time.perf_counter() - start
             state = scope["state"]
-            self._metrics.count(state.get("model", ""), request.status, seconds)
+            self._metrics.count(state.get("model", ""), request.status, seconds, state.get("rows", 0))
             if access.isEnabledFor(logging.INFO):
                 access.info(
                     "request",
@@ -120,7 +109,7 @@ class Guard:
 
         timer = asyncio.get_running_loop().call_later(self._timeout, end)
         try:
-            await self._answer(request)
+            await self._app(request.scope, request.receive, request.send)
         except asyncio.CancelledError:
             if not late:
                 raise
@@ -135,15 +124,6 @@ class Guard:
             ) from None
         finally:
             timer.cancel()
-
-    async def _answer(self, request: _Request) -> None:
-        scope = request.scope
-        handler = self._direct.get((scope["method"], scope["path"]))
-        if handler is None:
-            await self._app(scope, request.receive, request.send)
-            return
-        response = await handler(Request(scope, request.receive))
-        await response(scope, request.receive, request.send)
 
 
 class _Request:
@@ -209,6 +189,14 @@ class _Request:
         pairs.append((b"content-length", str(len(content)).encode()))
         await self.send({"type": "http.response.start", "status": status, "headers": pairs})
         await self.send({"type": "http.response.body", "body": content})
+
+
+def foreseen(error: Exception) -> ModelGPTError:
+    """Return an error as a client is told of it; one that nobody has foreseen is logged."""
+    if isinstance(error, ModelGPTError):
+        return error
+    logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+    return RequestError(500, "The server has failed at this request.", "Its log says more.")
 
 
 def error_reply(error: ModelGPTError, path: Path | None = None) -> tuple[int, dict[str, str], bytes]:

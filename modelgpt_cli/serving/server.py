@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +17,10 @@ from modelgpt_cli.core.options import ServeOptions
 from modelgpt_cli.serving.models import Models, name_models
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from modelgpt_cli.serving.guard import App
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _BACKLOG = 2048
-_START_SECONDS = 60
-"""In which a process among several answers its parent: on busy cores it takes ten to load what it needs. One that has
-died is replaced at once."""
 _DRAIN_SECONDS = 5
 """Beyond --timeout, for the requests that are being answered when the server is to end."""
 
@@ -68,10 +60,11 @@ def serve(
     with _listen(chosen) as listening:
         if ready is not None:
             ready(loaded, _address(chosen, listening))
-        if chosen.workers == 1:
-            _serve_here(loaded, chosen, listening)
-        else:
-            _serve_in_processes(partial(_worker_app, named, chosen), chosen, listening)
+        from modelgpt_cli.serving.app import make_app, make_front
+
+        app = make_app(loaded, chosen) if chosen.workers == 1 else make_front(named, chosen)
+        del loaded  # which several processes have each for itself
+        _serve(app, chosen, listening)
 
 
 def _check_libraries() -> None:
@@ -101,7 +94,6 @@ def _listen(options: ServeOptions) -> socket.socket:
         raise ModelGPTError(
             f"Can't listen on {options.host}, port {options.port}.", f"{cause}.", "Give another --port or --host."
         ) from error
-    listening.set_inheritable(True)
     return listening
 
 
@@ -110,10 +102,11 @@ def _address(options: ServeOptions, listening: socket.socket) -> str:
     return f"http://{host}:{listening.getsockname()[1]}"
 
 
-def _config(app: Any, options: ServeOptions, **more: Any) -> uvicorn.Config:
+def _serve(app: App, options: ServeOptions, listening: socket.socket) -> None:
     import uvicorn
 
-    return uvicorn.Config(
+    set_up_log(options)
+    config = uvicorn.Config(
         app,
         lifespan="on",
         ws="none",
@@ -121,45 +114,14 @@ def _config(app: Any, options: ServeOptions, **more: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         backlog=_BACKLOG,
-        timeout_worker_healthcheck=_START_SECONDS,
         timeout_graceful_shutdown=int(options.timeout) + _DRAIN_SECONDS,
-        **more,
     )
-
-
-def _serve_here(models: Models, options: ServeOptions, listening: socket.socket) -> None:
-    import uvicorn
-
-    from modelgpt_cli.serving.app import make_app
-
-    set_up_log(options)
-    server = uvicorn.Server(_config(make_app(models, options), options))
+    server = uvicorn.Server(config)
     try:
         server.run(sockets=[listening])
     except KeyboardInterrupt:  # which uvicorn raises anew once all is done
         if not server.started:
             raise
-
-
-def _serve_in_processes(app: Callable[[], App], options: ServeOptions, listening: socket.socket) -> None:
-    from uvicorn.supervisors import Multiprocess
-
-    folder = tempfile.mkdtemp(prefix="modelgpt-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    set_up_log(options)
-    try:
-        Multiprocess(_config(app, options, factory=True, workers=options.workers), sockets=[listening]).run()
-    finally:
-        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _worker_app(named: Any, options: ServeOptions) -> App:
-    """The application of a process among several."""
-    from modelgpt_cli.serving.app import build_app
-
-    set_up_log(options)
-    return build_app(named, options)
 
 
 class _JsonLines(logging.Formatter):

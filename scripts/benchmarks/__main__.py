@@ -28,7 +28,7 @@ COMMANDS = {
     "teacher": ("tables.teacher", "tables: what a teacher is worth, and how much of its lead a model keeps"),
     "tabarena": ("tables.tabarena", "tables by the protocol of TabArena, where its data are there offline"),
     "tuning": ("tables.tuning", "tables: what finetuning on the build's own rows gives on unseen ones"),
-    "search": ("search", "tables: what a search for settings gives on unseen rows, TPE beside chance"),
+    "search": ("search", "what a search for settings gives on unseen rows, TPE beside chance"),
     "page": ("page", "how soon an exported page gives its first answer, in Chromium"),
     "factors": ("images.factors", "images: what training the network's factors is worth on sets that are held out"),
     "requirement": ("tables.requirement", "tables from words alone, and what the words are worth"),

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -289,7 +290,56 @@ def test_networks_of_images_answer_as_the_model_does(
         assert [(one["from"], one["resize"]["short_side"], one["crop"]["size"]) for one in how] == [("image", 64, 64)]
 
 
-@pytest.mark.parametrize("place", ["ncnn", "tflite"])
+def test_core_ml_is_written_where_it_can_be_verified(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What coremltools does is done by torch here; it runs its files on macOS alone."""
+    import torch
+
+    class Converted:
+        def __init__(self, network: Any) -> None:
+            self.network = network
+
+        def save(self, path: str) -> None:
+            Path(path).mkdir()
+            Path(path, "network").touch()
+            saved.append(self.network)
+
+    class Loaded:
+        def __init__(self, path: str) -> None:
+            assert Path(path, "network").is_file()
+
+        def predict(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            (pixels,) = inputs.values()
+            return {"probabilities": saved[-1](torch.from_numpy(pixels)).detach().numpy() + off}
+
+    def convert(network: Any, **given: Any) -> Converted:
+        assert (given["outputs"], given["convert_to"]) == (["probabilities"], "mlprogram")
+        return Converted(network)
+
+    saved: list[Any] = []
+    monkeypatch.setattr(torch.jit, "trace", lambda network, pixels: network)  # which takes a second
+    names = SimpleNamespace(iOS15=15, FLOAT32=32)
+    fake = SimpleNamespace(
+        convert=convert, TensorType=lambda name, shape=None: name, target=names, precision=names,
+        models=SimpleNamespace(MLModel=Loaded),
+    )  # fmt: skip
+    with pytest.raises(ModelGPTError, match="are written on a Mac") as raised:
+        export_for(image, "coreml", output=tmp_path / "here")
+    assert "--for mobile" in raised.value.hint
+    monkeypatch.setitem(sys.modules, "coremltools", fake)
+    monkeypatch.setattr("modelgpt_cli.deployment.coreml.folder.sys", SimpleNamespace(platform="darwin"))
+    off = 0.0
+    report = export_for(image, "coreml", output=tmp_path / "made")
+    assert "Verified on 4 rows" in report.next
+    assert {"model.mlpackage/network", "labels.json", "preprocessing.json", "README.md"} <= set(report.files)
+    off = 0.1
+    with pytest.raises(VerificationError):
+        export_for(image, "coreml", output=tmp_path / "other")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+@pytest.mark.parametrize("place", ["coreml", "ncnn", "tflite"])
 def test_runtimes_of_networks_on_images_take_no_tables(
     place: str, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

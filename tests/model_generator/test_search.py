@@ -207,15 +207,16 @@ def test_a_best_that_misses_a_limit_gives_way(
     report = decided(lambda setting, seed: cost(setting) + 1e-3 * seed)
     written: list[Setting] = []
 
-    def write(bench: Any, setting: Setting, output: Path, seed: int, force: bool) -> int:
+    def write(bench: Any, setting: Setting, output: Path, seed: int, force: bool, note: Any) -> int:
         written.append(setting)
+        assert note["kept"] == ("default" if setting == SPACE.default else "best")
         if setting != SPACE.default:
             raise VerificationError("No model meets the requirement's limits.")
         return 7
 
     monkeypatch.setattr(verb, "write_setting", write)
     judge: Any = Judge(lambda setting, seed: 0.0)
-    assert verb._write_kept(report, judge, Path("m.onnx"), 0, False) == 7
+    assert verb._write_kept(report, judge, Path("m.onnx"), "tpe", 0, False) == 7
     assert (len(written), report.kept) == (2, "default")
     assert "The best is not written, but the default: No model meets" in caplog.text
 
@@ -309,6 +310,10 @@ def test_a_search_from_a_model_to_a_better_or_the_usual_one(bench: Bench, iris_m
     assert first.endswith("default")
     assert "Kept the default: no other setting was better." in lines
     assert bench.run("predict", "best.onnx", "train.csv", "-o", "p.csv").code == 0
+    card = json.loads(bench.run("inspect", "best.onnx", "--json").out)
+    assert card["provenance"]["search"] == {
+        "trials": 1, "finished": 1, "proposer": "tpe", "metric": "log_loss", "kept": "default", "seed": 0
+    }  # fmt: skip
     # Continued: what was tried is not tried again.
     more = ("--search", "2", "-o", "best.onnx", "--force", "--json", "--plot", "t.svg")
     done = bench.run("tune", model, "--data", "train.csv", *more)
@@ -318,6 +323,9 @@ def test_a_search_from_a_model_to_a_better_or_the_usual_one(bench: Bench, iris_m
     assert told["kept"] in ("default", "best")
     assert next(line for line in done.err.splitlines() if line.startswith("    0"))[6:] == first[6:]
     assert "<svg" in (bench.folder / "t.svg").read_text()
+    found = json.loads(bench.run("inspect", "best.onnx", "--json").out)["provenance"]["search"]
+    assert (found["trials"], found["kept"]) == (2, told["kept"])
+    assert ("best" in found) == (told["best"] != {})
     rows.iloc[::2].to_csv("train.csv", index=False)
     bench.refuse(2, "of another search: its data differs", "tune", model, "--data", "train.csv", *more[:-2])
 

@@ -84,8 +84,13 @@ def _day(days: float) -> str:
 
 def _flat(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {_flat(one)}" for name, one in value.items() if one is not None)
+        return ", ".join(_pair(name, one) for name, one in value.items() if one is not None)
     return listed(value) if isinstance(value, (list, tuple)) else number(value)
+
+
+def _pair(name: str, value: Any) -> str:
+    words = f"({_flat(value)})" if isinstance(value, Mapping) else _flat(value)
+    return f"{name.replace('_', ' ')} {words}"
 
 
 def metric_title(name: str) -> str:

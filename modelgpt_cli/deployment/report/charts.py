@@ -5,7 +5,7 @@ Shapes: N rows, K points of a curve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,13 +31,31 @@ class Curve:
     faint: bool = False
 
 
-def chart(curves: Sequence[Curve], across: str, up: str, ends: tuple[float, float] = (0.0, 1.0)) -> str:
-    """Draw curves in a square whose sides have the same ends."""
+def chart(
+    curves: Sequence[Curve],
+    across: str,
+    up: str,
+    ends: tuple[float, float] = (0.0, 1.0),
+    ends_up: tuple[float, float] | None = None,
+    marks: Mapping[float, str] | None = None,
+) -> str:
+    """Draw curves in a square.
+
+    Parameters
+    ----------
+    across, up : str
+        What the sides are called.
+    ends : (float, float)
+        Of both sides, or of the lower one where there are `ends_up`.
+    marks : mapping of float to str, optional
+        What stands below the lower side; its ends and its middle by default.
+    """
     low, high = ends
-    width = high - low or 1.0
+    below, above = ends_up or ends
+    width, height = high - low or 1.0, above - below or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return _LEFT + (x - low) / width * _SIDE, 8 + (1 - (y - low) / width) * _SIDE
+        return _LEFT + (x - low) / width * _SIDE, 8 + (1 - (y - below) / height) * _SIDE
 
     parts = []
     for curve in curves:
@@ -47,11 +65,11 @@ def chart(curves: Sequence[Curve], across: str, up: str, ends: tuple[float, floa
             parts += [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points]
         else:
             parts.append(f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>')
-    for k in range(3):
-        value = low + width * k / 2
-        x, y = place(value, value)
-        parts.append(f'<text x="{x:.0f}" y="{_SIDE + 24}" text-anchor="middle">{value:.3g}</text>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.0f}" text-anchor="end">{value:.3g}</text>')
+    halves = (0.0, 0.5, 1.0)
+    for value, words in (marks or {low + width * k: f"{low + width * k:.3g}" for k in halves}).items():
+        parts.append(f'<text x="{place(value, below)[0]:.0f}" y="{_SIDE + 24}" text-anchor="middle">{words}</text>')
+    for value in (below + height * k for k in halves):
+        parts.append(f'<text x="{_LEFT - 6}" y="{place(low, value)[1] + 4:.0f}" text-anchor="end">{value:.3g}</text>')
     middle = _LEFT + _SIDE / 2
     parts.append(f'<text x="{middle:.0f}" y="{_SIDE + _BOTTOM + 4}" text-anchor="middle">{across}</text>')
     turned = f'transform="rotate(-90 10 {_SIDE / 2 + 8:.0f})"'
@@ -93,6 +111,19 @@ def scatter(true: np.ndarray, predicted: np.ndarray) -> str:
     low, high = (float(end(both)) for end, both in ((np.min, [true, predicted]), (np.max, [true, predicted])))
     same = Curve(np.array([low, high]), np.array([low, high]), faint=True)
     return chart([same, Curve(true[some], predicted[some], dots=True)], "true", "predicted", (low, high))
+
+
+def learning(
+    rows: Sequence[int], values: Sequence[float], intervals: Sequence[tuple[float, float] | None], unit: str, up: str
+) -> str:
+    """A measure by the number of rows, K each, which stand evenly where each is twice the one before."""
+    x, y = np.log2(rows), np.array(values)
+    bars = [Curve(np.full(2, at), np.array(ends), faint=True) for at, ends in zip(x, intervals, strict=True) if ends]
+    every = np.concatenate([y, *(bar.y for bar in bars)])
+    space = 0.05 * float(np.ptp(every)) or 0.05
+    ends_up = (float(every.min()) - space, float(every.max()) + space)
+    marks = {float(at): f"{n:,}" for at, n in zip(x, rows, strict=True)}
+    return chart([*bars, Curve(x, y), Curve(x, y, dots=True)], unit, up, (x[0] - 0.25, x[-1] + 0.25), ends_up, marks)
 
 
 def _rates(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

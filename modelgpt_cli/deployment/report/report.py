@@ -16,6 +16,7 @@ from modelgpt_cli.core.files import atomic_write, check_destination, check_exist
 from modelgpt_cli.deployment.licences import check_licence
 from modelgpt_cli.deployment.report.about import about
 from modelgpt_cli.deployment.report.card import card_text
+from modelgpt_cli.deployment.report.learning import LearningCurve, build_curve
 from modelgpt_cli.deployment.report.measured import measured
 from modelgpt_cli.deployment.report.pdf import find_printer
 from modelgpt_cli.runtime.session import Model
@@ -35,12 +36,14 @@ class Report:
     seconds: float
     pdf: Path | None = None
     model_card: Path | None = None
+    learning_curve: LearningCurve | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         written = {"path": self.path, "pdf": self.pdf, "model_card": self.model_card}
         paths = {name: None if path is None else str(path) for name, path in written.items()}
-        return asdict(self) | paths | {"seconds": round(self.seconds, 3)}
+        curve = None if self.learning_curve is None else self.learning_curve.to_dict()
+        return asdict(self) | paths | {"seconds": round(self.seconds, 3), "learning_curve": curve}
 
 
 def report(
@@ -50,6 +53,7 @@ def report(
     data: Data | None = None,
     target: str | None = None,
     importance: bool = False,
+    learning_curve: Data | None = None,
     pdf: str | os.PathLike[str] | None = None,
     model_card: str | os.PathLike[str] | None = None,
     licence: str | None = None,
@@ -70,6 +74,9 @@ def report(
         The column of true values.
     importance : bool
         Measure each column's permutation importance, too.
+    learning_curve : optional
+        Labelled rows to build from, as for `build`: the model's card is built anew on an eighth, a quarter, half and
+        all of them, and each model measured on `data`. It takes these four builds.
     pdf : path-like, optional
         Print it into this PDF as well; takes Chromium, or the library WeasyPrint.
     model_card : path-like, optional
@@ -84,7 +91,7 @@ def report(
     Raises
     ------
     UsageError
-        A file exists, or importance is asked for without data.
+        A file exists, or importance or a learning curve is asked for without data.
     ModelGPTError
         The model or the data can't be read; or Jinja2, or what prints a PDF, is not installed.
 
@@ -104,12 +111,18 @@ def report(
     check_licence(licence)
     if data is None and importance:
         raise UsageError("--importance needs labelled rows.", "", "Give --data FILE.")
-    if isinstance(data, (str, os.PathLike)):
-        check_exists(data, "Check the path.")
+    if data is None and learning_curve is not None:
+        raise UsageError("A learning curve needs labelled rows to measure on, too.", "", "Give --data FILE.")
+    for given in (data, learning_curve):
+        if isinstance(given, (str, os.PathLike)):
+            check_exists(given, "Check the path.")
     printer = find_printer() if pdf is not None else None
     loaded = Model(model)
     found = None if data is None else measured(loaded, data, target=target, importance=importance, seed=seed)
-    values = about(loaded) | {"measured": found}
+    curve = None
+    if data is not None and learning_curve is not None:
+        curve = build_curve(loaded, learning_curve, data, target=target, seed=seed)
+    values = about(loaded) | {"measured": found, "learning": None if curve is None else curve.to_page()}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**values)
     with atomic_write(output, force=force) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -126,6 +139,7 @@ def report(
         time.perf_counter() - start,
         None if pdf is None else Path(pdf),
         None if model_card is None else Path(model_card),
+        curve,
     )
 
 

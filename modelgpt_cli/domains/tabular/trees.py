@@ -158,6 +158,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
     cross = cross.times(float(weights[0]))
     trees = join([*([] if cross.trees is None else [cross.trees]), *boosted], level_orders(table))
     parts = {MODEL: mix, TREES: held_out[chosen]}
+    assert cross.checked is not None
     if NETWORK not in cross.checked.metrics:
         parts[NETWORK] = network
     found = replace(scaled, cross=replace(cross, trees=trees, tried=worth))

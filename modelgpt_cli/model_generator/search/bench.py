@@ -142,8 +142,7 @@ class Bench:
             frame, schema = self.dataset.sample, self.dataset.schema
             sampler = RowSampler(len(frame) // FIRST_SHARE, 0)
             sampler.add(frame, pd.factorize(frame[schema.target])[0] if schema.classes else None)
-            drawn = sampler.result(stratified=bool(schema.classes)).reset_index(drop=True)
-            self._first = replace(self.dataset, sample=drawn, n_rows=len(drawn))
+            self._first = self.dataset.of_rows(sampler.result(stratified=bool(schema.classes)))
         return self._first
 
     def _built(self, setting: Setting, seed: int, dataset: Dataset) -> tuple[Body, float]:

@@ -95,6 +95,19 @@ class SearchReport:
     plot: Path | None = None
     prompt: str | None = None
 
+    def note(self, proposer: str, seed: int) -> dict[str, Any]:
+        """Return what the model card says of the search."""
+        best = {"best": self.best, "gain": self.gain, "standard_error": self.noise} if self.best else {}
+        return {
+            "trials": len(self.trials),
+            "finished": sum(trial.state == "done" for trial in self.trials),
+            "proposer": proposer,
+            "metric": self.metric,
+            **best,
+            "kept": self.kept,
+            "seed": seed,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for ``--json``."""
         values = {name: value for name, value in vars(self).items() if value is not None}
@@ -175,7 +188,7 @@ def search(
         check_plot(asked.plot, force)
     data = with_sheet(data, sheet)
     blueprint: Blueprint = load_model(model).blueprint
-    base = _options(blueprint, data, group, time)
+    base = split_options(blueprint, data, group, time)
     bench = Bench(requirement_of(blueprint), data, base, device)
     proposer = _proposer(asked, llm, bench)
     if asked.dry_run:
@@ -197,7 +210,7 @@ def search(
     with interruptible():
         report.stopped = try_all(study, bench, proposer, asked.search, end, seed, shown)
     decide(report, study, bench, seed)
-    report.size_bytes = _write_kept(report, bench, output, seed, force)
+    report.size_bytes = _write_kept(report, bench, output, asked.proposer, seed, force)
     if asked.plot is not None:
         report.plot = Path(asked.plot)
         plot_trials(report.trials, bench.metric, bench.is_error, report.plot, force=force)
@@ -222,8 +235,10 @@ def requirement_of(blueprint: Blueprint) -> Requirement:
     )
 
 
-def _options(blueprint: Blueprint, data: Data, group: str | None, time: str | None) -> dict[str, Any]:
-    """The options that all builds have: what rows are held out by, as asked, else as in the model's build."""
+def split_options(
+    blueprint: Blueprint, data: Data, group: str | None = None, time: str | None = None
+) -> dict[str, Any]:
+    """Return the options that all builds have: what rows are held out by, as asked, else as in the model's build."""
     domain = find_domain(blueprint.domain)
     given = {name: value for name, value in (("group", group), ("time", time)) if value is not None}
     make_options(TuneOptions, domain, given)  # not every domain has them
@@ -322,20 +337,30 @@ def decide(report: SearchReport, study: Study, bench: Bench, seed: int) -> None:
         report.kept = "best"
 
 
-def _write_kept(report: SearchReport, bench: Bench, output: Path, seed: int, force: bool) -> int:
+def _write_kept(report: SearchReport, bench: Bench, output: Path, proposer: str, seed: int, force: bool) -> int:
     """Write the model that is kept, or the usual one where that does not meet the requirement's limits; its bytes."""
     if report.kept == "best":
         try:
-            return write_setting(bench, bench.space.complete(report.best), output, seed, force)
+            setting = bench.space.complete(report.best)
+            return write_setting(bench, setting, output, seed, force, report.note(proposer, seed))
         except VerificationError as error:
             log.warning("The best is not written, but the default: %s", error)
             report.kept = "default"
-    return write_setting(bench, bench.space.default, output, seed, force)
+    return write_setting(bench, bench.space.default, output, seed, force, report.note(proposer, seed))
 
 
-def write_setting(bench: Bench, setting: Setting, output: Path, seed: int, force: bool = False) -> int:
-    """Build a setting's model on all rows, tune it where the setting says so, and write it; its bytes."""
+def write_setting(
+    bench: Bench,
+    setting: Setting,
+    output: Path,
+    seed: int,
+    force: bool = False,
+    note: Mapping[str, Any] | None = None,
+) -> int:
+    """Build a setting's model on all rows, tune it where the setting says so, and write it with a note; its bytes."""
     options = bench.build_options(setting, seed)
+    if note is not None:
+        options["provenance"] = {"search": note}
     if not setting.get(EPOCHS):
         made = build(bench.wanted, bench.data, output=output, keep_requirement=False, force=force, **options)
         return made.size_bytes

@@ -1,0 +1,1 @@
+"""A folder for Core ML, which runs networks of images on iPhones and Macs."""
