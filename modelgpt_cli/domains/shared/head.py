@@ -8,7 +8,7 @@ Shapes: N rows, P head inputs, C outputs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from modelgpt_cli.parameter_generator.adapter import (
     Words,
     class_evidence,
 )
-from modelgpt_cli.parameter_generator.logistic import posterior, posterior_rows
+from modelgpt_cli.parameter_generator.logistic import MOST_STEPS, posterior, posterior_rows
 from modelgpt_cli.parameter_generator.logistic_sparse import CHOICE_STEPS, LBFGS_STEPS, SparseInputs, posterior_beside
 
 FOLDS = 5
@@ -43,7 +43,11 @@ STRENGTHS = (1.0, 0.25, 4.0, 16.0, 64.0)
 CHOICE_ROWS = 32
 SPARSE_PRECISIONS = (0.2, 0.05, 0.0125, 0.003)
 """Prior precisions of sparse inputs that cross-validation chooses from, where there are rows enough to tell."""
-OURS, PRIOR_ONLY, DENSE_ONLY = "model", "requirement only", "encoder only"
+MORE_PRECISIONS = (0.5, 0.125, 0.03, 0.008)
+"""The same of further dense inputs, of length 1."""
+CLEARLY = 2.0
+"""Standard errors by which further inputs must do better on held-out rows, where there may be few of these."""
+OURS, PRIOR_ONLY, DENSE_ONLY, NARROW_ONLY = "model", "requirement only", "encoder only", "last layer only"
 """Names of models that a build compares."""
 
 
@@ -62,6 +66,10 @@ class HeadSource:
         What cross-validation chooses from; the first is the one without it.
     name_scale : float
         Without a generator, the head starts from the class names: logits per unit of likeness to `named`.
+    more : int
+        Inputs behind those that the generator knows: the head starts from zero there.
+    more_precision : float
+        Their prior precision.
     multi_label : bool
         Whether a row has any number of the classes: then each has a probability of its own.
     """
@@ -73,6 +81,8 @@ class HeadSource:
     strengths: tuple[float, ...] = STRENGTHS
     multi_label: bool = False
     name_scale: float = 0.0
+    more: int = 0
+    more_precision: float = PRECISION
 
     @property
     def has_prior(self) -> bool:
@@ -86,7 +96,10 @@ class HeadSource:
         Of labels that don't exclude each other, the columns are the same, and the bias is what it takes to give one of
         C labels where nothing is known.
         """
-        found = self._generated(phi, target, n_inputs)
+        known = n_inputs - self.more
+        found = self._generated(None if phi is None else phi[:, :known], target, known)
+        if self.more:
+            found = self._beyond(found)
         if self.multi_label:
             found.weight[-1] -= math.log(max(found.weight.shape[1] - 1, 1))
         return found
@@ -104,6 +117,15 @@ class HeadSource:
             return alone
         evidence = class_evidence(phi, target, regression, alone)
         return self.generator.head(self.tokens, self.words, self.named, evidence)
+
+    def _beyond(self, found: HeadPrior) -> HeadPrior:
+        """The head with further inputs, before the bias."""
+        weight = found.weight.new_zeros(self.more, found.weight.shape[1])
+        precision = found.precision.new_full((self.more,), self.more_precision)
+        return HeadPrior(
+            torch.cat([found.weight[:-1], weight, found.weight[-1:]]),
+            torch.cat([found.precision[:-1], precision, found.precision[-1:]]),
+        )
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of logits."""
@@ -153,6 +175,8 @@ class HeadFit:
         Weights of sparse inputs, where there are any and they are worth it.
     sparse_precision : float, optional
         Their prior precision.
+    more_precision : float, optional
+        That of further dense inputs, where these are worth it: then weight has P + Q rows, theirs last.
     """
 
     weight: Tensor
@@ -165,6 +189,7 @@ class HeadFit:
     thresholds: np.ndarray | None = None
     beside: Tensor | None = None
     sparse_precision: float | None = None
+    more_precision: float | None = None
 
     @property
     def scored(self) -> np.ndarray:
@@ -183,6 +208,7 @@ def fit_head(
     synthetic: np.ndarray | None = None,
     split: Split | None = None,
     sparse: SparseInputs | None = None,
+    more: Tensor | None = None,
 ) -> HeadFit:
     """Solve the head on labelled rows, find out by cross-validation how good it is, and calibrate its probabilities.
 
@@ -199,6 +225,8 @@ def fit_head(
         What ties rows together, so that cross-validation must not part them at random.
     sparse : SparseInputs, optional
         Of the same rows, to stand beside `phi` with a prior of zero, where held-out rows say that they help.
+    more : (N, Q), optional
+        Further inputs of the same rows, to stand behind `phi` in the same way.
     """
     regression = source.words.regression
     judged, told = held_out_rows(synthetic, LEAST_ROWS)
@@ -209,8 +237,13 @@ def fit_head(
     calibration: dict[str, Any] = {}
     thresholds = np.full(target.shape[1], DEFAULT) if source.multi_label else None
     if folds is not None:
-        strength, held_out = dense_only = _cross_validate(source, phi, target, folds)
+        strength, held_out = narrow = dense_only = _cross_validate(source, phi, target, folds)
         scored = folds.fold >= 0
+        if more is not None:
+            wide, found = _choose_more(source, phi, more, target, folds, strength, held_out)
+            if wide is not source:
+                source, phi, held_out = wide, torch.cat([phi, more], 1), found
+                dense_only = strength, held_out
         if sparse is not None and len(phi) >= CHOICE_ROWS:
             precision, held_out = _choose_precision(source, phi, target, folds, *dense_only, sparse)
         if not regression:
@@ -220,6 +253,8 @@ def fit_head(
             thresholds = fit_thresholds(held_out[scored], target.numpy()[scored])
         if told:
             metrics = _metrics(source, phi, target, held_out, folds, scale)
+            if source.more and not source.multi_label:
+                metrics[NARROW_ONLY] = _dense_scores(source, narrow[1][scored], target.numpy()[scored], scale)
             if precision is not None and not source.multi_label:
                 metrics[DENSE_ONLY] = _dense_scores(source, dense_only[1][scored], target.numpy()[scored], scale)
     prior = source.prior(phi, target, phi.shape[1])
@@ -230,7 +265,42 @@ def fit_head(
     fit = HeadFit(weight[:-1], weight[-1], strength, metrics, held_out, told_folds, calibration, thresholds)
     if beside is not None:
         fit.beside, fit.sparse_precision = beside / temperature, precision
+    fit.more_precision = source.more_precision if source.more else None
     return fit
+
+
+def _choose_more(
+    source: HeadSource,
+    phi: Tensor,
+    more: Tensor,
+    target: Tensor,
+    folds: Folds,
+    strength: float,
+    held_out: np.ndarray,
+) -> tuple[HeadSource, np.ndarray]:
+    """The source with further inputs of the prior precision that does best on held-out rows, and the logits there.
+
+    The source as it is, and its logits (N, C), where they are not clearly better.
+    """
+    truth, scored = target.numpy(), folds.fold >= 0
+    without = best = _loss(source, held_out[scored], truth[scored])
+    chosen, answers = source, held_out
+    full = with_bias(torch.cat([phi, more], 1))
+    for precision in MORE_PRECISIONS:
+        wide = replace(source, more=more.shape[1], more_precision=precision)
+        found = np.zeros_like(held_out)
+        for used, held in folds.parts():
+            rows, out = torch.from_numpy(used), torch.from_numpy(held)
+            learned, answer = full[rows, :-1], target[rows]
+            prior = wide.prior(learned, answer, learned.shape[1])
+            found[held] = (full[out] @ _solve(wide, prior, learned, answer, strength, steps=CHOICE_STEPS)).numpy()
+        loss = _loss(source, found[scored], truth[scored])
+        if loss.mean() >= best.mean():
+            break
+        best, gain = loss, without - loss
+        if gain.mean() >= CLEARLY * gain.std() / len(gain) ** 0.5:
+            chosen, answers = wide, found
+    return chosen, answers
 
 
 def _dense_scores(
@@ -365,6 +435,7 @@ def _solve(
     strength: float,
     *,
     gram: Tensor | None = None,
+    steps: int = MOST_STEPS,
 ) -> Tensor:
     """The posterior head of some rows, (P + 1, C); a class without a row keeps what was generated for it."""
     regression = source.words.regression
@@ -378,6 +449,7 @@ def _solve(
         regression=regression,
         multi_label=source.multi_label,
         gram=gram,
+        steps=steps,
     )
     return weight
 

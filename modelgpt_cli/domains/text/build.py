@@ -25,6 +25,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_layout
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.shared.tasks import WordsEncoder
@@ -159,7 +160,10 @@ class TextBuild(BackboneBuild):
             log.info("Languages of the texts, by letters and common words: %s.", seen)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
-        phi = adapted.embed(rows, pair)
+        # The words' layer of pairs says nothing that their words, counted, don't.
+        in_layers = self.options.lexical and not pair and encoder_layout(adapted.encoder.config, "") is not None
+        seen = adapted.embed(rows, pair, in_layers)
+        phi, more = seen.chunk(2, 1) if in_layers else (seen, None)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
         if split is None:
@@ -169,7 +173,15 @@ class TextBuild(BackboneBuild):
             notes += told[:1]  # texts are for the user, not for the model's card
         lexicon, sparse = self._words_counted(rows, pair, target.shape[1])
         fit = fit_head(
-            adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split, sparse=sparse
+            adapted,
+            phi,
+            target,
+            seed=self.options.seed,
+            scale=scale,
+            synthetic=marks,
+            split=split,
+            sparse=sparse,
+            more=more,
         )
         languages = {name: round(share, 3) for name, share in strange.languages.shares().items()}
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
@@ -182,11 +194,15 @@ class TextBuild(BackboneBuild):
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
         blueprint.provenance |= {"languages": languages} if languages else {}
-        more = self.novelty(blueprint, fit, phi, target)
+        if fit.more_precision is not None:
+            phi = seen
+            blueprint.architecture = replace(blueprint.architecture, word_layer=True)
+            blueprint.provenance["head"] |= {"word_layer_precision": fit.more_precision}
+        tensors = self.novelty(blueprint, fit, phi, target)
         if lexicon is not None and fit.beside is not None:
-            more |= LexicalScores.of(lexicon, fit.beside).state()
+            tensors |= LexicalScores.of(lexicon, fit.beside).state()
             blueprint.provenance["head"] |= {"words": lexicon.width, "words_precision": fit.sparse_precision}
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, more)
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, tensors)
         return model, fit.metrics, len(fit.scored)
 
     def _multilingual(
