@@ -160,10 +160,7 @@ class TextBuild(BackboneBuild):
             log.info("Languages of the texts, by letters and common words: %s.", seen)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
-        # The words' layer of pairs says nothing that their words, counted, don't.
-        in_layers = self.options.lexical and not pair and encoder_layout(adapted.encoder.config, "") is not None
-        seen = adapted.embed(rows, pair, in_layers)
-        phi, more = seen.chunk(2, 1) if in_layers else (seen, None)
+        phi, word_layer = self._embed(adapted, rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
         if split is None:
@@ -181,7 +178,7 @@ class TextBuild(BackboneBuild):
             synthetic=marks,
             split=split,
             sparse=sparse,
-            more=more,
+            more=word_layer,
         )
         languages = {name: round(share, 3) for name, share in strange.languages.shares().items()}
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
@@ -194,8 +191,8 @@ class TextBuild(BackboneBuild):
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
         blueprint.provenance |= {"languages": languages} if languages else {}
-        if fit.more_precision is not None:
-            phi = seen
+        if word_layer is not None and fit.more_precision is not None:
+            phi = torch.cat([phi, word_layer], 1)
             blueprint.architecture = replace(blueprint.architecture, word_layer=True)
             blueprint.provenance["head"] |= {"word_layer_precision": fit.more_precision}
         tensors = self.novelty(blueprint, fit, phi, target)
@@ -238,6 +235,13 @@ class TextBuild(BackboneBuild):
         if self.card.name in ENGLISH and language not in (None, "en"):
             return f"these words seem to be {NAMES[language]}"
         return strange.found()
+
+    def _embed(self, adapted: Adapted, rows: Encoded, pair: bool) -> tuple[Tensor, Tensor | None]:
+        """The rows' head inputs (N, P), and of single texts those of the word layer, where there is one to be asked."""
+        if not self.options.lexical or pair or encoder_layout(adapted.encoder.config, "") is None:
+            return adapted.embed(rows, pair), None
+        last, first = adapted.embed(rows, pair, word_layer=True).chunk(2, 1)
+        return last, first
 
     def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
         """What the words themselves say, unless it isn't asked for."""

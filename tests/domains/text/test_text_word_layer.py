@@ -85,9 +85,3 @@ def test_a_build_keeps_it_and_says_what_it_is_worth(make: Make, tmp_path: Path) 
     done = TextTuning(model).run(model.encode(spoilt(60)), y, TuneSettings(epochs=1), known={})
     assert done.kept in ("before", "after")
     assert np.isfinite(model.predict(ROWS)).all()
-
-
-def test_it_may_be_left_out(make: Make) -> None:
-    built = make(spoilt(60), lexical=False)
-    assert not built.model.blueprint.architecture.word_layer
-    assert NARROW_ONLY not in built.report.metrics
