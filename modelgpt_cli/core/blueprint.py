@@ -37,6 +37,8 @@ class Architecture:
         Text: the window; what is longer is cut off.
     encoder : dict
         Text: the encoder's configuration, as transformers writes it.
+    word_layer : bool
+        Text: whether the head sees the mean of what enters the encoder's first layer as well.
     """
 
     card: str = "tabular-mlp-128"
@@ -46,6 +48,7 @@ class Architecture:
     kernel: Annotated[int, range(1 << 20)] = 0
     max_tokens: Annotated[int, range(1 << 20)] = 0
     encoder: dict[str, Any] = field(default_factory=dict)
+    word_layer: bool = False
 
 
 @dataclass

@@ -158,16 +158,17 @@ def posterior(
     regression: bool,
     multi_label: bool = False,
     gram: Tensor | None = None,
+    steps: int = MOST_STEPS,
 ) -> Tensor:
-    """The posterior head (p, C), whichever way is cheaper; for builds."""
+    """The posterior head (p, C), whichever way is cheaper; for builds. `steps` are of more than `FEW_ROWS` rows."""
     n, p = phi.shape
     kind = {"regression": regression, "multi_label": multi_label}
     with threads_for(n * min(n, p) * target.shape[1]):
         if n <= FEW_ROWS:
             return posterior_rows(phi, target, prior, precision, **kind)
         if n < p:
-            return posterior_rows(phi, target, prior, precision, **kind, steps=MOST_STEPS)
-        return posterior_weights(phi, target, prior, precision, **kind, gram=gram)
+            return posterior_rows(phi, target, prior, precision, **kind, steps=steps)
+        return posterior_weights(phi, target, prior, precision, **kind, gram=gram, steps=steps)
 
 
 @contextmanager

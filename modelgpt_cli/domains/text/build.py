@@ -25,6 +25,7 @@ from modelgpt_cli.domains.shared.baselines import baseline_scores
 from modelgpt_cli.domains.shared.build import first_notes
 from modelgpt_cli.domains.shared.head import HeadFit, fit_head
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT, TARGET
+from modelgpt_cli.domains.shared.onnx_text_encoder import encoder_layout
 from modelgpt_cli.domains.shared.split import read_split
 from modelgpt_cli.domains.shared.target_scale import target_scale
 from modelgpt_cli.domains.shared.tasks import WordsEncoder
@@ -159,7 +160,7 @@ class TextBuild(BackboneBuild):
             log.info("Languages of the texts, by letters and common words: %s.", seen)
         target, scale = _targets(frame[schema.target].to_numpy(), schema.classes, schema.multi_label)
         adapted = self._adapt(pair, schema.classes, schema.multi_label)
-        phi = adapted.embed(rows, pair)
+        phi, word_layer = self._embed(adapted, rows, pair)
         marks = frame[MARK].to_numpy(dtype=bool) if MARK in frame else None
         split = read_split(frame, self.asked)
         if split is None:
@@ -169,7 +170,15 @@ class TextBuild(BackboneBuild):
             notes += told[:1]  # texts are for the user, not for the model's card
         lexicon, sparse = self._words_counted(rows, pair, target.shape[1])
         fit = fit_head(
-            adapted, phi, target, seed=self.options.seed, scale=scale, synthetic=marks, split=split, sparse=sparse
+            adapted,
+            phi,
+            target,
+            seed=self.options.seed,
+            scale=scale,
+            synthetic=marks,
+            split=split,
+            sparse=sparse,
+            more=word_layer,
         )
         languages = {name: round(share, 3) for name, share in strange.languages.shares().items()}
         texts = columns[0] if not pair else [f"{a} {b}" for a, b in zip(*columns, strict=True)]
@@ -182,11 +191,15 @@ class TextBuild(BackboneBuild):
         )
         self.report(blueprint, fit, dataset, len(rows), synthetic=0 if marks is None else int(marks.sum()), split=split)
         blueprint.provenance |= {"languages": languages} if languages else {}
-        more = self.novelty(blueprint, fit, phi, target)
+        if word_layer is not None and fit.more_precision is not None:
+            phi = torch.cat([phi, word_layer], 1)
+            blueprint.architecture = replace(blueprint.architecture, word_layer=True)
+            blueprint.provenance["head"] |= {"word_layer_precision": fit.more_precision}
+        tensors = self.novelty(blueprint, fit, phi, target)
         if lexicon is not None and fit.beside is not None:
-            more |= LexicalScores.of(lexicon, fit.beside).state()
+            tensors |= LexicalScores.of(lexicon, fit.beside).state()
             blueprint.provenance["head"] |= {"words": lexicon.width, "words_precision": fit.sparse_precision}
-        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, more)
+        model = self._model(blueprint, adapted, fit, scale if schema.task == "regression" else None, tensors)
         return model, fit.metrics, len(fit.scored)
 
     def _multilingual(
@@ -222,6 +235,13 @@ class TextBuild(BackboneBuild):
         if self.card.name in ENGLISH and language not in (None, "en"):
             return f"these words seem to be {NAMES[language]}"
         return strange.found()
+
+    def _embed(self, adapted: Adapted, rows: Encoded, pair: bool) -> tuple[Tensor, Tensor | None]:
+        """The rows' head inputs (N, P), and of single texts those of the word layer, where there is one to be asked."""
+        if not self.options.lexical or pair or encoder_layout(adapted.encoder.config, "") is None:
+            return adapted.embed(rows, pair), None
+        last, first = adapted.embed(rows, pair, word_layer=True).chunk(2, 1)
+        return last, first
 
     def _words_counted(self, rows: Encoded, pair: bool, outputs: int) -> tuple[Lexicon | None, SparseInputs | None]:
         """What the words themselves say, unless it isn't asked for."""

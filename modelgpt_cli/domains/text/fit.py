@@ -41,21 +41,22 @@ class Adapted(HeadSource):
     type_ids: bool
 
     @torch.inference_mode()
-    def embed(self, rows: Encoded, pair: bool) -> Tensor:
-        """Head inputs of all rows, (N, P) float32."""
+    def embed(self, rows: Encoded, pair: bool, word_layer: bool = False) -> Tensor:
+        """Head inputs of all rows, (N, P) float32; for `word_layer` see `encoder_inputs`."""
         device = next(chain(self.encoder.parameters(), self.encoder.buffers())).device
         parts, order = [], []
         # As in meta-training: what a head is solved on bears rounding, and this is most of a build's time.
         bf16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=multiplies_bf16("auto", device.type))
         with bf16, progress("embed texts", len(rows)) as advance:
             for index, batch in rows.batches(BATCH_TOKENS):
-                parts.append(self._inputs(batch.to(str(device)), pair).cpu())
+                parts.append(self._inputs(batch.to(str(device)), pair, word_layer).cpu())
                 order.append(torch.from_numpy(index))
                 advance(len(index))
         return torch.cat(parts)[torch.argsort(torch.cat(order))]
 
-    def _inputs(self, batch: Tokens, pair: bool) -> Tensor:
-        return encoder_inputs(self.encoder, batch.ids, batch.mask, batch.segments, pair, self.type_ids).float()
+    def _inputs(self, batch: Tokens, pair: bool, word_layer: bool) -> Tensor:
+        types = self.type_ids
+        return encoder_inputs(self.encoder, batch.ids, batch.mask, batch.segments, pair, types, word_layer).float()
 
 
 @torch.inference_mode()

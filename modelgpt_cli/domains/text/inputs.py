@@ -34,7 +34,15 @@ def head_inputs(states: Tensor, mask: Tensor, segments: Tensor, pair: bool) -> T
     return compared(u, v)
 
 
-def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tensor, pair: bool, types: bool) -> Tensor:
+def encoder_inputs(
+    encoder: nn.Module,
+    ids: Tensor,
+    mask: Tensor,
+    segments: Tensor,
+    pair: bool,
+    types: bool,
+    word_layer: bool = False,
+) -> Tensor:
     """What the head sees of token ids, (N, p) float32, by transformers' encoder or one of ours.
 
     Parameters
@@ -43,6 +51,8 @@ def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tens
         See `Tokens`.
     types : bool
         Whether the encoder is told the segments.
+    word_layer : bool
+        Whether the same of what enters the first layer follows, of encoders that have layers.
     """
     if isinstance(encoder, SentenceEncoder):
         if not pair:
@@ -50,7 +60,10 @@ def encoder_inputs(encoder: nn.Module, ids: Tensor, mask: Tensor, segments: Tens
         second = segments * mask
         return compared(encoder(ids, mask - second), encoder(ids, second))
     given = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": segments} if types else {})
-    return head_inputs(encoder(**given).last_hidden_state, mask, segments, pair)
+    if not word_layer:
+        return head_inputs(encoder(**given).last_hidden_state, mask, segments, pair)
+    states = encoder(**given, output_hidden_states=True).hidden_states
+    return torch.cat([head_inputs(states[i], mask, segments, pair) for i in (-1, 0)], 1)
 
 
 def compared(u: Tensor, v: Tensor) -> Tensor:

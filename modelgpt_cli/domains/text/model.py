@@ -108,7 +108,8 @@ class TextModel(nn.Module):
 
     def head_inputs(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """What the head sees, (N, P), from int64 (N, T) each; see `Tokens`."""
-        return encoder_inputs(self.encoder, ids, mask, segments, self.pair, self.type_ids)
+        words = self.blueprint.architecture.word_layer
+        return encoder_inputs(self.encoder, ids, mask, segments, self.pair, self.type_ids, words)
 
     def forward(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         """Logits (N, C), or the target in its own unit (N, 1), from int64 (N, T) each; see `Tokens`."""

@@ -27,9 +27,9 @@ from modelgpt_cli.domains.shared.onnx_backbone import write_head
 from modelgpt_cli.domains.shared.onnx_text_encoder import (
     EncoderLayout,
     encoder_layout,
+    layer_states,
     mean_direction,
     shrink_encoder,
-    token_states,
 )
 from modelgpt_cli.domains.text.inputs import COSINE, PRODUCT
 from modelgpt_cli.domains.text.lexical import LEXICAL
@@ -192,7 +192,10 @@ def _write(
         inputs = _head_inputs(g, static_states(g, BACKBONE, ids), present, segments)
     elif layout is not None:
         shrink_encoder(g.state, layout, quantize, model.blueprint.architecture.max_tokens)
-        inputs = _head_inputs(g, token_states(g, layout, ids, present, types), present, segments)
+        states = layer_states(g, layout, ids, present, types)
+        shown = states[-1:] + states[:1] * model.blueprint.architecture.word_layer
+        parts = [_head_inputs(g, x, present, segments) for x in shown]
+        inputs = parts[0] if len(parts) == 1 else g.join(parts)
     else:
         from modelgpt_cli.domains.text.onnx_traced import traced_states
 

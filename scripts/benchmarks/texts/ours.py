@@ -46,7 +46,7 @@ def answers(model: TextModel, words: tuple[Any, ...] | None, rows: Rows) -> np.n
     if words is None:
         found = model.predict(_frame(rows))
         return found if classes else found[:, 0]
-    key = (*words, len(rows), rows.texts[0], rows.texts[-1])
+    key = (*words, model.blueprint.architecture.word_layer, len(rows), rows.texts[0], rows.texts[-1])
     with torch.inference_mode():
         encoded = model.encode(_frame(rows))
         if key not in _inputs:

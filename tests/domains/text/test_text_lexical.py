@@ -14,7 +14,7 @@ from tiny_texts import Make, topics_frame
 
 from modelgpt_cli.artifacts.graph import GraphWriter
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.domains.shared.head import DENSE_ONLY, HeadSource, fit_head
+from modelgpt_cli.domains.shared.head import DENSE_ONLY, NARROW_ONLY, HeadSource, fit_head
 from modelgpt_cli.domains.text.lexical import OVERLAPS, LexicalScores, Lexicon
 from modelgpt_cli.domains.text.onnx_lexical import lexical_scores
 from modelgpt_cli.domains.text.tokens import Encoded
@@ -149,4 +149,5 @@ def test_a_model_keeps_its_words(make: Make, tmp_path: Path) -> None:
 def test_words_may_be_left_out(make: Make) -> None:
     built = make(spoilt_topics(60), lexical=False)
     assert built.model.lexical is None
-    assert DENSE_ONLY not in built.report.metrics
+    assert not built.model.blueprint.architecture.word_layer
+    assert not {DENSE_ONLY, NARROW_ONLY} & set(built.report.metrics)

@@ -124,9 +124,9 @@ class MarkedRows:
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the texts with their spans, cleaned."""
-        from modelgpt_cli.domains.text.spans.marks import Faults, clean_spans
+        from modelgpt_cli.domains.text.spans.marks import clean_spans
 
-        faults = Faults(self._faults.counts.copy())
+        faults = self._faults.copy()
         texts = self._cells.texts
         for start in range(0, len(texts), rows):
             part = texts[start : start + rows]
@@ -153,7 +153,7 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
     if labelled:
         return MarkedRows(model, data[0], target)
     from modelgpt_cli.data.readers import open_table
-    from modelgpt_cli.domains.text.spans.table import marked_table
+    from modelgpt_cli.domains.text.spans.table import marked_cells, marked_table
 
     table = open_table(data[0])
     column = model.inputs[0].column
@@ -162,6 +162,9 @@ def open_source(model: Model, data: Sequence[Any], *, labelled: bool, target: st
             found.columns[0] = column
             found.cells.columns[0] = column
         table = found
+    if (cells := marked_cells(table)) is not None:
+        for line in cells.faults.told:
+            logger.warning(line)
     return Rows(model, table)
 
 

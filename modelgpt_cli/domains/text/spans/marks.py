@@ -34,6 +34,12 @@ class Faults:
     counts: Counter[str] = field(default_factory=Counter)
     spans: int = 0
     """All that were read."""
+    told: list[str] = field(default_factory=list)
+    """What else there is to say of the file, a line each."""
+
+    def copy(self) -> Faults:
+        """Return the same, to be counted on."""
+        return Faults(Counter(self.counts), self.spans, list(self.told))
 
     def lines(self) -> list[str]:
         """Return a line for each kind."""
@@ -46,7 +52,7 @@ class Faults:
             "no words": "{n} {spans} without a word: left out",
             "begun": "{n} {spans} begun by an I- tag rather than B-: taken as begun there",
         }
-        return [
+        return self.told + [
             form.format(n=f"{n:,}", spans="span" if n == 1 else "spans", their="its" if n == 1 else "their") + "."
             for kind, form in words.items()
             if (n := self.counts[kind])

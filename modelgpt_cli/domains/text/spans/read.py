@@ -93,7 +93,7 @@ def read(source: Source) -> Dataset:
     cells = marked_cells(source.table)
     assert cells is not None
     name = source.table.name
-    faults = Faults(Counter(cells.faults.counts))
+    faults = cells.faults.copy()
     texts: list[str] = []
     marks: list[list[Span]] = []
     documents: list[int] = []

@@ -5,7 +5,6 @@ First step on the way of marked texts, beside `conll`.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,6 @@ from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.text.spans.conll import TAG, Marked, from_tokens, unknown_tag
 from modelgpt_cli.domains.text.spans.marks import Faults, fits, in_code_points, is_astral, parse_spans
 
-log = logging.getLogger("modelgpt")
 Record = Mapping[str, Any]
 TEXT_NAMES = ("text", "sentence", "content", "body", "data", "document")
 SPAN_NAMES = ("spans", "entities", "ents", "label", "labels", "annotations")
@@ -78,11 +76,11 @@ def read_records(records: Iterable[Record], form: Form, name: str, faults: Fault
         (odd, "without a text or list of spans"),
     ):
         if n:
-            log.warning("%s: left out %s %s.", name, "1 record" if n == 1 else f"{n:,} records", why)
-    return in_characters(found, name)
+            faults.told.append(f"{name}: left out {'1 record' if n == 1 else f'{n:,} records'} {why}.")
+    return _in_characters(found, name, faults)
 
 
-def in_characters(texts: list[Marked], name: str) -> list[Marked]:
+def _in_characters(texts: list[Marked], name: str, faults: Faults) -> list[Marked]:
     """Return the texts with spans counted in characters, where a tool counted UTF-16 units, as JavaScript does.
 
     doccano and Label Studio have done so, and have not; only texts with characters beyond the Basic Multilingual Plane,
@@ -96,10 +94,9 @@ def in_characters(texts: list[Marked], name: str) -> list[Marked]:
     if turned <= as_they_are:
         return texts
     n = len(telling)
-    log.warning(
-        "%s: the spans of %s with emoji count these as two characters, as JavaScript does, and were read so.",
-        name,
-        "1 text" if n == 1 else f"{n:,} texts",
+    faults.told.append(
+        f"{name}: the spans of {'1 text' if n == 1 else f'{n:,} texts'} with emoji count these as two characters, "
+        "as JavaScript does, and were read so."
     )
     return [Marked(one.text, in_code_points(one.text, one.spans), one.document) for one in texts]
 

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from modelgpt_cli.data.readers import Table
 from modelgpt_cli.domains.text.spans import DOMAIN
 from modelgpt_cli.domains.text.spans.conll import Marked, is_conll, may_be_conll, read_conll
 from modelgpt_cli.domains.text.spans.marks import Faults, parse_spans
-from modelgpt_cli.domains.text.spans.records import Form, find_form, in_characters, read_records
+from modelgpt_cli.domains.text.spans.records import Form, find_form, read_records
 
 log = logging.getLogger("modelgpt")
 SPANS, DOCUMENT = "spans", "document"
@@ -82,11 +83,20 @@ def marked_cells(table: Table) -> MarkedCells | None:
 def open_file(path: Path, name: str) -> MarkedCells | None:
     """Open a file of marked texts; None where it holds none. See `Reader.open_file`.
 
+    A build asks for it several times, to tell what it is; it is read once, until it changes.
+
     Raises
     ------
     ModelGPTError
         It does, and they can't be read.
     """
+    now = path.stat()
+    found = _read(path, name, now.st_mtime_ns, now.st_size)
+    return None if found is None else MarkedCells(found.texts, found.columns[0], found.faults.copy())
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, name: str, changed: int, size: int) -> MarkedCells | None:
     with open_bytes(path) as raw:
         start = raw.read(_START_BYTES)
     faults = Faults()
@@ -140,7 +150,7 @@ def marked_table(table: Table, target: str | None = None) -> Table | None:
         return None
     faults = Faults()
     records = (record for frame in table.frames() for record in _records(frame))
-    texts = in_characters(read_records(records, form, table.name, faults), table.name)
+    texts = read_records(records, form, table.name, faults)
     cells = MarkedCells(texts, form.text, faults)
     return Table(cells, table.name, table._file, table.path, table.description, table.test_path, table.folder)
 

@@ -23,6 +23,7 @@ from marked_texts import (
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.data.dataset import load_dataset
+from modelgpt_cli.domains.text.spans import table
 from modelgpt_cli.domains.text.spans.marks import read_cell
 
 MARKED = marked_texts(12)
@@ -91,6 +92,20 @@ def test_rejected_and_cancelled_records_are_left_out(tmp_path: Path, caplog: pyt
     examples[2]["answer"] = "ignore"
     assert len(spans(write_lines(tmp_path / "marked.jsonl", examples))) == len(MARKED) - 2
     assert "left out 2 records rejected, ignored" in caplog.text
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    read = table.read_records
+    monkeypatch.setattr(table, "read_records", lambda *given: counted.append(1) or read(*given))
+    examples = prodigy(MARKED)
+    examples[1]["answer"] = "reject"
+    path = write_lines(tmp_path / "marked.jsonl", examples)
+    for _ in range(2):
+        assert "left out 1 record" in load_dataset(path).warnings[0]
+    assert len(counted) == 1
+    examples[2]["answer"] = "reject"
+    assert "left out 2 records" in load_dataset(write_lines(path, examples)).warnings[0]
 
 
 def test_what_is_odd_is_told_in_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
