@@ -27,7 +27,9 @@ def kinds(args: argparse.Namespace) -> list[str]:
 
 def section(name: str, args: argparse.Namespace) -> str:
     """The section of a page that a table goes to: those of tuned models and of rivals are others."""
-    return f"{name}-rivals" if args.methods else f"{name}-tuned" if args.tuned else name
+    if args.methods:
+        return "-".join([name, "rivals", *(f"{method.times:g}x" for method in args.methods)])
+    return f"{name}-tuned" if args.tuned else name
 
 
 def tuned(model: Path, train: Path, epochs: int, figure: str, seed: int = 0) -> tuple[Path, float, float]:

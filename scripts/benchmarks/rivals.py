@@ -1,8 +1,8 @@
 """Networks with the heads that people train, on the same images, for as many CPU seconds as ours are built in, or more.
 
-Each begins with the network that ours keep frozen, with its ImageNet weights, and trains all of it but the statistics
-of its BatchNorm: by AdamW, on images that are changed at random, at a rate that rises and then falls as a cosine until
-the seconds are used up. It is measured by the code that measures our files.
+Each begins with the network that ours keep frozen, with its ImageNet weights, and trains it, but for its first blocks
+and the statistics of its BatchNorm: by AdamW, on images that are changed at random, at a rate that rises and then falls
+as a cosine until the seconds are used up. It is measured by the code that measures our files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from modelgpt_cli.domains.image.dense.architectures import NETWORK
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.feed import IMAGE
+from modelgpt_cli.domains.image.dense.finetune import FROZEN
 from modelgpt_cli.domains.image.dense.maps import MapTrunk
+from modelgpt_cli.domains.image.trunks import folded
 from modelgpt_cli.runtime.evaluate import Evaluation
 from modelgpt_cli.runtime.session import Model
 
@@ -86,6 +88,15 @@ class Rival(ABC):
 
     def __init__(self) -> None:
         self.trunk: MapTrunk = copy.deepcopy(shared_map_trunk(NETWORK)).requires_grad_(True)
+        for module in self.trunk.first_modules(FROZEN):
+            module.requires_grad_(False)
+        self._first = folded(self.trunk).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The network's maps at strides of 8, 16 and 32 pixels; its first blocks are frozen, as in our tuning."""
+        with torch.no_grad():
+            x = self._first.first(x.contiguous(memory_format=torch.channels_last), FROZEN)
+        return self.trunk.maps_of(x, FROZEN)
 
     @abstractmethod
     def loss(self, rng: np.random.Generator) -> Tensor:
@@ -99,10 +110,10 @@ class Rival(ABC):
 def train(rival: Rival, seconds: float, seed: int) -> int:
     """Train for some CPU seconds; return the number of steps."""
     rng, start, steps = np.random.default_rng([seed, 83]), time.process_time(), 0
+    trunk = [p for p in rival.trunk.parameters() if p.requires_grad]
     own = {id(p) for p in rival.trunk.parameters()}
-    new = [p for p in rival.module.parameters() if id(p) not in own]
+    groups = [{"params": trunk}, {"params": [p for p in rival.module.parameters() if id(p) not in own]}]
     rates = (TRUNK_LR, HEAD_LR)
-    groups = [{"params": list(rival.trunk.parameters())}, {"params": new}]
     optimizer = torch.optim.AdamW(groups, lr=HEAD_LR, weight_decay=WEIGHT_DECAY)
     rival.module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     rival.trunk.eval()  # BatchNorm keeps its statistics

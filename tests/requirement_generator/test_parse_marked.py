@@ -53,3 +53,8 @@ def test_a_map_is_no_metric(text: str) -> None:
     found = parse_request(text)
     assert not {"map", "map50"} & set(found.requirement.quality.to_mapping())
     assert not found.unclear
+
+
+def test_the_words_are_quoted_whole() -> None:
+    (only,) = parse_request("Find the cells, at least 80 % mAP@.5").proposed
+    assert only.words == "at least 80 % mAP@.5"

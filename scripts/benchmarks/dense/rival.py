@@ -19,7 +19,7 @@ from modelgpt_cli.domains.image.dense.architectures import SIZES, encoder_config
 from modelgpt_cli.domains.image.dense.dataset import ReadScenes
 from modelgpt_cli.domains.image.dense.feed import IMAGE
 from modelgpt_cli.domains.image.dense.finetune import relit
-from modelgpt_cli.domains.image.dense.maps import MapTrunk, View, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.read import MASK
 
@@ -32,13 +32,13 @@ INNER = 128
 
 
 class _Network(nn.Module):
-    def __init__(self, trunk: MapTrunk, classes: int) -> None:
+    def __init__(self, rival: Rival, classes: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self._maps = rival.trunk, rival.maps
         self.head = LRASPPHead(240, 672 + 1280, classes, INNER)
 
     def forward(self, x: Tensor) -> Tensor:
-        low, middle, last = self.trunk(x)
+        low, middle, last = self._maps(x)
         last = F.interpolate(last, middle.shape[2:], mode="bilinear", align_corners=False)
         scores: Tensor = self.head({"low": low, "high": torch.cat([middle, last], 1)})
         return F.interpolate(scores, x.shape[2:], mode="bilinear", align_corners=False)
@@ -57,7 +57,7 @@ class Lraspp(Rival):
             image = decode_image(source.open(place))
             self._examples.append((image, reader.read(mask, (image.shape[0], image.shape[1]))))
         self.view = View.of(encoder_config(SIZES[0]))
-        self.module = _Network(self.trunk, len(dataset.schema.classes))
+        self.module = _Network(self, len(dataset.schema.classes))
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Cross-entropy of each labelled pixel."""

@@ -20,27 +20,27 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.architectures import encoder_config
 from modelgpt_cli.domains.image.dense.finetune import relit
-from modelgpt_cli.domains.image.dense.maps import MapTrunk, View
+from modelgpt_cli.domains.image.dense.maps import View
 from modelgpt_cli.domains.image.detection.feed import IMAGE
 from modelgpt_cli.domains.image.detection.read import ReadBoxes
 
 from ..rivals import Rival, drawn
 
-SIDE, BATCH = 320, 8
+SIDE, BATCH = 320, 4
 """Images are resized to a square of so many pixels, as SSDLite320 has it."""
 EXTRA = (512, 256, 256, 128)
 """Channels of the maps behind the network's last, each of half the size."""
 
 
 class _Maps(nn.Module):
-    def __init__(self, trunk: MapTrunk, norm: partial[nn.BatchNorm2d]) -> None:
+    def __init__(self, rival: Rival, norm: partial[nn.BatchNorm2d]) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self._maps = rival.trunk, rival.maps
         before = (1280, *EXTRA)
         self.extra = nn.ModuleList(_extra_block(a, b, norm) for a, b in zip(before, EXTRA, strict=False))
 
     def forward(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        _, *maps = self.trunk(x)
+        _, *maps = self._maps(x)
         for block in self.extra:
             maps.append(block(maps[-1]))
         return OrderedDict((str(k), one) for k, one in enumerate(maps))
@@ -60,7 +60,7 @@ class SsdLite(Rival):
         channels, numbers = [672, 1280, *EXTRA], anchors.num_anchors_per_location()
         view = View.of(encoder_config(SIDE))
         self.module = SSD(
-            _Maps(self.trunk, norm), anchors, (SIDE, SIDE), classes, list(view.mean), list(view.std),
+            _Maps(self, norm), anchors, (SIDE, SIDE), classes, list(view.mean), list(view.std),
             SSDLiteHead(channels, numbers, classes, norm), score_thresh=0.001, nms_thresh=0.55,
             detections_per_img=300, topk_candidates=300,
         )  # fmt: skip

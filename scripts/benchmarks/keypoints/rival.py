@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.finetune import relit
-from modelgpt_cli.domains.image.dense.maps import MapTrunk, View, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, encoder_config
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
 from modelgpt_cli.domains.image.keypoints.feed import IMAGE
@@ -20,7 +20,7 @@ from modelgpt_cli.domains.image.keypoints.read import ReadPoses
 
 from ..rivals import Rival, drawn
 
-BATCH, INNER, STRIDE = 8, 128, 4
+BATCH, INNER, STRIDE = 4, 128, 4
 SPREAD = 2.0
 """Standard deviation of a point's Gaussian, in cells of its heat map."""
 NEAR = 2
@@ -28,9 +28,9 @@ NEAR = 2
 
 
 class _Network(nn.Module):
-    def __init__(self, trunk: MapTrunk, points: int) -> None:
+    def __init__(self, rival: Rival, points: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self._maps = rival.trunk, rival.maps
         layers: list[nn.Module] = []
         for channels in (1280, INNER, INNER):
             layers += [
@@ -39,7 +39,7 @@ class _Network(nn.Module):
         self.head = nn.Sequential(*layers, nn.Conv2d(INNER, points, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.head(self.trunk(x)[2])
+        found: Tensor = self.head(self._maps(x)[2])
         return found
 
 
@@ -56,7 +56,7 @@ class HeatMaps(Rival):
             (decode_image(source.files.open(place)), source.poses[place].points) for place in dataset.sample[IMAGE]
         ]
         self.view = View.of(encoder_config(SIZES[0]))
-        self.module = _Network(self.trunk, len(source.names.names))
+        self.module = _Network(self, len(source.names.names))
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Squared errors of heat maps; of points that aren't labelled there are none."""
