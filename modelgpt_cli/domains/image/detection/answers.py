@@ -171,7 +171,8 @@ def open_document(model: Model, source: Source, data: Any) -> Document:
         for box, score, label in zip(its.boxes.tolist(), its.scores.tolist(), its.labels.tolist(), strict=True):
             if results or score >= shown:
                 left, top, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
-                found = {"bbox": [round(edge, 3) for edge in (left, top, width, height)], "score": round(score, 6)}
+                edges = [round(edge, 3) for edge in (left, top, width, height)]
+                found: dict[str, Any] = {"bbox": edges, "score": round(score, 6)}
                 yield model.labels[label], found if results else found | {"area": round(width * height, 1)}
 
     names = [file.name for file in cast(BoxImages, source).files]

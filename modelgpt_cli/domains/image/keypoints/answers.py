@@ -178,7 +178,7 @@ def open_document(model: Model, source: Source, data: Any) -> Document:
         score = round(float(points[:, 2].mean()), 6)
         third = points[:, 2:] if results else np.full((len(points), 1), 2)
         cells = np.hstack([points[:, :2], third]).reshape(-1).tolist()
-        found = {"keypoints": [round(cell, 3) for cell in cells], "score": score}
+        found: dict[str, Any] = {"keypoints": [round(cell, 3) for cell in cells], "score": score}
         if not results:
             start, end = points[:, :2].min(0), points[:, :2].max(0)
             box = [round(edge, 3) for edge in (*start.tolist(), *(end - start).tolist())]
