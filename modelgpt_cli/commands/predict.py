@@ -22,7 +22,7 @@ modelgpt predict model.onnx photos/ more/*.jpg --topk 3""",
 )
 @click.argument("model")
 @click.argument("data", nargs=-1, required=True)
-@o.stdout_option("File to write, CSV or .jsonl.")
+@o.stdout_option("File to write: CSV, .jsonl, or .json for COCO.")
 @o.force_option
 @o.json_option
 def predict(model: str, data: tuple[str, ...], as_json: bool, **options: Any) -> None:

@@ -74,6 +74,8 @@ class Domain:
         How files end that may hold its data and no table; its part ``read`` is asked (`Reader.open_file`).
     beside : tuple of str
         How files end that lie beside its data in a folder, where they are part of these and no tables.
+    metrics : tuple of str
+        Where it has a task of its own: the metrics that its build measures and a requirement may ask for.
     pipelines : mapping of str to str
         Kind of task → what the Hugging Face hub calls it with such data.
     nouns, signs, doubts : str
@@ -87,6 +89,7 @@ class Domain:
     package: str
     roles: Mapping[str, str] = field(default_factory=dict)
     task: str = ""
+    metrics: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     pipelines: Mapping[str, str] = field(default_factory=dict)

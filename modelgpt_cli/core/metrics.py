@@ -215,8 +215,8 @@ _ALL = (
 )
 METRICS = {metric.name: metric for metric in _ALL}
 """Name → metric, in the order in which `evaluate` reports them."""
-ERRORS = tuple(name for name, metric in METRICS.items() if metric.is_error)
-"""Metrics of which less is better."""
+ERRORS = (*(name for name, metric in METRICS.items() if metric.is_error), "nme")
+"""Metrics of which less is better, and the mean error of key points, which one domain alone measures."""
 BUILT = {
     "classification": ("accuracy", "log_loss", "roc_auc", "balanced_accuracy", "f1"),
     "regression": ("r2", "rmse", "mae"),

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modelgpt_cli.core.block import Block
+from modelgpt_cli.core.domain import task_domain
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.metrics import ERRORS
 from modelgpt_cli.core.units import measure, share
 
 CLASSIFICATION = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss")
 REGRESSION = ("r2", "mae", "rmse")
-OWN_TASKS = ("f1",)
-"""Those of `core.metrics.BUILT`, and of tasks that one domain alone has; in the order of requirement files."""
+OWN_TASKS = ("miou", "pixel_accuracy", "map50", "map", "nme", "pck")
+"""Those of `core.metrics.BUILT`, and of tasks that one domain alone has (`Domain.metrics`); in the order of files."""
+IN_UNITS = ("log_loss", "mae", "rmse")
+"""Metrics that are no shares."""
 
 
 def _share(key: str) -> Callable[[object], float]:
@@ -37,7 +39,7 @@ class Quality(Block):
 
     name: ClassVar[str] = "quality"
     readers: ClassVar[Mapping[str, Callable[[object], Any]]] = {
-        key: _error(key) if key in ERRORS else _share(key) for key in (*CLASSIFICATION, *REGRESSION)
+        key: _error(key) if key in IN_UNITS else _share(key) for key in (*CLASSIFICATION, *REGRESSION, *OWN_TASKS)
     }
 
     accuracy: float | None = None
@@ -56,6 +58,18 @@ class Quality(Block):
     """Mean absolute error, in the target's unit."""
     rmse: float | None = None
     """Root of the mean squared error, in the target's unit."""
+    miou: float | None = None
+    """Masks: mean IoU of the classes."""
+    pixel_accuracy: float | None = None
+    """Masks: share of pixels given the right class."""
+    map50: float | None = None
+    """Boxes: mean average precision at IoU .5."""
+    map: float | None = None
+    """Boxes: mean average precision from IoU .5 to .95."""
+    nme: float | None = None
+    """Key points, at most: mean error by the normaliser."""
+    pck: float | None = None
+    """Key points: share of those nearer than a tenth of the normaliser."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,10 +89,12 @@ class Quality(Block):
         UsageError
             One is the other task's.
         """
-        known = {"regression": REGRESSION, "classification": CLASSIFICATION}.get(task or "", OWN_TASKS)
-        other = [key for key in (*CLASSIFICATION, *REGRESSION) if task is not None and key not in known]
+        if task is None:
+            return
+        own = task_domain(task)
+        known = own.metrics if own is not None else REGRESSION if task == "regression" else CLASSIFICATION
         for key in self.to_mapping():
-            if key in other:
-                raise UsageError(
-                    f"quality: {key} can't be measured on a {task}.", f"Its metrics are {', '.join(known)}."
-                )
+            if key not in known:
+                what = f"a {task}" if own is None else own.title
+                those = f"Its metrics are {', '.join(known)}." if known else "It has none that can be asked for."
+                raise UsageError(f"quality: {key} can't be measured on {what}.", those)

@@ -46,7 +46,8 @@ class ArchitectureCard:
     quality : mapping of str to float
         On record: means over tasks that the generator has not seen.
     lost : mapping of str to float
-        On record: what it loses against the domain's first card, by metric of `LOSS`; empty where nothing is.
+        On record: what it loses against the domain's first card, by metric of `LOSS` or of `Domain.metrics`; empty
+        where nothing is.
     """
 
     name: str

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from modelgpt_cli.core.domain import all_domains
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.metrics import ERRORS
-from modelgpt_cli.core.quality import REGRESSION
+from modelgpt_cli.core.quality import OWN_TASKS, REGRESSION
 from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.requirement_generator.requirement_file import MAX_SENTENCE
 from modelgpt_cli.requirement_generator.rules.bounds import Fact, Unclear, read_bounds
@@ -107,7 +108,8 @@ def parse_request(text: str) -> ParsedRequest:
             "This is not a request.", f"It has {len(text):,} characters; at most {MAX_SENTENCE:,} are read."
         )
     facts, unclear = read_bounds(text)
-    values = merge(text, facts) | _read_task_and_classes(text)
+    values = merge(text, facts)
+    values |= _read_task_and_classes(text) | own_task(values)
     if values["task"] is None and any(key.startswith("quality.") for key in values):
         of_numbers = any(key.removeprefix("quality.") in REGRESSION for key in values)
         values["task"] = "regression" if of_numbers else "classification"
@@ -173,7 +175,7 @@ def _with_rules(requirement: Requirement, *, data: bool, proposed: bool = True, 
     values = merge(text, [fact for fact in facts if proposed or fact.applied])
     added: dict[str, Any] = {}
     if not data and not requirement.columns:
-        said = _read_task_and_classes(text)
+        said = _read_task_and_classes(text) | own_task(values)
         keys = ("domain",) if requirement.task == "regression" else ("domain", "classes")
         added = {key: said[key] for key in keys if said.get(key) and not getattr(requirement, key)}
     try:
@@ -243,6 +245,13 @@ def merge(text: str, facts: Sequence[Fact]) -> dict[str, Any]:
         if kept:
             values[key] = kept[-1].value
     return values
+
+
+def own_task(values: Mapping[str, Any]) -> dict[str, str]:
+    """Domain and task of the metrics in values from `merge`, where one domain alone measures them; else nothing."""
+    asked = {key.removeprefix("quality.") for key in values if key.startswith("quality.")} & set(OWN_TASKS)
+    own = next((domain for domain in all_domains() if asked & set(domain.metrics)), None)
+    return {} if own is None else {"domain": own.name, "task": own.task}
 
 
 def is_least(key: str) -> bool:

@@ -28,6 +28,7 @@ from modelgpt_cli.requirement_generator.parse import (
     compose,
     is_least,
     merge,
+    own_task,
     rates_as_latency,
     readings,
 )
@@ -126,7 +127,7 @@ def read_reading(answer: str, shown: str, sentence: str) -> ParsedRequest | Cont
     except ContradictionError as error:
         return error
     try:
-        requirement = compose(sentence, {**found, **named})
+        requirement = compose(sentence, {**found, **named, **own_task(found)})
     except ContradictionError as error:
         raise BadAnswerError(
             f"{error.problem} {error.cause} If the words themselves say so, tell it under contradiction."

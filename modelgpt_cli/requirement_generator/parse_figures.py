@@ -55,7 +55,19 @@ _UNITS: dict[str, dict[float, str]] = {
     },
 }
 _KIND = {"size": "bytes", "memory": "bytes", "latency_ms": "ms", "latency_per_row": "ms"}
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "r2", "error_rate")
+_LEAST_QUALITY = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "roc_auc",
+    "r2",
+    "miou",
+    "pixel_accuracy",
+    "map50",
+    "map",
+    "pck",
+)
+_SHARES = (*_LEAST_QUALITY, "nme", "error_rate")
 _LEAST = ("rows_per_second", "rows_per_minute", "opset", "threads", "batch_size")
 _TOKENS = {
     "threads": r"thread\w*|mono\w*|cores?|c[oœ]e?urs?|kern\w*|hilos?|n[uú]cle\w*|filo|fili|fios?|nuclei|fil[se]?|线程|核|スレッド|コア|поток\w*"
@@ -67,6 +79,12 @@ _TOKENS = {
     "flops": r"flops?|macs?",
     "f1": r"f-?1(?:-?\w+)?",
     "roc_auc": r"roc\w*|auc|auroc",
+    "miou": r"m[- ]?iou|iou|jaccard\w*",
+    "pixel_accuracy": r"pixel\w*|像素\w*|piksel\w*",
+    "map50": r"m?ap[-_ ]?@?[-\d.]*|average precision|precisi\w*|genauigkeit\w*",
+    "map": r"m?ap[-_ ]?@?[-:\d.]*|average precision|precisi\w*|genauigkeit\w*",
+    "nme": r"nme|normali\w*",
+    "pck": r"pck\w*",
     "r2": r"r2|r\^2|r²|r-squared|bestimmtheitsma\w*|determin\w*",
     "mae": r"mae|absolut\w*|absolu\w*|绝对\w*|平均絶対\w*|абсолютн\w*",
     "rmse": r"rmse|quadr\w*|cuadr\w*|square\w*|kwadrat\w*|均方\w*|среднеквадрат\w*",
@@ -307,7 +325,7 @@ def _check_unit_alone(where: str, value: object, kind: str, said: str, words: st
 def _check_side(where: str, key: str, text: str, place: tuple[int, int]) -> None:
     """Make sure that "at least" is no upper limit, and "at most" no lower one."""
     lead = clause_of(text, place)
-    least = key in ("accuracy", "balanced_accuracy", "f1", "roc_auc", "r2")
+    least = key in _LEAST_QUALITY
     if key in _LEAST:
         return
     if not least and _AT_LEAST.search(lead) and not _AT_MOST.search(lead):

@@ -97,3 +97,32 @@ class LineAnswers(Protocol):
 
     def cells(self, answer: Mapping[str, Any]) -> list[list[Any]]:
         """Return the lines of one row's answers by name."""
+
+
+class DocumentWriter(Protocol):
+    """Writes a run's answers as one JSON document."""
+
+    def head(self) -> bytes:
+        """Return what comes before the first row."""
+
+    def rows(self, chunk: Chunk, outputs: Mapping[str, np.ndarray]) -> bytes:
+        """Return what a chunk of rows adds."""
+
+    def tail(self) -> bytes:
+        """Return what comes behind the last row."""
+
+
+@runtime_checkable
+class DocumentAnswers(Protocol):
+    """What a part ``answers`` also follows whose answers other tools read from one JSON document."""
+
+    def open_document(self, model: Model, source: Source, data: Any) -> DocumentWriter:
+        """Return what writes a run's answers so.
+
+        Parameters
+        ----------
+        source : Source
+            What is predicted for.
+        data : object
+            What the user gave, or a sequence of such.
+        """

@@ -22,6 +22,8 @@ from modelgpt_cli.runtime.session import Model
 logger = logging.getLogger("modelgpt")
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 """How files end that get JSON lines rather than CSV."""
+DOCUMENT_SUFFIX = ".json"
+"""How a file ends that gets one JSON document, of a model whose answers have such a form."""
 _ALL = "all"
 
 
@@ -308,6 +310,10 @@ class RowWriter:
         else:
             lines = self._csv_lines(chunk, before, outputs)
         return "\n".join([*lines, ""]).encode(errors="surrogateescape")
+
+    def tail(self) -> bytes:
+        """Return what comes behind the last row: nothing."""
+        return b""
 
     def _csv_lines(
         self, chunk: Chunk, before: Sequence[Sequence[Any]], outputs: Mapping[str, np.ndarray]

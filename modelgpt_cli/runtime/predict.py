@@ -17,10 +17,11 @@ import numpy as np
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.files import atomic_write, check_destination
 from modelgpt_cli.data.address import with_sheet
-from modelgpt_cli.runtime.answers import FileAnswers, FileWriter
+from modelgpt_cli.runtime.answers import DocumentAnswers, DocumentWriter, FileAnswers, FileWriter
 from modelgpt_cli.runtime.feed import Chunk, HasColumns, Source, file_titles
 from modelgpt_cli.runtime.findings import Findings
 from modelgpt_cli.runtime.output import (
+    DOCUMENT_SUFFIX,
     JSON_SUFFIXES,
     Layout,
     RowWriter,
@@ -114,7 +115,9 @@ def predict(
     output : str or Path, optional
         The CSV file to write (``-`` for stdout), in constant memory; without it the arrays are returned. A name that
         ends in .jsonl or .ndjson gets JSON lines. Of images with masks a name without an ending is a folder, which gets
-        a PNG of class indices for each image, of images with key points a JSON file.
+        a PNG of class indices for each image, of images with key points a JSON file. Of images with masks, boxes or key
+        points a name that ends in .json gets them as COCO has them: results with the ids of a COCO file that is given
+        for its images, else annotations.
     sheet : str, optional
         The name or number of a workbook's sheet, of each where there are several; the first that looks like a table
         where not given.
@@ -193,9 +196,7 @@ def predict(
         done = Prediction(n_rows, 0.0, loaded.labels, path)
     else:
         layout = Layout(loaded, proba, topk or 1, min_confidence)
-        as_json = json_lines or (path is not None and path.name.lower().endswith(JSON_SUFFIXES))
-        kept = source.kept_columns if isinstance(source, HasColumns) else ()
-        writer = RowWriter(layout, files=loaded.feeds.FILES, kept=kept, as_json=as_json)
+        writer = _writer(loaded, source, data, layout, "" if path is None else path.name.lower(), json_lines)
         with _sink(path, force) as stream:
             n_rows = _write(loaded, source, stream, writer, chunk_rows, writers)
             _report(loaded, source, strict, findings, force)
@@ -339,6 +340,17 @@ def _spread(outputs: dict[str, np.ndarray], chunk: Chunk) -> dict[str, np.ndarra
     return found
 
 
+def _writer(
+    model: Model, source: Source, data: Any, layout: Layout, name: str, json_lines: bool
+) -> RowWriter | DocumentWriter:
+    """What writes answers into a file of some name in lower case, "" for stdout."""
+    if name.endswith(DOCUMENT_SUFFIX) and not json_lines and isinstance(model.answers, DocumentAnswers):
+        return model.answers.open_document(model, source, data)
+    kept = source.kept_columns if isinstance(source, HasColumns) else ()
+    as_json = json_lines or name.endswith(JSON_SUFFIXES)
+    return RowWriter(layout, files=model.feeds.FILES, kept=kept, as_json=as_json)
+
+
 @contextmanager
 def _sink(path: Path | None, force: bool) -> Iterator[BinaryIO]:
     """Open the destination: stdout, or a file that appears only when it is whole."""
@@ -355,7 +367,7 @@ def _write(
     model: Model,
     source: Source,
     stream: BinaryIO,
-    writer: RowWriter,
+    writer: RowWriter | DocumentWriter,
     chunk_rows: int,
     writers: Sequence[FileWriter],
 ) -> int:
@@ -365,4 +377,5 @@ def _write(
     for chunk, outputs in _scored(model, source, chunk_rows, writers):
         n_rows += chunk.rows
         stream.write(writer.rows(chunk, outputs))
+    stream.write(writer.tail())
     return n_rows

@@ -20,13 +20,16 @@ def add_tuned(parser: argparse.ArgumentParser) -> None:
 
 
 def kinds(args: argparse.Namespace) -> list[str]:
-    """What a size's rows are called: of the build, in 8 bits, and tuned."""
-    return ["", *([", int8"] if args.int8 else []), *([f", ours_tuned, {args.tuned} epochs"] if args.tuned else [])]
+    """What a size's rows are called: of the build, in 8 bits, tuned, and of rivals."""
+    tuned = [f", ours_tuned, {args.tuned} epochs"] if args.tuned else []
+    return ["", *([", int8"] if args.int8 else []), *tuned, *(f", {method}" for method in args.methods)]
 
 
-def section(name: str, epochs: int) -> str:
-    """The section of a page that a table goes to: that of tuned models is another."""
-    return f"{name}-tuned" if epochs else name
+def section(name: str, args: argparse.Namespace) -> str:
+    """The section of a page that a table goes to: those of tuned models and of rivals are others."""
+    if args.methods:
+        return "-".join([name, "rivals", *(f"{method.times:g}x" for method in args.methods)])
+    return f"{name}-tuned" if args.tuned else name
 
 
 def tuned(model: Path, train: Path, epochs: int, figure: str, seed: int = 0) -> tuple[Path, float, float]:
@@ -54,14 +57,17 @@ def measured_kinds(
     figure: str,
     args: argparse.Namespace,
     seed: int = 0,
+    rivals: Callable[[float], list[tuple[float, ...]]] | None = None,
 ) -> list[tuple[float, ...]]:
-    """Build a model; return figures of its file, in 8 bits, and tuned, as `args` ask for; see `kinds`.
+    """Build a model; return figures of its file, in 8 bits, tuned, and of rivals, as `args` ask for; see `kinds`.
 
     Parameters
     ----------
     figures : callable
         From a file, the build's report, the figure that is said of the model, and CPU seconds (of a smaller file with
         what it takes to write).
+    rivals : callable, optional
+        From the CPU seconds of the build, the figures of what it is compared with.
     """
     start = time.process_time()
     report = make()
@@ -75,7 +81,7 @@ def measured_kinds(
     if args.tuned:
         file, after, took = tuned(model, train, args.tuned, figure, seed)
         found.append(figures(file, report, after, took))
-    return found
+    return found + (rivals(seconds) if rivals is not None else [])
 
 
 def images_a_second(model: Path, images: Sequence[Path], threads: int) -> float:

@@ -99,7 +99,7 @@ def test_top_accuracy() -> None:
 
 
 def test_directions() -> None:
-    assert set(m.ERRORS) == {"log_loss", "calibration_error", "rmse", "mae", "interval_width"}
+    assert set(m.ERRORS) == {"log_loss", "calibration_error", "rmse", "mae", "interval_width", "nme"}
     assert m.worse_by("log_loss", 0.3, 0.5) == pytest.approx(0.2)
     assert m.worse_by("accuracy", 0.7, 0.5) == pytest.approx(0.2)
     assert set(CLASSIFICATION) == set(m.BUILT["classification"])

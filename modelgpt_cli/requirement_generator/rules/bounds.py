@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from modelgpt_cli.core.metrics import ERRORS
+from modelgpt_cli.core.quality import IN_UNITS
 from modelgpt_cli.requirement_generator.numbers import Number, find_numbers
 from modelgpt_cli.requirement_generator.rules import vocabulary as v
 
@@ -91,7 +92,7 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
     list of Fact, list of Unclear
         The latter are wishes, and choices such as "int8 or fp16".
     """
-    low = _lower(text).replace("_", " ")
+    low = _lower(_without_numbered(text)).replace("_", " ")
     low, on_file = _find_file_words(low)
     figures = list(_find_figures(low))
     for figure in figures:
@@ -106,6 +107,9 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
         inside = [figure for figure in figures if clause.start <= figure.start < clause.end]
         if clause.vague and (found or any(_facts(low, clause, inside))):
             unclear.append(Unclear(clause.start, clause.end, "it is vague, or a wish"))
+        for word, reason in v.OPEN.items():
+            if inside and clause.read and re.search(rf"\b{word}\b", low[clause.start : clause.end]):
+                unclear.append(Unclear(clause.start, clause.end, reason))
         if not clause.read or (not clause.model and _is_alternative(low, clauses, i)):
             continue
         for fact, figure, bound in _facts(low, clause, inside):
@@ -121,6 +125,13 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
     if facts and v.TAKEN_BACK.search(low):
         return [], [Unclear(0, len(text), "something is taken back: say it once")]
     return _without_choices(low, facts, unclear)
+
+
+def _without_numbered(text: str) -> str:
+    """The text with a word of letters in the place of each metric whose name holds numbers, at the same length."""
+    for pattern, word in v.NUMBERED:
+        text = pattern.sub(lambda match, word=word: word.ljust(len(match[0]), "·"), text)
+    return text
 
 
 def _lower(text: str) -> str:
@@ -295,10 +306,14 @@ def _metric(figure: _Figure, lead: str, tail: str, bound: str) -> tuple[str, obj
     if not (places or before):
         return None
     name, value = min(before or places)[2], figure.value
+    if name == "open":
+        return None
     if name == "wrong":
         return ("quality.accuracy", round(1 - value, 12), True) if figure.kind == "share" and bound == "most" else None
-    if name in ERRORS:
+    if name in IN_UNITS:
         return (f"quality.{name}", value, bound == "least") if figure.kind == "number" else None
+    if name in ERRORS:
+        return (f"quality.{name}", round(value, 12), bound == "least") if 0 < value <= 1 else None
     return (f"quality.{name}", round(value, 12), bound != "most") if 0 < value <= 1 else None
 
 

@@ -47,10 +47,31 @@ METRICS = {
     "rmse": r"\b(?:rmse|root mean squared error)\b",
     "mae": r"\b(?:mae|mean absolute error)\b",
     "r2": r"\br(?:\^?2\b|²)",
+    "pixel_accuracy": r"\bpixel[ -]accuracy\b",
+    "miou": r"\b(?:m[ -]?iou|mean (?:iou|intersection over union))\b",
+    "map50": r"\bap50\b",
+    "map": r"\bapall\b",
+    "nme": r"\b(?:nme|normali[sz]ed mean error)\b",
+    "pck": r"\bpck\b",
+    "open": r"\bapx\b|\bpcx\b",
     "accuracy": r"\b(?:accuracy|accurate|right|correct(?:ly)?)\b",
     "wrong": r"\b(?:wrong|incorrect)\b",
 }
-_TERMS = "|".join(METRICS[name] for name in ("f1", "roc_auc", "log_loss", "rmse", "mae", "r2"))
+_TERMS = "|".join(
+    METRICS[name]
+    for name in ("f1", "roc_auc", "log_loss", "rmse", "mae", "r2", "miou", "map50", "map", "nme", "pck", "open")
+)
+_AP = r"\b(?:mAP|MAP|AP|(?:map|ap)(?=_?[@\d]))[ _-]?(?:@ ?\[?(?:IoU ?=? ?)?(?:0?\.50?|50)|[(\[]?50)"
+NUMBERED = (
+    (re.compile(rf"{_AP} ?[:–-] ?(?:0?\.)?95[\])]?(?![\d.])"), "apall"),
+    (re.compile(rf"{_AP}[\])]?(?![\d.]| ?%)"), "ap50"),
+    (re.compile(r"\b(?:mAP|MAP)\b|\b[Mm]ean average precision\b"), "apx"),
+    (re.compile(r"\b(?:PCK|pck) ?@ ?(?:0?\.10?(?!\d)|10 ?%)"), "pck"),
+    (re.compile(r"\b(?:PCK|pck) ?@ ?[\d.]+(?: ?%)?"), "pcx"),
+)
+"""Names of metrics that hold numbers, in their own spelling, and the word that stands for each: "mAP@.5:.95"."""
+OPEN = {"apx": "mAP50 or mAP50-95: it is open which one is meant", "pcx": "PCK is measured at .1"}
+"""Such words that ask for no metric, and why."""
 WITH_METRIC = re.compile(rf"\bwith (?=(?:an? |the )?(?:{_TERMS}))")
 """Terms of the art are also read at the end of a clause of other words: "predict sales with an R2 of .7"."""
 

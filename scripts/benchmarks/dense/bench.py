@@ -20,9 +20,12 @@ import torch
 
 from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.dense.architectures import SIZES, card_name
+from modelgpt_cli.runtime.evaluate import Evaluation
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
+from ..rivals import add_methods, rivals_of
+from .rival import Lraspp
 
 SET = "street_scenes"
 
@@ -54,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test", type=int, help="the first N test images (default: all)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
     add_tuned(parser)
+    add_methods(parser, "lraspp")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -86,14 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
     text += f"{SET}, {n_test} test images, mean of {args.draws} draws, seed {args.seed}, {args.threads} threads.\n\n"
-    text += table(header, rows)
+    text += table(header, rows).replace(" nan ", " – ")
     print(text)
     if args.report:
-        write_section(args.report, section("dense", args.tuned), text)
+        write_section(args.report, section("dense", args), text)
 
 
 def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.Namespace) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned; see `_of_file`."""
+    """Figures of a model's file, in 8 bits, tuned, and of rivals; see `_figures`."""
+    images = sorted((test / "test" / "images").iterdir())[:16]
+
+    def rivals(seconds: float) -> list[tuple[float, ...]]:
+        def figures(measured: Evaluation, took: float, rate: float, megabytes: float) -> tuple[float, ...]:
+            return _figures(measured, float("nan"), took, rate, megabytes)
+
+        return rivals_of(args.methods, lambda: Lraspp(train), figures, model, test, images, seconds, args.seed)
+
     return measured_kinds(
         lambda: build(train, output=model, offline=True, card=card_name(pixels)),
         lambda file, _, said, seconds: _of_file(file, test, said, seconds, args.threads),
@@ -101,16 +113,20 @@ def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.
         train,
         "miou",
         args,
+        rivals=rivals,
     )
 
 
 def _of_file(model: Path, test: Path, said: float, built: float, threads: int) -> tuple[float, ...]:
-    """Test mIoU, pixel accuracy, the mIoU said, CPU seconds, images a CPU second, and megabytes."""
-    measured = evaluate(model, test, threads=threads)
+    """`_figures` of a file."""
     images = sorted((test / "test" / "images").iterdir())[:16]
     rate = images_a_second(model, images, threads)
-    figures = (measured["miou"] or 0.0, measured["pixel_accuracy"] or 0.0, said)
-    return (*figures, built, rate, model.stat().st_size / 1e6)
+    return _figures(evaluate(model, test, threads=threads), said, built, rate, model.stat().st_size / 1e6)
+
+
+def _figures(measured: Evaluation, said: float, built: float, rate: float, megabytes: float) -> tuple[float, ...]:
+    """Test mIoU, pixel accuracy, the mIoU said, CPU seconds, images a CPU second, and megabytes."""
+    return (measured["miou"] or 0.0, measured["pixel_accuracy"] or 0.0, said, built, rate, megabytes)
 
 
 if __name__ == "__main__":

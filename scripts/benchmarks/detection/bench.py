@@ -21,9 +21,12 @@ import torch
 
 from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.detection.architectures import SIZES, card_name
+from modelgpt_cli.runtime.evaluate import Evaluation
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
+from ..rivals import add_methods, rivals_of
+from .rival import SsdLite
 
 SET = "blood_cells"
 
@@ -58,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test", type=int, help="the first N test images (default: all)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
     add_tuned(parser)
+    add_methods(parser, "ssdlite")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -91,14 +95,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
     text += f"{SET}, {n_test} test images, mean of {args.draws} draws, seed {args.seed}, {args.threads} threads.\n\n"
-    text += table(header, rows)
+    text += table(header, rows).replace(" nan ", " – ")
     print(text)
     if args.report:
-        write_section(args.report, section("detection", args.tuned), text)
+        write_section(args.report, section("detection", args), text)
 
 
 def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.Namespace) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned; see `_of_file`."""
+    """Figures of a model's file, in 8 bits, tuned, and of rivals; see `_figures`."""
+    images = sorted((test / "test" / "images").iterdir())[:16]
+
+    def rivals(seconds: float) -> list[tuple[float, ...]]:
+        def figures(measured: Evaluation, took: float, rate: float, megabytes: float) -> tuple[float, ...]:
+            return _figures(measured, float("nan"), took, rate, megabytes)
+
+        return rivals_of(args.methods, lambda: SsdLite(train), figures, model, test, images, seconds, args.seed)
+
     return measured_kinds(
         lambda: build(train, output=model, offline=True, card=card_name(pixels)),
         lambda file, _, said, seconds: _of_file(file, test, said, seconds, args.threads),
@@ -106,17 +118,21 @@ def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.
         train,
         "map50",
         args,
+        rivals=rivals,
     )
 
 
 def _of_file(model: Path, test: Path, said: float, built: float, threads: int) -> tuple[float, ...]:
-    """Test mAP50, mAP, the lowest class's mAP50, the one said, CPU seconds, images a CPU second, and megabytes."""
-    measured = evaluate(model, test, threads=threads)
-    lowest = min(values["map50"] or 0.0 for values in measured.classes.values())
+    """`_figures` of a file."""
     images = sorted((test / "test" / "images").iterdir())[:16]
     rate = images_a_second(model, images, threads)
-    figures = (measured["map50"] or 0.0, measured["map"] or 0.0, lowest, said)
-    return (*figures, built, rate, model.stat().st_size / 1e6)
+    return _figures(evaluate(model, test, threads=threads), said, built, rate, model.stat().st_size / 1e6)
+
+
+def _figures(measured: Evaluation, said: float, built: float, rate: float, megabytes: float) -> tuple[float, ...]:
+    """Test mAP50, mAP, the lowest class's mAP50, the one said, CPU seconds, images a CPU second, and megabytes."""
+    lowest = min(values["map50"] or 0.0 for values in measured.classes.values())
+    return (measured["map50"] or 0.0, measured["map"] or 0.0, lowest, said, built, rate, megabytes)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,12 @@ import torch
 
 from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
+from modelgpt_cli.runtime.evaluate import Evaluation
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
+from ..rivals import add_methods, rivals_of
+from .rival import HeatMaps
 
 SET = "face_points"
 NORMALISER = "left_eye_outer,right_eye_outer"
@@ -57,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
     add_tuned(parser)
+    add_methods(parser, "heatmaps")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -97,16 +101,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text += (
         f"seed {args.seed}, {args.threads} threads. Errors are divided by the distance of the eyes' outer corners.\n\n"
     )
-    text += table(header, rows)
+    text += table(header, rows).replace(" nan ", " – ")
     print(text)
     if args.report:
-        write_section(args.report, section("keypoints", args.tuned), text)
+        write_section(args.report, section("keypoints", args), text)
 
 
 def _measured(
     train: Path, test: Path, model: Path, pixels: int, seed: int, args: argparse.Namespace
 ) -> list[tuple[float, ...]]:
-    """Figures of a model's file, in 8 bits, and tuned; see `_of_file`."""
+    """Figures of a model's file, in 8 bits, tuned, and of rivals; see `_figures`."""
+    images = sorted((test / "images").iterdir())[:TIMED]
+    unsaid = [float("nan")] * 2
+
+    def rivals(seconds: float) -> list[tuple[float, ...]]:
+        def figures(measured: Evaluation, took: float, rate: float, megabytes: float) -> tuple[float, ...]:
+            return _figures(measured, unsaid, took, rate, megabytes)
+
+        return rivals_of(args.methods, lambda: HeatMaps(train), figures, model, test, images, seconds, seed)
+
     return measured_kinds(
         lambda: build(train, output=model, offline=True, card=card_name(pixels), normalise=NORMALISER, seed=seed),
         lambda file, report, said, seconds: _of_file(
@@ -117,15 +130,22 @@ def _measured(
         "nme",
         args,
         seed,
+        rivals,
     )
 
 
 def _of_file(model: Path, test: Path, said: Sequence[float], built: float, threads: int) -> tuple[float, ...]:
-    """Test NME, PCK, the NME said and that of the mean shape, CPU seconds, images a CPU second, megabytes."""
-    measured = evaluate(model, test, threads=threads)
+    """`_figures` of a file."""
     images = sorted((test / "images").iterdir())[:TIMED]
     rate = images_a_second(model, images, threads)
-    return (measured["nme"] or 0.0, measured["pck"] or 0.0, *said, built, rate, model.stat().st_size / 1e6)
+    return _figures(evaluate(model, test, threads=threads), said, built, rate, model.stat().st_size / 1e6)
+
+
+def _figures(
+    measured: Evaluation, said: Sequence[float], built: float, rate: float, megabytes: float
+) -> tuple[float, ...]:
+    """Test NME, PCK, the NME said and that of the mean shape, CPU seconds, images a CPU second, megabytes."""
+    return (measured["nme"] or 0.0, measured["pck"] or 0.0, *said, built, rate, megabytes)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ one sentence of a kind. Shapes: K key points.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.domains.image.annotations.moves import SIDEWAYS, Found, boxed, scaled, turned
-from modelgpt_cli.domains.image.annotations.objects import Annotations, MarkedImage, MarkedObject, PointNames, Rle
+from modelgpt_cli.domains.image.annotations.objects import Annotations, Id, MarkedImage, MarkedObject, PointNames, Rle
 from modelgpt_cli.domains.image.decode import ImageError, opened
 from modelgpt_cli.domains.image.listing import Listing
 
@@ -105,6 +105,7 @@ class Collector:
         file: str,
         part: str = "",
         shares: bool = False,
+        number: Id | None = None,
     ) -> None:
         """Add an image that is among the files.
 
@@ -119,6 +120,8 @@ class Collector:
             "train", "test" or "val", where the annotations say; "" where the image's folder does.
         shares : bool
             Whether positions are shares of width and height, from 0 to 1, rather than pixels.
+        number : int, float or str, optional
+            Its id, where the format has some.
 
         Raises
         ------
@@ -160,12 +163,16 @@ class Collector:
                 one = turned(one, turn, stored)
             if (checked := self._checked(one, upright)) is not None:
                 kept.append(checked)
-        self._images[place] = MarkedImage(place, upright, tuple(kept), part)
+        self._images[place] = MarkedImage(place, upright, tuple(kept), part, number)
 
     def result(
-        self, classes: Sequence[str], points: PointNames | None = None, notes: Sequence[str] = ()
+        self,
+        classes: Sequence[str],
+        points: PointNames | None = None,
+        notes: Sequence[str] = (),
+        numbers: Mapping[str, Id] | None = None,
     ) -> Annotations:
-        """Return all that was added.
+        """Return all that was added; of each class its id, where the format has some.
 
         Raises
         ------
@@ -204,8 +211,9 @@ class Collector:
             several = f"{len(bare):,} images have" if len(bare) > 1 else "1 image has"
             told.append(f"{several} no annotations, such as {bare[0]}: left out, as nothing says what is in them.")
         return Annotations(
-            self.name, self.kind, images, tuple(classes), self.listing.source, points, tuple(bare), (*told, *notes), own
-        )
+            self.name, self.kind, images, tuple(classes), self.listing.source, points, tuple(bare), (*told, *notes),
+            own, numbers or {},
+        )  # fmt: skip
 
     def _told(self, kind: str) -> str:
         return next(iter(Counts({kind: self.counts.numbers[kind]}, self.counts.first).notes()))

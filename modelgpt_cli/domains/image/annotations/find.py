@@ -55,9 +55,8 @@ def find_annotations(path: Path) -> Annotations | None:
     if (signs := _SIGNS.get(path.suffix.lower())) and not path.is_dir():
         if not (_may_be(path, signs) if path.is_file() else split_zip(path)):
             return None
-        only, path = path.name, path.parent
-        if path.name.lower() in _BESIDE:
-            only, path = f"{path.name}/{only}", path.parent
+        folder = folder_of(path)
+        only, path = path.relative_to(folder).as_posix(), folder
     if not _may_hold(path):
         return None
     need_pillow()
@@ -70,6 +69,12 @@ def find_annotations(path: Path) -> Annotations | None:
     annotations = next((found for find in _FINDERS if (found := find(name, listing, only)) is not None), None)
     _last.keep(path, only, annotations)
     return annotations
+
+
+def folder_of(file: Path) -> Path:
+    """Return the folder that a file of annotations speaks of: its own, or the one beside which that lies."""
+    folder = file.parent
+    return folder.parent if folder.name.lower() in _BESIDE else folder
 
 
 def task_of(annotations: Annotations) -> str:

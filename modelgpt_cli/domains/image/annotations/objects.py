@@ -5,13 +5,17 @@ Shapes: K key points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from modelgpt_cli.domains.image.layout import role_of
 from modelgpt_cli.domains.image.source import Files
+
+Id: TypeAlias = int | float | str
+"""What annotations call an image or a class by."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,15 @@ class MarkedImage:
         Width and height of the upright image.
     part : str
         "train", "test" or "val", where the annotations say; "" where the folder that it lies in does.
+    number : int, float or str, optional
+        Its id, where the format has some.
     """
 
     place: str
     size: tuple[int, int]
     objects: tuple[MarkedObject, ...] = ()
     part: str = ""
+    number: Id | None = None
 
     @property
     def role(self) -> str:
@@ -119,6 +126,8 @@ class Annotations:
         Images in the folder that no annotation names.
     own_boxes : bool
         Whether boxes are the files' own, rather than all of them drawn around outlines.
+    numbers : mapping of str to int, float or str
+        Class → its id, where the format has some; without those that several files have under different ones.
     notes : tuple of str
         What was mended or left out, one sentence each, with counts and the name of the first.
     """
@@ -132,6 +141,7 @@ class Annotations:
     unannotated: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     own_boxes: bool = True
+    numbers: Mapping[str, Id] = field(default_factory=dict)
 
     def part(self, role: str) -> Sequence[MarkedImage]:
         """Return the images of the part "train" or "test"; all belong to "train" where nothing says more."""

@@ -86,7 +86,7 @@ def _masks() -> Any:
         from pycocotools import mask
     except ImportError as error:
         raise ModelGPTError(
-            "To read outlines of objects, the library pycocotools is needed.",
+            "For outlines of objects the library pycocotools is needed.",
             "It is not installed.",
             "Install it: pip install pycocotools",
         ) from error
@@ -100,3 +100,15 @@ def encode_mask(mask: np.ndarray) -> Rle:
     starts = np.concatenate([[0], edges, [len(flat)]])
     runs = np.diff(starts).tolist()
     return Rle(tuple([0, *runs] if len(flat) and flat[0] else runs), (mask.shape[0], mask.shape[1]))
+
+
+def packed_mask(mask: np.ndarray) -> dict[str, Any]:
+    """Pack a mask, bool (H, W), as COCO's JSON has it: compressed runs.
+
+    Raises
+    ------
+    ModelGPTError
+        pycocotools is not installed.
+    """
+    packed = _masks().encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(side) for side in packed["size"]], "counts": packed["counts"].decode()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
@@ -110,11 +111,21 @@ def _object(collector: Collector, one: Element, where: str, classes: Sequence[st
             number_of(edges.findtext(edge), where, edge) for edge in ("xmin", "ymin", "xmax", "ymax")
         )
         box = (left, top, right, bottom)
+        if (angle := _rotation(one, where)) and right > left and bottom > top:
+            box = around(corners_of((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, angle))
+            collector.counts.add("rotated", where)
     elif (turned := one.find("robndbox")) is not None:
         values = [number_of(turned.findtext(key), where, key) for key in ("cx", "cy", "w", "h", "angle")]
         box = around(corners_of(values[0], values[1], values[2], values[3], values[4]))
         collector.counts.add("rotated", where)
     return Found(classes.index(label), where, box, _polygon(one, where), crowd=text_of(one, "difficult") == "1")
+
+
+def _rotation(one: Element, where: str) -> float:
+    """By which angle a box is turned about its middle: CVAT says it, in degrees, beside the box as it was before."""
+    values = (a.findtext("value") for a in one.findall("attributes/attribute") if text_of(a, "name") == "rotation")
+    value = next(values, None)
+    return 0.0 if value is None else math.radians(number_of(value, where, "its rotation") % 360)
 
 
 def _polygon(one: Element, where: str) -> list[np.ndarray] | None:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -19,7 +19,7 @@ from yaml import YAMLError
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.yaml_text import parse_yaml
 from modelgpt_cli.domains.image.annotations.collect import Collector
-from modelgpt_cli.domains.image.annotations.moves import Found
+from modelgpt_cli.domains.image.annotations.moves import Found, around
 from modelgpt_cli.domains.image.annotations.names import NAME_FILES, list_place, listed_names
 from modelgpt_cli.domains.image.annotations.objects import Annotations, PointNames
 from modelgpt_cli.domains.image.annotations.places import ImageFinder
@@ -33,6 +33,10 @@ _PROBED = 20
 """Of the text files beside images so many are looked into; captions of images lie there, too."""
 _MOST = 1.01
 """A share of an image may be so large: outlines from other tools reach beyond it by their rounding."""
+_LOPSIDED = 0.05
+"""Of the lengths of both diagonals: corners that people have set lie so far from those of a box."""
+_LEVEL = 0.02
+"""An edge is level where it falls by less than this share of its length."""
 _ROLES = ("train", "val", "test")
 
 
@@ -88,9 +92,13 @@ def find_yolo(name: str, listing: Listing, only: str | None = None) -> Annotatio
     for place in texts:
         if place not in images and str(PurePosixPath(place).parent) in folders and _holds_numbers(listing, place):
             collector.counts.add("missing", place)
+    objects = {
+        place: [_object(words, f"{place}, line {k}", index, config) for k, words in lines[place]] for place in images
+    }
+    turned = _are_turned_boxes([one for some in objects.values() for one in some])
     for place, image in images.items():
-        objects = [_object(words, f"{place}, line {k}", index, config) for k, words in lines[place]]
-        collector.add(image, (0, 0), objects, file=place, part=_part(config, image), shares=True)
+        found = [_upright(one, collector) for one in objects[place]] if turned else objects[place]
+        collector.add(image, (0, 0), found, file=place, part=_part(config, image), shares=True)
     notes = [] if config.names else ["Nothing names the classes: they are called by their numbers."]
     return collector.result(classes, config.points, notes)
 
@@ -172,6 +180,35 @@ def _object(numbers: Sequence[float], where: str, index: Mapping[int, int], conf
             "Mend the file, or export the labels anew.",
         )
     return Found(label, where, outline=[np.array(values, dtype=np.float64).reshape(-1, 2)])
+
+
+def _are_turned_boxes(objects: Sequence[Found]) -> bool:
+    """Whether outlines are boxes turned by an angle (YOLO-OBB): all have four corners whose diagonals halve each other.
+
+    Where all of these are upright they are outlines. What is a parallelogram is one in shares of the image, too.
+    """
+    corners = [one.outline[0] for one in objects if isinstance(one.outline, list)]
+    if not corners or len(corners) < len(objects) or any(len(one) != 4 for one in corners):
+        return False
+    four = np.stack(corners)
+    apart = np.linalg.norm(four[:, 0] + four[:, 2] - four[:, 1] - four[:, 3], axis=1)
+    length = np.linalg.norm(four[:, 0] - four[:, 2], axis=1) + np.linalg.norm(four[:, 1] - four[:, 3], axis=1)
+    return bool((apart <= _LOPSIDED * length).all()) and any(map(_is_turned, corners))
+
+
+def _is_turned(corners: np.ndarray) -> bool:
+    """Whether the first edge of a box, float64 (4, 2), is neither level nor upright."""
+    across, down = np.abs(corners[1] - corners[0]).tolist()
+    return bool(min(across, down) > _LEVEL * max(across, down))
+
+
+def _upright(one: Found, collector: Collector) -> Found:
+    """Give an object that is a turned box the upright box around it; its corners stay its outline."""
+    assert isinstance(one.outline, list)
+    corners = one.outline[0]
+    if _is_turned(corners):
+        collector.counts.add("rotated", one.where)
+    return replace(one, box=around(corners))
 
 
 def _box(values: Sequence[float]) -> tuple[float, float, float, float]:

@@ -12,6 +12,7 @@ DOMAIN = Domain(
     pipelines={"segmentation": "image-segmentation"},
     roles={"scene": "image"},
     task="segmentation",
+    metrics=("miou", "pixel_accuracy"),
     suffixes=SUFFIXES,
     beside=BESIDE,
 )

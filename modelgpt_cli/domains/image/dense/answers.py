@@ -5,16 +5,19 @@ Imports no torch. Shapes: N images, H, W pixels, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.core.progress import Advance
-from modelgpt_cli.domains.image.dense.feed import IMAGE
+from modelgpt_cli.domains.image.annotations.results import Document, coco_document
+from modelgpt_cli.domains.image.annotations.rle import packed_mask
+from modelgpt_cli.domains.image.dense.drawn import GROUND
+from modelgpt_cli.domains.image.dense.feed import IMAGE, SceneImages
 from modelgpt_cli.domains.image.dense.masks import MOST_CLASSES
 from modelgpt_cli.domains.image.dense.scores import TITLES, count_pairs, mask_scores
 from modelgpt_cli.runtime.feed import Chunk
@@ -128,3 +131,27 @@ class MaskWriter:
 def open_folder(model: Model, folder: Path, *, drawn: bool, force: bool) -> MaskWriter:
     """Return what writes a run's masks into a folder; see `runtime.answers.FileAnswers`."""
     return MaskWriter(model, folder, drawn=drawn, force=force)
+
+
+def open_document(model: Model, source: Source, data: Any) -> Document:
+    """Return what writes masks as COCO has them; see `runtime.answers.DocumentAnswers`.
+
+    An entry is all that is of a class in an image. The background is none; masks have no scores: they are 1.
+    """
+
+    def entries(answer: Mapping[str, Any], results: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+        mask: np.ndarray = answer[MASK]
+        for k in np.unique(mask).tolist():
+            inside = mask == k
+            if model.labels[k].lower() in GROUND:
+                continue
+            found: dict[str, Any] = {"segmentation": packed_mask(inside), "score": 1.0}
+            if not results:
+                rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+                start = [int(columns[0]), int(rows[0])]
+                box = [*start, int(columns[-1]) + 1 - start[0], int(rows[-1]) + 1 - start[1]]
+                found |= {"bbox": box, "area": int(inside.sum())}
+            yield model.labels[k], found
+
+    categories = [{"name": label} for label in model.labels if label.lower() not in GROUND]
+    return coco_document([file.name for file in cast(SceneImages, source).files], data, categories, entries)

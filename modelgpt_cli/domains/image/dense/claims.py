@@ -26,8 +26,6 @@ class MarkedImageClaims:
         What messages call a model: "A detector".
     marks : str
         What is marked in its images: "boxes".
-    measured : str
-        By what it is measured, and that a requirement can't ask for that yet.
     needed : str
         What to give, and how much of it is a start.
     words : bool
@@ -37,7 +35,6 @@ class MarkedImageClaims:
     domain: Domain
     model: str
     marks: str
-    measured: str
     needed: str
     words: bool = False
 
@@ -46,18 +43,16 @@ class MarkedImageClaims:
         return requirement.domain == self.domain.name or requirement.task == self.domain.task
 
     def check(self, requirement: Requirement) -> None:
-        """Make sure that one image is read, and that no metric is asked for that isn't measured.
+        """Make sure that one image is read.
 
         Raises
         ------
         UsageError
-            If not; names the key.
+            There are several; names the key.
         """
         images = [column.name for column in requirement.columns if column.role]
         if len(images) > 1:
             raise UsageError("columns: one image is read.", f"These are several: {', '.join(images)}.", "Keep one.")
-        for metric in requirement.quality.to_mapping():
-            raise UsageError(f"quality: {metric} is not measured on {self.marks}.", self.measured, "Leave it out.")
 
     def require(self, requirement: Requirement) -> tuple[str, ...]:
         """Return the classes of a requirement that has to do without data; whether they can be named shows later.

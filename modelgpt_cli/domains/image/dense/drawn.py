@@ -15,7 +15,7 @@ from modelgpt_cli.domains.image.annotations.rle import outline_mask
 from modelgpt_cli.domains.image.dense.masks import IGNORE, MOST_CLASSES, UNLABELLED, check_size
 
 BACKGROUND = "background"
-_GROUND = (BACKGROUND, "_background_", "bg")
+GROUND = (BACKGROUND, "_background_", "bg")
 """Classes called so are where nothing is marked, too."""
 
 
@@ -27,7 +27,7 @@ def drawn_classes(annotations: Annotations) -> tuple[str, ...]:
     ModelGPTError
         There are too many.
     """
-    objects = [label for label in annotations.classes if label.lower() not in (*_GROUND, *UNLABELLED)]
+    objects = [label for label in annotations.classes if label.lower() not in (*GROUND, *UNLABELLED)]
     if len(objects) >= MOST_CLASSES:
         raise ModelGPTError(f"{annotations.name} has {len(objects):,} classes; {MOST_CLASSES} can be told apart.")
     return (BACKGROUND, *objects)
@@ -54,7 +54,7 @@ class DrawnMasks:
     def __init__(self, annotations: Annotations, labels: Sequence[str]) -> None:
         self._images = {image.place: image for image in annotations.images}
         own = {label: k for k, label in enumerate(labels)}
-        ground = next((own[label] for label in labels if label.lower() in _GROUND), None)
+        ground = next((own[label] for label in labels if label.lower() in GROUND), None)
         if ground is None:
             raise ModelGPTError(
                 f"The model has no class {BACKGROUND!r}, which {annotations.name} has wherever nothing is marked.",
@@ -66,7 +66,7 @@ class DrawnMasks:
         for label in annotations.classes:
             if label.lower() in UNLABELLED:
                 self._index.append(IGNORE)
-            elif label in own or label.lower() in _GROUND:
+            elif label in own or label.lower() in GROUND:
                 self._index.append(own.get(label, ground))
             else:
                 raise ModelGPTError(

@@ -17,8 +17,7 @@ import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.paths import expand
-from modelgpt_cli.domains.image.annotations import SUFFIXES
-from modelgpt_cli.domains.image.annotations.find import find_annotations
+from modelgpt_cli.domains.image.annotations.given import annotations_at, find_given, marked_files
 from modelgpt_cli.domains.image.annotations.objects import Annotations
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
 from modelgpt_cli.domains.image.dense.drawn import DrawnMasks
@@ -29,7 +28,6 @@ from modelgpt_cli.domains.image.files import (
     ImageFile,
     by_size,
     decoded,
-    find_images,
     in_memory,
     report_unreadable,
 )
@@ -149,7 +147,7 @@ def image_files(data: Sequence[Any]) -> list[ImageFile]:
     for one in data:
         scenes = find_scenes(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
         if scenes is None:
-            files += _annotated_files(one) or find_images([one])
+            files += find_given(one)
         else:
             logger.info("%s: its masks are left out.", scenes.name)
             files += _files(scenes, scenes.pairs, Path(one))
@@ -160,8 +158,8 @@ def _labelled(model: Model, data: Sequence[Any], name: str) -> SceneImages:
     one = data[0]
     scenes = find_scenes(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
     if scenes is None:
-        if isinstance(one, (str, os.PathLike)) and (found := find_annotations(expand(os.fspath(one)))) is not None:
-            return _drawn(model, found, name, Path(one))
+        if (found := annotations_at(one)) is not None:
+            return _drawn(model, found, name, one)
         raise UsageError(
             f"{name} holds no images with masks to compare with.",
             "Looked for images/ and masks/ with files of the same names, and for x.jpg beside x_mask.png.",
@@ -191,7 +189,7 @@ def _masks(scenes: Scenes, pairs: Pairs) -> Iterator[np.ndarray]:
             yield read_mask(scenes.files.open(pair.mask))[0]
 
 
-def _drawn(model: Model, annotations: Annotations, name: str, path: Path) -> SceneImages:
+def _drawn(model: Model, annotations: Annotations, name: str, given: str | os.PathLike[str]) -> SceneImages:
     """Annotated images, of the part to test on where there is one, with masks that are drawn."""
     tested = annotations.part("test")
     if tested and len(tested) < len(annotations.images):
@@ -205,31 +203,14 @@ def _drawn(model: Model, annotations: Annotations, name: str, path: Path) -> Sce
         )
     for note in annotations.notes:
         logger.warning("%s", note)
-    prefix = _prefix(path)
-    files = [ImageFile(prefix + i.place, i.place, partial(annotations.files.open, i.place)) for i in images]
+    files = marked_files(annotations, images, given)
     return SceneImages(name, files, DrawnMasks(annotations, model.labels))
 
 
-def _annotated_files(source: Any) -> list[ImageFile]:
-    """The images that a file of annotations names; none where it is no such file, of which a table may be made."""
-    path = expand(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
-    if path is None or not path.name.lower().endswith(SUFFIXES):
-        return []
-    found = find_annotations(path)
-    if found is None:
-        return []
-    return [ImageFile(i.place, None, partial(found.files.open, i.place)) for i in found.images]
-
-
 def _files(scenes: Scenes, pairs: Pairs, path: Path) -> list[ImageFile]:
-    prefix = _prefix(path)
-    return [ImageFile(prefix + p.image, p.mask, partial(scenes.files.open, p.image)) for p in pairs.pairs]
-
-
-def _prefix(path: Path) -> str:
-    """What stands before the places of images in a folder or archive, to give their names."""
     inside = split_zip(expand(path))
-    return inside[1] if inside else f"{path}{os.sep}"
+    prefix = inside[1] if inside else f"{path}{os.sep}"
+    return [ImageFile(prefix + p.image, p.mask, partial(scenes.files.open, p.image)) for p in pairs.pairs]
 
 
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SceneImages:

@@ -9,7 +9,6 @@ _CLAIMS = MarkedImageClaims(
     DOMAIN,
     "A segmentation",
     "masks",
-    "A segmentation is measured by mIoU and pixel accuracy, which a requirement can't ask for yet.",
     "Give --data PATH, a folder with images/ and masks/; ten labelled images are a start.",
     words=True,
 )

@@ -11,4 +11,5 @@ DOMAIN = Domain(
     pipelines={"detection": "object-detection"},
     roles={"view": "image"},
     task="detection",
+    metrics=("map50", "map"),
 )

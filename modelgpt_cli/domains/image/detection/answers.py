@@ -5,9 +5,9 @@ Imports no torch. Shapes: N images, M boxes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.core.progress import Advance
 from modelgpt_cli.domains.image.annotations.objects import MarkedImage
-from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES
+from modelgpt_cli.domains.image.annotations.results import Document, coco_document
+from modelgpt_cli.domains.image.detection.feed import BOXES, IMAGE, LABELS, SCORES, BoxImages
 from modelgpt_cli.domains.image.detection.places import Truth
 from modelgpt_cli.domains.image.detection.scores import TITLES, Found, Wanted, box_scores
 from modelgpt_cli.runtime.feed import Chunk
@@ -152,5 +153,27 @@ def open_folder(model: Model, folder: Path, *, drawn: bool, force: bool) -> BoxW
         They are not to be drawn: boxes are written as lines of one file.
     """
     if not drawn:
-        raise UsageError(f"Boxes are written into one file, and {folder} names a folder.", "", "Name a .jsonl or .csv.")
+        raise UsageError(
+            f"Boxes are written into one file, and {folder} names a folder.", "", "Name a .jsonl, .csv or .json."
+        )
     return BoxWriter(model, folder, force=force)
+
+
+def open_document(model: Model, source: Source, data: Any) -> Document:
+    """Return what writes boxes as COCO has them; see `runtime.answers.DocumentAnswers`.
+
+    Results, which are measured, have all that are found; annotations, which are looked at, those that are shown.
+    """
+    shown = float(model.metadata["decoding"]["shown"])
+
+    def entries(answer: Mapping[str, Any], results: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+        its: Found = answer[FOUND]
+        for box, score, label in zip(its.boxes.tolist(), its.scores.tolist(), its.labels.tolist(), strict=True):
+            if results or score >= shown:
+                left, top, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
+                edges = [round(edge, 3) for edge in (left, top, width, height)]
+                found: dict[str, Any] = {"bbox": edges, "score": round(score, 6)}
+                yield model.labels[label], found if results else found | {"area": round(width * height, 1)}
+
+    names = [file.name for file in cast(BoxImages, source).files]
+    return coco_document(names, data, [{"name": label} for label in model.labels], entries)

@@ -6,23 +6,17 @@ Imports neither torch nor pandas. Shapes: N images, H, W pixels.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
-from modelgpt_cli.core.paths import expand
-from modelgpt_cli.domains.image.annotations import SUFFIXES
-from modelgpt_cli.domains.image.annotations.find import find_annotations
+from modelgpt_cli.domains.image.annotations.given import annotations_at, find_given, marked_files
 from modelgpt_cli.domains.image.annotations.objects import Annotations, MarkedImage
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
-from modelgpt_cli.domains.image.files import ImageFile, decoded, find_images, in_memory, report_unreadable
-from modelgpt_cli.domains.image.zip_archive import split_zip
+from modelgpt_cli.domains.image.files import ImageFile, decoded, in_memory, report_unreadable
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
 
@@ -126,11 +120,7 @@ def image_files(data: Sequence[Any]) -> list[ImageFile]:
     UsageError
         There are no such files.
     """
-    files: list[ImageFile] = []
-    for one in data:
-        known = _annotations(one) if _is_annotations(one) else None  # a file of these stands for its images
-        files += find_images([one]) if known is None else _files(known, known.images, Path(one))
-    return files
+    return [file for one in data for file in find_given(one)]
 
 
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> BoxImages:
@@ -139,16 +129,8 @@ def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> BoxImages:
     return BoxImages(", ".join(name for name, _ in files), in_memory(files))
 
 
-def _is_annotations(one: Any) -> bool:
-    return isinstance(one, (str, os.PathLike)) and os.fspath(one).lower().endswith(SUFFIXES)
-
-
-def _annotations(one: Any) -> Annotations | None:
-    return find_annotations(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
-
-
 def _labelled(model: Model, one: Any, name: str) -> BoxImages:
-    known = _annotations(one)
+    known = annotations_at(one)
     if known is None or not any(thing.box is not None for image in known.images for thing in image.objects):
         raise UsageError(
             f"{name} holds no images with boxes to compare with.",
@@ -162,7 +144,7 @@ def _labelled(model: Model, one: Any, name: str) -> BoxImages:
         tested = known.images
     for note in known.notes:
         logger.warning("%s", note)
-    return BoxImages(name, _files(known, tested, Path(one)), _renamed(model, known, tested))
+    return BoxImages(name, marked_files(known, tested, one), _renamed(model, known, tested))
 
 
 def _renamed(model: Model, known: Annotations, images: Sequence[MarkedImage]) -> list[MarkedImage]:
@@ -188,13 +170,6 @@ def _renamed(model: Model, known: Annotations, images: Sequence[MarkedImage]) ->
         )
         for image in images
     ]  # fmt: skip
-
-
-def _files(known: Annotations, images: Sequence[MarkedImage], path: Path) -> list[ImageFile]:
-    inside = split_zip(expand(path))
-    root = path.parent if _is_annotations(path) else path
-    prefix = inside[1] if inside else f"{root}{os.sep}"
-    return [ImageFile(prefix + one.place, None, partial(known.files.open, one.place)) for one in images]
 
 
 def reads(card: Mapping[str, Any]) -> str:

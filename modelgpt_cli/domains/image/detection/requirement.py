@@ -9,7 +9,6 @@ _CLAIMS = MarkedImageClaims(
     DOMAIN,
     "A detector",
     "boxes",
-    "A detector is measured by its mean average precision, which a requirement can't ask for yet.",
     "Give --data PATH, a folder of images with annotations; ten images with all their things marked are a start.",
 )
 claims, check, require = _CLAIMS.claims, _CLAIMS.check, _CLAIMS.require

@@ -12,6 +12,7 @@ DOMAIN = Domain(
     pipelines={"keypoints": "keypoint-detection"},
     roles={"subject": "image"},
     task="keypoints",
+    metrics=("nme", "pck"),
     suffixes=SUFFIXES,
     beside=BESIDE,
 )

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from modelgpt_cli.core.errors import ModelGPTError
 from modelgpt_cli.core.files import atomic_write
 from modelgpt_cli.core.progress import Advance
-from modelgpt_cli.domains.image.keypoints.feed import IMAGE
+from modelgpt_cli.domains.image.annotations.marks import THING
+from modelgpt_cli.domains.image.annotations.results import Document, coco_document
+from modelgpt_cli.domains.image.keypoints.feed import IMAGE, SubjectImages
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser_words
 from modelgpt_cli.domains.image.keypoints.scores import TITLES, errors_of, oks, point_scores
 from modelgpt_cli.runtime.feed import Chunk
@@ -163,3 +165,27 @@ class PointWriter:
 def open_folder(model: Model, folder: Path, *, drawn: bool, force: bool) -> PointWriter:
     """Return what writes a run's points into a folder; see `runtime.answers.FileAnswers`."""
     return PointWriter(model, folder, drawn=drawn, force=force)
+
+
+def open_document(model: Model, source: Source, data: Any) -> Document:
+    """Return what writes points as COCO has them; see `runtime.answers.DocumentAnswers`.
+
+    Of a result the third number of each point is its score, of an annotation COCO's 2 for visible.
+    """
+
+    def entries(answer: Mapping[str, Any], results: bool) -> Iterator[tuple[None, dict[str, Any]]]:
+        points: np.ndarray = answer[KEYPOINTS]
+        score = round(float(points[:, 2].mean()), 6)
+        third = points[:, 2:] if results else np.full((len(points), 1), 2)
+        cells = np.hstack([points[:, :2], third]).reshape(-1).tolist()
+        found: dict[str, Any] = {"keypoints": [round(cell, 3) for cell in cells], "score": score}
+        if not results:
+            start, end = points[:, :2].min(0), points[:, :2].max(0)
+            box = [round(edge, 3) for edge in (*start.tolist(), *(end - start).tolist())]
+            found |= {"num_keypoints": len(points), "bbox": box, "area": round(box[2] * box[3], 1)}
+        yield None, found
+
+    edges = model.metadata["decoding"]["points"].get("edges") or ()
+    skeleton = [[a + 1, b + 1] for a, b in edges]
+    category = {"name": THING, "keypoints": list(model.labels), "skeleton": skeleton}
+    return coco_document([file.name for file in cast(SubjectImages, source).files], data, [category], entries)

@@ -6,23 +6,17 @@ Imports neither torch nor pandas. Shapes: N images, H, W pixels, K points.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelgpt_cli.core.errors import UsageError
-from modelgpt_cli.core.paths import expand
-from modelgpt_cli.domains.image.annotations import SUFFIXES
-from modelgpt_cli.domains.image.annotations.find import find_annotations
+from modelgpt_cli.domains.image.annotations.given import annotations_at, find_given, marked_files
 from modelgpt_cli.domains.image.annotations.objects import Annotations
 from modelgpt_cli.domains.image.decode import ImageError, need_pillow
-from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, find_images, in_memory, report_unreadable
+from modelgpt_cli.domains.image.files import ImageFile, by_size, decoded, in_memory, report_unreadable
 from modelgpt_cli.domains.image.keypoints.poses import Pose, take_poses
-from modelgpt_cli.domains.image.zip_archive import split_zip
 from modelgpt_cli.runtime.feed import Chunk
 from modelgpt_cli.runtime.findings import Findings
 
@@ -132,10 +126,7 @@ def image_files(data: Sequence[Any]) -> list[ImageFile]:
     UsageError
         There are no such files.
     """
-    files: list[ImageFile] = []
-    for one in data:
-        files += _annotated_files(one) or find_images([one])
-    return files
+    return [file for one in data for file in find_given(one)]
 
 
 def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SubjectImages:
@@ -146,7 +137,7 @@ def open_bytes(model: Model, files: Sequence[tuple[str, bytes]]) -> SubjectImage
 
 def _labelled(model: Model, data: Sequence[Any], name: str) -> SubjectImages:
     one = data[0]
-    found = find_annotations(expand(os.fspath(one))) if isinstance(one, (str, os.PathLike)) else None
+    found = annotations_at(one)
     if found is None or found.points is None:
         raise UsageError(
             f"{name} holds no images with key points to compare with.",
@@ -171,11 +162,9 @@ def _labelled(model: Model, data: Sequence[Any], name: str) -> SubjectImages:
         )
     if not poses.kept:
         raise UsageError(f"None of the images of {name} has a labelled point.", "", "Give labelled images.")
-    path = expand(os.fspath(one))
-    inside = split_zip(path)
-    prefix = inside[1] if inside else f"{path if path.is_dir() else path.parent}{os.sep}"
-    files = [ImageFile(prefix + p.place, p.place, partial(found.files.open, p.place)) for p in poses.kept]
-    return SubjectImages(name, files, {pose.place: pose for pose in poses.kept})
+    of_place = {pose.place: pose for pose in poses.kept}
+    files = marked_files(found, [image for image in images if image.place in of_place], one)
+    return SubjectImages(name, files, of_place)
 
 
 def _check_names(model: Model, found: Annotations) -> None:
@@ -195,17 +184,6 @@ def _check_names(model: Model, found: Annotations) -> None:
         "",
         "Give images with the model's key points, in its order.",
     )
-
-
-def _annotated_files(source: Any) -> list[ImageFile]:
-    """The images that a file of annotations names; none where it is no such file, of which a table may be made."""
-    path: Path | None = expand(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else None
-    if path is None or not path.name.lower().endswith(SUFFIXES):
-        return []
-    found = find_annotations(path)
-    if found is None:
-        return []
-    return [ImageFile(i.place, None, partial(found.files.open, i.place)) for i in found.images]
 
 
 def reads(card: Mapping[str, Any]) -> str:

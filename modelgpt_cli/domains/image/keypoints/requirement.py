@@ -9,7 +9,6 @@ _CLAIMS = MarkedImageClaims(
     DOMAIN,
     "A model of key points",
     "key points",
-    "Key points are measured by NME and PCK, which a requirement can't ask for yet.",
     "Give --data PATH, a folder of images with a COCO JSON; twenty labelled images are a start.",
 )
 claims, check, require = _CLAIMS.claims, _CLAIMS.check, _CLAIMS.require

@@ -11,5 +11,6 @@ DOMAIN = Domain(
     pipelines={"spans": "token-classification"},
     roles={"marked": "text"},
     task="spans",
+    metrics=("f1",),
     suffixes=(".json", ".jsonl", ".ndjson", ".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt"),
 )

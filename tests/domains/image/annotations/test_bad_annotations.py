@@ -14,7 +14,8 @@ from PIL import Image
 from tiny_objects import BOXES, CLASSES, HEIGHT, WIDTH, put, put_images
 
 from modelgpt_cli.core.errors import ModelGPTError
-from modelgpt_cli.domains.image.annotations.find import find_annotations
+from modelgpt_cli.domains.image.annotations import DETECTION, SEGMENTATION
+from modelgpt_cli.domains.image.annotations.find import find_annotations, task_of
 from modelgpt_cli.domains.image.annotations.objects import Annotations, Rle
 from modelgpt_cli.domains.image.annotations.rle import decode_rle
 
@@ -120,6 +121,38 @@ def test_turned_boxes_become_the_upright_ones_around(tmp_path: Path) -> None:
     turned = "<robndbox><cx>30</cx><cy>25</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>"
     put(root / "Annotations" / "a.xml", tiny.voc("a", [], f"<object><name>cat</name>{turned}</object>"))
     assert np.allclose(boxes(found(root))[0] or (), (25, 15, 35, 35), atol=1e-5)
+
+
+def test_boxes_that_cvat_turns_in_other_formats(tmp_path: Path) -> None:
+    def turned(content: Content) -> None:
+        content["annotations"][0] |= {"bbox": [20, 20, 20, 10], "attributes": {"occluded": False, "rotation": 90.0}}
+        content["annotations"][1]["attributes"] = {"rotation": 0.0}
+
+    annotations = found(tiny.write_coco(tmp_path / "coco", turned))
+    assert np.allclose(boxes(annotations)[0] or (), (25, 15, 35, 35))
+    assert "1 box is turned by an angle, such as annotations.json, annotation 1" in told(annotations)
+    root = tiny.write_voc(tmp_path / "voc")
+    attributes = "<attributes><attribute><name>rotation</name><value>90.0</value></attribute></attributes>"
+    one = tiny.voc("a", [("cat", (20, 20, 40, 30))]).replace("</object>", f"{attributes}</object>")
+    put(root / "Annotations" / "a.xml", one)
+    assert np.allclose(boxes(found(root))[0] or (), (25, 15, 35, 35))
+    assert "1 box is turned by an angle" in told(found(root))
+
+
+def test_yolo_boxes_of_four_corners_are_turned_ones(tmp_path: Path) -> None:
+    def lines(name: str, *corners: tuple[int, int]) -> str:
+        numbers = " ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in corners)
+        return tiny.yolo_outlines(name) + (f"1 {numbers}\n" if name == "a" else "")
+
+    diamond, kite = ((40, 10), (60, 30), (40, 50), (20, 30)), ((40, 10), (60, 20), (40, 50), (20, 20))
+    annotations = found(tiny.write_yolo(tmp_path / "obb", lambda name: lines(name, *diamond)))
+    assert task_of(annotations) == DETECTION
+    assert np.allclose(boxes(annotations)[2] or (), (20, 10, 60, 50))
+    assert annotations.images[0].objects[2].outline is not None  # for --task segmentation
+    assert "1 box is turned by an angle, such as labels/a.txt, line 3" in told(annotations)
+    outlines = found(tiny.write_yolo(tmp_path / "seg", lambda name: lines(name, *kite)))
+    assert task_of(outlines) == SEGMENTATION
+    assert "turned" not in told(outlines)
 
 
 # Ids and classes ------------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as masks
+from pycocotools.coco import COCO
 from tiny_images import encoded
 from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
 from tiny_server import client
@@ -24,6 +28,7 @@ from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.domains.image.annotations.rle import packed_mask
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense import onnx as graph
 from modelgpt_cli.domains.image.dense.draw import drawn_png, palette
@@ -246,7 +251,7 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match=r"can't be built from words alone[\s\S]*'leaf' \(nearest: leafhopper, 0.73\)"):
         build(tmp_path / "words.txt", output=tmp_path / "m.onnx")
     (tmp_path / "good.txt").write_text(report.requirement.read_text() + "quality: {f1: 0.5}\n")
-    with pytest.raises(UsageError, match="not measured on masks"):
+    with pytest.raises(UsageError, match="f1 can't be measured on images with masks"):
         build(tmp_path / "good.txt", output=tmp_path / "m.onnx")
     image, mask = scene(0)
     mask[0, 0] = 9
@@ -391,3 +396,51 @@ def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
     assert "pipeline_tag: image-segmentation" in (tmp_path / "README.md").read_text(encoding="utf-8")
     bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
     assert verify(tmp_path / "b.zip").faults == []
+
+
+def test_results_measure_as_evaluate_does(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    shutil.copytree(world / "test" / "images", tmp_path / "set")
+    content: dict[str, list[dict[str, Any]]] = {
+        "images": [{"id": k, "file_name": f"{k}.jpg", "width": 96, "height": 72} for k in range(5, 8)],
+        "categories": [{"id": 10 * k + 10, "name": label} for k, label in enumerate(LABELS)],
+        "annotations": [
+            {"image_id": k, "category_id": 10 * label + 10, "segmentation": packed_mask(scene(k)[1] == label)}
+            for k in range(5, 8)
+            for label in range(3)
+        ],
+    }
+    for number, one in enumerate(content["annotations"], 1):
+        one |= {"id": number, "iscrowd": 0, "area": 1}
+    (tmp_path / "set" / "a.json").write_text(json.dumps(content))
+    predict(model, tmp_path / "set" / "a.json", output=tmp_path / "results.json")
+    with contextlib.redirect_stdout(StringIO()):
+        truth = COCO(str(tmp_path / "set" / "a.json"))
+        found = truth.loadRes(str(tmp_path / "results.json"))
+    ious = []
+    for label in (10, 20, 30):
+        parts = [0.0, 0.0]
+        for k in range(5, 8):
+            pair = [
+                one["segmentation"]
+                for some in (truth, found)
+                for one in some.loadAnns(some.getAnnIds(imgIds=k, catIds=label))
+            ]
+            for i, both in enumerate((len(pair) == 2, False)):
+                parts[i] += float(masks.area(masks.merge(pair, intersect=both))) if both or i else 0.0
+        ious.append(parts[0] / parts[1])
+    assert np.mean(ious) == pytest.approx(evaluate(model, world)["miou"], abs=1e-9)
+
+
+def test_images_alone_get_annotations_to_begin_with(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    shutil.copytree(world / "test" / "images", tmp_path / "new")
+    predict(model, tmp_path / "new", output=tmp_path / "new.json")
+    mask = predict(model, tmp_path / "new").answers["mask"][0]
+    content = json.loads((tmp_path / "new.json").read_text())
+    assert [one["name"] for one in content["categories"]] == list(LABELS)
+    assert [one["file_name"] for one in content["images"]] == ["5.jpg", "6.jpg", "7.jpg"]
+    (disc,) = (one for one in content["annotations"] if (one["image_id"], one["category_id"]) == (1, 2))
+    assert (masks.decode(disc["segmentation"]) == (mask == 1)).all()
+    left, top, width, height = disc["bbox"]
+    assert disc["area"] == (mask[top : top + height, left : left + width] == 1).sum() == (mask == 1).sum()

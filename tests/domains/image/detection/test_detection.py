@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +19,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from tiny_boxes import LABELS, shapes, write_boxes
 from tiny_images import encoded
 from tiny_server import client
@@ -26,6 +31,7 @@ from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError, VerificationError
+from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.dense.finetune import MapTuning
 from modelgpt_cli.domains.image.detection import fit, page, regions
 from modelgpt_cli.domains.image.detection import onnx as graph
@@ -215,7 +221,7 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     model, report = made
     with pytest.raises(UsageError, match="--topk"):
         predict(model, world / "test" / "images", topk=2)
-    with pytest.raises(UsageError, match=r"Name a \.jsonl"):
+    with pytest.raises(UsageError, match=r"Name a \.jsonl, \.csv or \.json"):
         predict(model, world / "test" / "images", output=tmp_path / "folder")
     with pytest.raises(UsageError, match="no images with boxes to compare with"):
         evaluate(model, world / "test" / "images")
@@ -223,7 +229,7 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match=r"can't be built from words alone.*[\s\S]*ten images"):
         build(tmp_path / "words.txt", output=tmp_path / "m.onnx")
     (tmp_path / "good.txt").write_text(report.requirement.read_text() + "quality: {f1: 0.5}\n")
-    with pytest.raises(UsageError, match="not measured on boxes"):
+    with pytest.raises(UsageError, match="f1 can't be measured on images with boxes"):
         build(tmp_path / "good.txt", output=tmp_path / "m.onnx")
     known = json.loads((world / "test" / "annotations.json").read_text())
     known["categories"][0]["name"] = "ring"
@@ -281,3 +287,38 @@ def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
     assert "pipeline_tag: object-detection" in (tmp_path / "README.md").read_text(encoding="utf-8")
     bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
     assert verify(tmp_path / "b.zip").faults == []
+
+
+def test_results_measure_as_evaluate_does(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    content = json.loads((world / "test" / "annotations.json").read_text())
+    for one in content["images"]:
+        one["id"] = 7 * one["id"] + 100
+    for one in content["annotations"]:
+        one |= {"image_id": 7 * one["image_id"] + 100, "category_id": one["category_id"] + 20, "iscrowd": 0}
+        one["area"] = one["bbox"][2] * one["bbox"][3]
+    for one in content["categories"]:
+        one["id"] += 20
+    shutil.copytree(world / "test", tmp_path / "set")
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(content))
+    predict(model, tmp_path / "set", output=tmp_path / "results.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "set" / "annotations.json"))
+        done = COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "bbox")
+        done.evaluate()
+        done.accumulate()
+    precision = done.eval["precision"][:, :, :, 0, 2]
+    assert precision[precision > -1].mean() == pytest.approx(evaluate(model, world)["map"], abs=1e-6)
+    with pytest.raises(ModelGPTError, match="have the id 0 for"):
+        predict(model, world, output=tmp_path / "both.json")
+    assert not (tmp_path / "both.json").exists()
+
+
+def test_images_alone_get_annotations_to_begin_with(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    shutil.copytree(world / "test" / "images", tmp_path / "new")
+    predict(model, tmp_path / "new", output=tmp_path / "new" / "annotations.json")
+    shown = predict(model, tmp_path / "new").answers["boxes"]
+    found = load_dataset(tmp_path / "new")
+    assert (found.schema.task, found.schema.classes) == ("detection", LABELS)
+    assert [str(len(boxes)) for boxes in shown] == list(found.sample["boxes"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from tiny_images import encoded, zip_of
 from tiny_poses import EDGES, NAMES, kite, marked, write_coco, write_kites
 from tiny_server import client
@@ -282,7 +286,7 @@ def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) ->
         build(tmp_path / "words.txt", output=tmp_path / "m.onnx")
     assert "twenty labelled images are a start" in str(caught.value.__dict__)
     (tmp_path / "good.txt").write_text(report.requirement.read_text() + "quality: {f1: 0.5}\n")
-    with pytest.raises(UsageError, match="not measured on key points"):
+    with pytest.raises(UsageError, match="f1 can't be measured on images with key points"):
         build(tmp_path / "good.txt", output=tmp_path / "m.onnx")
     with pytest.raises(UsageError, match="--normalise can't be 'tip,nose'"):
         build(world, output=tmp_path / "m.onnx", normalise="tip,nose", offline=True)
@@ -495,3 +499,48 @@ def test_a_report_draws_what_it_finds_and_a_bundle_checks_it(
     assert "pipeline_tag: keypoint-detection" in (tmp_path / "README.md").read_text(encoding="utf-8")
     bundle(model, output=tmp_path / "b.zip", data=world, rows=2)
     assert verify(tmp_path / "b.zip").faults == []
+
+
+def test_results_measure_as_evaluate_does(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    content = json.loads((world / "test" / "annotations.json").read_text())
+    for one in content["images"]:
+        one["id"] += 50
+    for one in content["annotations"]:
+        one |= {"image_id": one["image_id"] + 50, "category_id": 4, "num_keypoints": 4}
+    content["categories"][0]["id"] = 4
+    shutil.copytree(world / "test", tmp_path / "set")
+    (tmp_path / "set" / "annotations.json").write_text(json.dumps(content))
+    predict(model, tmp_path / "set" / "annotations.json", output=tmp_path / "results.json")
+    with contextlib.redirect_stdout(StringIO()):
+        truth = COCO(str(tmp_path / "set" / "annotations.json"))
+        done = COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), "keypoints")
+        done.params.kpt_oks_sigmas = np.full(len(NAMES), 0.05)
+        done.evaluate()
+        done.accumulate()
+    precision = done.eval["precision"][:, :, 0, 0, 0]
+    assert precision[precision > -1].mean() == pytest.approx(evaluate(model, world)["oks_map"], abs=1e-6)
+
+
+def test_images_alone_get_annotations_to_begin_with(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
+    model, _ = made
+    shutil.copytree(world / "test" / "images", tmp_path / "new")
+    done = predict(model, tmp_path / "new", output=tmp_path / "new" / "annotations.json")
+    points = predict(model, tmp_path / "new").answers["keypoints"]
+    found = load_dataset(tmp_path / "new")
+    assert (done.rows, found.schema.task, found.schema.classes) == (4, "keypoints", NAMES)
+    poses = found.source.poses  # type: ignore[union-attr]
+    assert np.abs(poses["00.jpg"].points[:, :2] - points[0][:, :2]).max() < 0.01
+
+
+def test_a_quality_that_is_missed_is_refused(world: Path, tmp_path: Path, made: tuple[Path, Any]) -> None:
+    _, report = made
+    wanted = report.requirement.read_text().replace("---\n", "---\nquality: {nme: 0.1%, pck: 10%}\n", 1)
+    (tmp_path / "wanted.txt").write_text(wanted)
+    with pytest.raises(
+        VerificationError, match=r"quality: nme\s+at most 0.001 .*[\s\S]*quality: pck\s+at least 0.1"
+    ) as caught:
+        build(tmp_path / "wanted.txt", data=world, output=tmp_path / "m.onnx")
+    assert "misses quality: nme" in caught.value.cause
+    assert "pck" not in caught.value.cause.partition("misses")[2]
+    assert not (tmp_path / "m.onnx").exists()
