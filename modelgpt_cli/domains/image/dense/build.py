@@ -138,19 +138,24 @@ class SegmentationBuild(MapBuild):
         """Read each image once, sum over its places, cross-validate, and solve the head on all."""
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         trunk = shared_map_trunk(NETWORK)
-        known = name_prior(dataset.schema.classes, NETWORK)
-        prior = None if known is None else known[0]
+        prior, nearest = self._name_prior(dataset.schema.classes)
         fit = fit_segmentation(self.sums(dataset, trunk, notes, prior=prior), dataset.schema.classes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
-        blueprint = self._blueprint(dataset, fit, notes)
-        state = trunk_tensors(trunk) | {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | prior_tensors(prior, fit)
-        if known is not None and fit.strength is not None:
-            blueprint.nearest = known[1]
-            notes.append(known_words(known[1], fit.chosen.strength))
+        if fit.strength is not None:
+            notes.append(known_words(nearest, fit.chosen.strength))
             log.info(notes[-1])
+        blueprint = self._blueprint(dataset, fit, notes)
+        blueprint.nearest = {} if fit.strength is None else nearest
+        state = trunk_tensors(trunk) | {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | prior_tensors(prior, fit)
         return SegmentationModel(blueprint, state), fit.metrics, dataset.n_rows
+
+    def _name_prior(self, classes: Sequence[str]) -> tuple[NamePrior | None, dict[str, dict[str, Any]]]:
+        """What names tell, and what they are taken for; nothing where limits say how large a model may be."""
+        if self.requirement.limits.to_mapping():
+            return None, {}
+        return name_prior(classes, NETWORK) or (None, {})
 
     @torch.inference_mode()
     def sums(

@@ -59,8 +59,7 @@ class SegmentationTuning(MapTuning):
         b = model.blueprint
         self.source = cast(ReadScenes, self.dataset.source)
         self.build = build_like(SegmentationBuild, model.blueprint, settings.seed)
-        known = name_prior(b.labels, NETWORK)
-        self._prior = None if known is None else known[0]
+        self._prior, self._nearest = name_prior(b.labels, NETWORK) or (None, {})
         pixels = np.array([dataset.class_counts[label] for label in b.labels], dtype=np.float64)
         frequency = pixels / max(1.0, pixels.sum())
         self._counts = torch.from_numpy((np.maximum(frequency, LEAST_SHARE) ** -BALANCE).astype(np.float32))
@@ -128,6 +127,7 @@ class SegmentationTuning(MapTuning):
             self.model.head_weight.copy_(fit.weight)
             self.model.head_bias.copy_(fit.bias)
             self.model.set_prior(prior_tensors(self._prior, fit))
+        self.model.blueprint.nearest = {} if fit.strength is None else self._nearest
         self.model.blueprint.provenance["head"] = asdict(fit.chosen)
 
 

@@ -119,17 +119,22 @@ def named(classes: Sequence[str], network: str, needed: str) -> Named:
     generator, header = _known()
     concepts = {name: near["concept"] for name, near in nearest.items()}
     members = _members(concepts, generator.concept_names)
+    _check_all_differ(members, concepts, needed)
+    ground = next((name for name in classes if name not in things), BACKGROUND)
+    labels = tuple(classes) if ground in classes else (ground, *classes)
+    share, shift = _counted(labels, labels.index(ground), members)
+    weight, bias = _classifier(network)
+    return Named(labels, weight, bias, share, shift, nearest, header, Path(shared_encoder(None).name).name)
+
+
+def _check_all_differ(members: Mapping[str, Sequence[int]], concepts: Mapping[str, str], needed: str) -> None:
+    """Make sure that each class has some of ImageNet's; raises `UsageError`."""
     if same := [name for name, numbers in members.items() if not numbers]:
         raise UsageError(
             f"From words alone, {same[0]!r} can't be told from another class.",
             f"The network takes it for {concepts[same[0]]}, and so it does the other.",
             needed,
         )
-    ground = next((name for name in classes if name not in things), BACKGROUND)
-    labels = tuple(classes) if ground in classes else (ground, *classes)
-    share, shift = _counted(labels, labels.index(ground), members)
-    weight, bias = _classifier(network)
-    return Named(labels, weight, bias, share, shift, nearest, header, Path(shared_encoder(None).name).name)
 
 
 def name_prior(classes: Sequence[str], network: str) -> tuple[NamePrior, dict[str, dict[str, Any]]] | None:
