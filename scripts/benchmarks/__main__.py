@@ -37,6 +37,7 @@ COMMANDS = {
     "spans": ("texts.spans", "spans in texts: entity F1 by the number of marked texts, and seconds"),
     "dense": ("dense.bench", "segmentation: mIoU by the number of labelled images, and seconds"),
     "dense words": ("dense.words", "segmentation from words alone: what is found of things that were pasted"),
+    "dense prior": ("dense.prior", "segmentation: what names of classes are worth beside a few images"),
     "keypoints": ("keypoints.bench", "key points: NME by the number of labelled images, and seconds"),
     "detection": ("detection.bench", "detection: mAP by the number of labelled images, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),

@@ -130,7 +130,8 @@ def read_bounds(text: str) -> tuple[list[Fact], list[Unclear]]:
 def _without_numbered(text: str) -> str:
     """The text with a word of letters in the place of each metric whose name holds numbers, at the same length."""
     for pattern, word in v.NUMBERED:
-        text = pattern.sub(lambda match, word=word: word.ljust(len(match[0]), "·"), text)
+        for found in pattern.finditer(text):
+            text = text[: found.start()] + word.ljust(len(found[0]), "·") + text[found.end() :]
     return text
 
 

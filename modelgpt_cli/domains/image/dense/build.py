@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,6 @@ from modelgpt_cli.domains.image.dense import DOMAIN
 from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, encoder_config, size_of
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.fit import (
-    Held,
     SegmentationFit,
     SegmentationSums,
     fit_segmentation,
@@ -35,16 +35,24 @@ from modelgpt_cli.domains.image.dense.fit import (
 from modelgpt_cli.domains.image.dense.maps import (
     STRIDE,
     MapTrunk,
+    NamePrior,
     View,
     make_map_trunk,
     rooted,
     seen_pixels,
 )
 from modelgpt_cli.domains.image.dense.masks import INDEX, Coding
-from modelgpt_cli.domains.image.dense.model import NAMED_BIAS, NAMED_WEIGHT, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.model import (
+    NAMED_BIAS,
+    NAMED_WEIGHT,
+    PRIOR,
+    PRIOR_STRENGTH,
+    SCENE_COLUMN,
+    SegmentationModel,
+)
 from modelgpt_cli.domains.image.dense.requirement import NEEDED, require
 from modelgpt_cli.domains.image.dense.seam import MapBuild
-from modelgpt_cli.domains.image.dense.words import PIXELS, named, taken_for
+from modelgpt_cli.domains.image.dense.words import PIXELS, known_words, name_prior, named, taken_for
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.source import shown_reasons
 from modelgpt_cli.domains.image.trunks import HEADS, folded, trunk_tensors
@@ -130,13 +138,24 @@ class SegmentationBuild(MapBuild):
         """Read each image once, sum over its places, cross-validate, and solve the head on all."""
         notes = first_notes(self.requirement, dataset, check_fingerprint)
         trunk = shared_map_trunk(NETWORK)
-        fit = fit_segmentation(self.sums(dataset, trunk, notes), dataset.schema.classes)
+        prior, nearest = self._name_prior(dataset.schema.classes)
+        fit = fit_segmentation(self.sums(dataset, trunk, notes, prior=prior), dataset.schema.classes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
+        if fit.strength is not None:
+            notes.append(known_words(nearest, fit.chosen.strength))
+            log.info(notes[-1])
         blueprint = self._blueprint(dataset, fit, notes)
-        state = trunk_tensors(trunk) | {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias}
+        blueprint.nearest = {} if fit.strength is None else nearest
+        state = trunk_tensors(trunk) | {HEAD_WEIGHT: fit.weight, HEAD_BIAS: fit.bias} | prior_tensors(prior, fit)
         return SegmentationModel(blueprint, state), fit.metrics, dataset.n_rows
+
+    def _name_prior(self, classes: Sequence[str]) -> tuple[NamePrior | None, dict[str, dict[str, Any]]]:
+        """What names tell, and what they are taken for; nothing where limits say how large a model may be."""
+        if self.requirement.limits.to_mapping():
+            return None, {}
+        return name_prior(classes, NETWORK) or (None, {})
 
     @torch.inference_mode()
     def sums(
@@ -146,6 +165,7 @@ class SegmentationBuild(MapBuild):
         notes: list[str],
         folds: np.ndarray | None = None,
         judged: Sequence[int] | None = None,
+        prior: NamePrior | None = None,
     ) -> SegmentationSums:
         """Sum over all images on a network.
 
@@ -155,11 +175,13 @@ class SegmentationBuild(MapBuild):
             Of the images; by default `folds_of`.
         judged : sequence of int, optional
             Images that measure, by default all or evenly drawn ones.
+        prior : NamePrior, optional
+            What names tell of places.
         """
         n, network = len(dataset.sample), folded(trunk)
         folds = folds_of(n) if folds is None else folds
         pixels = np.array([dataset.class_counts[label] for label in dataset.schema.classes], dtype=np.float64)
-        sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed)
+        sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed, prior)
         flips, measuring = n <= FLIPPED, range(n) if judged is None else judged
         kept = {measuring[k] for k in runs(len(measuring), MOST_HELD)}
         shown: list[np.ndarray] = []
@@ -168,9 +190,7 @@ class SegmentationBuild(MapBuild):
             for i, (image, mask) in enumerate(_labelled(dataset, reasons)):
                 if image is not None and mask is not None:
                     maps = self._maps(network, image)
-                    sums.add(maps, mask, int(folds[i]), STRIDE)
-                    if i in kept:
-                        sums.held.append(Held([one.half() for one in maps], mask, int(folds[i])))
+                    sums.add(maps, mask, int(folds[i]), STRIDE, held=i in kept)
                     if flips:
                         mirrored = np.ascontiguousarray(image[:, ::-1])
                         sums.add(self._maps(network, mirrored), mask[:, ::-1], int(folds[i]), STRIDE)
@@ -207,10 +227,17 @@ class SegmentationBuild(MapBuild):
             provenance=provenance(self.requirement, dataset, self.options.seed, generator=None, encoder=None),
         )
         made.decoding = {"coding": source.coding.to_dict()}
-        made.provenance["head"] = {"precision": fit.precision, "exponent": fit.exponent}
+        made.provenance["head"] = asdict(fit.chosen)
         if fit.metrics:
             made.validated = "by runs of images"
         return made
+
+
+def prior_tensors(prior: NamePrior | None, fit: SegmentationFit) -> dict[str, Tensor]:
+    """A model's tensors of what names tell; empty where nothing of it is added."""
+    if prior is None or fit.strength is None:
+        return {}
+    return {f"{PRIOR}{name}": value for name, value in vars(prior).items()} | {PRIOR_STRENGTH: fit.strength}
 
 
 def _labelled(dataset: Dataset, reasons: dict[str, str]) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:

@@ -116,7 +116,8 @@ def common_warnings(n_images: int, reasons: Mapping[str, str], counts: Mapping[s
     absent = [label for label, n in counts.items() if not n]
     if absent:
         more = f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
-        found.append(f"No pixel of {', '.join(absent[:_SHOWN])}{more}: the model will never say so.")
+        few = ", ".join(absent[:_SHOWN])
+        found.append(f"No pixel of {few}{more}: the model never says so, unless the network knows it by name.")
     if n_images == 1:
         found.append("There is a single image with a mask: nothing can be held out to measure the model on.")
     return found

@@ -34,6 +34,8 @@ places; on 40, at 640 pixels, it was .485 with 5, .487 with 9 and .486 with 15."
 GROUPS = (240, 672, 672, LAST)
 """Head inputs in their order: at strides of 8 and 16, around at 16, at 32."""
 N_INPUTS = sum(GROUPS)
+LEAST_COUNTED = 1e-6
+"""Added to what shares are divided by."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,8 @@ def scores_of(maps: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
     of_eight, of_sixteen, of_last = maps
     places = of_eight.shape[2:]
     scores = _product(of_eight, near) + bias[:, None, None]
-    scores = scores + _resized(_product(of_sixteen, middle) + around(_product(of_sixteen, around_middle)), places)
-    return scores + _resized(_product(of_last, far), places)
+    scores = scores + resized_maps(_product(of_sixteen, middle) + around(_product(of_sixteen, around_middle)), places)
+    return scores + resized_maps(_product(of_last, far), places)
 
 
 def named_scores(maps: Sequence[Tensor], classifier: tuple[Tensor, Tensor], share: Tensor, bias: Tensor) -> Tensor:
@@ -162,14 +164,52 @@ def named_scores(maps: Sequence[Tensor], classifier: tuple[Tensor, Tensor], shar
         What the probability of each of its classes counts for each of ours, and what is added.
     """
     likely = (_product(maps[2], classifier[0]) + classifier[1][:, None, None]).softmax(1)
-    return _resized(_product(likely, share) + bias[:, None, None], maps[0].shape[2:])
+    return resized_maps(_product(likely, share) + bias[:, None, None], maps[0].shape[2:])
+
+
+@dataclass(frozen=True)
+class NamePrior:
+    """What names tell of each place: the shares of classes that a classifier knows, around which a head is solved.
+
+    K classes of the classifier.
+
+    Attributes
+    ----------
+    weight, bias : Tensor (1280, K), (K,)
+        The classifier, which reads the network's last map.
+    share, shift : Tensor (K, C + 1), (C + 1,)
+        What the probability of each of its classes counts for each of ours, and what is added; the last column is of
+        what is none of ours.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    share: Tensor
+    shift: Tensor
+
+    @property
+    def classes(self) -> Tensor:
+        """Whether names tell of a class, bool (C,)."""
+        return (self.share[:, :-1] > 0).any(0)
+
+    def shares(self, last: Tensor) -> Tensor:
+        """Shares of the classes, (N, C, h, w), at each place of the last map, (N, 1280, h, w), not rooted."""
+        likely = (_product(last, self.weight) + self.bias[:, None, None]).softmax(1)
+        counted = (_product(likely, self.share) + self.shift[:, None, None]).clamp(min=0)
+        return counted[:, :-1] / (counted.sum(1, keepdim=True) + LEAST_COUNTED)
+
+
+def prior_scores(prior: NamePrior, strength: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """What names add to the scores of each place, (N, C, h, w), by maps that are not rooted and strengths (C,)."""
+    return resized_maps(prior.shares(maps[2]) * strength[:, None, None], maps[0].shape[2:])
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
     return F.conv2d(x, weight.T[:, :, None, None])
 
 
-def _resized(x: Tensor, places: Sequence[int]) -> Tensor:
+def resized_maps(x: Tensor, places: Sequence[int]) -> Tensor:
+    """Maps (N, c, h', w') of another height and width, (N, c, h, w), bilinear."""
     return F.interpolate(x, tuple(places), mode="bilinear", align_corners=False)
 
 

@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.dense.dataset import IMAGE
-from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, named_scores, rooted, scores_of, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import (
+    NamePrior,
+    View,
+    make_map_trunk,
+    named_scores,
+    prior_scores,
+    rooted,
+    scores_of,
+    seen_pixels,
+)
 from modelgpt_cli.domains.image.trunks import trunk_tensors
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
@@ -24,6 +33,9 @@ SCENE_COLUMN = Column(IMAGE, "image", role="scene")
 """The one column of a blueprint of this domain."""
 NAMED_WEIGHT, NAMED_BIAS = "named.weight", "named.bias"
 """Tensors of a model from words alone: the classifier that its network was trained with."""
+PRIOR = "prior."
+PRIOR_STRENGTH = "prior.strength"
+"""Tensors of what names tell beside a head that was solved around it: those of `NamePrior`, and its strength."""
 FINEST = 1024
 """Scores are resized to an image's own size, but to no more pixels of its longer side; a larger mask is made from one
 of these, each pixel the nearest. Scores of a photograph of 12 million pixels would fill the memory."""
@@ -39,6 +51,7 @@ class SegmentationModel(nn.Module):
     state : mapping of str to Tensor
         ``backbone.*``; ``head.weight`` (P, C), ``head.bias`` (C,). Of a model from words alone ``named.weight`` (1280,
         K) and ``named.bias`` (K,), whose probabilities are the head's inputs.
+        Of one whose head was solved around what names tell ``prior.*``; see `NamePrior`, and ``prior.strength`` (C,).
     """
 
     def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
@@ -56,13 +69,22 @@ class SegmentationModel(nn.Module):
             self.named = nn.ParameterDict(
                 {name.partition(".")[2]: state[name].float().clone() for name in (NAMED_WEIGHT, NAMED_BIAS)}
             )
+        self.prior: nn.ParameterDict | None = None
+        if PRIOR_STRENGTH in state:
+            self.set_prior({name: value for name, value in state.items() if name.startswith(PRIOR)})
         self.eval()
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and BatchNorm's buffers, as `__init__` takes them."""
         named = {} if self.named is None else {f"named.{name}": value.detach() for name, value in self.named.items()}
         heads = {HEAD_WEIGHT: self.head_weight.detach(), HEAD_BIAS: self.head_bias.detach()}
-        return trunk_tensors(self.trunk) | named | heads
+        prior = {} if self.prior is None else {f"{PRIOR}{name}": value.detach() for name, value in self.prior.items()}
+        return trunk_tensors(self.trunk) | named | prior | heads
+
+    def set_prior(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what names tell beside the head, ``prior.*``, or nothing."""
+        values = {name.removeprefix(PRIOR): nn.Parameter(value.float().clone()) for name, value in tensors.items()}
+        self.prior = nn.ParameterDict(values) if values else None
 
     def extras(self) -> dict[str, str]:
         """Return nothing: tensors and blueprint are all there is."""
@@ -83,7 +105,12 @@ class SegmentationModel(nn.Module):
         if self.named is not None:
             classifier = self.named["weight"], self.named["bias"]
             return named_scores(maps, classifier, self.head_weight, self.head_bias)
-        return scores_of(rooted(maps), self.head_weight, self.head_bias)
+        scores = scores_of(rooted(maps), self.head_weight, self.head_bias)
+        if self.prior is not None:
+            parts = dict(self.prior.items())
+            strength = parts.pop("strength")
+            scores = scores + prior_scores(NamePrior(**parts), strength, maps)
+        return scores
 
     @torch.inference_mode()
     def masks(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -20,14 +20,23 @@ from modelgpt_cli.artifacts.onnx_state import graph_metadata
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.dense.feed import image_files
-from modelgpt_cli.domains.image.dense.maps import COARSEST, CONTEXT, GROUPS, STRIDE, View
-from modelgpt_cli.domains.image.dense.model import FINEST, NAMED_BIAS, NAMED_WEIGHT, SCENE_COLUMN, SegmentationModel
+from modelgpt_cli.domains.image.dense.maps import COARSEST, CONTEXT, GROUPS, LEAST_COUNTED, STRIDE, View
+from modelgpt_cli.domains.image.dense.model import (
+    FINEST,
+    NAMED_BIAS,
+    NAMED_WEIGHT,
+    PRIOR,
+    PRIOR_STRENGTH,
+    SCENE_COLUMN,
+    SegmentationModel,
+)
 from modelgpt_cli.domains.image.dense.onnx_integers import drawn_images, need_images, stored, weight_of
 from modelgpt_cli.domains.image.dense.seam import map_entries
 from modelgpt_cli.domains.image.onnx_trunk import trunk_maps
 from modelgpt_cli.domains.shared.names import BACKBONE, HEAD_BIAS, HEAD_WEIGHT
 
 _IMAGE = SCENE_COLUMN.name
+_PRIOR_WEIGHT = f"{PRIOR}weight"
 MASK, SCORES = "mask", "place.scores"
 """The output, and the inner value that it is made from, (N, C, h, w); the verification looks at it."""
 
@@ -39,7 +48,7 @@ def default_opset(model: SegmentationModel) -> int:
 
 def read_state(blueprint: Blueprint, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return a model's state from all tensors of its graph."""
-    names = [name for name in tensors if name.startswith(BACKBONE) or name in (NAMED_WEIGHT, NAMED_BIAS)]
+    names = [name for name in tensors if name.startswith((BACKBONE, PRIOR)) or name in (NAMED_WEIGHT, NAMED_BIAS)]
     return {name: tensors[name] for name in (*names, HEAD_WEIGHT, HEAD_BIAS)}
 
 
@@ -90,15 +99,19 @@ def to_onnx(
     smaller = {}
     if quantize == "int8":
         smaller = stored(state, [HEAD_WEIGHT], "fp16")
-        smaller |= {} if model.named is None else stored(state, [NAMED_WEIGHT], "int8")
+        smaller |= stored(state, [name for name in (NAMED_WEIGHT, _PRIOR_WEIGHT) if name in state], "int8")
     g = GraphWriter(state | smaller, [_IMAGE, MASK, SCORES], opset=opset)
     sides = g.op("Slice", g.op("Shape", _IMAGE), g.index(1), g.index(3))  # (H, W)
     seen = _seen_sides(g, sides, model.view.size)
     values = _normalised(g, _resized_pixels(g, sides, seen), model.view)
     maps = trunk_maps(g, model.trunk, values, BACKBONE, quantize=quantize)
-    if model.named is None:
-        maps = [g.op("Sqrt", one) for one in maps]
-    _mask(g, _scores(g, maps) if model.named is None else _named_scores(g, maps[2]), sides)
+    if model.named is not None:
+        scores = _named_scores(g, maps[2])
+    else:
+        scores = _scores(g, [g.op("Sqrt", one) for one in maps])
+        if model.prior is not None:
+            scores = g.op("Add", scores, _prior_scores(g, maps[2], len(model.head_bias)))
+    _mask(g, g.op("Identity", scores, output=SCORES), sides)
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
     image = helper.make_tensor_value_info(_IMAGE, TensorProto.UINT8, ["N", "H", "W", 3])
     proto = g.model([image], [helper.make_tensor_value_info(MASK, TensorProto.UINT8, ["N", "H", "W"])], metadata)
@@ -165,16 +178,35 @@ def _scores(g: GraphWriter, maps: list[str]) -> str:
     scales = ((g.op("Add", of_sixteen, context), 2), (of_last, 4))
     for one, scale in scales:
         places = g.op("Add", places, _linear(g, one, scales=g.const([1, 1, scale, scale])))
-    return g.op("Identity", places, output=SCORES)
+    return places
 
 
 def _named_scores(g: GraphWriter, last: str) -> str:
     """Scores of each place, (N, C, h, w), of the last map, not rooted; see `maps.named_scores`."""
-    logits = g.op("Conv", last, _as_kernel(g, NAMED_WEIGHT), g.tensor(NAMED_BIAS), kernel_shape=[1, 1])
-    likely = g.op("Softmax", logits, axis=1)
-    shares = g.op("Conv", likely, _as_kernel(g, HEAD_WEIGHT), g.tensor(HEAD_BIAS), kernel_shape=[1, 1])
+    likely = _likely(g, last, NAMED_WEIGHT, NAMED_BIAS)
+    return _places(g, g.op("Conv", likely, _as_kernel(g, HEAD_WEIGHT), g.tensor(HEAD_BIAS), kernel_shape=[1, 1]))
+
+
+def _prior_scores(g: GraphWriter, last: str, classes: int) -> str:
+    """What names add to the scores of places, (N, C, h, w), by the last map, not rooted; see `maps.prior_scores`."""
+    likely = _likely(g, last, _PRIOR_WEIGHT, f"{PRIOR}bias")
+    share, shift = _as_kernel(g, f"{PRIOR}share"), g.tensor(f"{PRIOR}shift")
+    counted = g.op("Relu", g.op("Conv", likely, share, shift, kernel_shape=[1, 1]))  # (N, C + 1, h/4, w/4)
+    total = g.op("Add", g.reduce("ReduceSum", counted, 1), g.const(LEAST_COUNTED))
+    ours = g.op("Slice", counted, g.index(0), g.index(classes), g.index(1))
+    strength = g.op("Unsqueeze", g.tensor(PRIOR_STRENGTH), g.index(1, 2))
+    return _places(g, g.op("Mul", g.op("Div", ours, total), strength))
+
+
+def _likely(g: GraphWriter, last: str, weight: str, bias: str) -> str:
+    """Probabilities of a classifier at each place of the last map, (N, K, h/4, w/4)."""
+    return g.op("Softmax", g.op("Conv", last, _as_kernel(g, weight), g.tensor(bias), kernel_shape=[1, 1]), axis=1)
+
+
+def _places(g: GraphWriter, of_last: str) -> str:
+    """Scores at each place of the last map at those of the finest, (N, C, h, w)."""
     scale = COARSEST // STRIDE
-    return g.op("Identity", _linear(g, shares, scales=g.const([1, 1, scale, scale])), output=SCORES)
+    return _linear(g, of_last, scales=g.const([1, 1, scale, scale]))
 
 
 def _as_kernel(g: GraphWriter, name: str) -> str:

@@ -6,6 +6,7 @@ Shapes: N images, H, W pixels, h, w places, C classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import cast
 
 import numpy as np
@@ -17,7 +18,9 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
-from modelgpt_cli.domains.image.dense.build import SegmentationBuild
+from modelgpt_cli.domains.image.dense.architectures import NETWORK
+from modelgpt_cli.domains.image.dense.build import SegmentationBuild, prior_tensors
+from modelgpt_cli.domains.image.dense.calibration import SHARPNESS
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.finetune import (
     JUDGE,
@@ -39,10 +42,8 @@ from modelgpt_cli.domains.image.dense.fit import (
 from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, scores_of
 from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
+from modelgpt_cli.domains.image.dense.words import name_prior
 from modelgpt_cli.training.tune import Tuned, TuneSettings
-
-SHARPNESS = 8.0
-"""What a head's scores, which are shares of a place, are multiplied by to be logits."""
 
 
 class SegmentationTuning(MapTuning):
@@ -56,6 +57,7 @@ class SegmentationTuning(MapTuning):
         b = model.blueprint
         self.source = cast(ReadScenes, self.dataset.source)
         self.build = build_like(SegmentationBuild, model.blueprint, settings.seed)
+        self._prior, self._nearest = name_prior(b.labels, NETWORK) or (None, {})
         pixels = np.array([dataset.class_counts[label] for label in b.labels], dtype=np.float64)
         frequency = pixels / max(1.0, pixels.sum())
         self._counts = torch.from_numpy((np.maximum(frequency, LEAST_SHARE) ** -BALANCE).astype(np.float32))
@@ -90,12 +92,16 @@ class SegmentationTuning(MapTuning):
     def solve(self, trunk: MapTrunk, folds: np.ndarray) -> Solved:
         """Solve the head on a network."""
         judged = np.flatnonzero(folds == JUDGE).tolist()
-        sums = self.build.sums(self.dataset, trunk, [], folds, judged)
+        sums = self.build.sums(self.dataset, trunk, [], folds, judged, self._prior)
         fit = fit_segmentation(sums, self.model.blueprint.labels)
 
         def heads() -> dict[int, tuple[Tensor, Tensor]]:
             solvers = {fold: sums.solver(fold, JUDGE) for fold in np.unique(folds).tolist() if fold != JUDGE}
-            return {fold: solver.solve(fit.precision) for fold, solver in solvers.items() if solver is not None}
+            solved = {
+                fold: solver.solve(fit.chosen.precision) for fold, solver in solvers.items() if solver is not None
+            }
+            n = sums.classes  # the network is taught by heads around nothing
+            return {fold: (weight[:, :n], bias[:n]) for fold, (weight, bias) in solved.items()}
 
         return Solved(fit, dict(fit.metrics.get(MODEL, {})), heads)
 
@@ -118,7 +124,9 @@ class SegmentationTuning(MapTuning):
         with torch.no_grad():
             self.model.head_weight.copy_(fit.weight)
             self.model.head_bias.copy_(fit.bias)
-        self.model.blueprint.provenance["head"] = {"precision": fit.precision, "exponent": fit.exponent}
+            self.model.set_prior(prior_tensors(self._prior, fit))
+        self.model.blueprint.nearest = {} if fit.strength is None else self._nearest
+        self.model.blueprint.provenance["head"] = asdict(fit.chosen)
 
 
 def tune(model: SegmentationModel, data: Data, settings: TuneSettings) -> Tuned:

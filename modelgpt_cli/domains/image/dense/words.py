@@ -21,6 +21,7 @@ from modelgpt_cli.core.assets import asset
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.backbone import IMAGENET_CLASSES, read_weights
 from modelgpt_cli.domains.image.concepts import concept_numbers
+from modelgpt_cli.domains.image.dense.maps import NamePrior
 from modelgpt_cli.domains.image.nameable import nearest_concepts
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.target import shared_image_generator
@@ -104,7 +105,7 @@ def named(classes: Sequence[str], network: str, needed: str) -> Named:
     UsageError
         It doesn't know one, or two are the same to it.
     """
-    things = [name for name in classes if label_text(name).casefold() not in REST]
+    things = [name for name in classes if not _is_rest(name)]
     nearest = nearest_names(things)
     if far := {name: near for name, near in nearest.items() if near["likeness"] < LEAST}:
         shown = ", ".join(
@@ -116,21 +117,66 @@ def named(classes: Sequence[str], network: str, needed: str) -> Named:
             needed,
         )
     generator, header = _known()
-    members = _members({name: near["concept"] for name, near in nearest.items()}, generator.concept_names, needed)
+    concepts = {name: near["concept"] for name, near in nearest.items()}
+    members = _members(concepts, generator.concept_names)
+    _check_all_differ(members, concepts, needed)
     ground = next((name for name in classes if name not in things), BACKGROUND)
     labels = tuple(classes) if ground in classes else (ground, *classes)
-    share = torch.zeros(IMAGENET_CLASSES, len(labels))
-    share[:, labels.index(ground)] = GROUND
-    shift = torch.zeros(len(labels))
+    share, shift = _counted(labels, labels.index(ground), members)
+    weight, bias = _classifier(network)
+    return Named(labels, weight, bias, share, shift, nearest, header, Path(shared_encoder(None).name).name)
+
+
+def _check_all_differ(members: Mapping[str, Sequence[int]], concepts: Mapping[str, str], needed: str) -> None:
+    """Make sure that each class has some of ImageNet's; raises `UsageError`."""
+    if same := [name for name, numbers in members.items() if not numbers]:
+        raise UsageError(
+            f"From words alone, {same[0]!r} can't be told from another class.",
+            f"The network takes it for {concepts[same[0]]}, and so it does the other.",
+            needed,
+        )
+
+
+def name_prior(classes: Sequence[str], network: str) -> tuple[NamePrior, dict[str, dict[str, Any]]] | None:
+    """Return what names tell of those classes that a network's classifier knows, and what they are taken for.
+
+    As in a model from words alone, but as shares, which a head is solved around. None where it knows none.
+    """
+    ground = next((k for k, name in enumerate(classes) if _is_rest(name)), len(classes))
+    nearest = {
+        name: near
+        for name, near in nearest_names([name for name in classes if not _is_rest(name)]).items()
+        if near["likeness"] >= LEAST
+    }
+    generator, _ = _known()
+    members = _members({name: near["concept"] for name, near in nearest.items()}, generator.concept_names)
+    known = {name: numbers for name, numbers in members.items() if numbers}
+    if not known:
+        return None
+    share, shift = _counted([*classes, BACKGROUND], ground, known)
+    return NamePrior(*_classifier(network), share, shift), {name: nearest[name] for name in known}
+
+
+def _counted(labels: Sequence[str], ground: int, members: Mapping[str, list[int]]) -> tuple[Tensor, Tensor]:
+    """What the probability of each of ImageNet's classes counts for each label, (K, C), and what is added, (C,)."""
+    share, shift = torch.zeros(IMAGENET_CLASSES, len(labels)), torch.zeros(len(labels))
+    share[:, ground] = GROUND
     for name, numbers in members.items():
-        share[numbers, labels.index(ground)] = 0
+        share[numbers, ground] = 0
         share[numbers, labels.index(name)] = 1
         shift[labels.index(name)] = -BEYOND * len(numbers) / IMAGENET_CLASSES
+    return share, shift
+
+
+def _classifier(network: str) -> tuple[Tensor, Tensor]:
+    """The last layer that a network was trained with, (1280, K) and (K,); see `TEMPERATURE`."""
     state = read_weights(PACKAGES[network].path())
     weight, bias = (state[f"_fc.{name}"].float() / TEMPERATURE for name in ("weight", "bias"))
-    return Named(
-        labels, weight.T.contiguous(), bias, share, shift, nearest, header, Path(shared_encoder(None).name).name
-    )
+    return weight.T.contiguous(), bias
+
+
+def _is_rest(name: str) -> bool:
+    return label_text(name).casefold() in REST
 
 
 def taken_for(nearest: Mapping[str, Mapping[str, Any]]) -> str:
@@ -143,7 +189,7 @@ def taken_for(nearest: Mapping[str, Mapping[str, Any]]) -> str:
     return f"Taken by the network: {', '.join(others)}. If that is something else, give images." if others else ""
 
 
-def _members(concepts: Mapping[str, str], names: Sequence[str], needed: str) -> dict[str, list[int]]:
+def _members(concepts: Mapping[str, str], names: Sequence[str]) -> dict[str, list[int]]:
     """ImageNet's classes of each of ours; one that several claim is of the one that has fewest, such as a breed's."""
     groups = yaml.safe_load(asset("weights", "image", "training.yaml").read_text(encoding="utf-8"))["concepts"]
     claimed = {
@@ -154,10 +200,13 @@ def _members(concepts: Mapping[str, str], names: Sequence[str], needed: str) -> 
     for number in sorted({number for numbers in claimed.values() for number in numbers}):
         own = min((name for name in claimed if number in claimed[name]), key=lambda name: len(claimed[name]))
         found[own].append(number)
-    if same := [name for name, numbers in found.items() if not numbers]:
-        raise UsageError(
-            f"From words alone, {same[0]!r} can't be told from another class.",
-            f"The network takes it for {concepts[same[0]]}, and so it does the other.",
-            needed,
-        )
     return found
+
+
+def known_words(nearest: Mapping[str, Mapping[str, Any]], strength: float) -> str:
+    """Say which classes a head was solved around what the network makes of their names, and how much that counts."""
+    known = ", ".join(
+        name if label_text(name).casefold() == near["concept"].casefold() else f"{name} (as {near['concept']})"
+        for name, near in nearest.items()
+    )
+    return f"The network knows {known} by name, which counts (strength {strength:g}) beside what the images show."

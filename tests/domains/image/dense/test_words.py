@@ -15,7 +15,7 @@ from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.domains.image.dense.model import SegmentationModel
-from modelgpt_cli.domains.image.dense.words import _members, taken_for
+from modelgpt_cli.domains.image.dense.words import _check_all_differ, _members, taken_for
 
 CARD = "efficientnet_lite0-dense-320"
 
@@ -84,12 +84,13 @@ def test_what_cannot_be_named_is_refused(tmp_path: Path) -> None:
 
 def test_the_closest_name_has_what_several_claim() -> None:
     names = ["cat", "dog", "terrier"]
-    found = _members({"my dog": "dog", "a terrier": "terrier"}, names, "")
+    found = _members({"my dog": "dog", "a terrier": "terrier"}, names)
     assert set(found["a terrier"]) == set(range(179, 203))
     assert not set(found["my dog"]) & set(found["a terrier"])
     assert len(found["my dog"]) == 268 - 151 + 1 - 24
+    same = {"dog": "dog", "hound": "dog"}
     with pytest.raises(UsageError, match="'hound' can't be told from another class"):
-        _members({"dog": "dog", "hound": "dog"}, names, "")
+        _check_all_differ(_members(same, names), same, "")
 
 
 def test_other_names_are_told() -> None:
