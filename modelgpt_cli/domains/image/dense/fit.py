@@ -357,15 +357,17 @@ def _calibrated(
     places = [sums.places_of(a.mask, b) for a, b in zip(held, scores, strict=True)]
 
     def by(kept: Sequence[int]) -> Calibration:
-        return calibrate(*(np.concatenate(one) for one in zip(*(places[k] for k in kept), strict=True)), len(kept))
+        said, shares, counts = (np.concatenate(one) for one in zip(*(places[k] for k in kept), strict=True))
+        return calibrate(said, shares, counts, len(kept))
 
-    absent, counts = torch.from_numpy(sums.absent(0.0)), 0
+    absent, counted = torch.from_numpy(sums.absent(0.0)), []
     for part in np.array_split(np.arange(len(held)), FOLDS):
         weight, bias = (torch.from_numpy(one) for one in by(np.setdiff1d(np.arange(len(held)), part).tolist()))
         bias[absent] = NEVER
         logits = [F.conv2d(scores[k], weight.T[:, :, None, None], bias) for k in part]
-        counts = counts + _counted([held[k] for k in part], logits)
-    return by(range(len(held))), np.asarray(counts)
+        counted.append(_counted([held[k] for k in part], logits))
+    total: np.ndarray = np.sum(counted, 0)
+    return by(range(len(held))), total
 
 
 def weighed(

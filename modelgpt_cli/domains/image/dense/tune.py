@@ -35,6 +35,7 @@ from modelgpt_cli.domains.image.dense.fit import (
     BALANCE,
     LEAST_SHARE,
     MODEL,
+    NamePrior,
     SegmentationFit,
     fit_segmentation,
     shares_of,
@@ -57,7 +58,9 @@ class SegmentationTuning(MapTuning):
         b = model.blueprint
         self.source = cast(ReadScenes, self.dataset.source)
         self.build = build_like(SegmentationBuild, model.blueprint, settings.seed)
-        self._prior, self._nearest = name_prior(b.labels, NETWORK) or (None, {})
+        found = name_prior(b.labels, NETWORK)
+        self._prior: NamePrior | None = None if found is None else found[0]
+        self._nearest = {} if found is None else found[1]
         pixels = np.array([dataset.class_counts[label] for label in b.labels], dtype=np.float64)
         frequency = pixels / max(1.0, pixels.sum())
         self._counts = torch.from_numpy((np.maximum(frequency, LEAST_SHARE) ** -BALANCE).astype(np.float32))
