@@ -35,12 +35,11 @@ from modelgpt_cli.domains.image.dense.fit import (
     BALANCE,
     LEAST_SHARE,
     MODEL,
-    NamePrior,
     SegmentationFit,
     fit_segmentation,
     shares_of,
 )
-from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, scores_of
+from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, NamePrior, scores_of
 from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.domains.image.dense.words import name_prior
