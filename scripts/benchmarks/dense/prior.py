@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from unittest import mock
@@ -26,11 +26,10 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.dense import DOMAIN, fit
 from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, encoder_config
 from modelgpt_cli.domains.image.dense.build import SegmentationBuild, shared_map_trunk
-from modelgpt_cli.domains.image.dense.maps import View, prior_scores, rooted, scores_of, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import prior_scores, rooted, scores_of, seen_pixels
 from modelgpt_cli.domains.image.dense.model import mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.domains.image.dense.words import LEAST, name_prior, nearest_names
-from modelgpt_cli.domains.image.trunks import folded
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from .bench import SET, extract, n_pairs
@@ -38,8 +37,6 @@ from .words import GROUNDS, SETS, Photos, scene
 
 Labelled = tuple[np.ndarray, ...]
 """An image uint8 (H, W, 3), and its mask uint8 (H, W)."""
-Seen = tuple[tuple[torch.Tensor, ...], np.ndarray]
-"""An image's maps, not rooted, and its mask."""
 THINGS = 4
 """Of a task."""
 
@@ -59,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found: dict[int, list[tuple[float, ...]]] = {size: [] for size in args.sizes}
         for draw in range(args.draws):
             with tempfile.TemporaryDirectory() as scratch:
-                trains, test = _draw(name, args.seed + draw, args.sizes, args.test, Path(scratch))
-                seen = _maps(test, args.pixels)
-                for size, train in trains.items():
-                    found[size].append(_compared(train, seen, args.pixels))
+                for size, train, test in _draws(name, args.seed + draw, args.sizes, args.test, Path(scratch)):
+                    found[size].append(_compared(train, test, args.pixels))
                     print(name, size, draw, *found[size][-1], flush=True)
         for size, values in found.items():
             without, named, strength = np.mean(values, 0)
@@ -82,7 +77,7 @@ solve = cache(fit.Standardised.solve)
 
 
 @torch.inference_mode()
-def _compared(train: Path, test: Sequence[Seen], pixels: int) -> tuple[float, ...]:
+def _compared(train: Path, test: Sequence[Labelled], pixels: int) -> tuple[float, ...]:
     """The mIoU without names and with them, and how strong they count."""
     dataset = load_dataset(train, task=DOMAIN.task, domain=DOMAIN.name)
     labels, trunk = dataset.schema.classes, shared_map_trunk(NETWORK)
@@ -96,7 +91,8 @@ def _compared(train: Path, test: Sequence[Seen], pixels: int) -> tuple[float, ..
         with mock.patch.object(fit, "STRENGTHS", strengths), mock.patch.object(fit.Standardised, "solve", solve):
             solved = fit.fit_segmentation(sums, labels)
         counts = np.zeros((len(labels), len(labels)), np.int64)
-        for maps, mask in test:
+        for image, mask in test:
+            maps = trunk(seen_pixels(image[None], build.view))
             scores = scores_of(rooted(maps), solved.weight, solved.bias)
             if solved.strength is not None and prior is not None:
                 scores = scores + prior_scores(prior, solved.strength, maps)
@@ -106,17 +102,10 @@ def _compared(train: Path, test: Sequence[Seen], pixels: int) -> tuple[float, ..
     return (*found, solved.chosen.strength)
 
 
-@torch.inference_mode()
-def _maps(test: Sequence[Labelled], pixels: int) -> list[Seen]:
-    """What the network makes of the test images."""
-    view, trunk = View.of(encoder_config(pixels)), folded(shared_map_trunk(NETWORK))
-    return [(trunk(seen_pixels(image[None], view)), mask) for image, mask in test]
-
-
-def _draw(
+def _draws(
     name: str, seed: int, sizes: Sequence[int], n_test: int, root: Path
-) -> tuple[dict[int, Path], Sequence[Labelled]]:
-    """Write folders of labelled images, by how many there are; return them, and the test images."""
+) -> Iterator[tuple[int, Path, Sequence[Labelled]]]:
+    """Yield numbers of labelled images, folders with so many, and the test images."""
     if name == SET:
         archive = data_folder("dense") / f"{SET}.zip"
         places = np.linspace(0, n_pairs(archive, "test") - 1, n_test).astype(int)
@@ -124,13 +113,16 @@ def _draw(
         images, masks = (sorted((folder / part).iterdir()) for part in ("images", "masks"))
         test = [(np.asarray(Image.open(a)), np.asarray(Image.open(b))) for a, b in zip(images, masks, strict=True)]
         order = np.random.default_rng(seed).permutation(n_pairs(archive, "train"))
-        return {k: extract(archive, "train", np.sort(order[:k]).tolist(), root / str(k)) for k in sizes}, test
+        for size in sizes:
+            yield size, extract(archive, "train", np.sort(order[:size]).tolist(), root / str(size)), test
+        return
     things, grounds, rng = Photos(name), Photos(GROUNDS), np.random.default_rng([seed, 7])
     nearest = nearest_names(list(things.places))
     known = [label for label in things.places if nearest[label]["likeness"] >= LEAST]
     labels = [str(label) for label in rng.choice(known, THINGS, replace=False)]
     scenes = [scene(things, grounds, labels, rng) for _ in range(max(sizes) + n_test)]
-    return {k: _written(scenes[:k], labels, root / str(k)) for k in sizes}, scenes[max(sizes) :]
+    for size in sizes:
+        yield size, _written(scenes[:size], labels, root / str(size)), scenes[max(sizes) :]
 
 
 def _written(scenes: Sequence[Labelled], labels: Sequence[str], folder: Path) -> Path:

@@ -9,17 +9,15 @@ Shapes: n places, P head inputs, C classes, h, w places of an image.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from modelgpt_cli.core.progress import Advance, progress
-from modelgpt_cli.domains.image.dense.calibration import LEAST_IMAGES, Calibration, calibrate
-from modelgpt_cli.domains.image.dense.maps import STRIDE, NamePrior, inputs_at, resized_maps, scores_of
+from modelgpt_cli.domains.image.dense.maps import NamePrior, inputs_at, resized_maps, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import fine_scores, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
@@ -170,12 +168,11 @@ Head = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Chosen:
-    """What held-out images choose; see `PRECISIONS`, `EXPONENTS`, `STRENGTHS` and `calibration`."""
+    """What held-out images choose; see `PRECISIONS`, `EXPONENTS` and `STRENGTHS`."""
 
     precision: float
     exponent: float
     strength: float
-    calibrated: bool = False
 
 
 @dataclass
@@ -284,14 +281,6 @@ class SegmentationSums:
             sums = self._sums[fold] = Sums.empty(inputs.shape[1], shares.shape[1])
         sums.add(inputs - self._shift, shares, counts)
 
-    def places_of(self, mask: np.ndarray, scores: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw places of an image: their scores (n, C), shares (n, C), and how much each counts (n,)."""
-        height, width = scores.shape[2:]
-        shares, labelled = shares_of(mask, height, width, self.classes, STRIDE)
-        rows = np.flatnonzero(labelled > 0.5)
-        rows = rows if len(rows) <= PLACES else np.sort(self._rng.choice(rows, PLACES, replace=False))
-        return scores[0].flatten(1).T.numpy()[rows], shares[rows], shares[rows] @ self._counts
-
     def solver(self, *without: int) -> Standardised | None:
         """Return what solves the head from all folds, or all but some; None where there is nothing to solve from."""
         kept = [s for k, s in enumerate(self._sums) if s is not None and k not in without]
@@ -311,73 +300,31 @@ def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> Segmentat
     """Choose by held-out images, where there are some, what `Chosen` has, and solve the head on all."""
     chosen = Chosen(PRECISIONS[FIRST], EXPONENTS[2], 0.0 if sums.prior is None else STRENGTHS[2])
     metrics: dict[str, dict[str, float]] = {}
-    calibration: Calibration | None = None
     folds = sorted({held.fold for held in sums.held})
     solvers = {fold: solver for fold in folds if (solver := sums.solver(fold))}
     if solvers:
         with progress("cross-validate", len(PRECISIONS) * len(solvers), "folds") as advance:
             chosen, heads = _choose(sums, solvers, advance)
-        held = [one for one in sums.held if one.fold in heads]
-        counts = _counted(held, [_scores(sums, one, heads[one.fold], chosen) for one in held])
-        if not chosen.strength and len(held) >= LEAST_IMAGES:
-            calibration, alone = _calibrated(sums, held, heads)
-            if _figures(alone, labels)["miou"] > _figures(counts, labels)["miou"]:
-                chosen, counts = replace(chosen, exponent=0.0, calibrated=True), alone
+        counts = np.zeros((len(labels), len(labels)), np.int64)
+        for held in sums.held:
+            if held.fold in heads:
+                weight, bias, strength = weighed(sums, heads[held.fold], chosen)
+                scores = scores_of([one.float() for one in held.maps], weight, bias)
+                if strength is not None and held.prior is not None:
+                    scores = scores + held.prior * strength[:, None, None]
+                counts += count_pairs(held.mask, mask_of(scores, *held.mask.shape)[0], len(labels))
         metrics = {MODEL: _figures(counts, labels), BASELINE: _figures(_most_frequent(counts), labels)}
     whole = sums.solver()
     assert whole is not None, "there are labelled pixels"
-    head = weighed(sums, whole.solve(chosen.precision), chosen, calibration if chosen.calibrated else None)
-    return SegmentationFit(*head, chosen, metrics)
+    return SegmentationFit(*weighed(sums, whole.solve(chosen.precision), chosen), chosen, metrics)
 
 
-def _scores(sums: SegmentationSums, held: Held, head: Head, chosen: Chosen) -> Tensor:
-    """Scores of a held-out image's places, (1, C, h, w)."""
-    weight, bias, strength = weighed(sums, head, chosen)
-    scores = scores_of([one.float() for one in held.maps], weight, bias)
-    if strength is None or held.prior is None:
-        return scores
-    return scores + held.prior * strength[:, None, None]
-
-
-def _counted(held: Sequence[Held], scores: Sequence[Tensor]) -> np.ndarray:
-    """Count pixels of held-out images by true and found class, int64 (C, C)."""
-    found = [count_pairs(a.mask, mask_of(b, *a.mask.shape)[0], b.shape[1]) for a, b in zip(held, scores, strict=True)]
-    total: np.ndarray = np.sum(found, 0)
-    return total
-
-
-def _calibrated(
-    sums: SegmentationSums, held: Sequence[Held], heads: Mapping[int, Head]
-) -> tuple[Calibration, np.ndarray]:
-    """A calibration by held-out images, and pixels counted where each quarter of them is held out from it, too."""
-    scores = [
-        scores_of([m.float() for m in one.maps], *(part[..., : sums.classes] for part in heads[one.fold]))
-        for one in held
-    ]
-    places = [sums.places_of(a.mask, b) for a, b in zip(held, scores, strict=True)]
-
-    def by(kept: Sequence[int]) -> Calibration:
-        said, shares, counts = (np.concatenate(one) for one in zip(*(places[k] for k in kept), strict=True))
-        return calibrate(said, shares, counts, len(kept))
-
-    absent, counted = torch.from_numpy(sums.absent(0.0)), []
-    for part in np.array_split(np.arange(len(held)), FOLDS):
-        weight, bias = (torch.from_numpy(one) for one in by(np.setdiff1d(np.arange(len(held)), part).tolist()))
-        bias[absent] = NEVER
-        logits = [F.conv2d(scores[k], weight.T[:, :, None, None], bias) for k in part]
-        counted.append(_counted([held[k] for k in part], logits))
-    total: np.ndarray = np.sum(counted, 0)
-    return by(range(len(held))), total
-
-
-def weighed(
-    sums: SegmentationSums, head: Head, chosen: Chosen, calibration: Calibration | None = None
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def weighed(sums: SegmentationSums, head: Head, chosen: Chosen) -> tuple[Tensor, Tensor, Tensor | None]:
     """Make of what is solved what a model has.
 
     What names tell is the prior mean: the head is solved on what it leaves, and it is added to the scores.
-    These are divided by the classes' shares of the pixels to a power, or become logits by a calibration; classes that
-    no pixel has never win, unless names tell of them.
+    These are divided by the classes' shares of the pixels to a power; classes that no pixel has never win, unless
+    names tell of them.
 
     Returns
     -------
@@ -391,9 +338,6 @@ def weighed(
     factor = _factor(sums.frequency, chosen.exponent)
     absent = torch.from_numpy(sums.absent(chosen.strength))
     weight, bias = weight * factor, bias * factor
-    if calibration is not None:
-        mixed, shift = (torch.from_numpy(one) for one in calibration)
-        weight, bias = weight @ mixed, bias @ mixed + shift
     weight[:, absent], bias[absent] = 0.0, NEVER
     return weight, bias, chosen.strength * factor if chosen.strength else None
 

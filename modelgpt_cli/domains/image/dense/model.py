@@ -82,7 +82,7 @@ class SegmentationModel(nn.Module):
         return trunk_tensors(self.trunk) | named | prior | heads
 
     def set_prior(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take what names tell beside the head, ``prior.*``, or nothing."""
+        """Take what words tell beside the head, ``prior.*``; nothing of them is no longer prior."""
         values = {name.removeprefix(PRIOR): nn.Parameter(value.float().clone()) for name, value in tensors.items()}
         self.prior = nn.ParameterDict(values) if values else None
 

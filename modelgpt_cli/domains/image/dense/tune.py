@@ -20,7 +20,6 @@ from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.architectures import NETWORK
 from modelgpt_cli.domains.image.dense.build import SegmentationBuild, prior_tensors
-from modelgpt_cli.domains.image.dense.calibration import SHARPNESS
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.finetune import (
     JUDGE,
@@ -44,6 +43,9 @@ from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.domains.image.dense.words import name_prior
 from modelgpt_cli.training.tune import Tuned, TuneSettings
+
+SHARPNESS = 8.0
+"""What a head's scores, which are shares of a place, are multiplied by to be logits."""
 
 
 class SegmentationTuning(MapTuning):
