@@ -30,7 +30,7 @@ modelgpt export model.onnx --runtime ort-1.10 -o old.onnx""",
     "place",
     type=click.Choice(list(PLACES)),
     metavar="PLACE",
-    help=f"Write a folder for {', '.join(PLACES)}.",
+    help=f"A folder for {', '.join(PLACES)}.",
 )
 @o.option("--data", metavar="FILE", help="Rows, to measure what --quantize costs or to verify --for on.")
 @o.force_option

@@ -104,7 +104,8 @@ def to_onnx(
     seen = _seen_sides(g, sides, model.view.size)
     values = _normalised(g, _resized_pixels(g, sides, seen), model.view)
     maps = [g.op("Sqrt", one) for one in trunk_maps(g, model.trunk, values, BACKBONE, quantize=quantize)]
-    _Candidates(g, model, maps, _scores(g, maps), sides).write()
+    scores = g.op("Identity", _scores(g, maps), output=PLACE_SCORES)
+    _Candidates(g, model, maps, scores, sides).write()
     _kept(g, model)
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize)
     image = helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, [1, "H", "W", 3])
