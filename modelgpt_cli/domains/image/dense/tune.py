@@ -18,7 +18,6 @@ from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.data.in_memory import Data
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
-from modelgpt_cli.domains.image.dense.architectures import NETWORK
 from modelgpt_cli.domains.image.dense.build import SegmentationBuild, prior_tensors
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.finetune import (
@@ -38,10 +37,9 @@ from modelgpt_cli.domains.image.dense.fit import (
     fit_segmentation,
     shares_of,
 )
-from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, NamePrior, scores_of
+from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, scores_of
 from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
-from modelgpt_cli.domains.image.dense.words import name_prior
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 SHARPNESS = 8.0
@@ -59,9 +57,7 @@ class SegmentationTuning(MapTuning):
         b = model.blueprint
         self.source = cast(ReadScenes, self.dataset.source)
         self.build = build_like(SegmentationBuild, model.blueprint, settings.seed)
-        found = name_prior(b.labels, NETWORK)
-        self._prior: NamePrior | None = None if found is None else found[0]
-        self._nearest = {} if found is None else found[1]
+        self._prior, self._nearest = self.build.named(dataset)
         pixels = np.array([dataset.class_counts[label] for label in b.labels], dtype=np.float64)
         frequency = pixels / max(1.0, pixels.sum())
         self._counts = torch.from_numpy((np.maximum(frequency, LEAST_SHARE) ** -BALANCE).astype(np.float32))
