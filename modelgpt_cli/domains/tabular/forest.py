@@ -18,7 +18,7 @@ import torch
 from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.fit import standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import below_float32
-from modelgpt_cli.domains.tabular.mixing import FOREST, LEAST_GAIN, MODEL, NETWORK, few_rows, gain, judged, stack
+from modelgpt_cli.domains.tabular.mixing import FOREST, MODEL, NETWORK, few_rows, judged, mix
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 from modelgpt_cli.domains.tabular.trees import level_orders, training_rows
 
@@ -73,22 +73,17 @@ def mix_forest(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         forest = task.grow(training_rows(table, shown, used, unseen), of_fold, seed=k)
         outputs[torch.from_numpy(unseen)] = forest(torch.from_numpy(task.raw[shown.rows[unseen]]), task.n_outputs)
     target, network = torch.from_numpy(task.y[shown.rows[scored]]), shown.outputs
-    both = torch.stack([network, outputs[scored]])
-    weights = stack(both, target, table.n_classes)
-    mix = torch.einsum("j,jnc->nc", weights, both)
-    gained = gain(network, mix, target, table.n_classes)
-    worth: dict[str, Any] = {"share": float(weights[1] / weights.sum()), "gain_nats": gained}
-    if gained < LEAST_GAIN or not weights[1] > 0:
-        return replace(scaled, cross=replace(cross, forest_tried=worth))
-    worth |= {"network": float(weights[0]), "trees": count}
-    forest = task.grow(every, count, seed=-1).times(float(weights[1]))
+    both = mix(network, outputs[scored], target, table.n_classes)
+    if not both.pays:
+        return replace(scaled, cross=replace(cross, forest_tried=both.worth))
+    forest = task.grow(every, count, seed=-1).times(both.part)
     found = replace(
-        cross.times(float(weights[0])),
+        cross.times(both.before),
         trees=join([forest], task.orders),
-        forest_tried=worth,
-        held_out=replace(shown, outputs=mix),
+        forest_tried=both.worth | {"network": both.before, "trees": count},
+        held_out=replace(shown, outputs=both.outputs),
     )
-    parts = {MODEL: mix, FOREST: both[1]}
+    parts = {MODEL: both.outputs, FOREST: outputs[scored]}
     if NETWORK not in cross.checked.metrics:
         parts[NETWORK] = network
     return judged(replace(scaled, cross=found), parts, y[shown.rows[scored]], shown.rows[scored])

@@ -22,14 +22,12 @@ from modelgpt_cli.domains.tabular.head import Refiner
 from modelgpt_cli.domains.tabular.kernel_model import Kernel, gaussians, nearness
 from modelgpt_cli.domains.tabular.mixing import (
     KERNEL,
-    LEAST_GAIN,
     MODEL,
     NETWORK,
     few_rows,
-    gain,
     judged,
     mean_loss,
-    stack,
+    mix,
 )
 from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.domains.tabular.tree_model import n_sums
@@ -157,18 +155,15 @@ def mix_kernel(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     folds = _folds(rows, seed)
     network, target = shown.outputs, rows.labels[scored]
     width, strength, outputs = _choose(rows, folds, scored)
-    both = torch.stack([network, outputs[scored]])
-    weights = stack(both, target, table.n_classes)
-    mix = torch.einsum("j,jnc->nc", weights, both)
-    gained = gain(network, mix, target, table.n_classes)
-    worth = {"width": width, "strength": strength, "share": float(weights[1] / weights.sum()), "gain_nats": gained}
-    worth["network"] = float(weights[0])
-    if gained < LEAST_GAIN or not weights[1] > 0:
+    both = mix(network, outputs[scored], target, table.n_classes)
+    worth = {"width": width, "strength": strength, **both.worth}
+    if not both.pays:
         return replace(scaled, cross=replace(cross, kernel_tried=worth))
-    kernel = _final(scaled, folds, width, strength, seed).times(float(weights[1]))
-    held_out = replace(shown, outputs=mix)
-    found = replace(cross.times(float(weights[0])), kernel=kernel, kernel_tried=worth, held_out=held_out)
-    parts = {MODEL: mix, NETWORK: network, KERNEL: both[1]}
+    worth["network"] = both.before
+    kernel = _final(scaled, folds, width, strength, seed).times(both.part)
+    held_out = replace(shown, outputs=both.outputs)
+    found = replace(cross.times(both.before), kernel=kernel, kernel_tried=worth, held_out=held_out)
+    parts = {MODEL: both.outputs, NETWORK: network, KERNEL: outputs[scored]}
     return judged(replace(scaled, cross=found), parts, y[shown.rows[scored]], shown.rows[scored])
 
 

@@ -7,7 +7,8 @@ Shapes: N shown rows, S of them scored, J candidates, C outputs.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,44 @@ def stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
 def mean_loss(outputs: Tensor, y: Tensor, n_classes: int) -> float:
     """Mean log-loss, or squared error, of outputs (S, C)."""
     return float(row_losses(outputs, y, n_classes).mean())
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What held-out rows say of a model so far and one more part.
+
+    Attributes
+    ----------
+    before, part : float
+        What the outputs of either are multiplied by.
+    outputs : (S, C)
+        Of both together.
+    gained : float
+        By the part, in nats.
+    """
+
+    before: float
+    part: float
+    outputs: Tensor
+    gained: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether the part is to be mixed in."""
+        return self.gained >= LEAST_GAIN and self.part > 0
+
+    @property
+    def worth(self) -> dict[str, Any]:
+        """Return what is to be known of the part, as JSON values."""
+        return {"share": self.part / (self.before + self.part), "gain_nats": self.gained}
+
+
+def mix(before: Tensor, part: Tensor, y: Tensor, n_classes: int) -> Mix:
+    """Stack the outputs (S, C) of a model so far with those of one more part."""
+    both = torch.stack([before, part])
+    weights = stack(both, y, n_classes)
+    outputs = torch.einsum("j,jnc->nc", weights, both)
+    return Mix(float(weights[0]), float(weights[1]), outputs, gain(before, outputs, y, n_classes))
 
 
 def gain(before: Tensor, after: Tensor, y: Tensor, n_classes: int) -> float:

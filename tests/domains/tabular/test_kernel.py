@@ -15,7 +15,7 @@ import torch
 from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, build, inspect, predict
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.domains.tabular import kernel as fit_kernel
+from modelgpt_cli.domains.tabular import mixing
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.generator import shared_generator
 from modelgpt_cli.domains.tabular.kernel import relevance
@@ -95,7 +95,7 @@ def test_there_is_none_where_it_pays_too_little(monkeypatch: pytest.MonkeyPatch)
     few = ModelGPTRegressor(members=1, kernel=True).fit(ROWS[INPUTS][:50], ROWS["number"][:50])
     assert few.model_.kernel is None
     assert "kernel" not in few.model_.blueprint.provenance
-    monkeypatch.setattr(fit_kernel, "LEAST_GAIN", 1000.0)
+    monkeypatch.setattr(mixing, "LEAST_GAIN", 1000.0)
     model = ModelGPTRegressor(members=1, kernel=True).fit(ROWS[INPUTS][:150], ROWS["number"][:150])
     assert model.model_.kernel is None
     assert 0 < model.model_.blueprint.provenance["kernel"]["gain_nats"] < 1000
@@ -174,7 +174,7 @@ def test_it_may_be_absent_when_the_model_is_built_again_from_some_rows(
     model = regressor.model_
     x, codes = model.preprocessor.arrays(ROWS[INPUTS][:60])
     table = TableArrays(x, codes, ROWS["number"].to_numpy()[:60], 0, ())
-    monkeypatch.setattr(fit_kernel, "LEAST_GAIN", 1000.0)
+    monkeypatch.setattr(mixing, "LEAST_GAIN", 1000.0)
     generator, _ = shared_generator(generator_file(None, "tabular"))
     again = by_generator(model, generator)(table)
     assert again.kernel is None
