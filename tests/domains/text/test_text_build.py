@@ -41,7 +41,8 @@ def test_a_classification(make: Make) -> None:
     assert (blueprint.domain, blueprint.task, blueprint.target) == ("text", "classification", "label")
     assert blueprint.labels == ("food", "money", "sport")
     assert [(c.name, c.role) for c in blueprint.used] == [("text", "text")]
-    assert set(metrics) == {"model", "requirement only", "linear", "majority"}
+    parts = {"encoder only", "last layer only"}  # where held-out rows gain by words
+    assert set(metrics) - parts == {"model", "requirement only", "linear", "majority"}
     assert metrics["model"]["accuracy"] > 0.85 > metrics["majority"]["accuracy"] + 0.3
     assert built.report.n_rows == 90
     assert built.labels("soup bread cook", "loan tax bank", "team ball goal") == ["food", "money", "sport"]
