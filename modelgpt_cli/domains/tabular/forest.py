@@ -18,7 +18,7 @@ import torch
 from modelgpt_cli.domains.tabular.choose_transform import Scaled
 from modelgpt_cli.domains.tabular.fit import standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import below_float32
-from modelgpt_cli.domains.tabular.mixing import FOREST, MODEL, NETWORK, few_rows, judged, mix
+from modelgpt_cli.domains.tabular.mixing import FOREST, MODEL, NETWORK, judged, mix, scored_rows
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
 from modelgpt_cli.domains.tabular.trees import level_orders, training_rows
 
@@ -56,13 +56,10 @@ def mix_forest(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     Scaled
         With a forest, the mix of heads at its share, and the metrics and residuals of both together; or as it was.
     """
-    cross, table = scaled.cross, scaled.table
-    shown = cross.held_out
-    if shown is None or cross.checked is None:
+    cross, table, held_out = scaled.cross, scaled.table, scored_rows(scaled)
+    if held_out is None or len(table.y) > MOST_ROWS:
         return scaled
-    scored = np.flatnonzero(shown.folds.fold >= 0)
-    if few_rows(len(scored), table.n_classes) or len(table.y) > MOST_ROWS:
-        return scaled
+    shown, scored = held_out
     task, every = _Task(scaled, seed), np.arange(len(table.y))
     count = task.count(every)
     of_fold = min(count, max(FOLD_TREES, min(MOST_FOLD_TREES, FOLD_TREES * 1000 // len(every))))
@@ -83,9 +80,7 @@ def mix_forest(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         forest_tried=both.worth | {"network": both.before, "trees": count},
         held_out=replace(shown, outputs=both.outputs),
     )
-    parts = {MODEL: both.outputs, FOREST: outputs[scored]}
-    if NETWORK not in cross.checked.metrics:
-        parts[NETWORK] = network
+    parts = {MODEL: both.outputs, NETWORK: network, FOREST: outputs[scored]}
     return judged(replace(scaled, cross=found), parts, y[shown.rows[scored]], shown.rows[scored])
 
 
@@ -101,7 +96,7 @@ class _Task:
         missing = np.isnan(self.raw)
         self.some_missing = missing.any(0)
         self.features = self.raw
-        if missing.any():  # missing cells lie half a range below the least, so that random thresholds find them
+        if missing.any():  # missing cells lie half a range below the least cell and zero, where thresholds find them
             low, high = (bound(self.raw, 0, initial=0.0, where=~missing) for bound in (np.min, np.max))
             self.features = np.where(missing, low - (high - low) / 2 - 1, self.raw).astype(np.float32)
 

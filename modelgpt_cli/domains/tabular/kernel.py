@@ -24,10 +24,10 @@ from modelgpt_cli.domains.tabular.mixing import (
     KERNEL,
     MODEL,
     NETWORK,
-    few_rows,
     judged,
     mean_loss,
     mix,
+    scored_rows,
 )
 from modelgpt_cli.domains.tabular.tasks import targets
 from modelgpt_cli.domains.tabular.tree_model import n_sums
@@ -141,13 +141,10 @@ def mix_kernel(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
     Scaled
         With a kernel, the mix of heads at its share, and the metrics and residuals of both together; or as it was.
     """
-    cross, table = scaled.cross, scaled.table
-    shown = cross.held_out
-    if shown is None or cross.checked is None or table.n_classes > MAX_CLASSES:
+    cross, table, held_out = scaled.cross, scaled.table, scored_rows(scaled)
+    if held_out is None or table.n_classes > MAX_CLASSES:
         return scaled
-    scored = np.flatnonzero(shown.folds.fold >= 0)
-    if few_rows(len(scored), table.n_classes):
-        return scaled
+    shown, scored = held_out
     scoring = shown.folds.held_out.any(1)
     rows = _rows(scaled, shown.rows, shown.folds.used[scoring], shown.folds.held_out[scoring])
     if not rows.x.shape[1]:
@@ -161,8 +158,8 @@ def mix_kernel(scaled: Scaled, y: np.ndarray, *, seed: int = 0) -> Scaled:
         return replace(scaled, cross=replace(cross, kernel_tried=worth))
     worth["network"] = both.before
     kernel = _final(scaled, folds, width, strength, seed).times(both.part)
-    held_out = replace(shown, outputs=both.outputs)
-    found = replace(cross.times(both.before), kernel=kernel, kernel_tried=worth, held_out=held_out)
+    now = replace(shown, outputs=both.outputs)
+    found = replace(cross.times(both.before), kernel=kernel, kernel_tried=worth, held_out=now)
     parts = {MODEL: both.outputs, NETWORK: network, KERNEL: outputs[scored]}
     return judged(replace(scaled, cross=found), parts, y[shown.rows[scored]], shown.rows[scored])
 

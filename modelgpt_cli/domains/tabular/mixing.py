@@ -16,6 +16,7 @@ from torch import Tensor
 
 from modelgpt_cli.core.metrics import class_scores, regression_scores
 from modelgpt_cli.domains.tabular.choose_transform import Scaled, with_mean
+from modelgpt_cli.domains.tabular.crossfit import HeldOut
 from modelgpt_cli.domains.tabular.stack import row_losses, stack_logits, stack_numbers
 
 MODEL, NETWORK, KERNEL, FOREST, TREES = "model", "network alone", "kernel alone", "forest alone", "trees alone"
@@ -32,6 +33,15 @@ cuts of 60 rows of tables with classes, trees took the AUC of new rows from .829
 def few_rows(rows: int, n_classes: int) -> bool:
     """Whether so many held-out rows are too few to mix another part in."""
     return rows < (MIN_CLASS_ROWS if n_classes else MIN_ROWS)
+
+
+def scored_rows(scaled: Scaled) -> tuple[HeldOut, np.ndarray] | None:
+    """Return what a cross-fit shows, and which of its rows are scored (S,); None where they are too few to tell."""
+    shown = scaled.cross.held_out
+    if shown is None or scaled.cross.checked is None:
+        return None
+    scored = np.flatnonzero(shown.folds.fold >= 0)
+    return None if few_rows(len(scored), scaled.table.n_classes) else (shown, scored)
 
 
 def stack(outputs: Tensor, y: Tensor, n_classes: int) -> Tensor:
@@ -102,7 +112,7 @@ def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.n
     Parameters
     ----------
     outputs : dict of (S, C)
-        Of `MODEL` and of parts; parts that stood in the metrics before stay there.
+        Of `MODEL` and of parts; parts that stood in the metrics before stay there, and `NETWORK` as it is there.
     y : (S,)
         The targets in their own unit.
     rows : int64 (S,)
@@ -110,6 +120,7 @@ def judged(scaled: Scaled, outputs: dict[str, Tensor], y: np.ndarray, rows: np.n
     """
     checked, fitted, transform = scaled.cross.checked, scaled.cross.fitted, scaled.transform
     assert checked is not None
+    outputs = {name: out for name, out in outputs.items() if name != NETWORK or name not in checked.metrics}
     residuals = None
     if scaled.table.n_classes:
         found = {name: class_scores(out.softmax(1).numpy(), y) for name, out in outputs.items()}

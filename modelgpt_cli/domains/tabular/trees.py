@@ -26,10 +26,10 @@ from modelgpt_cli.domains.tabular.mixing import (
     MODEL,
     NETWORK,
     TREES,
-    few_rows,
     judged,
     mean_loss,
     mix,
+    scored_rows,
 )
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, sides, tree_features
 
@@ -118,13 +118,10 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
     Scaled
         With trees, the mix of heads at its share, and the metrics and residuals of both together; or as it was.
     """
-    cross, table = scaled.cross, scaled.table
-    shown = cross.held_out
-    if shown is None or cross.checked is None:
+    cross, table, rows_held_out = scaled.cross, scaled.table, scored_rows(scaled)
+    if rows_held_out is None:
         return scaled
-    scored = np.flatnonzero(shown.folds.fold >= 0)
-    if few_rows(len(scored), table.n_classes):
-        return scaled
+    shown, scored = rows_held_out
     try:
         import lightgbm  # noqa: F401
     except (ImportError, OSError) as error:  # a wheel without the OpenMP library that it needs
@@ -152,10 +149,7 @@ def mix_trees(scaled: Scaled, y: np.ndarray, *, seed: int = 0, lessons: Lessons 
     worth |= {"network": both.before, "trees": sum(map(len, boosted))}
     cross = cross.times(both.before)
     trees = join([*([] if cross.trees is None else [cross.trees]), *boosted], level_orders(table))
-    parts = {MODEL: both.outputs, TREES: held_out[chosen]}
-    assert cross.checked is not None
-    if NETWORK not in cross.checked.metrics:
-        parts[NETWORK] = network
+    parts = {MODEL: both.outputs, NETWORK: network, TREES: held_out[chosen]}
     found = replace(scaled, cross=replace(cross, trees=trees, tried=worth))
     return judged(found, parts, y[shown.rows[scored]], shown.rows[scored])
 
