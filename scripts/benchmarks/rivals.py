@@ -90,7 +90,7 @@ class Rival(ABC):
         self.trunk: MapTrunk = copy.deepcopy(shared_map_trunk(NETWORK)).requires_grad_(True)
         for module in self.trunk.first_modules(FROZEN):
             module.requires_grad_(False)
-        self._first = folded(self.trunk).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._first = folded(self.trunk)
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """The network's maps at strides of 8, 16 and 32 pixels; its first blocks are frozen, as in our tuning."""
@@ -115,7 +115,7 @@ def train(rival: Rival, seconds: float, seed: int) -> int:
     groups = [{"params": trunk}, {"params": [p for p in rival.module.parameters() if id(p) not in own]}]
     rates = (TRUNK_LR, HEAD_LR)
     optimizer = torch.optim.AdamW(groups, lr=HEAD_LR, weight_decay=WEIGHT_DECAY)
-    rival.module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    rival.module.to(memory_format=torch.channels_last).train()
     rival.trunk.eval()  # BatchNorm keeps its statistics
     optimizer.zero_grad()  # torch loads much when this is done for the first time
     start = time.process_time()

@@ -76,7 +76,7 @@ def halve_table(name: str, rows: int, seed: int, folder: Path) -> Halves:
     )
     data = draw_rows(read_table(card), rows, 0)
     halves = [data.take(part) for part in split(data, 0.5, seed)]
-    files = [folder / "train.csv", folder / "test.csv"]
+    files = (folder / "train.csv", folder / "test.csv")
     for half, file in zip(halves, files, strict=True):
         half.frame.assign(target=half.y).to_csv(file, index=False)
     return Halves(name, len(halves[0].y), *files, "target")
@@ -86,7 +86,7 @@ def third_of_texts(name: str, rows: int, seed: int, folder: Path) -> Halves:
     """Write a third of some texts, and the rest."""
     frame = pd.read_csv(data_folder("text") / "train" / name / "train.csv.gz", dtype=str, keep_default_na=False)
     order = np.random.default_rng([seed, 3]).permutation(len(frame))[:rows]
-    files = [folder / "train.csv", folder / "test.csv"]
+    files = (folder / "train.csv", folder / "test.csv")
     for part, file in zip((order[: rows // 3], order[rows // 3 :]), files, strict=True):
         frame.iloc[part].to_csv(file, index=False)
     return Halves(name, rows // 3, *files, "label")
@@ -94,7 +94,7 @@ def third_of_texts(name: str, rows: int, seed: int, folder: Path) -> Halves:
 
 def third_of_images(name: str, rows: int, seed: int, folder: Path) -> Halves:
     """Unpack a third of some images, as many of each class, and the rest."""
-    parts = [folder / "train", folder / "test"]
+    parts = (folder / "train", folder / "test")
     with zipfile.ZipFile(data_folder("image") / f"{name}.zip") as archive:
         classes: dict[str, list[str]] = {}
         for one in sorted(archive.namelist()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,12 +15,10 @@ from torchvision.models.segmentation.lraspp import LRASPPHead
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.architectures import SIZES, encoder_config
-from modelgpt_cli.domains.image.dense.dataset import ReadScenes
-from modelgpt_cli.domains.image.dense.feed import IMAGE
+from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.finetune import relit
 from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.dense.masks import IGNORE
-from modelgpt_cli.domains.image.dense.read import MASK
 
 from ..rivals import Rival, drawn
 
@@ -71,10 +68,10 @@ class Lraspp(Rival):
         scale = np.exp(rng.uniform(*np.log(SCALES))) * self.view.size / max(height, width)
         side = min(CROP / scale, height, width)
         left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
-        box: Sequence[float] = (left, top, left + side, top + side)
+        box = (left, top, left + side, top + side)
         size = (CROP, CROP)
-        seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, tuple(box)))
-        wanted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST, tuple(box)))
+        seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box))
+        wanted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST, box))
         if rng.random() < 0.5:
             seen, wanted = seen[:, ::-1], wanted[:, ::-1]
         return relit(np.ascontiguousarray(seen), rng), np.ascontiguousarray(wanted)

@@ -72,7 +72,7 @@ class SsdLite(Rival):
         for image, truth in drawn(self._examples, BATCH, rng):
             pixels = tv_tensors.Image(torch.from_numpy(relit(image, rng)).permute(2, 0, 1))
             size = (image.shape[0], image.shape[1])
-            boxes = tv_tensors.BoundingBoxes(truth.boxes, format="XYXY", canvas_size=size, dtype=torch.float32)  # type: ignore[call-overload]
+            boxes = tv_tensors.BoundingBoxes(truth.boxes, format="XYXY", canvas_size=size, dtype=torch.float32)
             changed, target = self._changes(pixels, {"boxes": boxes, "labels": torch.from_numpy(truth.labels + 1)})
             images.append(changed.as_subclass(Tensor).float() / 255)
             targets.append({key: value.as_subclass(Tensor) for key, value in target.items()})

@@ -266,7 +266,7 @@ class Finetuning:
             alike = [k for k, one in enumerate(seen) if one.shape == shape]
             x = torch.cat([seen[k] for k in alike]).to(self.settings.device, memory_format=torch.channels_last)
             with torch.no_grad():
-                x = self._folded.first(x, FROZEN)  # type: ignore[operator]
+                x = self._folded.first(x, FROZEN)
             maps = [one.cpu().clamp(min=LEAST).sqrt() for one in functional_call(self._rest, scaled, (x,))]
             found |= {k: [one[i : i + 1] for one in maps] for i, k in enumerate(alike)}
         return [found[k] for k in range(len(seen))]
