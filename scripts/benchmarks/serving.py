@@ -4,7 +4,7 @@
 
 A model of a table (Adult: 14 columns), of texts (SST-2) and of images (flowers), of the shared data, is built from a
 few hundred rows, and served in a process of its own. So many connections ask for one row each, again and again, from
-this process; the server's CPU seconds say what a request costs on cores that other work has, too. `--kill` ends one of
+this process; the server's CPU seconds say what a request costs by itself. `--kill` ends one of
 several processes that answer in the middle, and counts the requests that are lost.
 """
 
@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.report:
         header = ["model of", "requests", "answered a second", "a CPU second", "p50, ms", "p99, ms", "errors"]
         on = f"{machine()}; {versions('fastapi', 'uvicorn', 'onnxruntime')}"
-        how = f"    {command()}\n\n{date.today().isoformat()}; {on}; the machine did other work, too."
+        how = f"    {command()}\n\n{date.today().isoformat()}; {on}."
         write_section(args.report, "serving", f"{table(header, rows)}\n\n{how}")
 
 
