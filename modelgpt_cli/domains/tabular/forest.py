@@ -20,7 +20,7 @@ from modelgpt_cli.domains.tabular.fit import standardise_target
 from modelgpt_cli.domains.tabular.grown_trees import below_float32
 from modelgpt_cli.domains.tabular.mixing import FOREST, MODEL, NETWORK, judged, mix, scored_rows
 from modelgpt_cli.domains.tabular.tree_model import Trees, join, n_sums, tree_features
-from modelgpt_cli.domains.tabular.trees import level_orders, training_rows
+from modelgpt_cli.domains.tabular.tree_rows import level_orders, training_rows
 
 FOLD_TREES, MOST_FOLD_TREES = 20, 60
 """Of a fold, at 1,000 rows and at most: fewer rows take more, which cost less there. With 100 the log-loss of 58 tables

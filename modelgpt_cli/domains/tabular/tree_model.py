@@ -122,12 +122,6 @@ class Trees:
         )
         return tuple(torch.from_numpy(array) for array in arrays)
 
-    def first(self, count: int) -> Trees:
-        """The first trees alone, `count` of them at most."""
-        end = np.append(self.roots, len(self.value))[min(count, len(self))]
-        arrays = {name: getattr(self, name)[:end] for name in _ARRAYS if name != "roots"}
-        return replace(self, **arrays, roots=self.roots[:count])
-
     def times(self, weight: float) -> Trees:
         """The same with their answers multiplied."""
         value = np.where(self.right > 0, self.value, self.value * np.float32(weight))

@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, build, inspect
 from modelgpt_cli.domains.tabular import forest
 from modelgpt_cli.domains.tabular.mixing import LEAST_GAIN
-from modelgpt_cli.domains.tabular.tree_model import PREFIX, join, read_trees
+from modelgpt_cli.domains.tabular.tree_model import PREFIX, read_trees
 from modelgpt_cli.runtime.session import Model
 
 INPUTS = ["a", "b", "kind"]
@@ -121,5 +121,3 @@ def test_files_whose_trees_have_a_sum_each_are_read(regressor: ModelGPTRegressor
     state[PREFIX + "sums"] = torch.zeros(len(trees), dtype=torch.int16)
     old = read_trees(state, len(trees.orders))
     np.testing.assert_array_equal(old.sums, np.zeros(len(trees.value)))
-    first = trees.first(2)
-    assert (len(first), join([first, trees]).n_leaves) == (2, first.n_leaves + trees.n_leaves)

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from modelgpt_cli import ModelGPTClassifier, ModelGPTRegressor, build, build_batch, inspect, predict
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.shared.folds import ALIKE, Folds, Split
-from modelgpt_cli.domains.tabular import lessons, trees
+from modelgpt_cli.domains.tabular import boosting, lessons
 from modelgpt_cli.domains.tabular.crossfit import HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
@@ -88,7 +88,7 @@ TRAIN, TEST = rows(240), rows(600, 1)
 def _fast() -> Iterator[None]:
     """Fewer trees and drawn rows: a second for each model instead of several."""
     with pytest.MonkeyPatch.context() as changes:
-        changes.setattr(trees, "TAUGHT_ROUNDS", (20, 50))
+        changes.setattr(boosting, "TAUGHT_ROUNDS", (20, 50))
         changes.setattr(lessons, "PER_ROW", 4)
         yield
 
@@ -147,8 +147,8 @@ def test_trees_of_soft_labels_answer_as_lightgbm_has_them() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(90, 2)).astype(np.float32)
     soft = rng.dirichlet([1, 2, 6], 90).astype(np.float32)
-    data = lightgbm.Dataset(x, np.zeros(90), params=trees.PARAMETERS, free_raw_data=False).construct()
-    parameters, start = lessons.teach_trees(data, trees.PARAMETERS | {"num_class": 3}, soft)
+    data = lightgbm.Dataset(x, np.zeros(90), params=boosting.PARAMETERS, free_raw_data=False).construct()
+    parameters, start = lessons.teach_trees(data, boosting.PARAMETERS | {"num_class": 3}, soft)
     booster = lightgbm.train(parameters, data, 4, keep_training_booster=True)
     grown = grown_trees(booster.model_to_string(), 3, start=start)
     assert start is not None

@@ -22,7 +22,8 @@ from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.domains.shared.folds import ALIKE, TIME, Folds, Split
-from modelgpt_cli.domains.tabular import trees as fit_trees
+from modelgpt_cli.domains.tabular.boosting import LEAVES, Boosting
+from modelgpt_cli.domains.tabular.boosting import PARAMETERS as PARAMETERS_OF_TREES
 from modelgpt_cli.domains.tabular.crossfit import HeldOut
 from modelgpt_cli.domains.tabular.fit import TableArrays
 from modelgpt_cli.domains.tabular.grown_trees import grown_trees
@@ -30,6 +31,7 @@ from modelgpt_cli.domains.tabular.measure import dummy_trees
 from modelgpt_cli.domains.tabular.mixing import LEAST_GAIN
 from modelgpt_cli.domains.tabular.model import PARAMETERS, TabularModel
 from modelgpt_cli.domains.tabular.tree_model import join, read_trees
+from modelgpt_cli.domains.tabular.tree_rows import training_rows
 from modelgpt_cli.model_generator.measure import measure_flops
 from modelgpt_cli.runtime.session import Model
 
@@ -268,13 +270,45 @@ def test_rows_that_are_tied_to_unseen_ones_are_not_learned_from() -> None:
 
     def rows(split: Split | None) -> list[int]:
         table = TableArrays(*arrays, 2, (), split=split)
-        found = fit_trees.training_rows(table, shown, folds.used[0], folds.held_out[0])
+        found = training_rows(table, shown, folds.used[0], folds.held_out[0])
         return sorted(found.tolist())
 
     assert rows(None) == [2, 3, 4, 5, 6]
     keys = np.array([0, -1, 1, -1, 0, 1, -1])
     assert rows(Split(ALIKE, keys)) == [2, 3, 5, 6]
     assert rows(Split(TIME, np.arange(7.0), "day")) == [2, 3]
+
+
+def boosting(rows: pd.DataFrame) -> Boosting:
+    """What trees of `label` learn from."""
+    features = rows[["a", "b"]].to_numpy(dtype=np.float32)
+    y = (rows["label"] == "yes").to_numpy(dtype=np.int64)
+    parameters = PARAMETERS_OF_TREES | {"objective": "binary", "seed": 0, "num_threads": 1}
+    dataset = lightgbm.Dataset(features, y, params=parameters, free_raw_data=False).construct()
+    return Boosting(features, y, 2, (8,), (10, 20), parameters, dataset)
+
+
+def test_trees_that_grow_on_are_those_grown_at_once() -> None:
+    learned = boosting(ROWS)
+    rows = np.arange(300)
+    grower = learned.grower(rows, 8)
+    at_once, in_steps = learned.grower(rows, 8).grow(20), [grower.grow(10), grower.grow(20)]
+    assert [len(trees) for trees in in_steps] == [10, 10]
+    features = torch.from_numpy(learned.features.copy())
+    expected = lightgbm.train(
+        learned.parameters | {"num_leaves": 8}, learned.dataset.subset(rows), 20, keep_training_booster=True
+    ).predict(learned.features, raw_score=True)
+    for found in (at_once, join(in_steps)):
+        logits = found(features, 2)
+        np.testing.assert_allclose((logits[:, 1] - logits[:, 0]).numpy(), expected, atol=1e-4)
+
+
+def test_rules_without_noise_take_more_leaves() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 4, (900, 5))
+    rules = (X[:, 0] > X[:, 1]) ^ (X[:, 2] == X[:, 3]) ^ (X[:, 4] > 1)
+    fitted = ModelGPTClassifier(members=1, trees=True, kernel=False).fit(X, rules)
+    assert fitted.model_.blueprint.provenance["trees"]["leaves"] > LEAVES
 
 
 def test_a_library_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
