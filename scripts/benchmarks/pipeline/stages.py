@@ -83,12 +83,11 @@ def timed(work: Callable[[], object], repeats: int = REPEATS) -> dict[str, float
     return {"seconds": statistics.median(wall), "cpu_seconds": statistics.median(cpu)}
 
 
-def passes(seed: int) -> dict[str, Any]:
-    """Time one pass and 8 members on 1,000 rows x 20 columns (16 numbers, 4 categories), 2 classes."""
+def mixed_table(seed: int) -> tuple[Any, Any, np.ndarray]:
+    """1,000 rows x 20 columns (16 numbers, 4 categories), and 2 classes that a product of two columns tells apart."""
     import pandas as pd
 
     from modelgpt_cli.core.schema import Column
-    from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier
 
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(1000, 16))
@@ -98,6 +97,14 @@ def passes(seed: int) -> dict[str, Any]:
         frame[f"kind {j + 1}"] = np.array([f"level {k}" for k in range(5)], dtype=object)[kinds[:, j]]
     y = (numbers[:, 0] * numbers[:, 1] + numbers[:, 2] + (kinds[:, 0] == 1) > 0).astype(int)
     columns = [Column(name, "categorical" if name.startswith("kind") else "numeric") for name in frame.columns]
+    return frame, columns, y
+
+
+def passes(seed: int) -> dict[str, Any]:
+    """Time one pass and 8 members on the mixed table."""
+    from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier
+
+    frame, columns, y = mixed_table(seed)
     results = {}
     variants: dict[str, dict[str, Any]] = {
         "one pass": {"members": 1, "one_pass": True},
@@ -112,7 +119,7 @@ def passes(seed: int) -> dict[str, Any]:
 
 
 def sizes(seed: int) -> dict[str, int]:
-    """Return the bytes of the fp32 ONNX model of the default build, by the number of numeric features; 2 classes."""
+    """Return the bytes of the fp32 ONNX model of the default build, of so many numbers and of the mixed table."""
     import pandas as pd
 
     from modelgpt_cli.artifacts.export import write_model
@@ -120,14 +127,17 @@ def sizes(seed: int) -> dict[str, int]:
     from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier
 
     rng = np.random.default_rng(seed)
-    found = {}
+    tables = {"mixed": mixed_table(seed)}
     for d in (20, 100):
         frame = pd.DataFrame(rng.normal(size=(400, d)), columns=[f"number {j + 1}" for j in range(d)])
         columns = [Column(name, "numeric") for name in frame]
+        tables[str(d)] = frame, columns, (frame["number 1"] > 0).to_numpy(dtype=int)
+    found = {}
+    for name, (frame, columns, y) in tables.items():
         model = ModelGPTClassifier(random_state=seed, columns=columns)
-        model.fit(frame, (frame["number 1"] > 0).to_numpy(dtype=int))
+        model.fit(frame, y)
         with tempfile.TemporaryDirectory(prefix="modelgpt-sizes-") as folder:
-            found[str(d)] = write_model(model.model_, Path(folder) / "model.onnx").size_bytes
+            found[name] = write_model(model.model_, Path(folder) / "model.onnx").size_bytes
     return found
 
 

@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from modelgpt_cli.domains.tabular import crossfit, fit, kernel, members, stack, trees
+from modelgpt_cli.domains.tabular import boosting, crossfit, fit, forest, kernel, members, mixing, stack
 from modelgpt_cli.domains.tabular.estimator import ModelGPTClassifier, ModelGPTRegressor
 
 from ..common import make_parser, provenance, table, write_section
@@ -57,15 +57,18 @@ def _best(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 VARIANTS = {
-    "**as shipped**: 8 members, 4 folds, a mix of heads, kernel, trees": Variant(),
-    "no trees": Variant({"trees": False}),
+    "**as shipped**: 8 members, 4 folds, a mix of heads, kernel, forest, trees": Variant(),
+    "no forest and trees": Variant({"trees": False}),
     "no kernel": Variant({"kernel": False}),
     "networks alone": Variant({"trees": False, "kernel": False}),
     "kernel of 128 points": Variant(constants=((kernel, "FOLD_POINTS", 128), (kernel, "POINTS", 256))),
     "kernel of all inputs alike": Variant(constants=((kernel, "RELEVANCE_STEPS", 0),)),
-    "trees of 20 rows a leaf": Variant(constants=((trees, "PARAMETERS", trees.PARAMETERS | {"min_data_in_leaf": 20}),)),
-    "trees of 16 leaves": Variant(constants=((trees, "LEAVES", 16),)),
-    "trees in every mix": Variant(constants=((trees, "LEAST_GAIN", -1e9),)),
+    "trees of 20 rows a leaf": Variant(
+        constants=((boosting, "PARAMETERS", boosting.PARAMETERS | {"min_data_in_leaf": 20}),)
+    ),
+    "trees of 8 leaves alone": Variant(constants=((boosting, "TIMES", (1,)),)),
+    "no forest": Variant(constants=((forest, "MOST_ROWS", 0),)),
+    "every part in every mix": Variant(constants=((mixing, "LEAST_GAIN", -1e9),)),
     "1 member, leave-one-out temperature": Variant({"members": 1, "one_pass": True}),
     "4 members": Variant({"members": 4, "trees": True, "kernel": True}),
     "16 members": Variant({"members": 16, "trees": True, "kernel": True}),
