@@ -305,6 +305,7 @@ def test_a_search_from_a_model_to_a_better_or_the_usual_one(bench: Bench, iris_m
     assert done.code == 0, done.err
     assert done.out == "best.onnx\n"
     lines = done.err.splitlines()
+    assert any(line.startswith("Warning: 50 rows tell little of settings") for line in lines), done.err
     first = lines[lines.index("trial     score  seconds  setting") + 1]
     assert first.startswith("    0*")
     assert first.endswith("default")
