@@ -27,7 +27,6 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Solved,
     build_like,
     load_marked,
-    relit,
 )
 from modelgpt_cli.domains.image.dense.fit import (
     BALANCE,
@@ -37,6 +36,7 @@ from modelgpt_cli.domains.image.dense.fit import (
     fit_segmentation,
     shares_of,
 )
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, scores_of
 from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
