@@ -176,7 +176,9 @@ def posterior(
             return posterior_rows(phi, target, prior, precision, **kind)
         if n < p:
             return posterior_rows(phi, target, prior, precision, **kind, steps=steps)
-        return posterior_weights(phi, target, prior, precision, **kind, gram=gram, steps=steps)
+        return posterior_weights(
+            phi, target, prior, precision, regression=regression, multi_label=multi_label, gram=gram, steps=steps
+        )
 
 
 @contextmanager
