@@ -70,7 +70,7 @@ NAMED_IMAGES = 2
 """Up to so many names count. With five, held-out images still choose them, as each misses what the others show: of four
 things the mIoU of other images went from .568 to .434, of four others from .546 to .562."""
 FLIPPED = 40
-"""Of no more images than so many, each is learned from as in a mirror too: half a point to a point of the mIoU, at
+"""Of no more images than so many, each is learned from as in a mirror too: to ridge half a point to a point of mIoU, at
 twice the time, which many images don't need."""
 LIT = 200
 """Up to so many are learned from in the mirror and in other light, by logistic regression alone: the mIoU of 61 street
