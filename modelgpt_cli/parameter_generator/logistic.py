@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 STEPS = 20
@@ -107,12 +108,16 @@ def posterior_weights(
     multi_label: bool = False,
     gram: Tensor | None = None,
     steps: int = MOST_STEPS,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """As `posterior_rows`, solved in the space of the weights, for many rows: to convergence, with momentum.
 
-    `gram` is Φᵀ Φ (p, p), where it is known already.
+    `gram` is Φᵀ Φ (p, p), where it is known already. In classification rows may count differently: `counts` (n,) says
+    how much, and `gram` has each row so often.
     """
-    system = (phi.T @ phi if gram is None else gram).double()  # (p, p)
+    if gram is None:
+        gram = phi.T @ (phi if counts is None else phi * counts[:, None])
+    system = gram.double()  # (p, p)
     diagonal = torch.diag(precision.double())
     if regression:
         moment = (phi.T @ (target - phi @ prior)).double()
@@ -122,7 +127,11 @@ def posterior_weights(
     root = torch.linalg.cholesky(curvature * system + diagonal)
 
     def step(weight: Tensor) -> Tensor:
-        gradient = phi.T @ (target - answers(phi @ weight)) - precision[:, None] * (weight - prior)  # (p, C)
+        error = target - answers(F.linear(phi, weight.T.contiguous()))
+        if counts is not None:
+            error = error * counts[:, None]
+        # (p, C). In another order the products take up to six times as long.
+        gradient = (error.T.contiguous() @ phi).T - precision[:, None] * (weight - prior)
         return weight + torch.cholesky_solve(gradient.double(), root).to(weight.dtype)
 
     return _converged(step, prior, steps)
@@ -168,7 +177,9 @@ def posterior(
             return posterior_rows(phi, target, prior, precision, **kind)
         if n < p:
             return posterior_rows(phi, target, prior, precision, **kind, steps=steps)
-        return posterior_weights(phi, target, prior, precision, **kind, gram=gram, steps=steps)
+        return posterior_weights(
+            phi, target, prior, precision, regression=regression, multi_label=multi_label, gram=gram, steps=steps
+        )
 
 
 @contextmanager

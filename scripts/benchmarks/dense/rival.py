@@ -16,7 +16,7 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.architectures import SIZES, encoder_config
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
-from modelgpt_cli.domains.image.dense.finetune import relit
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 

@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.architectures import encoder_config
-from modelgpt_cli.domains.image.dense.finetune import relit
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import View
 from modelgpt_cli.domains.image.detection.feed import IMAGE
 from modelgpt_cli.domains.image.detection.read import ReadBoxes

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
-from modelgpt_cli.domains.image.dense.finetune import relit
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, encoder_config
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved

@@ -26,12 +26,15 @@ from modelgpt_cli.domains.image.dense import DOMAIN
 from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, encoder_config, size_of
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
 from modelgpt_cli.domains.image.dense.fit import (
+    LEAST_IMAGES,
+    REDUCED,
     SegmentationFit,
     SegmentationSums,
     fit_segmentation,
     folds_of,
     runs,
 )
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import (
     STRIDE,
     MapTrunk,
@@ -67,8 +70,11 @@ NAMED_IMAGES = 2
 """Up to so many names count. With five, held-out images still choose them, as each misses what the others show: of four
 things the mIoU of other images went from .568 to .434, of four others from .546 to .562."""
 FLIPPED = 40
-"""Of no more images than so many, each is learned from as in a mirror too: half a point to a point of the mIoU, at
+"""Of no more images than so many, each is learned from as in a mirror too: to ridge half a point to a point of mIoU, at
 twice the time, which many images don't need."""
+LIT = 200
+"""Up to so many are learned from in the mirror and in other light, by logistic regression alone: the mIoU of 61 street
+scenes by 123 others was .547 with that, .540 without."""
 MOST_HELD = 64
 """Images that held-out measures are of, at most: the maps of each take some 2.6 MB."""
 SHOWN = 8
@@ -185,19 +191,22 @@ class SegmentationBuild(MapBuild):
         n, network = len(dataset.sample), folded(trunk)
         folds = folds_of(n) if folds is None else folds
         pixels = np.array([dataset.class_counts[label] for label in dataset.schema.classes], dtype=np.float64)
-        sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed, prior)
-        flips, measuring = n <= FLIPPED, range(n) if judged is None else judged
+        flips, lit, measuring = n <= FLIPPED, FLIPPED < n <= LIT, range(n) if judged is None else judged
+        views = (n + n * (flips or lit)) if n >= LEAST_IMAGES else 0
+        sums = SegmentationSums(pixels, int(folds.max()) + 1, self.options.seed, prior, views)
+        rng = np.random.default_rng([self.options.seed, 45])
         kept = {measuring[k] for k in runs(len(measuring), MOST_HELD)}
         shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         with progress("learn images", n, "images") as advance:
-            for i, (image, mask) in enumerate(_labelled(dataset, reasons)):
+            for i, image, mask in _labelled(dataset, reasons):
                 if image is not None and mask is not None:
                     maps = self._maps(network, image)
                     sums.add(maps, mask, int(folds[i]), STRIDE, held=i in kept)
-                    if flips:
+                    if flips or lit:
                         mirrored = np.ascontiguousarray(image[:, ::-1])
-                        sums.add(self._maps(network, mirrored), mask[:, ::-1], int(folds[i]), STRIDE)
+                        maps = self._maps(network, relit(mirrored, rng) if lit else mirrored)
+                        sums.add(maps, mask[:, ::-1], int(folds[i]), STRIDE, ridge=flips)
                     if len(shown) < SHOWN:
                         shown.append(image)
                 advance(1)
@@ -244,14 +253,20 @@ def prior_tensors(prior: NamePrior | None, fit: SegmentationFit) -> dict[str, Te
     return {f"{PRIOR}{name}": value for name, value in vars(prior).items()} | {PRIOR_STRENGTH: fit.strength}
 
 
-def _labelled(dataset: Dataset, reasons: dict[str, str]) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-    """Yield images uint8 (H, W, 3) with masks uint8 (H, W), in order; None for those that can't be read."""
+def _labelled(dataset: Dataset, reasons: dict[str, str]) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
+    """Yield the numbers of images, these, uint8 (H, W, 3), and masks uint8 (H, W); None for those that can't be read.
+
+    They begin with some that are drawn evenly; see `fit.REDUCED`.
+    """
     source = cast(ReadScenes, dataset.source)
     reader = source.masks()
-    for place, mask in zip(dataset.sample[IMAGE], dataset.sample[MASK], strict=True):
+    n = len(dataset.sample)
+    step = max(1, -(-2 * n // REDUCED))  # each may be added twice
+    for i in (k for start in range(step) for k in range(start, n, step)):
+        place, mask = dataset.sample[IMAGE].iloc[i], dataset.sample[MASK].iloc[i]
         try:
             image = decode_image(source.open(place))
-            yield image, reader.read(mask, (image.shape[0], image.shape[1]))
+            yield i, image, reader.read(mask, (image.shape[0], image.shape[1]))
         except ImageError as error:
             reasons[place] = error.reason
-            yield None, None
+            yield i, None, None

@@ -55,8 +55,6 @@ RUNS, FOLDS, JUDGE = 8, 4, 2
 """Images are cut into so many runs of neighbours, which are dealt out to the folds, and the fold that judges."""
 SIZES = (0.7, 1.1)
 """Shares of a view's size, at which images are seen while the network is tuned."""
-LIGHT = 0.25
-"""By how much brightness, contrast and saturation are changed at most."""
 VALIDATED = "by runs of images"
 LEAST = 1e-4
 """Of what roots are taken of, whose slope at zero has no bound."""
@@ -350,17 +348,6 @@ def resized_view(view: View, rng: np.random.Generator) -> View:
     """A view of another size."""
     size = max(COARSEST, round(view.size * rng.uniform(*SIZES) / COARSEST) * COARSEST)
     return replace(view, size=size)
-
-
-def relit(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An image, uint8 (H, W, 3), with other brightness, contrast and saturation."""
-    light, contrast, colour = rng.uniform(1 - LIGHT, 1 + LIGHT, 3).astype(np.float32)
-    values = image.astype(np.float32)
-    grey = values.mean(2, keepdims=True)
-    values = grey + (values - grey) * colour
-    mean = values.mean()
-    found: np.ndarray = np.clip((mean + (values - mean) * contrast) * light, 0, 255).astype(np.uint8)
-    return found
 
 
 def build_like(builder: type[B], blueprint: Blueprint, seed: int) -> B:

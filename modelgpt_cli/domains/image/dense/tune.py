@@ -27,7 +27,6 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Solved,
     build_like,
     load_marked,
-    relit,
 )
 from modelgpt_cli.domains.image.dense.fit import (
     BALANCE,
@@ -37,13 +36,14 @@ from modelgpt_cli.domains.image.dense.fit import (
     fit_segmentation,
     shares_of,
 )
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import STRIDE, MapTrunk, scores_of
 from modelgpt_cli.domains.image.dense.model import SegmentationModel, mask_of
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.training.tune import Tuned, TuneSettings
 
 SHARPNESS = 8.0
-"""What a head's scores, which are shares of a place, are multiplied by to be logits."""
+"""What a ridge head's scores, which are shares of a place, are multiplied by to be logits."""
 
 
 class SegmentationTuning(MapTuning):
@@ -96,12 +96,16 @@ class SegmentationTuning(MapTuning):
         fit = fit_segmentation(sums, self.model.blueprint.labels)
 
         def heads() -> dict[int, tuple[Tensor, Tensor]]:
-            solvers = {fold: sums.solver(fold, JUDGE) for fold in np.unique(folds).tolist() if fold != JUDGE}
-            solved = {
-                fold: solver.solve(fit.chosen.precision) for fold, solver in solvers.items() if solver is not None
-            }
+            found: dict[int, tuple[Tensor, Tensor]] = {}
             n = sums.classes  # the network is taught by heads around nothing
-            return {fold: (weight[:, :n], bias[:n]) for fold, (weight, bias) in solved.items()}
+            for fold in np.unique(folds[folds != JUDGE]).tolist():
+                if fit.chosen.logistic:
+                    if (head := sums.logistic(fold, JUDGE)) is not None:
+                        found[fold] = head[0] / SHARPNESS, head[1] / SHARPNESS
+                elif (solver := sums.solver(fold, JUDGE)) is not None:
+                    weight, bias = solver.solve(fit.chosen.precision)
+                    found[fold] = weight[:, :n], bias[:n]
+            return found
 
         return Solved(fit, dict(fit.metrics.get(MODEL, {})), heads)
 

@@ -25,8 +25,8 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Solved,
     build_like,
     load_marked,
-    relit,
 )
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import MapTrunk, scores_of
 from modelgpt_cli.domains.image.detection.build import DetectionBuild, class_sizes, truth_in_places
 from modelgpt_cli.domains.image.detection.feed import IMAGE

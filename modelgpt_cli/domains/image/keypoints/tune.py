@@ -25,8 +25,8 @@ from modelgpt_cli.domains.image.dense.finetune import (
     Solved,
     build_like,
     load_marked,
-    relit,
 )
+from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import MapTrunk
 from modelgpt_cli.domains.image.keypoints.build import PointBuild
 from modelgpt_cli.domains.image.keypoints.cascade import Linear, at_points, in_units, overview, projected
