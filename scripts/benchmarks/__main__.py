@@ -38,6 +38,7 @@ COMMANDS = {
     "dense": ("dense.bench", "segmentation: mIoU by the number of labelled images, and seconds"),
     "dense words": ("dense.words", "segmentation from words alone: what is found of things that were pasted"),
     "dense prior": ("dense.prior", "segmentation: what names of classes are worth beside a few images"),
+    "dense meta": ("dense.meta", "segmentation: what a prior learned from other tasks is worth"),
     "keypoints": ("keypoints.bench", "key points: NME by the number of labelled images, and seconds"),
     "detection": ("detection.bench", "detection: mAP by the number of labelled images, and seconds"),
     "updates": ("texts.updates", "Algorithm 1 of the paper against back-propagation"),

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found: dict[int, list[tuple[float, ...]]] = {size: [] for size in args.sizes}
         for draw in range(args.draws):
             with tempfile.TemporaryDirectory() as scratch:
-                for size, train, test in _draws(name, args.seed + draw, args.sizes, args.test, Path(scratch)):
+                for size, train, test in draws(name, args.seed + draw, args.sizes, args.test, Path(scratch)):
                     found[size].append(_compared(train, test, args.pixels))
                     print(name, size, draw, *found[size][-1], flush=True)
         for size, values in found.items():
@@ -102,7 +102,7 @@ def _compared(train: Path, test: Sequence[Labelled], pixels: int) -> tuple[float
     return (*found, solved.chosen.strength)
 
 
-def _draws(
+def draws(
     name: str, seed: int, sizes: Sequence[int], n_test: int, root: Path
 ) -> Iterator[tuple[int, Path, Sequence[Labelled]]]:
     """Yield numbers of labelled images, folders with so many, and the test images."""
@@ -122,10 +122,10 @@ def _draws(
     labels = [str(label) for label in rng.choice(known, THINGS, replace=False)]
     scenes = [scene(things, grounds, labels, rng) for _ in range(max(sizes) + n_test)]
     for size in sizes:
-        yield size, _written(scenes[:size], labels, root / str(size)), scenes[max(sizes) :]
+        yield size, written(scenes[:size], labels, root / str(size)), scenes[max(sizes) :]
 
 
-def _written(scenes: Sequence[Labelled], labels: Sequence[str], folder: Path) -> Path:
+def written(scenes: Sequence[Labelled], labels: Sequence[str], folder: Path) -> Path:
     """Write scenes as images and masks, with the list of classes."""
     for k, (image, mask) in enumerate(scenes):
         for part, values in (("images", image), ("masks", mask)):
