@@ -7,7 +7,7 @@ Shapes: N shown rows, K sums, C outputs, F features.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,43 +194,45 @@ def grow_folds(
     loss : callable
         Of outputs (N, C); rows without a fold are NaN.
     """
-    parts = _Parts(boosting, table, shown, lessons)
-    return min((_grow(parts, leaves, loss) for leaves in boosting.leaves), key=lambda grown: grown.loss)
+    parts = list(_parts(boosting, table, shown, lessons))
+    found = (_grow(boosting, parts, len(shown.rows), leaves, loss) for leaves in boosting.leaves)
+    return min(found, key=lambda grown: grown.loss)
 
 
-class _Parts:
-    """The rows of each fold's trees, and the features (n, F) of those that it holds out."""
+@dataclass(frozen=True)
+class _Part:
+    """A fold's rows, what they learn in place of the target, and the rows held out with their features (n, F)."""
 
-    def __init__(self, boosting: Boosting, table: TableArrays, shown: HeldOut, lessons: Lessons | None) -> None:
-        self.boosting, self.shown = boosting, len(shown.rows)
-        self.rows: list[np.ndarray] = []
-        self.soft: list[np.ndarray | None] = []
-        self.unseen: list[Tensor] = []
-        self.features: list[Tensor] = []
-        for used, unseen in shown.folds.parts():
-            rows, soft = training_rows(table, shown, used, unseen), None
-            if lessons is not None:
-                k = int(shown.folds.fold[unseen][0])
-                rows, soft = np.concatenate([rows, lessons.drawn_rows(k)]), lessons.labels(k)
-            self.rows.append(rows)
-            self.soft.append(soft)
-            self.unseen.append(torch.from_numpy(unseen))
-            self.features.append(torch.from_numpy(boosting.features[shown.rows[unseen]]))
+    rows: np.ndarray
+    soft: np.ndarray | None
+    unseen: Tensor
+    features: Tensor
 
 
-def _grow(parts: _Parts, leaves: int, loss: Callable[[Tensor], float]) -> Grown:
+def _parts(boosting: Boosting, table: TableArrays, shown: HeldOut, lessons: Lessons | None) -> Iterator[_Part]:
+    for used, unseen in shown.folds.parts():
+        rows, soft = training_rows(table, shown, used, unseen), None
+        if lessons is not None:
+            k = int(shown.folds.fold[unseen][0])
+            rows, soft = np.concatenate([rows, lessons.drawn_rows(k)]), lessons.labels(k)
+        features = torch.from_numpy(boosting.features[shown.rows[unseen]])
+        yield _Part(rows, soft, torch.from_numpy(unseen), features)
+
+
+def _grow(
+    boosting: Boosting, parts: Sequence[_Part], shown: int, leaves: int, loss: Callable[[Tensor], float]
+) -> Grown:
     """Grow each fold's trees on, as long as held-out rows gain by it."""
-    boosting = parts.boosting
-    growers = [boosting.grower(rows, leaves, soft) for rows, soft in zip(parts.rows, parts.soft, strict=True)]
-    outputs = torch.full((parts.shown, boosting.n_outputs), torch.nan)
-    for unseen in parts.unseen:
-        outputs[unseen] = 0
+    growers = [boosting.grower(part.rows, leaves, part.soft) for part in parts]
+    outputs = torch.full((shown, boosting.n_outputs), torch.nan)
+    for part in parts:
+        outputs[part.unseen] = 0
     grown: list[list[Trees]] = []
     best, least, kept = 0, math.inf, outputs
     for i, rounds in enumerate(boosting.rounds):
         grown.append([grower.grow(rounds) for grower in growers])
-        for trees, unseen, features in zip(grown[i], parts.unseen, parts.features, strict=True):
-            outputs[unseen] += trees(features, boosting.n_outputs)
+        for trees, part in zip(grown[i], parts, strict=True):
+            outputs[part.unseen] += trees(part.features, boosting.n_outputs)
         if (now := loss(outputs)) < least:
             best, least, kept = i, now, outputs.clone()
         elif i - best >= PATIENCE:
