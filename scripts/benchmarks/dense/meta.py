@@ -28,6 +28,7 @@ from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, e
 from modelgpt_cli.domains.image.dense.build import SegmentationBuild, shared_map_trunk
 from modelgpt_cli.domains.image.dense.maps import View, rooted, scores_of, seen_pixels
 from modelgpt_cli.domains.image.dense.model import mask_of
+from modelgpt_cli.domains.image.dense.ridge import Standardised
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 
 from ..common import make_parser, numbers, provenance, table, write_section
@@ -109,7 +110,7 @@ def _sized(sizes: Tensor) -> Iterator[None]:
     """Expect weights of these sizes (P,) of standardised inputs."""
     plain = fit.SegmentationSums.solver
 
-    def solver(sums: fit.SegmentationSums, *without: int) -> fit.Standardised | None:
+    def solver(sums: fit.SegmentationSums, *without: int) -> Standardised | None:
         found = plain(sums, *without)
         if found is not None:
             found.gram *= sizes[:, None] * sizes[None, :]

@@ -28,6 +28,7 @@ from modelgpt_cli.domains.image.dense.architectures import NETWORK, card_name, e
 from modelgpt_cli.domains.image.dense.build import SegmentationBuild, shared_map_trunk
 from modelgpt_cli.domains.image.dense.maps import prior_scores, rooted, scores_of, seen_pixels
 from modelgpt_cli.domains.image.dense.model import mask_of
+from modelgpt_cli.domains.image.dense.ridge import Standardised
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.domains.image.dense.words import LEAST, name_prior, nearest_names
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_section(args.report, "dense prior", text)
 
 
-solve = cache(fit.Standardised.solve)
+solve = cache(Standardised.solve)
 
 
 @torch.inference_mode()
@@ -88,7 +89,7 @@ def _compared(train: Path, test: Sequence[Labelled], pixels: int) -> tuple[float
     sums, found = build.sums(dataset, trunk, [], prior=prior), []
     sums.solver = cache(sums.solver)  # type: ignore[method-assign]  # what both solve takes most of the time
     for strengths in ((0.0,) * len(fit.STRENGTHS), fit.STRENGTHS):
-        with mock.patch.object(fit, "STRENGTHS", strengths), mock.patch.object(fit.Standardised, "solve", solve):
+        with mock.patch.object(fit, "STRENGTHS", strengths), mock.patch.object(Standardised, "solve", solve):
             solved = fit.fit_segmentation(sums, labels)
         counts = np.zeros((len(labels), len(labels)), np.int64)
         for image, mask in test:

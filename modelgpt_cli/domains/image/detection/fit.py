@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.core.progress import Advance, progress
-from modelgpt_cli.domains.image.dense.fit import Standardised, Sums
 from modelgpt_cli.domains.image.dense.maps import GROUPS, STRIDE, inputs_at
+from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
 from modelgpt_cli.domains.image.detection.boxes import areas, iou, matched
 from modelgpt_cli.domains.image.detection.model import (
     Decoding,

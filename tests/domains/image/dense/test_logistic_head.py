@@ -17,6 +17,7 @@ from modelgpt_cli.domains.image.dense.finetune import Example, load_marked, tuni
 from modelgpt_cli.domains.image.dense.logistic import Components, KeptPlaces
 from modelgpt_cli.domains.image.dense.maps import GROUPS, N_INPUTS, rooted, seen_pixels
 from modelgpt_cli.domains.image.dense.model import SegmentationModel
+from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
 from modelgpt_cli.domains.image.dense.tune import SegmentationTuning
 from modelgpt_cli.parameter_generator.logistic import posterior_weights
 from modelgpt_cli.training.tune import TuneSettings
@@ -25,9 +26,9 @@ CARD = "efficientnet_lite0-dense-320"
 
 
 def _components(inputs: np.ndarray) -> Components:
-    sums = fit.Sums.empty(N_INPUTS, 1)
+    sums = Sums.empty(N_INPUTS, 1)
     sums.add(inputs, np.ones((len(inputs), 1), np.float32))
-    found = fit.Standardised(sums, np.zeros(N_INPUTS, np.float32))
+    found = Standardised(sums, np.zeros(N_INPUTS, np.float32))
     return Components.of(found.gram / found.n, found.scale, found.mean)
 
 

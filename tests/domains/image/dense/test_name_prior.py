@@ -17,6 +17,7 @@ from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense.maps import NamePrior
 from modelgpt_cli.domains.image.dense.model import SegmentationModel
+from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
 from modelgpt_cli.domains.image.dense.words import name_prior
 
 CARD = "efficientnet_lite0-dense-320"
@@ -60,9 +61,9 @@ def test_names_that_mean_nothing_to_the_network_have_no_prior() -> None:
 def test_the_head_is_the_ridge_around_what_names_tell() -> None:
     rng = np.random.default_rng(0)
     inputs, shares, told = (rng.random((200, n)).astype(np.float32) for n in (5, 3, 3))
-    sums = fit.Sums.empty(5, 6)
+    sums = Sums.empty(5, 6)
     sums.add(inputs, np.concatenate([shares, told], 1))
-    both = fit.Standardised(sums, np.zeros(5, np.float32)).solve(0.1)
+    both = Standardised(sums, np.zeros(5, np.float32)).solve(0.1)
     prior = NamePrior(torch.zeros(1280, 4), torch.zeros(4), torch.ones(4, 4), torch.zeros(4))
     images = fit.SegmentationSums(np.ones(3), 1, 0, prior)
     weight, bias, strength = fit.weighed(images, both, fit.Chosen(0.1, 0.0, 2.0))

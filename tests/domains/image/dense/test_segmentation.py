@@ -36,6 +36,7 @@ from modelgpt_cli.domains.image.dense.finetune import Finetuning, MapTuning, loa
 from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weights, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
+from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
 from modelgpt_cli.domains.image.dense.tune import SegmentationTuning
 from modelgpt_cli.domains.image.dense.tune import tune as tune_scenes
@@ -308,11 +309,11 @@ def test_inputs_at_places_are_those_that_the_head_sees() -> None:
 def test_sums_give_the_ridge_solution() -> None:
     rng = np.random.default_rng(0)
     inputs, shares = rng.normal(3, 2, (200, 5)).astype(np.float32), rng.random((200, 2)).astype(np.float32)
-    parts = [fit.Sums.empty(5, 2) for _ in range(2)]
+    parts = [Sums.empty(5, 2) for _ in range(2)]
     shift = inputs[:9].mean(0)
     for part, rows in zip(parts, (slice(0, 120), slice(120, 200)), strict=True):
         part.add(inputs[rows] - shift, shares[rows])
-    weight, bias = fit.Standardised(parts[0].plus(parts[1:]), shift).solve(0.1)
+    weight, bias = Standardised(parts[0].plus(parts[1:]), shift).solve(0.1)
     z = (inputs - inputs.mean(0)) / inputs.std(0)
     expected = np.linalg.solve(z.T @ z + 0.1 * 200 * np.eye(5), z.T @ (shares - shares.mean(0)))
     assert np.allclose(inputs @ weight.numpy() + bias.numpy(), z @ expected + shares.mean(0), atol=1e-4)
@@ -376,10 +377,10 @@ def test_inputs_that_hardly_vary_are_solved_with() -> None:
     inputs = rng.normal(size=(4000, 30)).astype(np.float32)
     inputs[:, 5:] = np.linspace(1, 9, 25)  # as of channels that these images don't excite
     shares = np.stack([inputs[:, 0] > 0, inputs[:, 0] <= 0], 1).astype(np.float32)
-    sums = fit.Sums.empty(30, 2)
+    sums = Sums.empty(30, 2)
     for _ in range(40):
         sums.add(inputs, shares)
-    weight, bias = fit.Standardised(sums, np.zeros(30, np.float32)).solve(0.03)
+    weight, bias = Standardised(sums, np.zeros(30, np.float32)).solve(0.03)
     assert weight.isfinite().all()
     assert float(((torch.from_numpy(inputs) @ weight + bias).argmax(1).numpy() == shares.argmax(1)).mean()) > 0.97
 
