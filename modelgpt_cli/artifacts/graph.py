@@ -61,7 +61,7 @@ class GraphWriter:
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=f"node.{len(self.nodes)}", **attributes))
 
     def reduce(self, kind: str, x: str, axis: int, *, keep: bool = True) -> str:
-        """Add a ReduceSum, ReduceMax or ReduceMin over one axis."""
+        """Add a ReduceSum, ReduceMax, ReduceMin or ReduceLogSumExp over one axis."""
         if kind == "ReduceSum" or self.opset >= 18:
             return self.op(kind, x, self.index(axis), keepdims=int(keep))
         return self.op(kind, x, axes=[axis], keepdims=int(keep))

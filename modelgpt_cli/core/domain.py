@@ -81,6 +81,8 @@ class Domain:
     nouns, signs, doubts : str
         Regular expressions for requirements without data, in lower case: what sentences call the things that are
         predicted for; other words that speak of such data; words that say it may be something else. "" for none.
+    verbs : str
+        Likewise, of a domain with a task of its own: verbs that ask for it, and whose objects are the classes.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Domain:
     nouns: str = ""
     signs: str = ""
     doubts: str = ""
+    verbs: str = ""
 
     def part(self, name: str) -> Any:
         """Load one of `PARTS`.

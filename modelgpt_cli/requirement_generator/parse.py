@@ -19,7 +19,13 @@ from modelgpt_cli.core.quality import OWN_TASKS, REGRESSION
 from modelgpt_cli.core.requirement import BLOCKS, Requirement
 from modelgpt_cli.requirement_generator.requirement_file import MAX_SENTENCE
 from modelgpt_cli.requirement_generator.rules.bounds import Fact, Unclear, read_bounds
-from modelgpt_cli.requirement_generator.rules.classes import announced_classes, read_classes, read_domain, read_task
+from modelgpt_cli.requirement_generator.rules.classes import (
+    announced_classes,
+    read_classes,
+    read_domain,
+    read_objects,
+    read_task,
+)
 
 HINT = "Say one of them, or write both as they are meant below a line --- (docs/requirement-file.md)."
 
@@ -288,6 +294,9 @@ def _read_task_and_classes(text: str) -> dict[str, Any]:
         If another number of classes is announced than listed.
     """
     listed = read_classes(text)
+    if listed is None and (asked := read_objects(text)) is not None:
+        domain, objects = asked
+        return {"domain": domain.name, "task": domain.task, "classes": objects}
     values: dict[str, Any] = {"domain": read_domain(text), "task": read_task(text)}
     if listed is None:
         return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from modelgpt_cli.core.domain import Domain, all_domains
 from modelgpt_cli.requirement_generator.numbers import ONES
@@ -38,6 +38,8 @@ _FORMS = [
     rf"(?:^|[:,] )(?P<list>{_ITEM}(?: / {_ITEM})+){_END}",
 ]
 """Lists of classes, the plainest form first."""
+_OBJECTS = rf"{_ITEM}(?:, {_ITEM})*?(?:,? (?:and|or) {_ITEM})?"
+_PLACE = r"(?=,? (?:in|from|of|out of|within|mentioned|named|that|which)\b|\s*(?:$|[.;!?]))"
 _SPLIT = re.compile(r",? (?:and|or|from|vs\.?|versus) |, | ?/ ?")
 _OPEN = re.compile(r",? (?:etc|and so on|and others|and more|\.\.\.)|…|\.\.\.")
 _NEVER_TEXT = """
@@ -61,6 +63,25 @@ def read_classes(text: str) -> tuple[tuple[str, ...], int, int] | None:
             if labels:
                 return labels, start, end
     return None
+
+
+def read_objects(text: str) -> tuple[Domain, tuple[str, ...]] | None:
+    """Find a verb that asks for a domain's task, and its objects, which are the classes ("extract names and dates from
+    e-mails"); None where none is plain, or the sentence speaks of another domain's data."""
+    low = text.lower()
+    for domain in all_domains():
+        form = rf"\b(?:{domain.verbs})(?:s|ed|ing)?\b (?:(?:all|every|each|the|any) )*(?P<list>{_OBJECTS}){_PLACE}"
+        match = domain.verbs and re.search(form, text, re.IGNORECASE)
+        if match and not any(_names_rows(other, low) for other in _others(domain)):
+            labels = tuple(re.sub(r"^(?:an?|the) ", "", item.strip()) for item in _SPLIT.split(match["list"]))
+            if len({label.lower() for label in labels}) == len(labels):
+                return domain, labels
+    return None
+
+
+def _others(domain: Domain) -> Iterator[Domain]:
+    """Domains of another kind of data: their parts lie elsewhere."""
+    return (other for other in all_domains() if not domain.package.startswith(other.package))
 
 
 def _labels(items: Sequence[str]) -> tuple[str, ...] | None:
@@ -96,8 +117,11 @@ def read_domain(text: str) -> str | None:
 
 
 def _speaks_of(domain: Domain, low: str) -> bool:
-    nouns = domain.nouns and re.search(rf"\b(?:{domain.nouns})\b", low)
-    return bool(nouns or (domain.signs and re.search(domain.signs, low)))
+    return _names_rows(domain, low) or bool(domain.signs and re.search(domain.signs, low))
+
+
+def _names_rows(domain: Domain, low: str) -> bool:
+    return bool(domain.nouns and re.search(rf"\b(?:{domain.nouns})\b", low))
 
 
 def read_task(text: str) -> str | None:

@@ -12,5 +12,6 @@ DOMAIN = Domain(
     roles={"marked": "text"},
     task="spans",
     metrics=("f1",),
+    verbs=r"extract|highlight|mark|tag|pull out",
     suffixes=(".json", ".jsonl", ".ndjson", ".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes", ".tsv", ".txt"),
 )

@@ -42,7 +42,9 @@ class SpanModel(nn.Module):
     blueprint : Blueprint
         `decoding` has the tags, the transitions and the layers that are read.
     state : mapping of str to Tensor
-        ``backbone.*``; ``head.weight`` (P, L), ``head.bias`` (L,); ``constants.states.mean`` and ``.scale`` (K, E).
+        ``backbone.*``; ``head.weight`` (P, L + H), ``head.bias`` (L + H,), of which the last H columns are of kinds of
+        spans that are none of the classes: of a model from words alone, else none; ``constants.states.mean`` and
+        ``.scale`` (K, E).
     tokenizer : Tokenizer
         Without truncation.
     """
@@ -89,8 +91,16 @@ class SpanModel(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, words: Tensor, shapes: Tensor) -> Tensor:
         """Logarithms of the probabilities of each word's tags, (N, W, L)."""
-        scores = self.head_inputs(ids, mask, words, shapes) @ self.head_weight + self.head_bias
-        return scores.log_softmax(-1)
+        return self.scores(self.head_inputs(ids, mask, words, shapes))
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Logarithms of the probabilities of tags, (..., L), by head inputs (..., P)."""
+        return tag_scores(inputs @ self.head_weight + self.head_bias, self.n_tags)
+
+    @property
+    def n_tags(self) -> int:
+        """L: the tags of the classes, and that of words in no span."""
+        return 1 + 2 * len(self.blueprint.labels)
 
     def windows(self, texts: Sequence[str]) -> Windows:
         """Cut texts into windows."""
@@ -105,13 +115,13 @@ class SpanModel(nn.Module):
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Scores of the tags of all windows' words, one behind the other, (words of all windows, L) float32."""
         windows = self.windows(self.texts(frame))
-        found: list[np.ndarray] = [np.zeros((0, len(self.head_bias)), np.float32)] * len(windows.ids)
+        found: list[np.ndarray] = [np.zeros((0, self.n_tags), np.float32)] * len(windows.ids)
         for rows, inputs in windows.batches():
             scores = self.forward(*tensors(inputs)).numpy()
             for i, row in enumerate(rows):
                 low, high = windows.words[row]
                 found[row] = scores[i, : high - low]
-        return np.concatenate([np.zeros((0, len(self.head_bias)), np.float32), *found])
+        return np.concatenate([np.zeros((0, self.n_tags), np.float32), *found])
 
 
 def tensors(inputs: Mapping[str, np.ndarray]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -145,6 +155,16 @@ def word_inputs(states: Tensor, shapes: Tensor) -> Tensor:
     kinds = F.one_hot(shapes, N_SHAPES).to(states.dtype)  # (N, W + 2, S)
     sides = [padded[:, :-2] * NEIGHBOUR, kinds[:, :-2], padded[:, 2:] * NEIGHBOUR, kinds[:, 2:]]
     return torch.cat([states, kinds[:, 1:-1], *sides], -1)
+
+
+def tag_scores(logits: Tensor, n_tags: int) -> Tensor:
+    """Logarithms of the probabilities of tags, (..., L), by logits (..., L + H): what is rather one of the H tags of
+    other kinds is in no span."""
+    found = logits.log_softmax(-1)
+    if n_tags == found.shape[-1]:
+        return found
+    rest = torch.cat([found[..., :1], found[..., n_tags:]], -1).logsumexp(-1, keepdim=True)
+    return torch.cat([rest, found[..., 1:n_tags]], -1)
 
 
 def load(blueprint: Blueprint, state: Mapping[str, Tensor], extras: Mapping[str, str], path: Path) -> SpanModel:

@@ -108,14 +108,27 @@ def to_onnx(
     states = [_standard(g, g.op("MatMul", shares, hidden[layer]), k) for k, layer in enumerate(model.layers)]
     inputs = g.op("Identity", _with_neighbours(g, g.join(states, -1)), output=INPUTS)  # (N, W, P)
     logits = g.op("Add", g.op("MatMul", inputs, g.tensor(HEAD_WEIGHT)), g.tensor(HEAD_BIAS))
-    g.op("LogSoftmax", logits, axis=-1, output=SCORES)
+    _tag_scores(g, logits, model.n_tags, len(model.head_bias))
     metadata = graph_metadata(g, model_card(model.blueprint), state, opset=opset, quantize=quantize) | model.extras()
     sides = {IDS: "T", MASK: "T", WORDS: "T", SHAPES: "W_and_2"}
     graph_inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["N", side]) for n, side in sides.items()]
-    n_tags = len(model.head_bias)
     return g.model(
-        graph_inputs, [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["N", "W", n_tags])], metadata
+        graph_inputs, [helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["N", "W", model.n_tags])], metadata
     )
+
+
+def _tag_scores(g: GraphWriter, logits: str, n_tags: int, n_columns: int) -> None:
+    """`SCORES` of logits (N, W, L + H): what is rather one of the H tags of other kinds is in no span."""
+    if n_columns == n_tags:
+        g.op("LogSoftmax", logits, axis=-1, output=SCORES)
+        return
+    found = g.op("LogSoftmax", logits, axis=-1)
+
+    def cut(first: int, end: int) -> str:
+        return g.op("Slice", found, g.index(first), g.index(end), g.index(2))
+
+    rest = g.reduce("ReduceLogSumExp", g.join([cut(0, 1), cut(n_tags, n_columns)], -1), -1)
+    g.op("Concat", rest, cut(1, n_tags), axis=-1, output=SCORES)
 
 
 def _shares(g: GraphWriter) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from modelgpt_cli.core.errors import UsageError
 from modelgpt_cli.core.requirement import Requirement
@@ -12,6 +12,9 @@ from modelgpt_cli.domains.text.spans import DOMAIN
 
 if TYPE_CHECKING:
     from modelgpt_cli.data.dataset import Dataset
+
+
+NEEDED = "Give --data PATH, with some 30 marked texts or more."
 
 
 def claims(requirement: Requirement) -> bool:
@@ -34,18 +37,20 @@ def check(requirement: Requirement) -> None:
         )
 
 
-def require(requirement: Requirement) -> NoReturn:
-    """Refuse a build without data: what a class's name says of single words is too little to find spans by.
+def require(requirement: Requirement) -> tuple[str, ...]:
+    """Return the classes of a requirement that has to do without data; whether they are known by name shows later.
 
     Raises
     ------
     UsageError
-        Always.
+        There are none.
     """
+    if requirement.classes:
+        return requirement.classes
     raise UsageError(
-        "Spans can't be found from words alone: marked texts are needed.",
-        "The names of classes say too little of single words.",
-        "Give --data PATH, with some 30 marked texts or more.",
+        "Spans can't be found from words alone without the classes' names.",
+        "What is to be found has to be named, as in classes: [person, date].",
+        f"Add classes to the requirement. {NEEDED}",
     )
 
 
