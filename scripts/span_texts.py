@@ -175,6 +175,8 @@ class Rules:
         family = r"(?:\s[A-Z]\.)?(?:\s(?:van|de|von|al-)?\s?[A-Z][\w'’-]+){1,2}"
         self._rules.append(("person", re.compile(rf"\b(?:(?:{honorific})\s)?(?:{given}){family}")))
         self._rules.append(("person", re.compile(rf"\b(?:{honorific})\s{_CAPITAL}(?:\s{_CAPITAL})?")))
+        title = _alternatives([one for one in parts["title"] if one[0].isupper()])
+        self._rules.append(("person", re.compile(rf"\b(?:{title})\s({_CAPITAL}(?:\s{_CAPITAL})?)(?=\s[a-z]|[,.'’])")))
         self._rules.append(("place", _any_of(parts["known_place"])))
         self._rules.append(("nationality", _any_of(templates.fillers["nationality"])))
         self._rules += [("ordinal", _ORDINAL), ("number", _NUMBER)]
@@ -195,7 +197,8 @@ class Rules:
 
         for kind, rule in self._rules:
             for match in rule.finditer(text):
-                add(*(match.span(1) if rule.groups else match.span()), kind)
+                begun = kind == "place" and re.match(r" [A-Z]", text[match.end() :])  # such as a team of that city
+                add(*(match.span(1) if rule.groups else match.span()), UNKNOWN if begun else kind)
         families = {text[a:b].split()[-1] for a, b, kind in marks if kind == "person" and " " in text[a:b]}
         for match in _NAME.finditer(text):
             word = match[0]

@@ -51,7 +51,7 @@ REAL = {
 """Texts of each set, of its training rows."""
 LONGEST = 500
 """Characters of a real text."""
-DRAWN = 7000
+DRAWN = 9000
 EPOCHS, BATCH, LR, WEIGHT_DECAY, WARM_UP = 20, 4096, 1e-2, 0.05, 30
 REAL_WEIGHT = 0.5
 """What a real word counts, beside one of a text that was drawn: their marks are rules' guesses."""
@@ -79,7 +79,8 @@ def make_corpus(known: dict[str, Any], sets: Path, seed: int) -> list[Marked]:
         real += [str(text)[:LONGEST] for text in rows]
     lookup = [kind for kind, one in known["kinds"].items() if one.get("lookup") and kind != "nationality"]
     rules = Rules(drawn, real, lookup)
-    return drawn.draw(DRAWN, rng) + [rules.mark(text) for text in real]
+    corpus: list[Marked] = drawn.draw(DRAWN, rng) + [rules.mark(text) for text in real]
+    return corpus
 
 
 def train(inputs: Tensor, tags: Tensor, weights: Tensor, n_tags: int, seed: int) -> tuple[Tensor, Tensor, float]:

@@ -234,7 +234,7 @@ def taken_for(nearest: Mapping[str, Mapping[str, Any]]) -> str:
     others = [
         f"{label!r} for {near['concept'].replace('_', ' ')}"
         for label, near in nearest.items()
-        if near["concept"].replace("_", " ") not in _forms(label)
+        if not set(near["concept"].split("_")) <= set(" ".join(_forms(label)).split())
     ]
     return f"Taken by their names: {', '.join(others)}. If that is something else, give marked texts." if others else ""
 

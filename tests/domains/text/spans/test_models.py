@@ -134,8 +134,8 @@ def test_what_is_not_for_spans_says_so(made: tuple[Path, Any], tmp_path: Path) -
         evaluate(model, spans_jsonl(tmp_path / "t.jsonl", marked_texts(5)), importance=True)
     with pytest.raises(UsageError, match="holds no marked texts to compare with"):
         evaluate(model, {"text": ["a b"], "spans": ["x"]})
-    (tmp_path / "req.txt").write_text("Find cities and days.\n---\ntask: spans\nclasses: [city, day]\n")
-    with pytest.raises(UsageError, match="marked texts are needed"):
+    (tmp_path / "req.txt").write_text("Find cities and days.\n---\ntask: spans\n")
+    with pytest.raises(UsageError, match="without the classes' names"):
         build(tmp_path / "req.txt", output=tmp_path / "m.onnx")
     from modelgpt_cli import tune
 
