@@ -205,14 +205,14 @@ def matched_kinds(
 
 
 def prior_of(generator: SpanGenerator, kinds: Sequence[str | None]) -> Tensor | None:
-    """Return what a head is solved around for classes of these kinds, (P + 1, 1 + 2 C) with the biases last.
+    """Return what a head is solved around for classes of these kinds, (P + 1, L + H) with the biases last.
 
-    None where none is known. A class that is no kind begins as words in no span do, and is rarer.
+    The last H columns are of the tags of all other kinds; see `SpanGenerator.head`. None where no class is known. A
+    class that is no kind begins as words in no span do, and is rarer.
     """
     if not any(kinds):
         return None
-    n_tags = 1 + 2 * len(kinds)
-    weight, bias = (values[..., :n_tags] for values in generator.head(kinds))
+    weight, bias = generator.head(kinds)
     for k, kind in enumerate(kinds):
         if kind is None:
             bias[1 + 2 * k : 3 + 2 * k] += STRANGE

@@ -42,9 +42,8 @@ class SpanModel(nn.Module):
     blueprint : Blueprint
         `decoding` has the tags, the transitions and the layers that are read.
     state : mapping of str to Tensor
-        ``backbone.*``; ``head.weight`` (P, L + H), ``head.bias`` (L + H,), of which the last H columns are of kinds of
-        spans that are none of the classes: of a model from words alone, else none; ``constants.states.mean`` and
-        ``.scale`` (K, E).
+        ``backbone.*``; ``head.weight`` (P, L + H), ``head.bias`` (L + H,), of which the last H columns are of tags of
+        kinds that are none of the classes (see `kinds`); ``constants.states.mean`` and ``.scale`` (K, E).
     tokenizer : Tokenizer
         Without truncation.
     """

@@ -152,7 +152,7 @@ def test_marked_words_say_what_kind_a_class_is() -> None:
 def test_a_class_that_is_no_kind_begins_as_rarer_than_no_span() -> None:
     prior = prior_of(_toy(), ["tool", None])
     assert prior is not None
-    assert prior.shape == (4, 5)
+    assert prior.shape == (4, 7)  # the last two are of the kind that is no class
     scores = torch.tensor([[0.0, 0, 1, 1]]) @ prior
     assert scores[0, 3] < scores[0, 0]
     assert prior_of(_toy(), [None]) is None
