@@ -161,7 +161,7 @@ def _source(source: str | None, req: str | None, options: dict[str, Any]) -> Any
         return source
     if source is not None and options["data"] is not None:
         raise UsageError(f"{source!r} and --data both name data.", hint="Leave one of them out.")
-    options["data"] = options["data"] or source
+    options["data"] = source if options["data"] is None else options["data"]
     return read_requirement(req)
 
 

@@ -27,7 +27,17 @@ def config_folder() -> Path:
 
 
 def expand(path: str | Path) -> Path:
-    """Return a path with ``~`` as the user's home folder; as it is where nothing says which that is."""
+    """Return a path with ``~`` as the user's home folder; as it is where nothing says which that is.
+
+    Raises
+    ------
+    UsageError
+        It is empty, which would mean the folder that one is in.
+    """
+    if path == "":
+        raise UsageError(
+            "A path is empty.", "Perhaps it is a variable that has no value.", "Write . for the folder that you are in."
+        )
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no HOME, and a user without an entry, as in some containers

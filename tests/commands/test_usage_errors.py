@@ -14,6 +14,9 @@ from tiny_models import tiny_model
 from modelgpt_cli.commands.registry import COMMANDS
 
 MISTAKES: dict[str, list[str]] = {
+    "predict m.onnx ''": ("A path is empty", "no value"),
+    "describe ''": ("A path is empty",),
+    "build --req full.txt --data '' -o out.onnx": ("A path is empty",),
     # An output that is there already.
     "build d.csv -o there.onnx": ["there.onnx already exists"],
     "build d.csv -o kept.onnx": ["kept.req.txt already exists"],
@@ -106,13 +109,13 @@ UNREADABLE = {
 }
 """Command line about something that is there and not what it should be → words of the error."""
 RUN_ALL = """
-import contextlib, io, json, sys
+import contextlib, io, json, shlex, sys
 from modelgpt_cli.cli import main
 found = {}
 for line in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(line.split())
+        code = main(shlex.split(line))
     heavy = [name for name in ("torch", "transformers") if name in sys.modules]
     found[line] = code, out.getvalue(), err.getvalue(), heavy
 json.dump(found, sys.stdout)
