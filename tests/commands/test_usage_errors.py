@@ -14,9 +14,9 @@ from tiny_models import tiny_model
 from modelgpt_cli.commands.registry import COMMANDS
 
 MISTAKES: dict[str, list[str]] = {
-    "predict m.onnx ''": ("A path is empty", "no value"),
-    "describe ''": ("A path is empty",),
-    "build --req full.txt --data '' -o out.onnx": ("A path is empty",),
+    "predict m.onnx ''": ["A path is empty", "no value"],
+    "describe ''": ["A path is empty"],
+    "build --req full.txt --data '' -o out.onnx": ["A path is empty"],
     # An output that is there already.
     "build d.csv -o there.onnx": ["there.onnx already exists"],
     "build d.csv -o kept.onnx": ["kept.req.txt already exists"],
