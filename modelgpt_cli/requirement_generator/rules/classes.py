@@ -74,8 +74,9 @@ def read_objects(text: str) -> tuple[Domain, tuple[str, ...]] | None:
         match = domain.verbs and re.search(form, text, re.IGNORECASE)
         if match and not any(_names_rows(other, low) for other in _others(domain)):
             labels = tuple(re.sub(r"^(?:an?|the) ", "", item.strip()) for item in _SPLIT.split(match["list"]))
-            if len({label.lower() for label in labels}) == len(labels):
-                return domain, labels
+            low_labels = {label.lower() for label in labels}
+            if len(low_labels) == len(labels) and not any(re.fullmatch(_DATA, label) for label in low_labels):
+                return domain, labels  # "mark every message that is urgent" is about whole rows
     return None
 
 

@@ -100,6 +100,7 @@ def test_a_sentence_asks_for_spans(sentence: str, classes: tuple[str, ...]) -> N
     [
         ("Mark emails as spam or ham", "classification"),
         ("Mark the cells in images", None),
+        ("Mark every message that needs an answer", None),
         ("Sort mails into spam and ham, and extract nothing", "classification"),
     ],
 )
