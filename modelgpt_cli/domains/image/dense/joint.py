@@ -25,15 +25,17 @@ from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.training.tune import TuneSettings
 
 LR = 1.5e-4
-"""AdamW's highest rate for the network."""
+"""AdamW's highest rate for the network. With ten street scenes, 150 steps brought the mIoU of others from .480 to .530
+at 7e-5 and 1.5e-4, .518 at 4e-4 and .482 at 1e-3; more of what was tried is in docs/segmentation.md."""
 HEAD_LR = 3.0
-"""The head's, as a multiple."""
+"""The head's, as a multiple: 5e-4 was better than 1e-4 and 2e-3 (.518, .499, .510, the network at 4e-4)."""
 WEIGHT_DECAY = 1e-4
 BATCH = 4
 WARM_UP = 0.1
 """Share of the steps over which the rate rises; then it falls as a cosine to zero."""
 SCALES = (0.5, 2.0)
-"""Of the size at which images are segmented; a crop is never wider or higher than its image."""
+"""Of the size at which images are segmented; a crop is never wider or higher than its image. At .75 to 1.5 the mIoU was
+.495 instead of .518."""
 ALONE = 0.6
 """Share of the steps that are made without the images that judge."""
 CROPS, LEAST_CROPS = 3, 600

@@ -34,7 +34,8 @@ street scenes .6 and .8 of the way were better than all of it in three of three 
 SHARPNESS = 8.0
 """What a ridge head's scores, which are shares of a place, are multiplied by to be logits."""
 RARITY = 0.2
-"""A pixel counts as its class's share of all to minus this power says."""
+"""A pixel counts as its class's share of all to minus this power says: with 123 street scenes the mIoU of others was
+.571 with .2, .570 with .5, which costs a point of pixel accuracy; with ten little was to be told from chance."""
 TRAINED = "trained"
 """Entry of a head's provenance where it was trained with the network."""
 
