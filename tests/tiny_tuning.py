@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from modelgpt_cli.artifacts.model_file import load_model
-from modelgpt_cli.domains.image.dense.finetune import FROZEN
+from modelgpt_cli.domains.image.dense.loop import FROZEN
 from modelgpt_cli.domains.image.trunks import norms
 
 

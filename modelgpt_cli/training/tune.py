@@ -156,8 +156,9 @@ def tune(
     all rows. Of texts, the cross-validated metrics count as before, and tuning starts from a head that is solved anew
     without the rows that are held out. Of a model of images the last blocks are tuned, BatchNorm stays as it is, and
     each image is mirrored, cropped and lit at random; the head is solved anew on what they then give, and what is kept
-    has been tuned on all images. So are models of images with masks, boxes or key points, whose network is tuned from
-    its first map on, on three quarters of the images; the last quarter, in runs of names, judges.
+    has been tuned on all images. So are models of images with boxes or key points, whose network is tuned from its
+    first map on, on three quarters of the images; the last quarter, in runs of names, judges. Models of images with
+    masks are judged likewise; their head is trained with the network, on random crops, at last of all images.
 
     Parameters
     ----------

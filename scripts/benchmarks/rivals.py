@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from modelgpt_cli.domains.image.dense.architectures import NETWORK
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.feed import IMAGE
-from modelgpt_cli.domains.image.dense.finetune import FROZEN
+from modelgpt_cli.domains.image.dense.loop import FROZEN
 from modelgpt_cli.domains.image.dense.maps import MapTrunk
 from modelgpt_cli.domains.image.trunks import folded
 from modelgpt_cli.runtime.evaluate import Evaluation

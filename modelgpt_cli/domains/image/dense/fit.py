@@ -252,8 +252,8 @@ class SegmentationSums:
 
 
 @torch.inference_mode()
-def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> SegmentationFit:
-    """Choose by held-out images, where there are some, what `Chosen` has, and solve the head on all."""
+def fit_segmentation(sums: SegmentationSums, labels: Sequence[str], *without: int) -> SegmentationFit:
+    """Choose by held-out images, where there are some, what `Chosen` has; solve the head on all folds, or but some."""
     chosen = Chosen(PRECISIONS[FIRST], EXPONENTS[2], 0.0 if sums.prior is None else STRENGTHS[2])
     metrics: dict[str, dict[str, float]] = {}
     folds = sorted({held.fold for held in sums.held})
@@ -276,9 +276,9 @@ def fit_segmentation(sums: SegmentationSums, labels: Sequence[str]) -> Segmentat
                 counts += count_pairs(held.mask, mask_of(scores, *held.mask.shape)[0], len(labels))
         metrics = {MODEL: _figures(counts, labels), BASELINE: _figures(_most_frequent(counts), labels)}
     if chosen.logistic:
-        head = sums.logistic()
+        head = sums.logistic(*without)
     else:
-        head = None if (whole := sums.solver()) is None else whole.solve(chosen.precision)
+        head = None if (whole := sums.solver(*without)) is None else whole.solve(chosen.precision)
     assert head is not None, "there are labelled pixels"
     return SegmentationFit(*weighed(sums, head, chosen), chosen, metrics)
 

@@ -21,8 +21,8 @@ from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.finetune import (
     JUDGE,
     Example,
-    MapTuning,
     Solved,
+    SolvedTuning,
     build_like,
     load_marked,
 )
@@ -49,7 +49,7 @@ NEAR = 0.1
 """Moves whose error is smaller are squared in the loss."""
 
 
-class DetectionTuning(MapTuning):
+class DetectionTuning(SolvedTuning):
     """The finetuning of a detector."""
 
     figure = "map50"

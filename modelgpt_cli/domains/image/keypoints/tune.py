@@ -21,8 +21,8 @@ from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.finetune import (
     JUDGE,
     Example,
-    MapTuning,
     Solved,
+    SolvedTuning,
     build_like,
     load_marked,
 )
@@ -65,7 +65,7 @@ class _Truth:
     length: float
 
 
-class PointTuning(MapTuning):
+class PointTuning(SolvedTuning):
     """The finetuning of a model of key points."""
 
     figure, falls = "nme", True

@@ -13,14 +13,11 @@ from tiny_scenes import scene, write_scenes
 from modelgpt_cli import build, inspect, predict
 from modelgpt_cli.artifacts.model_file import load_model
 from modelgpt_cli.domains.image.dense import fit, logistic
-from modelgpt_cli.domains.image.dense.finetune import Example, load_marked, tuning_folds
 from modelgpt_cli.domains.image.dense.logistic import Components, KeptPlaces
-from modelgpt_cli.domains.image.dense.maps import GROUPS, N_INPUTS, rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import GROUPS, N_INPUTS
 from modelgpt_cli.domains.image.dense.model import SegmentationModel
 from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
-from modelgpt_cli.domains.image.dense.tune import SegmentationTuning
 from modelgpt_cli.parameter_generator.logistic import posterior_weights
-from modelgpt_cli.training.tune import TuneSettings
 
 CARD = "efficientnet_lite0-dense-320"
 
@@ -123,11 +120,3 @@ def test_eight_images_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (found == mask).mean() > 0.95
     (tmp_path / "9.png").write_bytes(encoded(image, "PNG"))
     assert (predict(tmp_path / "m.onnx", tmp_path / "9.png").answers["mask"][0] == found).mean() > 0.999
-    task = SegmentationTuning(model, load_marked(model.blueprint, tmp_path / "shapes", 0), TuneSettings())
-    folds = tuning_folds(8)
-    heads = task.solve(model.trunk, folds).heads()
-    assert set(heads) == {0, 1, 3}
-    example = Example(image, mask)
-    maps = rooted(model.trunk(seen_pixels(image[None], model.view)))
-    for head in heads.values():  # what it says is as sure as logits are
-        assert 0.01 < float(task.loss(maps, example, head)) < 0.5

@@ -21,9 +21,8 @@ from pycocotools.coco import COCO
 from tiny_images import encoded
 from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
 from tiny_server import client
-from tiny_tuning import check_network_tuned
 
-from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, tune, verify
+from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
 from modelgpt_cli import report as write_report
 from modelgpt_cli.artifacts.export import export, write_model
 from modelgpt_cli.artifacts.model_file import load_model
@@ -32,20 +31,16 @@ from modelgpt_cli.domains.image.annotations.rle import packed_mask
 from modelgpt_cli.domains.image.dense import fit
 from modelgpt_cli.domains.image.dense import onnx as graph
 from modelgpt_cli.domains.image.dense.draw import drawn_png, palette
-from modelgpt_cli.domains.image.dense.finetune import Finetuning, MapTuning, load_marked
 from modelgpt_cli.domains.image.dense.maps import View, inputs_at, resize_weights, scores_of
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 from modelgpt_cli.domains.image.dense.model import FINEST, SegmentationModel
 from modelgpt_cli.domains.image.dense.ridge import Standardised, Sums
 from modelgpt_cli.domains.image.dense.scores import count_pairs, mask_scores
-from modelgpt_cli.domains.image.dense.tune import SegmentationTuning
-from modelgpt_cli.domains.image.dense.tune import tune as tune_scenes
 from modelgpt_cli.domains.image.dense.verify import verify as verify_graph
 from modelgpt_cli.model_generator.cards import find_card
 from modelgpt_cli.model_generator.costs import Sizes
 from modelgpt_cli.model_generator.measure import measure_flops
 from modelgpt_cli.requirement_generator.requirement_file import parse_requirement
-from modelgpt_cli.training.tune import TuneSettings
 
 CARD = "efficientnet_lite0-dense-320"
 
@@ -209,37 +204,6 @@ def test_eight_bits_keep_the_masks(made: tuple[Path, Any], world: Path, tmp_path
     assert (before == after).mean() > 0.97
     with pytest.raises(ModelGPTError, match="is quantised"):
         load_model(small)
-
-
-def test_masks_teach_the_network(made: tuple[Path, Any], world: Path) -> None:
-    model = load_model(made[0])
-    assert isinstance(model, SegmentationModel)
-    task = SegmentationTuning(model, load_marked(model.blueprint, world, 0), TuneSettings(epochs=3, lr=3e-4))
-    head, tuning = (0.3 * model.head_weight.detach(), model.head_bias.detach()), Finetuning(task, model.trunk)
-    example = task.example(1, np.random.default_rng(0))
-
-    def loss() -> float:
-        return float(task.loss(tuning.maps([example.image], model.view)[0], example, head).detach())
-
-    before = loss()
-    tuning.run(np.zeros(5, np.int64), {0: head})
-    assert loss() < before
-    model.named = torch.nn.ParameterDict()  # as of a model from words alone
-    with pytest.raises(UsageError, match="from words alone can't be tuned"):
-        tune_scenes(model, world, TuneSettings())
-
-
-@pytest.mark.slow
-def test_tuning_finetunes_the_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
-    path, _ = made
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "PRECISIONS", (1.0,))
-        patch.setattr(fit, "FIRST", 0)
-        patch.setattr(MapTuning, "_better", lambda *_: True)
-        done = tune(path, data=world, output=tmp_path / "tuned.onnx", device="cpu", lr=1e-4)
-    assert (done.rows, done.kept, set(done.before)) == (5, "after", {"miou", "pixel_accuracy"})
-    check_network_tuned(path, tmp_path / "tuned.onnx")
-    assert evaluate(tmp_path / "tuned.onnx", world)["miou"] > 0.8
 
 
 def test_what_is_refused(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
