@@ -57,3 +57,12 @@ def add_pair(
     (root / images / f"{stem}.jpg").write_bytes(encoded(image, quality=92))
     if mask is not None:
         (root / masks / f"{stem}.png").write_bytes(mask)
+
+
+def split_scenes(folder: Path) -> Path:
+    """Write five images to learn from and three to test on; return their folder."""
+    root = write_scenes(folder / "shapes", 5, images="train/images", masks="train/masks")
+    for k in range(5, 8):
+        image, mask = scene(k)
+        add_pair(root, str(k), image, png(mask), images="test/images", masks="test/masks")
+    return root

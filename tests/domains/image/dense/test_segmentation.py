@@ -19,7 +19,7 @@ from PIL import Image
 from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from tiny_images import encoded
-from tiny_scenes import LABELS, add_pair, png, scene, write_scenes
+from tiny_scenes import LABELS, add_pair, png, scene, split_scenes, write_scenes
 from tiny_server import client
 
 from modelgpt_cli import build, bundle, describe, evaluate, inspect, predict, verify
@@ -48,11 +48,7 @@ CARD = "efficientnet_lite0-dense-320"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five images to learn from and three to test on."""
-    root = write_scenes(tmp_path_factory.mktemp("scenes") / "shapes", 5, images="train/images", masks="train/masks")
-    for k in range(5, 8):
-        image, mask = scene(k)
-        add_pair(root, str(k), image, png(mask), images="test/images", masks="test/masks")
-    return root
+    return split_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_scenes import add_pair, png, scene, write_scenes
+from tiny_scenes import png, scene, split_scenes, write_scenes
 from tiny_tuning import check_network_tuned
 
 from modelgpt_cli import build, evaluate, inspect, tune
@@ -32,11 +32,7 @@ VIEW = View(320, (0.5,) * 3, (0.5,) * 3)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five images to learn from and three to test on."""
-    root = write_scenes(tmp_path_factory.mktemp("scenes") / "shapes", 5, images="train/images", masks="train/masks")
-    for k in range(5, 8):
-        image, mask = scene(k)
-        add_pair(root, str(k), image, png(mask), images="test/images", masks="test/masks")
-    return root
+    return split_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")
