@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
@@ -16,15 +15,13 @@ from modelgpt_cli.data.dataset import load_dataset
 from modelgpt_cli.domains.image.decode import decode_image
 from modelgpt_cli.domains.image.dense.architectures import SIZES, encoder_config
 from modelgpt_cli.domains.image.dense.dataset import IMAGE, MASK, ReadScenes
-from modelgpt_cli.domains.image.dense.light import relit
+from modelgpt_cli.domains.image.dense.joint import random_crop
 from modelgpt_cli.domains.image.dense.maps import View, seen_pixels
 from modelgpt_cli.domains.image.dense.masks import IGNORE
 
 from ..rivals import Rival, drawn
 
 CROP, BATCH = 320, 4
-SCALES = (0.5, 2.0)
-"""Of the size at which images are segmented; as torchvision's own recipe has it."""
 INNER = 128
 
 
@@ -42,7 +39,10 @@ class _Network(nn.Module):
 
 
 class Lraspp(Rival):
-    """Trained by cross-entropy on crops of images that are resized, mirrored and lit in other ways."""
+    """Trained by cross-entropy on crops of images that are resized, mirrored and lit in other ways, as our tuning is.
+
+    They are seen at .5 to 2 times their size, as in torchvision's own recipe.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -58,23 +58,11 @@ class Lraspp(Rival):
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Cross-entropy of each labelled pixel."""
-        pairs = [self._cropped(*one, rng) for one in drawn(self._examples, BATCH, rng)]
+        examples = drawn(self._examples, BATCH, rng)
+        pairs = [random_crop(*one, self.view.size, CROP, rng) for one in examples]
         x = torch.cat([seen_pixels(image[None], View(CROP, self.view.mean, self.view.std)) for image, _ in pairs])
         wanted = torch.from_numpy(np.stack([mask for _, mask in pairs])).long()
         return F.cross_entropy(self.module(x), wanted, ignore_index=IGNORE)
-
-    def _cropped(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        height, width = mask.shape
-        scale = np.exp(rng.uniform(*np.log(SCALES))) * self.view.size / max(height, width)
-        side = min(CROP / scale, height, width)
-        left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
-        box = (left, top, left + side, top + side)
-        size = (CROP, CROP)
-        seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box))
-        wanted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST, box))
-        if rng.random() < 0.5:
-            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
-        return relit(np.ascontiguousarray(seen), rng), np.ascontiguousarray(wanted)
 
     def answer(self, images: np.ndarray) -> list[np.ndarray]:
         """Masks, uint8 (N, H, W)."""

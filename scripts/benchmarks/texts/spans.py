@@ -23,7 +23,7 @@ import torch
 from modelgpt_cli.domains.text.spans.architectures import text_card
 from modelgpt_cli.domains.text.spans.build import head_inputs, shared_words_encoder, window_states
 from modelgpt_cli.domains.text.spans.fit import Words, fit_spans, known_spans, look_up
-from modelgpt_cli.domains.text.spans.kinds import LEAST, matched_kinds, prior_of, shipped_generator
+from modelgpt_cli.domains.text.spans.kinds import LEAST, SpanGenerator, matched_kinds, prior_of, shipped_generator
 from modelgpt_cli.domains.text.spans.marks import Faults, Span
 from modelgpt_cli.domains.text.spans.model import tag_scores
 from modelgpt_cli.domains.text.spans.scores import span_scores
@@ -82,10 +82,22 @@ def _ours(train: Texts, test: Texts, classes: Sequence[str], seed: int) -> Answe
     prior = prior_of(generator, matched_kinds(generator, inputs, train.tags, classes))
     words = Words(inputs, train.tags, [t.words for t in train.read], train.spans, train.raw)
     fit = fit_spans(words, classes, np.arange(len(words)), seed, prior)
+    return _answers(generator, test, (fit.weight, fit.bias), fit.table, classes)
+
+
+def _answers(
+    generator: SpanGenerator,
+    test: Texts,
+    head: tuple[torch.Tensor, torch.Tensor],
+    tag_table: np.ndarray,
+    classes: Sequence[str],
+) -> Answers:
+    """What a head and transitions find."""
+    weight, bias = head
     tags = []
-    for own in head_inputs(test.states, test.windows, test.read, mean, scale):
-        scores = tag_scores(own @ fit.weight + fit.bias, 1 + 2 * len(classes)).numpy()
-        tags.append(decode(scores[None], np.array([len(scores)]), fit.table)[0])
+    for own in head_inputs(test.states, test.windows, test.read, generator.mean, generator.scale):
+        scores = tag_scores(own @ weight + bias, 1 + 2 * len(classes)).numpy()
+        tags.append(decode(scores[None], np.array([len(scores)]), tag_table)[0])
     return _spans(tags, test.read, classes)
 
 
@@ -97,15 +109,10 @@ def _from_words(test: Texts, classes: Sequence[str]) -> tuple[float, int]:
         if near["likeness"] >= LEAST and near["concept"] not in kinds.values():
             kinds[label] = near["concept"]
     known = list(kinds)
-    n_tags = 1 + 2 * len(known)
-    weight, bias = generator.head(list(kinds.values()))
-    table = weighed(transitions([], n_tags), 0.0)
-    tags = []
-    for own in head_inputs(test.states, test.windows, test.read, generator.mean, generator.scale):
-        scores = tag_scores(own @ weight + bias, n_tags).numpy()
-        tags.append(decode(scores[None], np.array([len(scores)]), table)[0])
+    allowed = weighed(transitions([], 1 + 2 * len(known)), 0.0)
+    found = _answers(generator, test, generator.head(list(kinds.values())), allowed, known)
     true = [[span for span in spans if span.label in kinds] for spans in test.spans]
-    return span_scores(true, _spans(tags, test.read, known), known)[0]["f1"] or 0.0, len(known)
+    return span_scores(true, found, known)[0]["f1"] or 0.0, len(known)
 
 
 def _lookup(train: Texts, test: Texts, classes: Sequence[str], seed: int) -> Answers:

@@ -48,6 +48,28 @@ Labelled = tuple[np.ndarray, np.ndarray]
 """An image, uint8 (H, W, 3), and its mask, uint8 (H, W)."""
 
 
+def random_crop(image: np.ndarray, mask: np.ndarray, longest: int, side: int, rng: np.random.Generator) -> Labelled:
+    """Cut a square out of an image, uint8 (H, W, 3), and its mask, (H, W); resized, mirrored and lit at random.
+
+    Parameters
+    ----------
+    longest : int
+        Pixels of an image's longer side at which it is segmented; see `SCALES`.
+    side : int
+        S, of the crop.
+    """
+    height, width = mask.shape
+    scale = np.exp(rng.uniform(*np.log(SCALES))) * longest / max(height, width)
+    cut = min(side / scale, height, width)
+    left, top = rng.uniform(0, width - cut), rng.uniform(0, height - cut)
+    box, size = (left, top, left + cut, top + cut), (side, side)
+    seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box))
+    wanted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST, box))
+    if rng.random() < 0.5:
+        seen, wanted = seen[:, ::-1], wanted[:, ::-1]
+    return relit(np.ascontiguousarray(seen), rng), np.ascontiguousarray(wanted)
+
+
 class Crops:
     """Random crops of images, resized, mirrored and lit.
 
@@ -68,17 +90,7 @@ class Crops:
         """A crop of the k-th image, uint8 (S, S, 3), and of its mask, (S, S); None where that can't be read."""
         if (pair := self._pair(k)) is None:
             return None
-        image, mask = pair
-        height, width = mask.shape
-        scale = np.exp(self._rng.uniform(*np.log(SCALES))) * self._size / max(height, width)
-        side = min(self.side / scale, height, width)
-        left, top = self._rng.uniform(0, width - side), self._rng.uniform(0, height - side)
-        box, size = (left, top, left + side, top + side), (self.side, self.side)
-        seen = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box))
-        wanted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST, box))
-        if self._rng.random() < 0.5:
-            seen, wanted = seen[:, ::-1], wanted[:, ::-1]
-        return relit(np.ascontiguousarray(seen), self._rng), np.ascontiguousarray(wanted)
+        return random_crop(*pair, self._size, self.side, self._rng)
 
     def _pair(self, k: int) -> Labelled | None:
         if k in self._kept:

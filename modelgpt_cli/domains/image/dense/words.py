@@ -25,6 +25,7 @@ from modelgpt_cli.domains.image.dense.maps import NamePrior
 from modelgpt_cli.domains.image.nameable import nearest_concepts
 from modelgpt_cli.domains.image.packages import PACKAGES
 from modelgpt_cli.domains.image.target import shared_image_generator
+from modelgpt_cli.domains.shared.far_names import far_names
 from modelgpt_cli.domains.shared.tasks import label_text, make_words
 from modelgpt_cli.parameter_generator.adapter import AdapterGenerator
 from modelgpt_cli.parameter_generator.checkpoint import generator_file
@@ -107,13 +108,10 @@ def named(classes: Sequence[str], network: str, needed: str) -> Named:
     """
     things = [name for name in classes if not _is_rest(name)]
     nearest = nearest_names(things)
-    if far := {name: near for name, near in nearest.items() if near["likeness"] < LEAST}:
-        shown = ", ".join(
-            f"{name!r} (nearest: {near['concept']}, {near['likeness']:.2f})" for name, near in far.items()
-        )
+    if far := far_names(nearest, LEAST, "concept"):
         raise UsageError(
             "A segmentation of these classes can't be built from words alone.",
-            f"The network can't name {shown}; names are known from a likeness of {LEAST} on.",
+            f"The network can't name {far}; names are known from a likeness of {LEAST} on.",
             needed,
         )
     generator, header = _known()

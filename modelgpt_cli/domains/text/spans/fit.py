@@ -183,20 +183,20 @@ def _held_out(
     phi, tags = torch.cat(words.inputs), torch.from_numpy(np.concatenate(words.tags))
     ends = np.cumsum([0, *map(len, words.tags)])
     fold_of = torch.from_numpy(np.repeat(folds, np.diff(ends)))
-    tried = [(prior, p) for prior in priors for p in precisions]
-    found = {(prior is not None, p): torch.zeros(len(phi), n_tags) for prior, p in tried}
+    said = [None if prior is None else phi @ prior[:-1] + prior[-1] for prior in priors]
+    tried = [(*pair, p) for pair in zip(priors, said, strict=True) for p in precisions]
+    found = {(prior is not None, p): torch.zeros(len(phi), n_tags) for prior, _, p in tried}
     # The words' products serve all folds, priors and precisions, where there are fewer words than inputs.
     products = phi @ phi.T if len(phi) <= phi.shape[1] else None
     with progress("cross-validate", int(folds.max()) + 1, "folds") as advance, threads_for(len(phi) ** 2 * n_tags):
         for k in range(int(folds.max()) + 1):
             used, held = torch.where(fold_of != k)[0], torch.where(fold_of == k)[0]
-            for prior, p in tried:
+            for prior, alone, p in tried:
                 if products is None:
                     weight, bias = solve([phi[used]], [tags[used].numpy()], p, n_tags, prior, steps=CHOICE_STEPS)
                     scores = tag_scores(phi[held] @ weight + bias, n_tags)
                 else:
-                    said = None if prior is None else phi @ prior[:-1] + prior[-1]
-                    scores = _scores_by_products(products, used, held, tags[used], p, n_tags, said)
+                    scores = _scores_by_products(products, used, held, tags[used], p, n_tags, alone)
                 found[prior is not None, p][held] = scores
             advance(1)
     lengths = np.diff(ends).tolist()
@@ -217,9 +217,11 @@ def _scores_by_products(
     gram = products[used][:, used].double() / precision + 1 / BIAS_PRECISION
     offset = torch.zeros(len(used), int(given.sum())) if said is None else said[used]
     dual = multipliers(gram.float(), gram, offset, target[:, given], False, CHOICE_STEPS)
-    scores = torch.full((len(held), n_tags), UNSEEN) if said is None else said[held]
     moved = (products[held][:, used] / precision + 1 / BIAS_PRECISION) @ dual
-    scores[:, given] = moved if said is None else scores + moved
+    if said is not None:
+        return tag_scores(said[held] + moved, n_tags)
+    scores = torch.full((len(held), n_tags), UNSEEN)
+    scores[:, given] = moved
     return tag_scores(scores, n_tags)
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from modelgpt_cli.core.errors import UsageError
+from modelgpt_cli.domains.shared.far_names import far_names
 from modelgpt_cli.domains.shared.names import HEAD_BIAS, HEAD_WEIGHT
 from modelgpt_cli.domains.shared.tasks import label_text
 from modelgpt_cli.domains.text.spans import DOMAIN
@@ -55,8 +56,6 @@ class SpanGenerator:
         The head: column 0 is of words in no span, 1 + 2k and 2 + 2k of a span's first word and of its others.
     mean, scale : Tensor
         Of the states that it was trained on; see `model.MEAN`.
-    layers : tuple of int
-        Of the encoder, which are read.
     header : mapping
         Of the file, with its sha256.
     """
@@ -68,7 +67,6 @@ class SpanGenerator:
     bias: Tensor
     mean: Tensor
     scale: Tensor
-    layers: tuple[int, ...]
     header: Mapping[str, Any]
 
     def nearest(self, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -125,7 +123,6 @@ def load_span_generator(path: str | Path) -> SpanGenerator:
         tensors[HEAD_BIAS],
         tensors[MEAN],
         tensors[SCALE],
-        tuple(config["layers"]),
         header,
     )
 
@@ -154,12 +151,11 @@ def named_kinds(classes: Sequence[str], needed: str) -> tuple[SpanGenerator, dic
     """
     generator = shipped_generator()
     nearest = generator.nearest(classes)
-    if far := {label: near for label, near in nearest.items() if near["likeness"] < LEAST}:
-        shown = ", ".join(f"{label!r} (nearest: {near['name']}, {near['likeness']:.2f})" for label, near in far.items())
+    if far := far_names(nearest, LEAST, "name"):
         known = ", ".join(kind.replace("_", " ") for kind in generator.kinds[:MOST_SHOWN])
         raise UsageError(
             "Spans of these classes can't be found from words alone.",
-            f"Not known by name: {shown}. Known are {known} and {len(generator.kinds) - MOST_SHOWN} more kinds.",
+            f"Not known by name: {far}. Known are {known} and {len(generator.kinds) - MOST_SHOWN} more kinds.",
             needed,
         )
     taken: dict[str, str] = {}
@@ -196,10 +192,9 @@ def matched_kinds(
         if not own.any():
             kinds.append(called)
             continue
-        alike = np.array([_dice(own, found == 1 + k) for k in range(len(generator.kinds))])
-        if called is not None:
-            alike[generator.kinds.index(called)] += CALLED * (alike[generator.kinds.index(called)] > 0)
-        best = int(alike.argmax())
+        alike = [_dice(own, found == 1 + k) for k in range(len(generator.kinds))]
+        alike = [a + CALLED * (a > 0 and kind == called) for a, kind in zip(alike, generator.kinds, strict=True)]
+        best = int(np.argmax(alike))
         kinds.append(generator.kinds[best] if alike[best] >= ALIKE else None)
     return kinds
 

@@ -138,7 +138,7 @@ def _toy() -> SpanGenerator:
     weight[0, 1] = weight[1, 3] = 8.0
     bias = torch.tensor([2.0, 0, -9, 0, -9])
     names = (("fruit", 0), ("tool", 1))
-    return SpanGenerator(("fruit", "tool"), names, torch.eye(2, 384), weight, bias, *[torch.zeros(1)] * 2, (1,), {})
+    return SpanGenerator(("fruit", "tool"), names, torch.eye(2, 384), weight, bias, *[torch.zeros(1)] * 2, {})
 
 
 def test_marked_words_say_what_kind_a_class_is() -> None:
