@@ -38,9 +38,12 @@ SCALES = (0.5, 2.0)
 .495 instead of .518."""
 ALONE = 0.6
 """Share of the steps that are made without the images that judge."""
-CROPS, LEAST_CROPS = 3, 600
-"""Crops of an image in an epoch, which together have about as many pixels as it is seen with, and the least number of
-crops in an epoch, whatever the number of images."""
+CROPS, LEAST_CROPS, MOST_CROPS = 12, 600, 3000
+"""Crops of an image in an epoch, and between how many all crops of an epoch are. More images take more steps: with 123
+street scenes the mIoU of others was .574 after 300 steps and .599 after 1,000, with 40 it was .562 after 600 and .561
+after 1,000."""
+PASS = 3
+"""Crops of an image, which together have about as many pixels as it is seen with, that an epoch has at least."""
 MOST_BYTES = 500_000_000
 """Of images that are kept in memory; others are read anew each time."""
 
@@ -147,7 +150,8 @@ class JointTuning:
 
     def steps(self, images: int) -> int:
         """Steps of an epoch of so many images."""
-        return -(-max(CROPS * images, LEAST_CROPS) // self.batch)
+        crops = max(PASS * images, min(max(CROPS * images, LEAST_CROPS), MOST_CROPS))
+        return -(-crops // self.batch)
 
     def seconds(self, images: np.ndarray) -> float | None:
         """How long a step takes; None where none of the images can be read."""

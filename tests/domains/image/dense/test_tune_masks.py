@@ -119,8 +119,10 @@ def test_few_images_are_trained_on_for_as_long_as_many(made: Path) -> None:
     assert isinstance(model, SegmentationModel)
     crops = Crops(lambda _: scene(0), model.view, np.random.default_rng(0))
     tuning = JointTuning(model.trunk, torch.ones(3), crops, TuneSettings())
-    assert tuning.steps(5) == tuning.steps(100) == 150
-    assert tuning.steps(1000) == 750
+    assert tuning.steps(5) == tuning.steps(50) == 150
+    assert tuning.steps(100) == 300
+    assert tuning.steps(250) == tuning.steps(1000) == 750
+    assert tuning.steps(2000) == 1500
     eight = JointTuning(model.trunk, torch.ones(3), crops, TuneSettings(batch_size=8))
     assert eight.steps(5) == 75
 
