@@ -84,9 +84,13 @@ def seen_pixels(images: np.ndarray, view: View) -> Tensor:
     high, wide = view.seen(*images.shape[1:3])
     values = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float()
     across = values @ torch.from_numpy(resize_weights(images.shape[2], wide)).T  # (N, 3, H, W')
-    down = torch.from_numpy(resize_weights(images.shape[1], high)) @ across
+    return normalised(torch.from_numpy(resize_weights(images.shape[1], high)) @ across, view)
+
+
+def normalised(values: Tensor, view: View) -> Tensor:
+    """What the network takes, (N, 3, H', W'), of pixels of its size, 0 to 255."""
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (view.mean, view.std))
-    return (down / 255 - mean) / std
+    return (values / 255 - mean) / std
 
 
 class MapTrunk(EfficientNetLite):

@@ -31,6 +31,8 @@ MOST_INPUTS = 1600
 """Of a step: the finer maps have fewer directions where there are more points."""
 GRID = 4
 """Places a side as which the first guess sees the two coarser maps."""
+AROUND, WINDOW = 5, 5
+"""Places a side whose mean is read where an object is looked for, and at which the first guess sees it when found."""
 STEPS = 4
 CHANNELS = (240, 672, 1280)
 """Of the maps; see `dense.maps.MapTrunk`."""
@@ -66,12 +68,13 @@ def _card(size: int) -> ArchitectureCard:
 
 
 def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
-    """Compute what a card's model costs; operations are those of a square image, which costs most."""
+    """Compute what a card's model costs at most: it looks twice, and images are square."""
     size = size_of(card.name)
-    network = NetworkSize(3_371_008, MATRICES, CHANNELS[-1], _FLOPS_160 * size**2 // _SIDE**2)
+    network = NetworkSize(3_371_008, MATRICES, CHANNELS[-1], 2 * _FLOPS_160 * size**2 // _SIDE**2)
     numbers = head_numbers(sizes.outputs)
     found = network_costs(network, numbers - 1, 1)
-    projections = sum(c * d for c, d in zip(CHANNELS, n_directions(sizes.outputs), strict=True))
+    kept = n_directions(sizes.outputs)
+    projections = 2 * sum(c * d for c, d in zip(CHANNELS, kept, strict=True)) + sum(kept) + kept[1]
     n_bytes = with_halves(found, projections, numbers - projections)
     return replace(found, at=f"{size} x {size} pixels", n_bytes=n_bytes)
 
@@ -84,12 +87,15 @@ def n_directions(n_points: int) -> tuple[int, ...]:
 
 
 def head_numbers(n_points: int) -> int:
-    """Return how many numbers all heads have: projections, first guess, steps, and score."""
+    """Return how many numbers all heads have: of each look projections, first guess, steps and score; the locator."""
     kept = n_directions(n_points)
     projections = sum((c + 1) * d for c, d in zip(CHANNELS, kept, strict=True))
-    first = (GRID * GRID * sum(kept[1:]) + 1) * 2 * n_points
+    first = GRID * GRID * sum(kept[1:]) + 1
     step = n_points * sum(kept[:2]) + 1
-    return projections + first + step * n_points * (2 * STEPS + 1)
+    look = projections + 2 * n_points * first + step * n_points * (2 * STEPS + 1)
+    window = WINDOW * WINDOW
+    locator = sum(kept) + kept[1] + 1 + 2 * window + window * sum(kept[1:]) * 2 * n_points
+    return 2 * look + locator + 2 * n_points
 
 
 def fixed(options: BuildOptions) -> ArchitectureCard | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 
 import numpy as np
@@ -22,13 +24,14 @@ from modelgpt_cli.data.dataset import Dataset
 from modelgpt_cli.domains.image.decode import ImageError, decode_image
 from modelgpt_cli.domains.image.dense.build import shared_map_trunk
 from modelgpt_cli.domains.image.dense.fit import runs
-from modelgpt_cli.domains.image.dense.maps import MapTrunk, rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import MapTrunk, normalised, rooted, seen_pixels
 from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.keypoints import DOMAIN
 from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, encoder_config, n_directions, size_of
-from modelgpt_cli.domains.image.keypoints.cascade import Linear, projected
+from modelgpt_cli.domains.image.keypoints.cascade import Linear, in_pixels, projected
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
-from modelgpt_cli.domains.image.keypoints.fit import PointFit, Row, Rows, fit_points, make_row, principal
+from modelgpt_cli.domains.image.keypoints.fit import MODEL, PointFit, Row, Rows, fit_points, make_row, principal
+from modelgpt_cli.domains.image.keypoints.frame import Frames, SecondLook, cut_out, find_frames, in_frame, mean_shape
 from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser, normaliser_words
 from modelgpt_cli.domains.image.keypoints.read import IMAGE, ReadPoses
@@ -46,6 +49,8 @@ MOST_IMAGES = 3000
 PROJECTED = 40
 """Images whose maps the principal directions are found from."""
 SHOWN = 8
+LOOK_AGAIN = 0.97
+"""The second look, which takes as long again, is kept where held-out images have so much of the first one's error."""
 
 
 def make_builders(requirement: Requirement, options: BuildOptions) -> Callable[[ArchitectureCard], PointBuild]:
@@ -85,12 +90,44 @@ class PointBuild(MapBuild):
                 "Name two others, or leave it out.",
             )
         trunk = shared_map_trunk(NETWORK)
-        fit = fit_points(*self.rows(dataset, trunk, pair, notes), self.options.seed)
+        fit = self.solve(dataset, trunk, pair, notes)
         if not fit.metrics:
             notes.append("Too few images to hold some out: nothing is known of how good this model is.")
             log.warning(notes[-1])
         blueprint = self._blueprint(dataset, fit, pair, notes)
-        return PointModel(blueprint, trunk_tensors(trunk) | fit.cascade.state()), fit.metrics, dataset.n_rows
+        return PointModel(blueprint, trunk_tensors(trunk) | fit.state()), fit.metrics, dataset.n_rows
+
+    def solve(
+        self,
+        dataset: Dataset,
+        trunk: MapTrunk,
+        pair: Sequence[int],
+        notes: list[str],
+        folds: np.ndarray | None = None,
+        judged: int | None = None,
+    ) -> Looks:
+        """Solve the first look, and a second one at the frames that it finds in images held out, where that helps.
+
+        Parameters
+        ----------
+        folds, judged
+            See `Rows`.
+        """
+        projections, rows = self.rows(dataset, trunk, pair, notes, folds, judged)
+        first = fit_points(projections, rows, self.options.seed, locate=True)
+        originals = [row for row in rows.rows if row.original]
+        shape = mean_shape([row.points for row in originals], [row.labelled for row in originals])
+        if shape is None or not first.metrics:
+            return Looks(first)
+        frames = [
+            find_frames(in_pixels(torch.from_numpy(points[None]), *row.size), torch.from_numpy(shape), max(row.size))
+            for row, points in zip(rows.rows, first.held, strict=True)
+        ]
+        del rows, originals
+        second = fit_points(*self.rows(dataset, trunk, pair, [], folds, judged, frames), self.options.seed)
+        if not second.metrics or second.metrics[MODEL]["nme"] > LOOK_AGAIN * first.metrics[MODEL]["nme"]:
+            return Looks(first)
+        return Looks(first, second, torch.from_numpy(shape))
 
     @torch.inference_mode()
     def rows(
@@ -101,6 +138,7 @@ class PointBuild(MapBuild):
         notes: list[str],
         folds: np.ndarray | None = None,
         judged: int | None = None,
+        frames: Sequence[Frames] | None = None,
     ) -> tuple[tuple[Linear, ...], Rows]:
         """Find the principal directions of some images' maps, and what all images and their copies show in them.
 
@@ -108,57 +146,81 @@ class PointBuild(MapBuild):
         ----------
         folds, judged
             See `Rows`.
+        frames : sequence of Frames, optional
+            Of each row what of the image is seen; all of it by default.
         """
-        network = folded(trunk)
+        network, again = folded(trunk), frames is not None
         source, places = cast(ReadPoses, dataset.source), list(dataset.sample[IMAGE])
         if len(places) > MOST_IMAGES:
             places = [places[k] for k in runs(len(places), MOST_IMAGES)]
-            notes.append(f"Learned from {len(places):,} of {len(dataset.sample):,} images, drawn evenly.")
-            log.warning(notes[-1])
-        copies = next((n for most, n in COPIES if len(places) <= most), 1)
+            _note(notes, f"Learned from {len(places):,} of {len(dataset.sample):,} images, drawn evenly.", again)
         directions = n_directions(len(source.names.names))
-        rng = np.random.default_rng([self.options.seed, 59])
         waiting: list[tuple[list[Tensor], tuple[Any, ...]]] = []
         projections: tuple[Linear, ...] = ()
         rows: list[Row] = []
-        shown: list[np.ndarray] = []
         reasons: dict[str, str] = {}
         step = max(1, min(len(places), 3 * PROJECTED) // PROJECTED)
-        with progress("learn images", len(places), "images") as advance:
-            for k, (pose, image) in enumerate(_images(source, places, reasons)):
+        with progress("look again" if again else "learn images", len(places), "images") as advance:
+            for views in self._views(source, places, pair, reasons, frames):
                 advance(1)
-                if image is None:
-                    continue
-                if len(shown) < SHOWN:
-                    shown.append(image)
-                for j, (seen, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
-                    about = (points, scale * normaliser(pose, pair), seen.shape[:2], k, j == 0)
-                    maps = self._maps(network, seen)
+                for values, about in views:
+                    maps = rooted(network(values.contiguous(memory_format=torch.channels_last)))
                     if projections:
                         rows.append(make_row(projected(maps, projections), *about))
                     else:
                         waiting.append(([one.half() for one in maps], about))
-                if not projections and len(shown) and k + 1 >= min(len(places), step * PROJECTED):
+                if not projections and waiting and waiting[-1][1][3] + 1 >= min(len(places), step * PROJECTED):
                     projections, rows = _caught_up(waiting, directions, self.options.seed)
             if not projections and waiting:
                 projections, rows = _caught_up(waiting, directions, self.options.seed)
-        self.shown = shown
         if reasons:
-            notes.append(
-                f"Skipped {len(reasons):,} images that can't be read: {shown_reasons(list(reasons), reasons)}."
-            )
-            log.warning(notes[-1])
+            named = shown_reasons(list(reasons), reasons)
+            _note(notes, f"Skipped {len(reasons):,} images that can't be read: {named}.", again)
         if not rows:
             raise ModelGPTError(
                 f"None of the {len(places):,} images of {dataset.name} can be read.", "", "Look at the files."
             )
         return projections, Rows(rows, folds, judged)
 
-    def _maps(self, trunk: torch.nn.Module, image: np.ndarray) -> list[Tensor]:
-        values = seen_pixels(image[None], self.view).contiguous(memory_format=torch.channels_last)
-        return rooted(trunk(values))
+    def _views(
+        self,
+        source: ReadPoses,
+        places: Sequence[str],
+        pair: Sequence[int],
+        reasons: dict[str, str],
+        frames: Sequence[Frames] | None,
+    ) -> Iterator[list[tuple[Tensor, tuple[Any, ...]]]]:
+        """Yield of each image what the network takes of it and of its copies, and what a row says of each.
 
-    def _blueprint(self, dataset: Dataset, fit: PointFit, pair: Sequence[int], notes: list[str]) -> Blueprint:
+        Copies are the same each time.
+        """
+        copies = next((n for most, n in COPIES if len(places) <= most), 1)
+        rng, numbers = np.random.default_rng([self.options.seed, 59]), count()
+        self.shown = []
+        for k, (pose, image) in enumerate(_images(source, places, reasons)):
+            if image is None:
+                yield []
+                continue
+            if len(self.shown) < SHOWN:
+                self.shown.append(image)
+            found: list[tuple[Tensor, tuple[Any, ...]]] = []
+            for j, (copy, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
+                frame = None if frames is None else frames[next(numbers)]
+                values, points, scale, size = self._seen(copy, points, scale, frame)
+                found.append((values, (points, scale * normaliser(pose, pair), size, k, j == 0)))
+            yield found
+
+    def _seen(
+        self, image: np.ndarray, points: np.ndarray, scale: float, frame: Frames | None
+    ) -> tuple[Tensor, np.ndarray, float, tuple[int, int]]:
+        """What the network takes of an image, uint8 (H, W, 3), or of a frame in it, with its points, scale and size."""
+        if frame is None:
+            return seen_pixels(image[None], self.view), points, scale, (image.shape[0], image.shape[1])
+        size = self.view.size
+        points, factor = in_frame(points, frame, size)
+        return normalised(cut_out(image[None], frame, size), self.view), points, scale * factor, (size, size)
+
+    def _blueprint(self, dataset: Dataset, fit: Looks, pair: Sequence[int], notes: list[str]) -> Blueprint:
         schema, names = dataset.schema, cast(ReadPoses, dataset.source).names
         made = Blueprint(
             task=schema.task,
@@ -180,11 +242,56 @@ class PointBuild(MapBuild):
                 "normaliser": list(pair),
             }
         }
-        made.provenance["head"] = {"precisions": fit.precisions}
+        made.provenance["head"] = fit.about()
         if fit.metrics:
             made.validated = "by runs of images"
             log.info("Errors are divided by %s.", normaliser_words(names.names, pair))
         return made
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was solved of one look, or two.
+
+    Attributes
+    ----------
+    first : PointFit
+    second : PointFit, optional
+    shape : Tensor (K, 2), optional
+        What frames are found by; see `find_frames`.
+    """
+
+    first: PointFit
+    second: PointFit | None = None
+    shape: Tensor | None = None
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Of images held out, by the last look, beside the mean shape's."""
+        return self.first.metrics | ({} if self.second is None else {MODEL: self.second.metrics[MODEL]})
+
+    @property
+    def again(self) -> SecondLook | None:
+        """The second look, as the model has it."""
+        if self.second is None or self.shape is None:
+            return None
+        return SecondLook(self.second.cascade, self.shape)
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors of the model."""
+        return self.first.cascade.state() | ({} if self.again is None else self.again.state())
+
+    def about(self) -> dict[str, Any]:
+        """What a blueprint tells of it."""
+        found: dict[str, Any] = {"precisions": self.first.precisions, "located": self.first.cascade.locator is not None}
+        return found if self.second is None else {**found, "second_look": self.second.precisions}
+
+
+def _note(notes: list[str], text: str, again: bool) -> None:
+    """Note something, and warn of it the first time that images are read."""
+    notes.append(text)
+    if not again:
+        log.warning(text)
 
 
 def find_pair(asked: str | None, names: Sequence[str]) -> tuple[int, ...]:

@@ -18,12 +18,12 @@ from torch import Tensor
 from modelgpt_cli.core.progress import Advance, progress
 from modelgpt_cli.domains.image.dense.fit import folds_of
 from modelgpt_cli.domains.image.keypoints.architectures import STEPS
-from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear, at_points, in_units, overview
+from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear, Locator, at_points, in_units, overview
+from modelgpt_cli.domains.image.keypoints.locate import fit_locator
 from modelgpt_cli.domains.image.keypoints.scores import NEAR
+from modelgpt_cli.domains.image.keypoints.step import Step, log_odds
 
 log = logging.getLogger("modelgpt")
-PRECISIONS = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""Of the prior, as shares of the mean diagonal: what held-out images choose from, step by step."""
 STARTS, MOST_ROWS = 6, 8000
 """Of each row at most so many starts, of all rows about so many."""
 WORSE = 1.1
@@ -31,7 +31,6 @@ WORSE = 1.1
 mean shape, that is what is given."""
 PLACES = 200
 """Drawn from each image for the principal directions."""
-CALIBRATION_STEPS = 20
 BASELINE, MODEL = "mean shape", "model"
 
 
@@ -43,7 +42,7 @@ class Row:
     ----------
     overview : float32 (P,)
     maps : list of float16 (1, d, h, w)
-        Projected, the two finer ones.
+        Projected.
     size : (int, int)
         Height and width.
     points : float32 (K, 2)
@@ -72,6 +71,8 @@ class PointFit:
 
     cascade: Cascade
     precisions: list[float]
+    held: np.ndarray
+    """Points of each row by what the other folds say, (R, K, 2), in units."""
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     apart: dict[int, list[Linear]] = field(default_factory=dict)
     """Where one fold judges, of each other fold the stages that were solved without both."""
@@ -130,7 +131,7 @@ def make_row(
     """Make a row of projected maps (1, d, h, w) and points in pixels, (K, 3)."""
     return Row(
         overview(seen)[0],
-        [one.half() for one in seen[:2]],
+        [one.half() for one in seen],
         size,
         in_units(points[:, :2], *size),
         points[:, 2] > 0,
@@ -178,6 +179,15 @@ class Rows:
         """What the first guess reads, (R, P)."""
         return torch.stack([row.overview for row in self.rows])
 
+    def around(self, locator: Locator, middles: np.ndarray) -> Tensor:
+        """What the first guess reads around middles (R, 2) in units, (R, P)."""
+        return torch.cat(
+            [
+                locator.around([one.float() for one in row.maps], torch.from_numpy(middle[None]), *row.size)
+                for row, middle in zip(self.rows, middles, strict=True)
+            ]
+        )
+
     def at(self, points: np.ndarray) -> Tensor:
         """What a step reads at points (R, K, 2) in units, (R, P)."""
         return torch.cat(
@@ -194,22 +204,29 @@ class Rows:
 
 
 @torch.inference_mode()
-def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointFit:
-    """Solve the first guess, the steps and the score, one after the other."""
+def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int, *, locate: bool = False) -> PointFit:
+    """Solve the first guess, the steps and the score, one after the other.
+
+    Parameters
+    ----------
+    locate : bool
+        Whether objects may lie anywhere, so that the first guess is made around where one is found.
+    """
     rng = np.random.default_rng([seed, 53])
     times = int(np.clip(MOST_ROWS // len(rows.rows), 1, STARTS))
     with progress("solve steps", STEPS + 2, "steps") as advance:
-        step = _Step(rows.overviews(), rows.folds, rows.judge)
-        where = _targets(rows, np.zeros_like(rows.points))
-        held, mean = _shaped(step.solve(where, rows.labelled), rows), _mean_shape(rows)
+        locator, middles, inputs = _located(rows) if locate else (None, _NO_MIDDLE, rows.overviews())
+        step = Step(inputs, rows.folds, rows.judge)
+        starts = np.zeros_like(rows.points) + middles
+        moves = step.solve(_targets(rows, starts), rows.labelled)
+        held, mean = starts + _shaped(moves, rows), _mean_shape(rows)
         stages, precisions = [step.linear], [step.precision]
         apart = {fold: [linear] for fold, linear in step.apart.items()}
         advance(1)
         for _ in range(STEPS):
-            starts = [held, *(_start(rows, held, rng) for _ in range(times - 1))]
-            inputs = torch.cat([rows.at(start) for start in starts])
-            step = _Step(inputs, np.tile(rows.folds, times), rows.judge)
-            targets = np.concatenate([_targets(rows, start) for start in starts])
+            several = [held, *(_start(rows, held, rng) for _ in range(times - 1))]
+            step = Step(torch.cat([rows.at(start) for start in several]), np.tile(rows.folds, times), rows.judge)
+            targets = np.concatenate([_targets(rows, start) for start in several])
             moves = step.solve(targets, np.tile(rows.labelled, (times, 1)))
             better = held + _shaped(moves[: len(held)], rows)
             helps = not rows.several or _error(rows, better) < WORSE * _error(rows, held)
@@ -220,13 +237,27 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int) -> PointF
                 apart[fold].append(linear if helps else _constant(linear, np.zeros(len(linear.bias))))
             advance(1)
         if rows.several and not _error(rows, held) < _error(rows, mean):  # what is seen says nothing
-            held, shape = mean, _shape_of_all(rows)
+            held, shape, locator = mean, _shape_of_all(rows), None
+            stages[0] = Linear(stages[0].weight[: rows.overviews().shape[1]], stages[0].bias)
             stages = [_constant(one, shape if k == 0 else np.zeros_like(shape)) for k, one in enumerate(stages)]
         score = _fit_score(rows, held, advance)
     metrics = {}
     if rows.several and (figures := _figures(rows, held)):
         metrics = {MODEL: figures, BASELINE: _figures(rows, mean)}
-    return PointFit(Cascade(projections, tuple(stages), score), precisions, metrics, apart)
+    return PointFit(Cascade(projections, tuple(stages), score, locator), precisions, held, metrics, apart)
+
+
+_NO_MIDDLE = np.zeros((1, 1, 2), np.float32)
+
+
+def _located(rows: Rows) -> tuple[Locator | None, np.ndarray, Tensor]:
+    """Middles, (R, 1, 2), or (1, 1, 2) where they say nothing, and what the first guess reads, (R, P)."""
+    maps, sizes = [row.maps for row in rows.rows], [row.size for row in rows.rows]
+    found = fit_locator(maps, sizes, rows.points, rows.labelled, rows.folds, rows.originals & rows.judged)
+    if found is None:
+        return None, _NO_MIDDLE, rows.overviews()
+    locator, middles = found
+    return locator, middles[:, None], torch.cat([rows.overviews(), rows.around(locator, middles)], 1)
 
 
 def _targets(rows: Rows, starts: np.ndarray) -> np.ndarray:
@@ -298,141 +329,11 @@ def _fit_score(rows: Rows, held: np.ndarray, advance: Advance) -> Linear:
     errors = rows.errors(held)
     near = np.where(np.isnan(errors), False, errors < NEAR)
     known = np.isfinite(rows.lengths)
-    step = _Step(rows.at(held), rows.folds, rows.judge)
+    step = Step(rows.at(held), rows.folds, rows.judge)
     answers = step.solve(near.astype(np.float32), np.repeat(known[:, None], near.shape[1], 1), width=1)
     counted = np.repeat((known & rows.originals & rows.judged)[:, None], near.shape[1], 1)
     if not rows.several or not counted.any():
         counted = np.ones_like(near)
-    slope, offset = _log_odds(answers[counted], near[counted])
+    slope, offset = log_odds(answers[counted], near[counted])
     advance(1)
     return Linear(step.linear.weight * slope, step.linear.bias * slope + offset)
-
-
-def _log_odds(answers: np.ndarray, near: np.ndarray) -> tuple[float, float]:
-    """Slope and offset of the log odds of what came true by what was answered (Platt), with a prior of two answers."""
-    share = (near.sum() + 1) / (len(near) + 2)
-    wanted = np.where(near, (near.sum() + 1) / (near.sum() + 2), 1 / ((~near).sum() + 2))
-    design = np.stack([answers, np.ones(len(answers))], 1)
-    found = np.array([0.0, np.log(share / (1 - share))])
-    for _ in range(CALIBRATION_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
-        curvature = design.T @ (design * (p * (1 - p))[:, None]) + 1e-3 * np.eye(2)
-        found = found + np.linalg.solve(curvature, design.T @ (wanted - p) - 1e-3 * found)
-    return max(0.0, float(found[0])), float(found[1])
-
-
-class _Step:
-    """Ridge of some targets on inputs (n, P); the precision is the one that is best on held-out folds.
-
-    Attributes
-    ----------
-    linear : Linear
-        Once it is solved, from all folds.
-    precision : float
-    apart : dict of int to Linear
-        Where one fold judges, of each other one what is solved without both.
-    """
-
-    def __init__(self, inputs: Tensor, folds: np.ndarray, judge: int | None = None) -> None:
-        self._inputs, self._folds, self._judge = inputs, folds, judge
-        others = [] if judge is None else [k for k in np.unique(folds).tolist() if k != judge]
-        self._others = others if len(others) > 1 else []
-
-    def solve(self, targets: np.ndarray, labelled: np.ndarray, width: int = 2) -> np.ndarray:
-        """Solve, and return each row's answer by what the other folds say, (n, outputs).
-
-        Parameters
-        ----------
-        targets : float (n, outputs)
-        labelled : bool (n, K)
-            Which targets count, `width` each.
-        """
-        n, outputs = targets.shape
-        wanted = torch.from_numpy(targets.astype(np.float32))
-        weight, bias = torch.zeros(self._inputs.shape[1], outputs), torch.zeros(outputs)
-        self.apart = {k: Linear(torch.zeros_like(weight), torch.zeros(outputs)) for k in self._others}
-        patterns, groups = np.unique(labelled, axis=1, return_inverse=True)
-        answers = torch.zeros(n, outputs)
-        order = np.argsort(-patterns.sum(0))  # most rows first: they choose the precision
-        self.precision = PRECISIONS[2]
-        for place, group in enumerate(order):
-            rows = np.flatnonzero(patterns[:, group])
-            columns = np.flatnonzero(np.repeat(groups.reshape(-1) == group, width))
-            if not len(rows):
-                continue
-            tried = PRECISIONS if place == 0 else (self.precision,)
-            solver = _Solver(self._inputs, wanted[:, columns], rows, self._folds, self._judge)
-            self.precision, found, whole = solver.best(tried)
-            answers[:, columns] = found
-            weight[:, columns], bias[columns] = whole.weight, whole.bias
-            for fold, linear in self.apart.items():
-                its = solver.apart(self.precision, fold) or whole
-                linear.weight[:, columns], linear.bias[columns] = its.weight, its.bias
-        self.linear = Linear(weight, bias)
-        result: np.ndarray = answers.numpy()
-        return result
-
-
-class _Solver:
-    """Ridge on some rows, held out by folds: by products of inputs, or of rows where these are fewer."""
-
-    def __init__(
-        self, inputs: Tensor, wanted: Tensor, rows: np.ndarray, folds: np.ndarray, judge: int | None = None
-    ) -> None:
-        self._all, self._rows, self._folds = inputs, torch.from_numpy(rows), torch.from_numpy(folds)
-        kept = inputs[self._rows]
-        self._mean = kept.mean(0)
-        self._scale = kept.std(0, correction=0).clamp(min=1e-4)
-        self._z = (kept - self._mean) / self._scale
-        self._y = wanted[self._rows]
-        self._own = self._folds[self._rows]
-        judged = self._own == (-1 if judge is None else judge)
-        self._judge, self._judged = judge, judged if bool(judged.any()) else torch.ones_like(judged)
-        self._products: dict[int, Tensor] = {}
-        if len(rows) >= inputs.shape[1]:
-            for fold in self._own.unique().tolist():
-                part = self._z[self._own == fold]
-                self._products[fold] = part.T @ part
-
-    def best(self, precisions: Sequence[float]) -> tuple[float, Tensor, Linear]:
-        """Return the best precision, the answers of held-out rows with it (n, outputs), and what all rows solve."""
-        if len(self._own.unique()) < 2:
-            best = precisions[len(precisions) // 2]
-            (whole,) = self._solved([best])
-            return best, whole(self._all), whole
-        answers = {precision: torch.zeros(len(self._all), self._y.shape[1]) for precision in precisions}
-        for fold in self._folds.unique().tolist():
-            held = self._folds == fold
-            for precision, linear in zip(precisions, self._solved(precisions, fold), strict=True):
-                answers[precision][held] = linear(self._all[held])
-        errors = {p: float(((found[self._rows] - self._y)[self._judged] ** 2).mean()) for p, found in answers.items()}
-        best = min(errors, key=lambda precision: errors[precision])
-        (whole,) = self._solved([best])
-        return best, answers[best], whole
-
-    def apart(self, precision: float, fold: int) -> Linear | None:
-        """Solve without a fold and the one that judges; None where there are no other rows."""
-        assert self._judge is not None
-        without = (fold, self._judge)
-        return self._solved([precision], *without)[0] if set(self._own.tolist()) - {*without} else None
-
-    def _solved(self, precisions: Sequence[float], *without: int) -> list[Linear]:
-        """Solve from all rows, or all but some folds', with several precisions."""
-        kept = torch.from_numpy(~np.isin(self._own.numpy(), without))
-        z, y = self._z[kept], self._y[kept]
-        n, centre, mean = len(z), z.mean(0), y.mean(0)
-        z = z - centre
-        if self._products:
-            parts = [part for fold, part in self._products.items() if fold not in without]
-            system = torch.stack(parts).sum(0) - n * torch.outer(centre, centre)
-            right = z.T @ (y - mean)
-        else:
-            system, right = z @ z.T, y - mean
-        found = []
-        for precision in precisions:
-            regular = system.clone()
-            regular.diagonal().add_(precision * n)
-            solved = torch.cholesky_solve(right, torch.linalg.cholesky(regular))
-            weight = (solved if self._products else z.T @ solved) / self._scale[:, None]
-            found.append(Linear(weight, mean - (self._mean + centre * self._scale) @ weight))
-        return found

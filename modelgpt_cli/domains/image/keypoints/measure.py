@@ -20,22 +20,25 @@ columns = image_columns
 def parameters(model: PointModel) -> int:
     """Return the network's and the heads' parameters."""
     own = sum(p.numel() for p in model.parameters())
-    return own + sum(tensor.numel() for tensor in model.cascade.state().values())
+    second = {} if model.second is None else model.second.state()
+    return own + sum(tensor.numel() for tensor in (*model.cascade.state().values(), *second.values()))
 
 
 def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> PointModel:
-    """Return the pretrained network as it is, with random heads for so many points."""
+    """Return the pretrained network as it is, with random heads for so many points: two looks, which cost most."""
     from modelgpt_cli.domains.image.dense.build import shared_map_trunk
     from modelgpt_cli.domains.image.keypoints.architectures import (
         CHANNELS,
         GRID,
         NETWORK,
         STEPS,
+        WINDOW,
         encoder_config,
         n_directions,
         size_of,
     )
-    from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear
+    from modelgpt_cli.domains.image.keypoints.cascade import Cascade, Linear, Locator
+    from modelgpt_cli.domains.image.keypoints.frame import SecondLook
     from modelgpt_cli.domains.image.trunks import trunk_tensors
 
     made = Architecture(card.name, 0, 1, encoder=encoder_config(size_of(card.name)))
@@ -43,10 +46,16 @@ def dummy_model(card: ArchitectureCard, n_columns: int, classes: int) -> PointMo
     blueprint.task = DOMAIN.task
     blueprint.decoding = {"points": {"mirrored": list(range(classes)), "edges": [], "normaliser": []}}
     kept = n_directions(classes)
-    step = classes * sum(kept[:2])
-    with torch.inference_mode():
+    coarse, step = sum(kept[1:]), classes * sum(kept[:2])
+
+    def cascade(first: int, locator: Locator | None = None) -> Cascade:
         projections = tuple(Linear(*random_head(c, d)) for c, d in zip(CHANNELS, kept, strict=True))
-        first = Linear(*random_head(GRID * GRID * sum(kept[1:]), 2 * classes))
-        steps = tuple(Linear(*random_head(step, 2 * classes)) for _ in range(STEPS))
-        cascade = Cascade(projections, (first, *steps), Linear(*random_head(step, classes)))
-    return PointModel(blueprint, trunk_tensors(shared_map_trunk(NETWORK)) | cascade.state())
+        stages = [Linear(*random_head(n, 2 * classes)) for n in (first, *[step] * STEPS)]
+        return Cascade(projections, tuple(stages), Linear(*random_head(step, classes)), locator)
+
+    with torch.inference_mode():
+        window = torch.rand(WINDOW * WINDOW, 2) - 0.5
+        locator = Locator(Linear(*random_head(sum(kept) + kept[1], 1)), window)
+        looks = cascade((GRID * GRID + len(window)) * coarse, locator).state()
+        looks |= SecondLook(cascade(GRID * GRID * coarse), torch.rand(classes, 2) - 0.5).state()
+    return PointModel(blueprint, trunk_tensors(shared_map_trunk(NETWORK)) | looks)

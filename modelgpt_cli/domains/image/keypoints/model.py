@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
-from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, rooted, seen_pixels
+from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, normalised, rooted, seen_pixels
 from modelgpt_cli.domains.image.keypoints.cascade import Cascade
+from modelgpt_cli.domains.image.keypoints.frame import SecondLook, cut_out, find_frames
 from modelgpt_cli.domains.image.keypoints.read import IMAGE
 from modelgpt_cli.domains.image.trunks import trunk_tensors
 from modelgpt_cli.domains.shared.names import BACKBONE
@@ -32,7 +33,7 @@ class PointModel(nn.Module):
     blueprint : Blueprint
         `architecture.encoder` has the network and its `View`.
     state : mapping of str to Tensor
-        ``backbone.*``; ``points.*``, see `Cascade`.
+        ``backbone.*``; ``points.*``, see `Cascade`; of a model that looks twice ``points.second.*``, see `SecondLook`.
     """
 
     def __init__(self, blueprint: Blueprint, state: Mapping[str, Tensor]) -> None:
@@ -44,11 +45,13 @@ class PointModel(nn.Module):
             encoder["network"], {name: value for name, value in state.items() if name.startswith(BACKBONE)}
         )
         self.cascade = Cascade.from_state(state)
+        self.second = SecondLook.from_state(state)
         self.eval()
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and BatchNorm's buffers, as `__init__` takes them."""
-        return trunk_tensors(self.trunk) | self.cascade.state()
+        second = {} if self.second is None else self.second.state()
+        return trunk_tensors(self.trunk) | self.cascade.state() | second
 
     def extras(self) -> dict[str, str]:
         """Return nothing: tensors and blueprint are all there is."""
@@ -65,8 +68,15 @@ class PointModel(nn.Module):
 
     def forward(self, images: np.ndarray) -> Tensor:
         """Points (N, K, 3), x and y in pixels and the score, of images of one size, uint8 (N, H, W, 3)."""
-        maps = self.trunk(seen_pixels(images, self.view))
-        return self.cascade(rooted(maps), *images.shape[1:3])
+        height, width = images.shape[1:3]
+        found = self.cascade(rooted(self.trunk(seen_pixels(images, self.view))), height, width)
+        if self.second is None:
+            return found
+        frames = find_frames(found[:, :, :2], self.second.shape, max(height, width))
+        size = self.view.size
+        values = normalised(cut_out(images, frames, size), self.view)
+        found = self.second.cascade(rooted(self.trunk(values)), size, size)
+        return torch.cat([frames.outside(found[:, :, :2] / size - 0.5), found[:, :, 2:]], 2)
 
     @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

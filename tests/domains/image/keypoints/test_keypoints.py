@@ -36,6 +36,7 @@ from modelgpt_cli.domains.image.dense.maps import seen_pixels
 from modelgpt_cli.domains.image.keypoints import architectures, fit, page
 from modelgpt_cli.domains.image.keypoints import build as building
 from modelgpt_cli.domains.image.keypoints import onnx as graph
+from modelgpt_cli.domains.image.keypoints import step as step_module
 from modelgpt_cli.domains.image.keypoints.cascade import at_points, in_pixels, in_units
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
 from modelgpt_cli.domains.image.keypoints.draw import drawn_png
@@ -60,7 +61,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(architectures, "SIZES", (SIDE,))
         patch.setattr(building, "COPIES", ((60, 2),))
-        patch.setattr(fit, "PRECISIONS", (1.0, 3.0, 10.0))
+        patch.setattr(step_module, "PRECISIONS", (1.0, 3.0, 10.0))
         yield
 
 
@@ -172,7 +173,7 @@ def test_eight_bits_keep_the_points(made: tuple[Path, Any], world: Path, tmp_pat
     assert report.after["nme"] - report.before["nme"] < 0.02  # type: ignore[operator]
     costs = architectures.costs(find_card(CARD), Sizes(len(NAMES)))
     assert costs is not None
-    assert costs.n_bytes["int8"] < report.size_bytes < 0.3 * path.stat().st_size
+    assert costs.n_bytes["int8"] < report.size_bytes < 0.33 * path.stat().st_size
 
 
 def test_tuning_keeps_the_better_network(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
@@ -224,12 +225,12 @@ def test_steps_to_tune_by_have_seen_neither_their_fold_nor_the_one_that_judges()
     rng = np.random.default_rng(0)
     x, y = rng.normal(2, 3, (40, 12)).astype(np.float32), rng.normal(size=(40, 4)).astype(np.float32)
     folds, labelled = np.arange(40) % 4, np.ones((40, 2), bool)
-    step = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    step = step_module.Step(torch.from_numpy(x), folds, JUDGE)
     step.solve(y, labelled)
     assert sorted(step.apart) == [0, 1, 3]
-    other = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    other = step_module.Step(torch.from_numpy(x), folds, JUDGE)
     other.solve(np.where(np.isin(folds, (1, JUDGE))[:, None], y, 9), labelled)
-    again = fit._Step(torch.from_numpy(x), folds, JUDGE)
+    again = step_module.Step(torch.from_numpy(x), folds, JUDGE)
     again.solve(np.where(np.isin(folds, (1, JUDGE))[:, None], 9, y), labelled)
     if step.precision == again.precision:
         assert torch.allclose(step.apart[1].weight, again.apart[1].weight, atol=1e-5)
@@ -303,8 +304,10 @@ def test_computed_costs_are_those_of_the_file(made: tuple[Path, Any]) -> None:
     model = load_model(made[0])
     assert isinstance(model, PointModel)
     assert costs is not None
-    own = sum(p.numel() for p in model.parameters()) + sum(t.numel() for t in model.cascade.state().values())
-    assert costs.parameters == own
+    assert model.cascade.locator is not None
+    assert model.second is not None
+    heads = [*model.cascade.state().values(), *model.second.state().values()]
+    assert costs.parameters == sum(tensor.numel() for tensor in [*model.parameters(), *heads])
     assert costs.n_bytes["none"] <= made[0].stat().st_size
 
 
@@ -428,7 +431,7 @@ def test_ridge_of_some_rows_is_the_ridge_solution() -> None:
         x, y = rng.normal(2, 3, (n, 12)).astype(np.float32), rng.normal(size=(n, 4)).astype(np.float32)
         labelled = np.ones((n, 2), bool)
         labelled[::2, 1] = False
-        step = fit._Step(torch.from_numpy(x), fit.folds_of(n))
+        step = step_module.Step(torch.from_numpy(x), fit.folds_of(n))
         step.solve(y, labelled)
         for columns, kept in ((slice(0, 2), slice(None)), (slice(2, 4), slice(1, None, 2))):
             z, target = x[kept], y[kept, columns]
@@ -448,7 +451,7 @@ def test_steps_that_bring_nothing_nearer_are_left_out() -> None:
         seen = [torch.randn(1, c, side, side, generator=draw) for c, side in ((4, 8), (6, 4), (4, 2))]
         points = np.concatenate([rng.uniform(0, 64, (2, 2)), np.full((2, 1), 2.0)], 1)
         rows.append(fit.make_row(seen, points, 50.0, (64, 64), k, True))
-    done = fit.fit_points((), fit.Rows(rows), 0)
+    done = fit.fit_points((), fit.Rows(rows), 0, locate=True)
     assert done.metrics["model"]["nme"] <= done.metrics["mean shape"]["nme"] + 1e-6
     assert len(done.cascade.stages) == 1 + architectures.STEPS
 
