@@ -25,6 +25,7 @@ from modelgpt_cli.runtime.evaluate import Evaluation
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
+from ..pasted import THINGS, pasted_set
 from ..rivals import add_methods, rivals_of
 from .rival import SsdLite
 
@@ -60,15 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--test", type=int, help="the first N test images (default: all)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
+    parser.add_argument(
+        "--set", choices=[SET, *THINGS], default=SET, help="a second one, of what is pasted onto landscapes"
+    )
     add_tuned(parser)
     add_methods(parser, "ssdlite")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
-    archive = data_folder("dense") / f"{SET}.zip"
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
+        archive = data_folder("dense") / f"{SET}.zip" if args.set == SET else pasted_set(args.set, root, args.seed)
         n_test = n_images(archive, "test") if args.test is None else args.test
         test = extract(archive, "test", range(n_test), root / "test_part")
         for pixels in args.pixels:
@@ -94,11 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "MB",
     ]
     text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
-    text += f"{SET}, {n_test} test images, mean of {args.draws} draws, seed {args.seed}, {args.threads} threads.\n\n"
+    text += (
+        f"{args.set}, {n_test} test images, mean of {args.draws} draws, seed {args.seed}, {args.threads} threads.\n\n"
+    )
     text += table(header, rows).replace(" nan ", " – ")
     print(text)
     if args.report:
-        write_section(args.report, section("detection", args), text)
+        write_section(args.report, section("detection" if args.set == SET else args.set, args), text)
 
 
 def _measured(train: Path, test: Path, model: Path, pixels: int, args: argparse.Namespace) -> list[tuple[float, ...]]:

@@ -25,6 +25,7 @@ from modelgpt_cli.runtime.evaluate import Evaluation
 
 from ..common import data_folder, make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
+from ..pasted import FACES, pasted_set
 from ..rivals import add_methods, rivals_of
 from .rival import HeatMaps
 
@@ -59,16 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
+    parser.add_argument(
+        "--set", choices=[SET, *FACES], default=SET, help="a second one, of what is pasted onto landscapes"
+    )
     add_tuned(parser)
     add_methods(parser, "heatmaps")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
-    archive = data_folder("dense") / f"{SET}.zip"
-    total = n_images(archive, "train")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
+        archive = data_folder("dense") / f"{SET}.zip" if args.set == SET else pasted_set(args.set, root, args.seed)
+        total, n_test = (n_images(archive, part) for part in ("train", "test"))
         test = extract(archive, "test", None, root / "test_part")
         for pixels in args.pixels:
             for size in args.sizes:
@@ -97,14 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "MB",
     ]
     text = f"{provenance('modelgpt-cli', 'torch', 'onnxruntime')}\n\n"
-    text += f"{SET}, {n_images(archive, 'test')} test images, mean of {args.draws} draws (of all images one), "
+    text += f"{args.set}, {n_test} test images, mean of {args.draws} draws (of all images one), "
     text += (
         f"seed {args.seed}, {args.threads} threads. Errors are divided by the distance of the eyes' outer corners.\n\n"
     )
     text += table(header, rows).replace(" nan ", " – ")
     print(text)
     if args.report:
-        write_section(args.report, section("keypoints", args), text)
+        write_section(args.report, section("keypoints" if args.set == SET else args.set, args), text)
 
 
 def _measured(
