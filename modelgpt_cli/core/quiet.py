@@ -12,12 +12,15 @@ from collections.abc import Iterator
 def quiet(*loggers: str) -> Iterator[None]:
     """Keep the warnings of some loggers, and Python's, from the user.
 
+    Handlers that a library gives them meanwhile are taken away again: with one at the root (`logging.info` alone puts
+    one there) all that is logged later would be printed twice.
+
     Parameters
     ----------
     *loggers : str
         Their names; "" is the root's.
     """
-    before = {logger: logger.level for logger in map(logging.getLogger, loggers)}
+    before = {logger: (logger.level, list(logger.handlers)) for logger in map(logging.getLogger, loggers)}
     for logger in before:
         logger.setLevel(logging.ERROR)
     try:
@@ -25,5 +28,6 @@ def quiet(*loggers: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in before.items():
+        for logger, (level, handlers) in before.items():
             logger.setLevel(level)
+            logger.handlers[:] = handlers
