@@ -23,6 +23,8 @@ LEAST_SIDE = 0.25
 """A frame is no smaller, in longer sides of the image: where points lie close, or there is one alone."""
 LEAST_TURN = 1e-6
 """Added to a turn's cosine, so that it is known where nothing tells it."""
+_ROUNDS = 10
+"""In which shapes are laid onto their mean; by then it moves no more."""
 BEYOND = 1.5
 """Sides of the square that a frame is turned from, in those of the frame: more than the root of 2."""
 
@@ -185,9 +187,6 @@ def mean_shape(shapes: Sequence[np.ndarray], labelled: Sequence[np.ndarray]) -> 
     mean = _normalised(mean * turn / max(abs(turn), 1e-12))
     found: np.ndarray = (np.stack([mean.real, mean.imag], 1) / MARGIN).astype(np.float32)
     return found
-
-
-_ROUNDS = 10
 
 
 def _onto(plain: np.ndarray, kept: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
