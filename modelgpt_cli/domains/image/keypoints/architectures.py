@@ -27,8 +27,10 @@ SIZES = (256, 384)
 were not learned from were the same at 256 and at 320."""
 DIRECTIONS = (64, 96, 64)
 """Principal directions of the maps at strides of 8, 16 and 32; of many points fewer, see `MOST_INPUTS`."""
-MOST_INPUTS = 1600
-"""Of a step: the finer maps have fewer directions where there are more points."""
+MOST_INPUTS, MOST_NUMBERS = 1600, 110_000
+"""Inputs of a step, and numbers of its weight: the finer maps have fewer directions where there are more points. Of ten
+points 1,000 inputs instead cost 1.4 points of PCK, with 40 faces; of more than 34 points files would become large."""
+LEAST_DIRECTIONS = 2
 GRID = 4
 """Places a side as which the first guess sees the two coarser maps."""
 AROUND, WINDOW = 5, 5
@@ -82,8 +84,9 @@ def costs(card: ArchitectureCard, sizes: Sizes) -> Costs | None:
 def n_directions(n_points: int) -> tuple[int, ...]:
     """Return how many principal directions of each map are kept for so many points."""
     *finer, last = DIRECTIONS
-    share = min(1.0, MOST_INPUTS / (n_points * sum(finer)))
-    return (*(max(4, round(share * n)) for n in finer), last)
+    inputs = min(MOST_INPUTS, MOST_NUMBERS // (2 * n_points))
+    share = min(1.0, inputs / (n_points * sum(finer)))
+    return (*(max(LEAST_DIRECTIONS, round(share * n)) for n in finer), last)
 
 
 def head_numbers(n_points: int) -> int:
