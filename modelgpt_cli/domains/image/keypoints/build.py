@@ -27,11 +27,18 @@ from modelgpt_cli.domains.image.dense.fit import runs
 from modelgpt_cli.domains.image.dense.maps import MapTrunk, normalised, rooted, seen_pixels
 from modelgpt_cli.domains.image.dense.seam import MapBuild
 from modelgpt_cli.domains.image.keypoints import DOMAIN
-from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, encoder_config, n_directions, size_of
+from modelgpt_cli.domains.image.keypoints.architectures import NETWORK, cut_size, encoder_config, n_directions, size_of
 from modelgpt_cli.domains.image.keypoints.cascade import Linear, in_pixels, projected
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
 from modelgpt_cli.domains.image.keypoints.fit import MODEL, PointFit, Row, Rows, fit_points, make_row, principal
-from modelgpt_cli.domains.image.keypoints.frame import Frames, SecondLook, cut_out, find_frames, in_frame, mean_shape
+from modelgpt_cli.domains.image.keypoints.frame import (
+    Frames,
+    SecondLook,
+    cut_out,
+    find_frames,
+    in_frame,
+    mean_shape,
+)
 from modelgpt_cli.domains.image.keypoints.model import SUBJECT_COLUMN, PointModel
 from modelgpt_cli.domains.image.keypoints.poses import Pose, normaliser, normaliser_words
 from modelgpt_cli.domains.image.keypoints.read import IMAGE, ReadPoses
@@ -216,7 +223,7 @@ class PointBuild(MapBuild):
         """What the network takes of an image, uint8 (H, W, 3), or of a frame in it, with its points, scale and size."""
         if frame is None:
             return seen_pixels(image[None], self.view), points, scale, (image.shape[0], image.shape[1])
-        size = self.view.size
+        size = cut_size(self.view.size)
         points, factor = in_frame(points, frame, size)
         return normalised(cut_out(image[None], frame, size), self.view), points, scale * factor, (size, size)
 

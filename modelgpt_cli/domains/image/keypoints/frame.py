@@ -27,8 +27,6 @@ _ROUNDS = 10
 """In which shapes are laid onto their mean; by then it moves no more."""
 BEYOND = 1.5
 """Sides of the square that a frame is turned from, in those of the frame: more than the root of 2."""
-
-
 SECOND = f"{POINTS}second."
 """What the names of a second look's tensors begin with."""
 SHAPE = f"{SECOND}shape"

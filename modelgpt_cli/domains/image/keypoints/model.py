@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from modelgpt_cli.core.blueprint import Blueprint
 from modelgpt_cli.core.schema import Column
 from modelgpt_cli.domains.image.dense.maps import View, make_map_trunk, normalised, rooted, seen_pixels
+from modelgpt_cli.domains.image.keypoints.architectures import cut_size
 from modelgpt_cli.domains.image.keypoints.cascade import Cascade
 from modelgpt_cli.domains.image.keypoints.frame import SecondLook, cut_out, find_frames
 from modelgpt_cli.domains.image.keypoints.read import IMAGE
@@ -73,7 +74,7 @@ class PointModel(nn.Module):
         if self.second is None:
             return found
         frames = find_frames(found[:, :, :2], self.second.shape, max(height, width))
-        size = self.view.size
+        size = cut_size(self.view.size)
         values = normalised(cut_out(images, frames, size), self.view)
         found = self.second.cascade(rooted(self.trunk(values)), size, size)
         return torch.cat([frames.outside(found[:, :, :2] / size - 0.5), found[:, :, 2:]], 2)

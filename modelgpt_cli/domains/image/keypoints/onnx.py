@@ -30,7 +30,7 @@ from modelgpt_cli.domains.image.dense.onnx import (
 )
 from modelgpt_cli.domains.image.dense.onnx_integers import drawn_images, need_images, stored, weight_of
 from modelgpt_cli.domains.image.dense.seam import map_entries
-from modelgpt_cli.domains.image.keypoints.architectures import AROUND, GRID
+from modelgpt_cli.domains.image.keypoints.architectures import AROUND, GRID, cut_size
 from modelgpt_cli.domains.image.keypoints.cascade import LOCATOR, POINTS, PROJECTION, SCORE, STAGE, WINDOW, Cascade
 from modelgpt_cli.domains.image.keypoints.feed import image_files
 from modelgpt_cli.domains.image.keypoints.frame import BEYOND, LEAST_SIDE, LEAST_TURN, SECOND, SHAPE
@@ -111,7 +111,7 @@ def to_onnx(
 
     points, score = look(values, model.cascade, POINTS, pixels)
     if model.second is not None:
-        size = model.view.size
+        size = cut_size(model.view.size)
         frames = _Frames(g, points, g.reduce("ReduceMax", pixels, 0), len(model.second.shape))
         values = _normalised(g, frames.cut_out(sides, size), model.view)
         points, score = look(values, model.second.cascade, SECOND, g.const([size, size]))

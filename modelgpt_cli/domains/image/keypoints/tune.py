@@ -28,6 +28,7 @@ from modelgpt_cli.domains.image.dense.finetune import (
 )
 from modelgpt_cli.domains.image.dense.light import relit
 from modelgpt_cli.domains.image.dense.maps import MapTrunk
+from modelgpt_cli.domains.image.keypoints.architectures import cut_size
 from modelgpt_cli.domains.image.keypoints.build import Looks, PointBuild
 from modelgpt_cli.domains.image.keypoints.cascade import Linear, Locator, at_points, in_units, overview, projected
 from modelgpt_cli.domains.image.keypoints.copies import mirror, moved
@@ -137,8 +138,9 @@ class PointTuning(SolvedTuning):
         frame = found.moved(
             rng.normal(0, JITTER_TURN), float(np.exp(rng.normal(0, JITTER_SIDE))), rng.normal(0, JITTER_MIDDLE, 2)
         )
-        seen = cut_out(image[None], frame, self.view.size)[0].permute(1, 2, 0).round().byte().numpy()
-        return np.ascontiguousarray(seen), *in_frame(points, frame, self.view.size)
+        size = cut_size(self.view.size)
+        seen = cut_out(image[None], frame, size)[0].permute(1, 2, 0).round().byte().numpy()
+        return np.ascontiguousarray(seen), *in_frame(points, frame, size)
 
     def loss(self, maps: Sequence[Tensor], example: Example, heads: Sequence[_Heads]) -> Tensor:
         """Smooth L1 of the points after the first guess and each step, each on what it begins from."""
