@@ -20,9 +20,10 @@ from image_models import image, image_model
 from marked_texts import marked_texts, spans_jsonl
 from PIL import Image
 from text_models import tiny_text_model
+from tiny_poses import write_kites
 from tiny_server import client
 
-from modelgpt_cli import build, predict
+from modelgpt_cli import build, inspect, predict
 from modelgpt_cli.artifacts.export import write_model
 from modelgpt_cli.core.errors import ModelGPTError, UsageError
 from modelgpt_cli.deployment import page
@@ -279,6 +280,21 @@ def test_an_image_in_a_browser(models: Path, browser: Opened, tmp_path: Path) ->
     assert [probabilities(found)[label] for label in labels] == pytest.approx(
         own(models / "image.onnx", tmp_path / "x.png").tolist(), abs=1e-4
     )
+
+
+@pytest.mark.slow
+def test_key_points_in_a_browser(browser: Opened, tmp_path: Path) -> None:
+    """The graph that looks twice gives the same points there."""
+    kites = write_kites(tmp_path / "kites", range(10))
+    build(kites, output=tmp_path / "points.onnx", offline=True)
+    shown = kites / "images" / "03.jpg"
+    found = browser.answer(tmp_path / "points.onnx", shown)
+    assert "second_look" in inspect(tmp_path / "points.onnx")["provenance"]["head"]
+    (expected,) = predict(tmp_path / "points.onnx", [shown]).answers["keypoints"]
+    assert [one["label"] for one in found["points"]] == list(Model(tmp_path / "points.onnx").labels)
+    places = np.array([[one["x"], one["y"]] for one in found["points"]])
+    assert places == pytest.approx(expected[:, :2], abs=1.0)  # a browser decodes JPEG in its own way
+    assert [one["score"] for one in found["points"]] == pytest.approx(expected[:, 2].tolist(), abs=0.05)
 
 
 @pytest.fixture(scope="module")
