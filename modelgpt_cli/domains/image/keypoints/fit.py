@@ -210,12 +210,13 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int, *, locate
     Parameters
     ----------
     locate : bool
-        Whether objects may lie anywhere, so that the first guess is made around where one is found.
+        Whether objects may lie anywhere, so that the first guess is made around where one is found. A single image
+        doesn't tell.
     """
     rng = np.random.default_rng([seed, 53])
     times = int(np.clip(MOST_ROWS // len(rows.rows), 1, STARTS))
     with progress("solve steps", STEPS + 2, "steps") as advance:
-        locator, middles, inputs = _located(rows) if locate else (None, _NO_MIDDLE, rows.overviews())
+        locator, middles, inputs = _located(rows) if locate and rows.several else (None, _NO_MIDDLE, rows.overviews())
         step = Step(inputs, rows.folds, rows.judge)
         starts = np.zeros_like(rows.points) + middles
         moves = step.solve(_targets(rows, starts), rows.labelled)

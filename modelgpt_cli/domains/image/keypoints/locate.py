@@ -50,14 +50,12 @@ class _Sums:
 
     def __init__(self, inputs: int) -> None:
         self.gram, self.cross = torch.zeros(inputs + 1, inputs + 1), torch.zeros(inputs + 1)
-        self.places = 0
 
     def add(self, seen: Tensor, near: Tensor) -> None:
         """Add places: inputs (P, L) and nearness (L,)."""
         x = _with_one(seen)
         self.gram += x @ x.T
         self.cross += x @ near
-        self.places += len(near)
 
 
 def fit_locator(
@@ -94,14 +92,13 @@ def fit_locator(
     middles, longest = np.zeros((len(points), 2), np.float32), np.ones(len(points), np.float32)
     middles[there] = [(low + high) / 2 for low, high in boxes]
     longest[there] = [max(float((high - low).max()), LEAST_BOX) for low, high in boxes]
-    inputs = [place_inputs([one.float() for one in maps]) for maps in seen]
-    sums = {fold: _Sums(len(inputs[0])) for fold in np.unique(folds).tolist()}
+    sums = {fold: _Sums(len(_inputs(seen[0]))) for fold in np.unique(folds).tolist()}
     units = [place_units(one[1].shape[2], one[1].shape[3], *size) for one, size in zip(seen, sizes, strict=True)]
-    for k in np.flatnonzero(there):
+    for k in np.flatnonzero(there).tolist():
         away = (units[k] - torch.from_numpy(middles[k])).square().sum(1)
-        sums[int(folds[k])].add(inputs[k], (-away / (2 * (WIDTH * longest[k]) ** 2)).exp())
+        sums[int(folds[k])].add(_inputs(seen[k]), (-away / (2 * (WIDTH * longest[k]) ** 2)).exp())
     weights = {fold: _solved([one for other, one in sums.items() if other != fold]) for fold in sums}
-    scores = [weights[int(fold)] @ _with_one(one) for fold, one in zip(folds, inputs, strict=True)]
+    scores = [weights[int(fold)] @ _with_one(_inputs(maps)) for fold, maps in zip(folds, seen, strict=True)]
     kept = there & judged
     known = np.array([_mean_without(middles, there, folds, fold) for fold in folds], np.float32)
     best, found = GAIN * _distance(known, middles, longest, kept), None
@@ -116,6 +113,11 @@ def fit_locator(
     line = line * EXTENT * float(np.median(longest[there]))
     window = torch.cartesian_prod(line, line).flip(1)
     return Locator(Linear(weight[:-1, None], weight[-1:]), window.contiguous()), found[1]
+
+
+def _inputs(maps: Sequence[Tensor]) -> Tensor:
+    """`place_inputs` of maps as they are kept: those of all rows together would fill the memory."""
+    return place_inputs([one.float() for one in maps])
 
 
 def _with_one(x: Tensor) -> Tensor:
