@@ -311,9 +311,9 @@ def test_computed_costs_are_those_of_the_file(made: tuple[Path, Any]) -> None:
     assert costs.n_bytes["none"] <= made[0].stat().st_size
 
 
-def test_errors_by_the_distance_of_two_points(world: Path, tmp_path: Path) -> None:
+def test_errors_by_the_distance_of_two_points(made: tuple[Path, Any], world: Path, tmp_path: Path) -> None:
     report = build(world / "train", output=tmp_path / "m.onnx", normalise="left_wing, right_wing", offline=True)
-    wings, diagonal = (evaluate(model, world)["nme"] for model in (tmp_path / "m.onnx", world.parent / "m.onnx"))
+    wings, diagonal = (evaluate(model, world)["nme"] for model in (tmp_path / "m.onnx", made[0]))
     assert wings > 1.5 * diagonal  # the wings' distance is less than half of the diagonal
     assert report.metrics["model"]["nme"] > 0
 
