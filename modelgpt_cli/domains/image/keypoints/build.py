@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import repeat
 from typing import Any, cast
 
 import numpy as np
@@ -168,7 +168,7 @@ class PointBuild(MapBuild):
         reasons: dict[str, str] = {}
         step = max(1, min(len(places), 3 * PROJECTED) // PROJECTED)
         with progress("look again" if again else "learn images", len(places), "images") as advance:
-            for views in self._views(source, places, pair, reasons, frames):
+            for k, views in enumerate(self._views(source, places, pair, reasons, frames)):
                 advance(1)
                 for values, about in views:
                     maps = rooted(network(values.contiguous(memory_format=torch.channels_last)))
@@ -176,7 +176,7 @@ class PointBuild(MapBuild):
                         rows.append(make_row(projected(maps, projections), *about))
                     else:
                         waiting.append(([one.half() for one in maps], about))
-                if not projections and waiting and waiting[-1][1][3] + 1 >= min(len(places), step * PROJECTED):
+                if not projections and waiting and views and k + 1 >= min(len(places), step * PROJECTED):
                     projections, rows = _caught_up(waiting, directions, self.options.seed)
             if not projections and waiting:
                 projections, rows = _caught_up(waiting, directions, self.options.seed)
@@ -202,7 +202,8 @@ class PointBuild(MapBuild):
         Copies are the same each time.
         """
         copies = next((n for most, n in COPIES if len(places) <= most), 1)
-        rng, numbers = np.random.default_rng([self.options.seed, 59]), count()
+        rng = np.random.default_rng([self.options.seed, 59])
+        own: Iterator[Frames | None] = repeat(None) if frames is None else iter(frames)
         self.shown = []
         for k, (pose, image) in enumerate(_images(source, places, reasons)):
             if image is None:
@@ -212,8 +213,7 @@ class PointBuild(MapBuild):
                 self.shown.append(image)
             found: list[tuple[Tensor, tuple[Any, ...]]] = []
             for j, (copy, points, scale) in enumerate(_copies(image, pose.points, source, copies, rng)):
-                frame = None if frames is None else frames[next(numbers)]
-                values, points, scale, size = self._seen(copy, points, scale, frame)
+                values, points, scale, size = self._seen(copy, points, scale, next(own))
                 found.append((values, (points, scale * normaliser(pose, pair), size, k, j == 0)))
             yield found
 

@@ -66,7 +66,7 @@ class Locator:
         widths = (fine.shape[1], middle.shape[1], middle.shape[1], coarse.shape[1])
         parts = [part.T[:, :, None, None] for part in self.linear.weight.split(widths)]
         found = F.avg_pool2d(F.conv2d(fine, parts[0]), 2) + F.conv2d(middle, parts[1], self.linear.bias)
-        found = found + F.avg_pool2d(F.conv2d(middle, parts[2]), AROUND, 1, AROUND // 2, count_include_pad=False)
+        found = found + nearby(F.conv2d(middle, parts[2]))
         return found + resized_maps(F.conv2d(coarse, parts[3]), middle.shape[2:])
 
     def around(self, seen: Sequence[Tensor], middles: Tensor, height: int, width: int) -> Tensor:
@@ -134,6 +134,11 @@ class Cascade:
             points = points + stage(at_points(seen, points, height, width)).reshape(points.shape)
         odds = self.score(at_points(seen, points, height, width))
         return torch.cat([in_pixels(points, height, width), odds.sigmoid()[:, :, None]], 2)
+
+
+def nearby(x: Tensor) -> Tensor:
+    """Mean of what is near each place where an object is looked for, (N, c, h, w); beyond the edge nothing counts."""
+    return F.avg_pool2d(x, AROUND, 1, AROUND // 2, count_include_pad=False)
 
 
 def projected(maps: Sequence[Tensor], projections: Sequence[Linear]) -> list[Tensor]:

@@ -239,7 +239,7 @@ def fit_points(projections: tuple[Linear, ...], rows: Rows, seed: int, *, locate
             advance(1)
         if rows.several and not _error(rows, held) < _error(rows, mean):  # what is seen says nothing
             held, shape, locator = mean, _shape_of_all(rows), None
-            stages[0] = Linear(stages[0].weight[: rows.overviews().shape[1]], stages[0].bias)
+            stages[0] = Linear(stages[0].weight[: len(rows.rows[0].overview)], stages[0].bias)
             stages = [_constant(one, shape if k == 0 else np.zeros_like(shape)) for k, one in enumerate(stages)]
         score = _fit_score(rows, held, advance)
     metrics = {}

@@ -79,23 +79,24 @@ class Frames:
     def inside(self, points: Tensor) -> Tensor:
         """Pixels (N, K, 2) as shares of the frame's side from its middle."""
         away = (points - self.middle[:, None]) / self.side[:, None, None]
-        cosine, sine = self.turn[:, None, 0], self.turn[:, None, 1]
-        x, y = away.unbind(2)
-        return torch.stack([cosine * x + sine * y, cosine * y - sine * x], 2)
+        return _turned(away, self.turn * torch.tensor([1.0, -1.0]))
 
     def outside(self, points: Tensor) -> Tensor:
         """Shares of the frame's side from its middle, (N, K, 2), as pixels; `inside` backwards."""
-        cosine, sine = self.turn[:, None, 0], self.turn[:, None, 1]
-        x, y = points.unbind(2)
-        turned = torch.stack([cosine * x - sine * y, sine * x + cosine * y], 2)
-        return turned * self.side[:, None, None] + self.middle[:, None]
+        return _turned(points, self.turn) * self.side[:, None, None] + self.middle[:, None]
 
     def moved(self, angle: float, growth: float, shift: np.ndarray) -> Frames:
         """Frames that are turned by radians, larger so many times, and moved by shares (2,) of their sides."""
-        cosine, sine = self.turn.unbind(1)
-        turn = [math.cos(angle) * cosine - math.sin(angle) * sine, math.sin(angle) * cosine + math.cos(angle) * sine]
+        turn = _turned(torch.tensor([[[math.cos(angle), math.sin(angle)]]]), self.turn)[:, 0]
         away = self.side[:, None] * torch.from_numpy(shift.astype(np.float32))
-        return Frames(torch.stack(turn, 1), self.side * growth, self.middle + away)
+        return Frames(turn, self.side * growth, self.middle + away)
+
+
+def _turned(points: Tensor, turn: Tensor) -> Tensor:
+    """Points (N, K, 2), or the same (1, K, 2) each time, turned by cosines and sines (N, 2): (N, K, 2)."""
+    cosine, sine = turn[:, None, 0], turn[:, None, 1]
+    x, y = points.unbind(2)
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y], 2)
 
 
 def in_frame(points: np.ndarray, frame: Frames, size: int) -> tuple[np.ndarray, float]:
@@ -141,9 +142,8 @@ def cut_out(images: np.ndarray, frames: Frames, size: int) -> Tensor:
     )
     upright = down[:, None] @ values @ across[:, None].transpose(2, 3)  # (N, 3, M, M)
     line = ((torch.arange(size) + 0.5) / size - 0.5) * (2 * size / target)
-    x, y = line[None, None, :], line[None, :, None]
-    cosine, sine = frames.turn[:, 0, None, None], frames.turn[:, 1, None, None]
-    places = torch.stack([cosine * x - sine * y, sine * x + cosine * y], 3)
+    grid = torch.cartesian_prod(line, line).flip(1)[None]  # (1, S S, 2)
+    places = _turned(grid, frames.turn).reshape(-1, size, size, 2)
     return F.grid_sample(upright, places, mode="bilinear", padding_mode="border", align_corners=False)
 
 

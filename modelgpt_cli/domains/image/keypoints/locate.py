@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelgpt_cli.domains.image.keypoints.architectures import AROUND, WINDOW
-from modelgpt_cli.domains.image.keypoints.cascade import Linear, Locator, place_units
+from modelgpt_cli.domains.image.dense.maps import resized_maps
+from modelgpt_cli.domains.image.keypoints.architectures import WINDOW
+from modelgpt_cli.domains.image.keypoints.cascade import Linear, Locator, nearby, place_units
 
 WIDTH = 0.2
 """How far a place counts as near, in the longer side of the box around the points: the standard deviation of a bell."""
@@ -38,8 +39,8 @@ def place_inputs(seen: Sequence[Tensor]) -> Tensor:
         [
             F.avg_pool2d(fine, 2),
             middle,
-            F.avg_pool2d(middle, AROUND, 1, AROUND // 2, count_include_pad=False),
-            F.interpolate(coarse, middle.shape[2:], mode="bilinear", align_corners=False),
+            nearby(middle),
+            resized_maps(coarse, middle.shape[2:]),
         ],
         1,
     )[0].flatten(1)
@@ -92,7 +93,8 @@ def fit_locator(
     middles, longest = np.zeros((len(points), 2), np.float32), np.ones(len(points), np.float32)
     middles[there] = [(low + high) / 2 for low, high in boxes]
     longest[there] = [max(float((high - low).max()), LEAST_BOX) for low, high in boxes]
-    sums = {fold: _Sums(len(_inputs(seen[0]))) for fold in np.unique(folds).tolist()}
+    n_inputs = len(_inputs(seen[0]))
+    sums = {fold: _Sums(n_inputs) for fold in np.unique(folds).tolist()}
     units = [place_units(one[1].shape[2], one[1].shape[3], *size) for one, size in zip(seen, sizes, strict=True)]
     for k in np.flatnonzero(there).tolist():
         away = (units[k] - torch.from_numpy(middles[k])).square().sum(1)
@@ -100,7 +102,8 @@ def fit_locator(
     weights = {fold: _solved([one for other, one in sums.items() if other != fold]) for fold in sums}
     scores = [weights[int(fold)] @ _with_one(_inputs(maps)) for fold, maps in zip(folds, seen, strict=True)]
     kept = there & judged
-    known = np.array([_mean_without(middles, there, folds, fold) for fold in folds], np.float32)
+    means = {fold: _mean_without(middles, there, folds, fold) for fold in sums}
+    known = np.array([means[fold] for fold in folds.tolist()], np.float32)
     best, found = GAIN * _distance(known, middles, longest, kept), None
     for sharpness in SHARPNESS:
         told = torch.stack([(sharpness * s).softmax(0) @ u for s, u in zip(scores, units, strict=True)]).numpy()

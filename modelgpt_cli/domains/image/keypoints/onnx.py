@@ -163,20 +163,20 @@ class _Look:
         seen = [self._projected(one, k) for k, one in enumerate(maps)]
         longer = g.reduce("ReduceMax", self.pixels, 0)
         shares = g.op("Div", longer, self.pixels)  # units to shares of width and height
-        fine = [_Fine(g, one) for one in seen]
+        fine = [_Fine(g, one) for one in seen[:2]]
         shape = g.index(-1, n_points, 2)
         inputs = [_overview(g, seen[1:])]
         middles = ""
         if self.cascade.locator is not None:
             middles = self._middles(seen, fine[1], shares)
             window = g.op("Add", middles, g.tensor(f"{self.prefix}{WINDOW}"))
-            inputs.append(_at(g, fine[1:], window, shares))
+            inputs.append(_at(g, [fine[1], _Fine(g, seen[2])], window, shares))
         points = g.op("Reshape", self._linear(g.join(inputs), f"{STAGE}0"), shape)
         points = g.op("Add", points, middles) if middles else points
         for k in range(1, len(self.cascade.stages)):
-            move = self._linear(_at(g, fine[:2], points, shares), f"{STAGE}{k}")
+            move = self._linear(_at(g, fine, points, shares), f"{STAGE}{k}")
             points = g.op("Add", points, g.op("Reshape", move, shape))
-        odds = self._linear(_at(g, fine[:2], points, shares), SCORE)
+        odds = self._linear(_at(g, fine, points, shares), SCORE)
         score = g.op("Unsqueeze", g.op("Sigmoid", odds), g.index(2))
         return g.op("Add", g.op("Mul", points, longer), g.op("Div", self.pixels, g.const(2))), score
 
@@ -195,7 +195,8 @@ class _Look:
         around = g.op("AveragePool", around, kernel_shape=[AROUND] * 2, pads=[AROUND // 2] * 4, count_include_pad=0)
         odds = g.op("Sum", fine, own, around, _linear(g, coarse, scales=g.const([1, 1, 2, 2])))
         odds = g.op("Reshape", odds, g.index(0, -1))  # the constant changes no share
-        likely = g.op("Reshape", g.op("Softmax", odds, axis=1), g.op("Concat", g.index(-1), middle.high_wide, axis=0))
+        high_wide = g.op("Slice", g.op("Shape", seen[1]), g.index(2), g.index(4))
+        likely = g.op("Reshape", g.op("Softmax", odds, axis=1), g.op("Concat", g.index(-1), high_wide, axis=0))
         units = g.op("Div", g.op("Div", g.const(1), middle.sides), shares)  # a place's width and height
         found = []
         for k, axis in ((0, 1), (1, 2)):
@@ -314,7 +315,6 @@ class _Fine:
     def __init__(self, g: GraphWriter, x: str) -> None:
         flat = g.op("Reshape", x, g.index(0, 0, -1))
         self.lines = g.op("Transpose", flat, perm=[0, 2, 1])
-        self.high_wide = g.op("Slice", g.op("Shape", x), g.index(2), g.index(4))
         places = g.op("Gather", g.op("Shape", x), g.index(3, 2))
         self.sides = g.op("Cast", places, to=TensorProto.FLOAT)  # (w, h)
         self.last = g.op("Sub", self.sides, g.const(1))
