@@ -6,11 +6,12 @@ data. What is pasted is a rectangle, so that its edge helps to find it.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,18 @@ FACES = {
 }
 THING_SCENES = (120, 60)
 """Of the train and the test part."""
+
+
+def add_set(parser: argparse.ArgumentParser, own: str, pasted: Iterable[str]) -> None:
+    """Add ``--set``: one of the shared data, by default, or one that is pasted."""
+    parser.add_argument("--set", choices=[own, *pasted], default=own, help="another one, pasted onto landscapes")
+
+
+def archive_of(name: str, folder: Path, seed: int) -> Path:
+    """Return the archive of a set of the shared data, or of one that is pasted, which is written to a folder."""
+    if name in THINGS or name in FACES:
+        return pasted_set(name, folder, seed)
+    return data_folder("dense") / f"{name}.zip"
 
 
 def pasted_set(name: str, folder: Path, seed: int) -> Path:

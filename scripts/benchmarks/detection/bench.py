@@ -23,9 +23,9 @@ from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.detection.architectures import SIZES, card_name
 from modelgpt_cli.runtime.evaluate import Evaluation
 
-from ..common import data_folder, make_parser, numbers, provenance, table, write_section
+from ..common import make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
-from ..pasted import THINGS, pasted_set
+from ..pasted import THINGS, add_set, archive_of
 from ..rivals import add_methods, rivals_of
 from .rival import SsdLite
 
@@ -61,9 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--test", type=int, help="the first N test images (default: all)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
-    parser.add_argument(
-        "--set", choices=[SET, *THINGS], default=SET, help="a second one, of what is pasted onto landscapes"
-    )
+    add_set(parser, SET, THINGS)
     add_tuned(parser)
     add_methods(parser, "ssdlite")
     args = parser.parse_args(arguments)
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        archive = data_folder("dense") / f"{SET}.zip" if args.set == SET else pasted_set(args.set, root, args.seed)
+        archive = archive_of(args.set, root, args.seed)
         n_test = n_images(archive, "test") if args.test is None else args.test
         test = extract(archive, "test", range(n_test), root / "test_part")
         for pixels in args.pixels:

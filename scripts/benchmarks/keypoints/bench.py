@@ -23,9 +23,9 @@ from modelgpt_cli import build, evaluate
 from modelgpt_cli.domains.image.keypoints.architectures import SIZES, card_name
 from modelgpt_cli.runtime.evaluate import Evaluation
 
-from ..common import data_folder, make_parser, numbers, provenance, table, write_section
+from ..common import make_parser, numbers, provenance, table, write_section
 from ..marked import add_tuned, images_a_second, kinds, measured_kinds, section
-from ..pasted import FACES, pasted_set
+from ..pasted import FACES, add_set, archive_of
 from ..rivals import add_methods, rivals_of
 from .rival import HeatMaps
 
@@ -60,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pixels", type=numbers, default=[SIZES[0]], help="of the longer side (default: the card's)")
     parser.add_argument("--draws", type=int, default=1, help="draws of the labelled images (default 1)")
     parser.add_argument("--int8", action="store_true", help="measure each model's file in 8 bits, too")
-    parser.add_argument(
-        "--set", choices=[SET, *FACES], default=SET, help="a second one, of what is pasted onto landscapes"
-    )
+    add_set(parser, SET, FACES)
     add_tuned(parser)
     add_methods(parser, "heatmaps")
     args = parser.parse_args(arguments)
@@ -71,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        archive = data_folder("dense") / f"{SET}.zip" if args.set == SET else pasted_set(args.set, root, args.seed)
+        archive = archive_of(args.set, root, args.seed)
         total, n_test = (n_images(archive, part) for part in ("train", "test"))
         test = extract(archive, "test", None, root / "test_part")
         for pixels in args.pixels:
